@@ -1,0 +1,1 @@
+//! Persistence left in a database: rules over the objects of its catalog.

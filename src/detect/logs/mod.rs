@@ -1,0 +1,1 @@
+//! Log events against Sigma rules.

@@ -1,0 +1,1 @@
+//! Leaked secret values and known key shapes in text.

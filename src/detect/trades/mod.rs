@@ -1,0 +1,1 @@
+//! Trade rows against policies, through logical roles.

@@ -1,0 +1,20 @@
+//! Values and newtypes that every room shares. Imports nothing of ours, performs no effect.
+
+mod backup;
+mod credential;
+mod digest;
+mod finding;
+mod ids;
+mod pause;
+mod step;
+
+pub use backup::{Backup, BackupCheck, BackupVerdict};
+pub use credential::{Fingerprint, FingerprintKey, Probe};
+pub use digest::{Digest, DigestContext, DigestError};
+pub use finding::{Finding, FindingKind, Level, RuleRef, Source, finding_id};
+pub use ids::{CredentialId, IdError, IncidentId, StepId};
+pub use pause::{Canary, SwitchState};
+pub use step::{Action, Outcome, Phase, Plan, StepReport, StepSpec};
+
+/// A moment in UTC.
+pub type Timestamp = jiff::Timestamp;

@@ -1,0 +1,10 @@
+//! Portcullis: breach response for a trading back end.
+//!
+//! It contains (an enforced pause proven by a refused trade, every credential rotated and the old value proven dead),
+//! investigates (logs, the trade table, leaked secrets, persistence in the database), recovers (a backup shown to be
+//! clean) and gates the resume on an audit record that enough of the right people have signed.
+//!
+//! `docs/ARCHITECTURE.md` in the repository is the map: rooms, directions between them, invariants.
+
+pub mod detect;
+pub mod domain;
