@@ -6,5 +6,18 @@
 //!
 //! `docs/ARCHITECTURE.md` in the repository is the map: rooms, directions between them, invariants.
 
+pub mod adapters;
+pub mod cli;
 pub mod detect;
 pub mod domain;
+pub mod embedded;
+pub mod engine;
+pub mod gate;
+pub mod ledger;
+pub mod playbook;
+pub mod policy;
+pub mod ports;
+pub mod report;
+pub mod settings;
+pub mod ui;
+pub mod world;

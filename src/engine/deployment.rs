@@ -1,0 +1,66 @@
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::domain::CredentialId;
+use crate::policy::Policies;
+use crate::policy::credentials::StorePolicy;
+use crate::ports::{
+    BackupStore, CaseFolders, Clock, Database, Guard, Issuer, MachineKey, PauseSwitch, Random, SecretStore, Service,
+    Vault,
+};
+
+/// The ports of one deployment, chosen by `world.rs`.
+#[derive(Clone)]
+pub struct Deployment {
+    /// Folder that relative paths of the policies start from.
+    pub root: PathBuf,
+    /// The policies in force.
+    pub policies: Arc<Policies>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+    /// Case folders.
+    pub cases: Arc<dyn CaseFolders>,
+    /// Sealed values.
+    pub vault: Arc<dyn Vault>,
+    /// The machine's key.
+    pub machine: Arc<dyn MachineKey>,
+    /// The database, if one is configured.
+    pub database: Option<Arc<dyn Database>>,
+    /// The guard, if policy names one and a database is configured.
+    pub guard: Option<Arc<dyn Guard>>,
+    /// All other switches, in the order of `pause.yml`.
+    pub switches: Vec<Arc<dyn PauseSwitch>>,
+    /// Who honours each credential; manual ones have none.
+    pub issuers: BTreeMap<CredentialId, Arc<dyn Issuer>>,
+    /// AWS Secrets Manager (or what stands for it).
+    pub secrets_manager: Arc<dyn SecretStore>,
+    /// `.env` files.
+    pub dotenv: Arc<dyn SecretStore>,
+    /// Services.
+    pub services: Vec<Arc<dyn Service>>,
+    /// Backups.
+    pub backups: Option<Arc<dyn BackupStore>>,
+}
+
+impl Deployment {
+    /// The store that a slot lies in.
+    pub fn store(&self, slot: &StorePolicy) -> &Arc<dyn SecretStore> {
+        match slot {
+            StorePolicy::SecretsManager { .. } => &self.secrets_manager,
+            StorePolicy::Dotenv { .. } => &self.dotenv,
+        }
+    }
+
+    /// The service of that name.
+    pub fn service(&self, name: &str) -> Option<&Arc<dyn Service>> {
+        self.services.iter().find(|service| service.name() == name)
+    }
+
+    /// The switch of that name.
+    pub fn switch(&self, name: &str) -> Option<&Arc<dyn PauseSwitch>> {
+        self.switches.iter().find(|switch| switch.name() == name)
+    }
+}

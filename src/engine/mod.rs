@@ -1,0 +1,7 @@
+//! The engine: executes plans step by step, intent before effect, outcome after. Knows ports, never adapters.
+
+mod deployment;
+mod journal;
+
+pub use deployment::Deployment;
+pub use journal::{Journal, JournalError};

@@ -1,0 +1,1 @@
+//! The resume gate: pure decisions, each written once.

@@ -1,0 +1,13 @@
+//! The ledger: journal and audit trail in one file. Entries, their replay into state, the Merkle tree over their bytes.
+//!
+//! Pure: bytes in, values out. The file itself is behind `ports::CaseStore`; the writer is `engine::Journal`.
+
+mod entry;
+mod event;
+mod state;
+
+pub use entry::{Entry, EntryError, MAX_ENTRY_BYTES};
+pub use event::{Event, FileBinding, GateCheck, Verdict};
+pub use state::{
+    ApprovalState, CredentialState, Disposition, IncidentState, PauseState, ReplayError, ScanState, StepState,
+};

@@ -1,0 +1,392 @@
+use std::collections::BTreeMap;
+
+use super::{Entry, Event, GateCheck};
+use crate::domain::{Action, CredentialId, Digest, Fingerprint, IncidentId, Level, Outcome, Phase, StepId, Timestamp};
+
+/// Why the ledger can't be replayed: an illegal transition, which no run of this program writes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("entry {seq} ({kind}) is not allowed here: {reason}")]
+pub struct ReplayError {
+    /// Position of the entry.
+    pub seq: u64,
+    /// Its kind.
+    pub kind: &'static str,
+    /// Why.
+    pub reason: String,
+}
+
+/// A step as the ledger knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepState {
+    /// Phase of the last intent.
+    pub phase: Phase,
+    /// What it acts on.
+    pub target: String,
+    /// What it does.
+    pub action: Action,
+    /// Tries so far.
+    pub attempts: u32,
+    /// Outcome of the last try; absent while it is in flight, or if the program died.
+    pub outcome: Option<Outcome>,
+    /// Detail of the last outcome.
+    pub detail: String,
+    /// Entry of the last outcome (or intent, if in flight).
+    pub seq: u64,
+    /// Milliseconds that the last try took.
+    pub elapsed_ms: u64,
+}
+
+/// A credential as the ledger knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CredentialState {
+    /// Rotations staged.
+    pub generation: u32,
+    /// Old value's fingerprint.
+    pub old: Option<Fingerprint>,
+    /// New value's fingerprint.
+    pub new: Option<Fingerprint>,
+    /// Idempotency token of the current rotation.
+    pub token: String,
+    /// New value proven accepted, in the current generation.
+    pub new_accepted: bool,
+    /// Old value proven refused, in the current generation.
+    pub old_refused: bool,
+    /// How strong that proof is.
+    pub strength: String,
+    /// The server's words.
+    pub detail: String,
+    /// Entry of the last proof.
+    pub proof_seq: Option<u64>,
+}
+
+/// The pause as the ledger knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PauseState {
+    /// The last proof said that a trade is refused, and nothing was released since.
+    pub proven: bool,
+    /// When it was first proven.
+    pub since: Option<Timestamp>,
+    /// Milliseconds of the first proof.
+    pub pause_ms: Option<u64>,
+    /// Words of the last proof.
+    pub detail: String,
+    /// Entries of all proofs, with their result: the history of the pause.
+    pub history: Vec<(u64, bool)>,
+}
+
+/// An approval as the ledger knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApprovalState {
+    /// Name in `resume.yml`.
+    pub approver: String,
+    /// OpenSSH fingerprint of the key.
+    pub key: String,
+    /// Digest of the record that was signed.
+    pub record: Digest,
+    /// Path of the signature below the case folder.
+    pub path: String,
+    /// Digest of the signature file.
+    pub sha256: Digest,
+}
+
+/// Everything that the ledger says of an incident: a pure fold over its entries.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct IncidentState {
+    /// The incident.
+    pub incident: Option<IncidentId>,
+    /// Nonce of the first entry.
+    pub nonce: String,
+    /// Reason of the first entry.
+    pub reason: String,
+    /// Who opened it.
+    pub operator: String,
+    /// Everybody who acted: they may not approve, if policy says so.
+    pub operators: Vec<String>,
+    /// When it was opened.
+    pub opened: Option<Timestamp>,
+    /// Verifier key of the machine.
+    pub machine_key: String,
+    /// Digests of the policies in force.
+    pub policies: BTreeMap<String, Digest>,
+    /// Credentials named as compromised.
+    pub compromised: Vec<CredentialId>,
+    /// Steps by id.
+    pub steps: BTreeMap<StepId, StepState>,
+    /// Credentials.
+    pub credentials: BTreeMap<CredentialId, CredentialState>,
+    /// The pause.
+    pub pause: PauseState,
+    /// Last result of each scan: findings, highest level, complete, coverage, entry.
+    pub scans: BTreeMap<String, ScanState>,
+    /// Dispositions by finding id: verdict, note, operator.
+    pub dispositions: BTreeMap<String, Disposition>,
+    /// Earliest malicious event that scans have seen.
+    pub first_malicious: Option<Timestamp>,
+    /// Backup chosen last.
+    pub backup: Option<String>,
+    /// Attestations by item.
+    pub attested: BTreeMap<String, String>,
+    /// Digest, tree size and root of the current audit record.
+    pub record: Option<(Digest, u64, Digest)>,
+    /// Entry of the current audit record.
+    pub record_seq: Option<u64>,
+    /// Approvals of the current record, in order.
+    pub approvals: Vec<ApprovalState>,
+    /// The last evaluation of the gate.
+    pub gate: Option<(bool, Vec<GateCheck>)>,
+    /// When trading was resumed, and until when enhanced monitoring is due.
+    pub resumed: Option<(Timestamp, Timestamp)>,
+    /// Latest binding of each file by path below the case folder.
+    pub files: BTreeMap<String, super::FileBinding>,
+    /// Number of entries.
+    pub entries: u64,
+    /// Time of the newest entry.
+    pub newest: Option<Timestamp>,
+}
+
+/// Last result of a scan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScanState {
+    /// Findings.
+    pub findings: u64,
+    /// Highest level.
+    pub highest: Option<Level>,
+    /// Whether everything asked for was read.
+    pub complete: bool,
+    /// The summary.
+    pub coverage: serde_json::Map<String, serde_json::Value>,
+    /// Entry.
+    pub seq: u64,
+}
+
+/// What a person decided of a finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disposition {
+    /// `benign`, `confirmed` or `unknown`.
+    pub verdict: String,
+    /// Why.
+    pub note: String,
+    /// Who.
+    pub operator: String,
+}
+
+impl IncidentState {
+    /// Folds all entries.
+    pub fn replay<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Result<Self, ReplayError> {
+        let mut state = Self::default();
+        for entry in entries {
+            state.apply(entry)?;
+        }
+        Ok(state)
+    }
+
+    /// Adds one entry; the state is unchanged if it is refused.
+    pub fn apply(&mut self, entry: &Entry) -> Result<(), ReplayError> {
+        let refuse = |reason: String| ReplayError { seq: entry.seq, kind: entry.event.kind(), reason };
+        if entry.seq != self.entries {
+            return Err(refuse(format!("expected position {}", self.entries)));
+        }
+        if self.newest.is_some_and(|newest| entry.time < newest) {
+            return Err(refuse("its time is before the entry before it".into()));
+        }
+        let first = matches!(entry.event, Event::IncidentOpened { .. });
+        if first != (entry.seq == 0) {
+            return Err(refuse("`incident.opened` is the first entry, and only the first".into()));
+        }
+        self.fold(entry).map_err(refuse)?;
+        self.entries += 1;
+        self.newest = Some(entry.time);
+        Ok(())
+    }
+
+    fn fold(&mut self, entry: &Entry) -> Result<(), String> {
+        match &entry.event {
+            Event::IncidentOpened { incident, reason, operator, compromised, nonce, machine_key, policies, .. } => {
+                self.incident = Some(incident.clone());
+                self.reason.clone_from(reason);
+                self.operator.clone_from(operator);
+                self.compromised.clone_from(compromised);
+                self.nonce.clone_from(nonce);
+                self.machine_key.clone_from(machine_key);
+                self.policies.clone_from(policies);
+                self.opened = Some(entry.time);
+                self.acted(operator);
+            }
+            Event::IncidentWidened { compromised, operator, .. } => {
+                for id in compromised {
+                    if !self.compromised.contains(id) {
+                        self.compromised.push(id.clone());
+                    }
+                }
+                self.acted(operator);
+            }
+            Event::PlanMade { operator, .. } => self.acted(operator),
+            Event::StepIntent { .. } | Event::StepOutcome { .. } => return self.fold_step(entry),
+            Event::CredentialStaged { .. } | Event::CredentialProof { .. } => return self.fold_credential(entry),
+            Event::PauseProof { refused, pause_ms, detail } => {
+                self.pause.proven = *refused;
+                self.pause.detail.clone_from(detail);
+                self.pause.history.push((entry.seq, *refused));
+                if *refused && self.pause.since.is_none() {
+                    self.pause.since = Some(entry.time);
+                    self.pause.pause_ms = Some(*pause_ms);
+                }
+            }
+            Event::EvidenceCollected { file, .. }
+            | Event::ReportWritten { file }
+            | Event::TailQuarantined { file } => self.bind(file),
+            Event::ScanCompleted { scan, findings, highest, first_malicious, complete, coverage, file } => {
+                self.bind(file);
+                if let Some(time) = first_malicious {
+                    self.first_malicious = Some(self.first_malicious.map_or(*time, |old| old.min(*time)));
+                }
+                let state = ScanState {
+                    findings: *findings,
+                    highest: *highest,
+                    complete: *complete,
+                    coverage: coverage.clone(),
+                    seq: entry.seq,
+                };
+                self.scans.insert(scan.clone(), state);
+            }
+            Event::FindingDisposed { findings, verdict, note, operator } => {
+                if !matches!(verdict.as_str(), "benign" | "confirmed" | "unknown") {
+                    return Err(format!("`{}` is not a disposition", verdict.escape_debug()));
+                }
+                for id in findings {
+                    let disposition =
+                        Disposition { verdict: verdict.clone(), note: note.clone(), operator: operator.clone() };
+                    self.dispositions.insert(id.clone(), disposition);
+                }
+                self.acted(operator);
+            }
+            Event::BackupChosen { path, .. } => self.backup.clone_from(path),
+            Event::ItemAttested { item, operator, .. } => {
+                self.attested.insert(item.clone(), operator.clone());
+                self.acted(operator);
+            }
+            Event::AuditPrepared { .. }
+            | Event::ApprovalRecorded { .. }
+            | Event::GateEvaluated { .. }
+            | Event::IncidentResumed { .. } => return self.fold_gate(entry),
+        }
+        Ok(())
+    }
+
+    fn fold_step(&mut self, entry: &Entry) -> Result<(), String> {
+        match &entry.event {
+            Event::StepIntent { step, phase, target, action, attempt } => {
+                let attempts = self.steps.get(step).map_or(0, |state| state.attempts);
+                if *attempt != attempts + 1 {
+                    return Err(format!("try {attempt} of `{step}` follows try {attempts}"));
+                }
+                // Whatever follows a release must be proven anew.
+                if matches!(action, Action::ReleaseSwitch { .. } | Action::RestoreBackup { .. }) {
+                    self.pause.proven = false;
+                }
+                let state = StepState {
+                    phase: *phase,
+                    target: target.clone(),
+                    action: action.clone(),
+                    attempts: *attempt,
+                    outcome: None,
+                    detail: String::new(),
+                    seq: entry.seq,
+                    elapsed_ms: 0,
+                };
+                self.steps.insert(step.clone(), state);
+            }
+            Event::StepOutcome { step, attempt, outcome, elapsed_ms, detail } => {
+                let state = self.steps.get_mut(step).ok_or_else(|| format!("`{step}` has no intent"))?;
+                if state.attempts != *attempt || state.outcome.is_some() {
+                    return Err(format!("try {attempt} of `{step}` is not in flight"));
+                }
+                state.outcome = Some(*outcome);
+                state.detail.clone_from(detail);
+                state.elapsed_ms = *elapsed_ms;
+                state.seq = entry.seq;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn fold_credential(&mut self, entry: &Entry) -> Result<(), String> {
+        match &entry.event {
+            Event::CredentialStaged { credential, generation, old, new, token } => {
+                let state = self.credentials.entry(credential.clone()).or_default();
+                if *generation != state.generation + 1 {
+                    return Err(format!("generation {generation} of `{credential}` follows {}", state.generation));
+                }
+                *state = CredentialState {
+                    generation: *generation,
+                    old: old.clone(),
+                    new: Some(new.clone()),
+                    token: token.clone(),
+                    ..CredentialState::default()
+                };
+            }
+            Event::CredentialProof { credential, generation, new_accepted, old_refused, strength, detail } => {
+                let state = self.credentials.entry(credential.clone()).or_default();
+                if *generation != state.generation {
+                    return Err(format!("proof of generation {generation}, current is {}", state.generation));
+                }
+                state.new_accepted = *new_accepted;
+                state.old_refused = *old_refused;
+                state.strength.clone_from(strength);
+                state.detail.clone_from(detail);
+                state.proof_seq = Some(entry.seq);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn fold_gate(&mut self, entry: &Entry) -> Result<(), String> {
+        match &entry.event {
+            Event::AuditPrepared { file, tree_size, root } => {
+                if *tree_size > self.entries {
+                    return Err(format!("it covers {tree_size} entries of {}", self.entries));
+                }
+                self.bind(file);
+                self.record = Some((file.sha256, *tree_size, *root));
+                self.record_seq = Some(entry.seq);
+                self.approvals.clear();
+            }
+            Event::ApprovalRecorded { approver, key, record, file } => {
+                if self.record.as_ref().map(|current| current.0) != Some(*record) {
+                    return Err("it approves another record than the current one".into());
+                }
+                self.bind(file);
+                self.approvals.push(ApprovalState {
+                    approver: approver.clone(),
+                    key: key.clone(),
+                    record: *record,
+                    path: file.path.clone(),
+                    sha256: file.sha256,
+                });
+            }
+            Event::GateEvaluated { opened, checks, .. } => {
+                self.gate = Some((*opened, checks.clone()));
+            }
+            Event::IncidentResumed { monitor_until, .. } => {
+                if !self.gate.as_ref().is_some_and(|gate| gate.0) {
+                    return Err("the gate did not open".into());
+                }
+                self.resumed = Some((entry.time, *monitor_until));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn acted(&mut self, operator: &str) {
+        if !self.operators.iter().any(|known| known == operator) {
+            self.operators.push(operator.to_owned());
+        }
+    }
+
+    fn bind(&mut self, file: &super::FileBinding) {
+        self.files.insert(file.path.clone(), file.clone());
+    }
+}

@@ -1,0 +1,1 @@
+//! Planners: policy and observed world in, plan out. Pure.

@@ -1,0 +1,210 @@
+//! `policies/credentials.yml`: which credentials there are, who honours them, where they are kept, who uses them.
+
+use serde::Deserialize;
+
+use crate::domain::CredentialId;
+
+/// The whole file.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CredentialsPolicy {
+    /// Schema version: 1.
+    pub version: u32,
+    /// Programs that use credentials.
+    #[serde(default)]
+    pub services: Vec<ServicePolicy>,
+    /// Credentials.
+    pub credentials: Vec<CredentialPolicy>,
+}
+
+/// A program that uses credentials.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServicePolicy {
+    /// Name, used in `used_by`.
+    pub name: String,
+    /// Command that restarts it: program and arguments, no shell.
+    #[serde(default)]
+    pub restart: Option<Vec<String>>,
+    /// Command that stops it.
+    #[serde(default)]
+    pub stop: Option<Vec<String>>,
+    /// Health address, polled after a restart.
+    #[serde(default)]
+    pub health: Option<String>,
+    /// Seconds until it must be healthy (default 60).
+    #[serde(default = "default_healthy_within")]
+    pub healthy_within_s: u64,
+}
+
+fn default_healthy_within() -> u64 {
+    60
+}
+
+/// One credential.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CredentialPolicy {
+    /// Name.
+    pub id: CredentialId,
+    /// What it is, for people.
+    #[serde(default)]
+    pub title: Option<String>,
+    /// Who honours it.
+    pub issuer: IssuerPolicy,
+    /// Where its value is kept; the first is the source of the old value.
+    #[serde(default)]
+    pub kept: Vec<StorePolicy>,
+    /// Services restarted after rotation.
+    #[serde(default)]
+    pub used_by: Vec<String>,
+    /// How its death is proven where the issuer alone can't tell.
+    #[serde(default)]
+    pub proof: Option<ProofPolicy>,
+    /// How a new value is made.
+    #[serde(default)]
+    pub generate: GeneratePolicy,
+    /// Name of the approver whose key this is; they may not approve if it leaked.
+    #[serde(default)]
+    pub owner: Option<String>,
+}
+
+/// Who honours a credential.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum IssuerPolicy {
+    /// A PostgreSQL role's password.
+    PostgresRole {
+        /// The role.
+        role: String,
+    },
+    /// A row of an API key table in the deployment's database.
+    ApiKeyTable {
+        /// Table name, as the catalog writes it.
+        #[serde(default = "default_key_table")]
+        table: String,
+        /// Value of the id column of the row that holds the current key.
+        key_id: String,
+        /// How the value is stored.
+        #[serde(default)]
+        hash: HashScheme,
+        /// Column names where they differ from what introspection finds.
+        #[serde(default)]
+        columns: ApiKeyColumns,
+    },
+    /// A value that the deployment made for itself: a JWT signing key, a webhook secret.
+    SelfMade,
+    /// Only a person can change it, at somebody else's console.
+    Manual {
+        /// What to do.
+        instructions: String,
+    },
+}
+
+fn default_key_table() -> String {
+    "ApiKey".into()
+}
+
+/// How an API key table stores values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HashScheme {
+    /// SHA-256 of the value, in hex.
+    #[default]
+    Sha256,
+    /// The value itself.
+    Plain,
+}
+
+/// Column names of an API key table; absent ones are found by introspection.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ApiKeyColumns {
+    /// Primary key.
+    pub id: Option<String>,
+    /// Hash or value.
+    pub hash: Option<String>,
+    /// Time of revocation (NULL = alive).
+    pub revoked_at: Option<String>,
+    /// Boolean: alive.
+    pub active: Option<String>,
+}
+
+/// Where a value is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(tag = "store", rename_all = "snake_case", deny_unknown_fields)]
+pub enum StorePolicy {
+    /// AWS Secrets Manager.
+    SecretsManager {
+        /// Name or ARN.
+        secret: String,
+        /// Field of a JSON secret; absent for a whole-string secret.
+        #[serde(default)]
+        field: Option<String>,
+        /// Which part of the text is the value: for a connection URL, its password.
+        #[serde(default)]
+        part: ValuePart,
+    },
+    /// A `.env` file.
+    Dotenv {
+        /// Path.
+        #[serde(default = "default_dotenv")]
+        path: String,
+        /// Key.
+        key: String,
+        /// Which part of the text is the value.
+        #[serde(default)]
+        part: ValuePart,
+    },
+}
+
+fn default_dotenv() -> String {
+    ".env".into()
+}
+
+/// Which part of a stored text is the credential's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ValuePart {
+    /// All of it.
+    #[default]
+    Whole,
+    /// The password of a connection URL (percent-encoded there).
+    UrlPassword,
+}
+
+/// How death is proven where the issuer alone can't tell.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ProofPolicy {
+    /// A request that the service accepts with a valid value (2xx) and refuses with a dead one (401 or 403).
+    Http {
+        /// Address; `{value}` is not allowed here, since addresses are logged.
+        url: String,
+        /// Header name, for instance `authorization`.
+        header: String,
+        /// Header value; `{value}` stands for the credential, `{jwt}` for a token (HS256) signed with it.
+        template: String,
+        /// Claims of the token, as JSON, where the service needs some; `exp` is added.
+        #[serde(default)]
+        claims: Option<String>,
+    },
+    /// Accept that only the stores can be asked; the audit record says so.
+    Store,
+}
+
+/// How a new value is made.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GeneratePolicy {
+    /// Characters of `A-Za-z0-9` (default 40, at least 20).
+    pub length: usize,
+    /// Text in front of it (`sk_live_`), kept so that the deployment recognises its keys.
+    pub prefix: String,
+}
+
+impl Default for GeneratePolicy {
+    fn default() -> Self {
+        Self { length: 40, prefix: String::new() }
+    }
+}

@@ -1,0 +1,331 @@
+//! What the engine needs of the world, as traits. Adapters implement them; `world.rs` chooses which.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{Canary, Probe, SwitchState, Timestamp};
+use crate::policy::credentials::{CredentialPolicy, StorePolicy};
+
+/// Kinds of failure that callers tell apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FaultKind {
+    /// The thing does not exist.
+    NotFound,
+    /// Credentials or permissions are insufficient.
+    Denied,
+    /// Somebody else holds or changed it.
+    Conflict,
+    /// Told to slow down.
+    Throttled,
+    /// Could not be reached, or did not answer before anything was sent.
+    Unavailable,
+    /// May or may not have happened.
+    OutcomeUnknown,
+    /// What was read is damaged.
+    Corrupt,
+    /// The request can't be made as configured.
+    Invalid,
+}
+
+/// A failure at a port: lower-case words fitting "failed to ...", never a secret.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Fault {
+    /// Kind.
+    pub kind: FaultKind,
+    /// What failed and why.
+    pub message: String,
+    /// The cause, if it is safe to print.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Fault {
+    /// A failure without a deeper cause.
+    pub fn new(kind: FaultKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), source: None }
+    }
+
+    /// A failure with its cause.
+    pub fn with(
+        kind: FaultKind,
+        message: impl Into<String>,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self { kind, message: message.into(), source: Some(source.into()) }
+    }
+
+    /// The message and its causes, joined by `: `.
+    pub fn chain(&self) -> String {
+        let mut text = self.message.clone();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
+    }
+}
+
+/// Time.
+pub trait Clock: Send + Sync {
+    /// Now, in UTC.
+    fn now(&self) -> Timestamp;
+    /// A monotonic reading, for durations.
+    fn elapsed(&self) -> Duration;
+}
+
+/// Randomness fit for keys.
+pub trait Random: Send + Sync {
+    /// Fills the buffer.
+    fn fill(&self, buffer: &mut [u8]) -> Result<(), Fault>;
+}
+
+/// One case folder, open for writing under its lock. Paths are relative, `/`-separated, and confined to the folder.
+pub trait CaseStore: Send + Sync {
+    /// The folder, for people.
+    fn location(&self) -> &Path;
+    /// All bytes of `ledger.jsonl`.
+    fn read_ledger(&self) -> Result<Vec<u8>, Fault>;
+    /// Appends one line with its line feed and syncs it to disk. After a failure, every later call fails too.
+    fn append_ledger(&self, line: &[u8]) -> Result<(), Fault>;
+    /// Cuts the ledger to that many bytes (a torn tail, after its bytes were put aside), and syncs.
+    fn truncate_ledger(&self, bytes: u64) -> Result<(), Fault>;
+    /// Reads a file; `None` if it does not exist. Symbolic links are refused.
+    fn read(&self, path: &str) -> Result<Option<Vec<u8>>, Fault>;
+    /// Writes a file as a whole: temporary file, sync, rename, directory sync. Mode 0600.
+    fn write(&self, path: &str, bytes: &[u8]) -> Result<(), Fault>;
+    /// Names of the files directly below a folder of the case, sorted.
+    fn list(&self, path: &str) -> Result<Vec<String>, Fault>;
+}
+
+/// The case folders of a deployment: `$PORTCULLIS_HOME/incidents/`.
+pub trait CaseFolders: Send + Sync {
+    /// All incidents, oldest first.
+    fn list(&self) -> Result<Vec<crate::domain::IncidentId>, Fault>;
+    /// Opens one for writing; `Conflict` if another process holds its lock. `create` makes it.
+    fn open(
+        &self,
+        incident: &crate::domain::IncidentId,
+        create: bool,
+    ) -> Result<std::sync::Arc<dyn CaseStore>, Fault>;
+    /// Opens one for reading only, without the lock.
+    fn peek(&self, incident: &crate::domain::IncidentId) -> Result<std::sync::Arc<dyn CaseStore>, Fault>;
+}
+
+/// Secret values sealed under the machine's key, outside the case folder: old and new values of staged rotations.
+pub trait Vault: Send + Sync {
+    /// Seals a value under a name (`<incident>/<credential>/<generation>/<old|new>`), synced before it returns.
+    fn seal(&self, name: &str, value: &SecretString) -> Result<(), Fault>;
+    /// Opens it; `None` if there is none.
+    fn open(&self, name: &str) -> Result<Option<SecretString>, Fault>;
+    /// Names below a prefix, sorted.
+    fn list(&self, prefix: &str) -> Result<Vec<String>, Fault>;
+}
+
+/// The machine's Ed25519 key.
+pub trait MachineKey: Send + Sync {
+    /// Raw public key (32 bytes, RFC 8032).
+    fn public(&self) -> [u8; 32];
+    /// Signs (Ed25519, RFC 8032).
+    fn sign(&self, message: &[u8]) -> [u8; 64];
+    /// Key for fingerprints of secret values, derived from the machine's key.
+    fn fingerprints(&self) -> crate::domain::FingerprintKey;
+}
+
+/// Where a credential's value is kept.
+#[async_trait]
+pub trait SecretStore: Send + Sync {
+    /// For people, without secrets: `secretsmanager prod/db#password`, `.env JWT_SECRET`.
+    fn describe(&self, slot: &StorePolicy) -> String;
+    /// The current value; `None` if there is none.
+    async fn read(&self, slot: &StorePolicy) -> Result<Option<SecretString>, Fault>;
+    /// Makes `value` the current value. `token` names this write: repeating it after it was applied changes nothing.
+    async fn write(&self, slot: &StorePolicy, value: &SecretString, token: &str) -> Result<(), Fault>;
+    /// Whether versions other than the current one can still be had (Secrets Manager's labels).
+    async fn has_previous(&self, slot: &StorePolicy) -> Result<bool, Fault>;
+    /// Takes the labels from every version but the current one.
+    async fn retire_previous(&self, slot: &StorePolicy) -> Result<(), Fault>;
+}
+
+/// Who honours a credential.
+#[async_trait]
+pub trait Issuer: Send + Sync {
+    /// Asks the server that honours it.
+    async fn probe(&self, credential: &CredentialPolicy, value: &SecretString) -> Result<Probe, Fault>;
+    /// Makes the server honour `new`; repeating it changes nothing. `old` is the value that it replaces, if known.
+    async fn issue(
+        &self,
+        credential: &CredentialPolicy,
+        new: &SecretString,
+        old: Option<&SecretString>,
+    ) -> Result<(), Fault>;
+    /// Makes the server refuse `old` and ends its sessions; says what it did. `new` must stay honoured.
+    async fn revoke(
+        &self,
+        credential: &CredentialPolicy,
+        old: Option<&SecretString>,
+        new: Option<&SecretString>,
+    ) -> Result<String, Fault>;
+}
+
+/// One way to stop trade.
+#[async_trait]
+pub trait PauseSwitch: Send + Sync {
+    /// Its name in `pause.yml`; `guard` is the database guard.
+    fn name(&self) -> &str;
+    /// For people.
+    fn describe(&self) -> String;
+    /// What it is now.
+    async fn observe(&self) -> Result<SwitchState, Fault>;
+    /// Stops trade; repeating it changes nothing. Says what was done.
+    async fn engage(&self) -> Result<String, Fault>;
+    /// Lets trade in again.
+    async fn release(&self) -> Result<String, Fault>;
+}
+
+/// A program of the deployment that uses credentials.
+#[async_trait]
+pub trait Service: Send + Sync {
+    /// Its name in `credentials.yml`.
+    fn name(&self) -> &str;
+    /// Restarts or signals it, and waits until it is healthy where a health address is given.
+    async fn restart(&self) -> Result<String, Fault>;
+    /// Stops it.
+    async fn stop(&self) -> Result<String, Fault>;
+    /// Whether it answers; words for people.
+    async fn health(&self) -> Result<String, Fault>;
+}
+
+/// A table or view of the deployment's database, by schema and name, exactly as the catalog writes them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TableName {
+    /// Schema; `main` on SQLite.
+    pub schema: String,
+    /// Name.
+    pub name: String,
+}
+
+/// A column as the catalog describes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Column {
+    /// Name.
+    pub name: String,
+    /// Type in the database's words, lower case (`numeric(18,8)`, `text`, `timestamp(3) without time zone`).
+    pub data_type: String,
+    /// Whether NULL is allowed.
+    pub nullable: bool,
+    /// Whether it is part of the primary key.
+    pub primary_key: bool,
+    /// Whether the database computes it (generated columns can't be inserted into).
+    pub generated: bool,
+}
+
+/// A table with its columns, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Table {
+    /// Name.
+    pub name: TableName,
+    /// Columns.
+    pub columns: Vec<Column>,
+}
+
+/// An object of the catalog that could be persistence: a trigger, a function, a role, a setting.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseObject {
+    /// `trigger`, `event_trigger`, `function`, `rule`, `policy`, `role`, `membership`, `setting`, `role_setting`, `extension`,
+    /// `foreign_server`, `user_mapping`, `cron_job`, `default`, `check`, `view`, `hba`, `publication`, `subscription`, `table`.
+    pub class: String,
+    /// Qualified name.
+    pub name: String,
+    /// Owner, where there is one.
+    pub owner: Option<String>,
+    /// The definition, or the facts that matter, in the database's words.
+    pub definition: String,
+}
+
+/// What the catalog gave, and what it refused.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ObjectList {
+    /// Objects, in a stable order.
+    pub objects: Vec<DatabaseObject>,
+    /// Classes that could not be read, with the reason.
+    pub uncovered: Vec<(String, String)>,
+}
+
+/// A row: one text per asked column, in the database's text form; `None` is NULL.
+pub type Row = Vec<Option<String>>;
+
+/// Reading the deployment's database (or a scratch copy of it), read-only.
+#[async_trait]
+pub trait Database: Send + Sync {
+    /// `postgres` or `sqlite`.
+    fn dialect(&self) -> &'static str;
+    /// Host and database name, without user or password.
+    fn describe(&self) -> String;
+    /// Server version, in words; an error says why it can't be reached.
+    async fn ping(&self) -> Result<String, Fault>;
+    /// All user tables with their columns, in a stable order.
+    async fn tables(&self) -> Result<Vec<Table>, Fault>;
+    /// Streams the columns of a table, in one consistent snapshot, ordered by `order_by` (a column) if given.
+    /// The sink may stop early. Returns the number of rows given.
+    async fn rows(
+        &self,
+        table: &TableName,
+        columns: &[String],
+        order_by: Option<&str>,
+        sink: &mut (dyn FnMut(Row) -> ControlFlow<()> + Send),
+    ) -> Result<u64, Fault>;
+    /// Catalog objects that could be persistence.
+    async fn objects(&self) -> Result<ObjectList, Fault>;
+    /// Sessions, roles and the like, as evidence: name → JSON lines. Never delays a pause.
+    async fn evidence(&self) -> Result<Vec<(String, String)>, Fault>;
+}
+
+/// The guard in front of the trade table.
+#[async_trait]
+pub trait Guard: Send + Sync {
+    /// Puts it into the database, released, or repairs it; the state of the pause is kept. Says what was done.
+    async fn install(&self) -> Result<String, Fault>;
+    /// What is there and who could get past it.
+    async fn inspect(&self) -> Result<GuardReport, Fault>;
+    /// Flag + drain of older transactions, acknowledged only after the drain. Installs the guard first if it is missing.
+    async fn engage(&self) -> Result<String, Fault>;
+    /// Takes the flag away.
+    async fn release(&self) -> Result<String, Fault>;
+    /// Tries a trade as the application and rolls it back.
+    async fn canary(&self) -> Result<Canary, Fault>;
+}
+
+/// What [`Guard::inspect`] saw.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuardReport {
+    /// Whether the guard is in place, whole and enabled.
+    pub installed: bool,
+    /// The flag.
+    pub paused: bool,
+    /// Who could get past it, and how: one sentence each.
+    pub bypass: Vec<String>,
+    /// Words for people.
+    pub detail: String,
+}
+
+/// The backups of the deployment.
+#[async_trait]
+pub trait BackupStore: Send + Sync {
+    /// All backups that the policy's pattern names, newest start first.
+    async fn list(&self) -> Result<Vec<crate::domain::Backup>, Fault>;
+    /// Opens one, decompressed, for streaming.
+    fn open(&self, path: &str) -> Result<Box<dyn std::io::Read + Send>, Fault>;
+    /// Puts one back into the live database (the old state is kept aside where the way allows); words for people.
+    async fn restore(&self, path: &str) -> Result<String, Fault>;
+    /// A scratch copy made from it, to scan; dropped when the value is dropped.
+    /// `Invalid` where no scratch copy can be made: its text is then scanned instead.
+    async fn scratch(&self, path: &str) -> Result<std::sync::Arc<dyn Database>, Fault>;
+}

@@ -1,0 +1,63 @@
+//! The environment, read once into typed settings.
+
+use std::env;
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+
+/// Why the environment can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// A variable is not valid UTF-8.
+    #[error("environment variable {0} is not valid UTF-8")]
+    NotUtf8(&'static str),
+}
+
+/// Everything that comes from the environment.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The application's database (`DATABASE_URL`): also the role as which canaries are tried.
+    pub database_url: Option<SecretString>,
+    /// A stronger role for containment (`PORTCULLIS_DATABASE_URL`); falls back to the first.
+    pub containment_url: Option<SecretString>,
+    /// State of this program (`PORTCULLIS_HOME`, default `.portcullis`).
+    pub home: PathBuf,
+    /// Policies (`PORTCULLIS_POLICIES`, default `policies`).
+    pub policies: PathBuf,
+    /// Who acts (`PORTCULLIS_OPERATOR`, default the login name).
+    pub operator: String,
+    /// `NO_COLOR` is set and not empty.
+    pub no_color: bool,
+}
+
+impl Settings {
+    /// Reads the environment.
+    pub fn from_env() -> Result<Self, SettingsError> {
+        let database_url = text("DATABASE_URL")?.map(SecretString::from);
+        let operator = match text("PORTCULLIS_OPERATOR")? {
+            Some(operator) => operator,
+            None => text("USER")?.or(text("LOGNAME")?).unwrap_or_else(|| "unknown".into()),
+        };
+        Ok(Self {
+            containment_url: text("PORTCULLIS_DATABASE_URL")?
+                .map(SecretString::from)
+                .or_else(|| database_url.clone()),
+            database_url,
+            home: env::var_os("PORTCULLIS_HOME").filter(|v| !v.is_empty()).map_or(".portcullis".into(), PathBuf::from),
+            policies: env::var_os("PORTCULLIS_POLICIES")
+                .filter(|v| !v.is_empty())
+                .map_or("policies".into(), PathBuf::from),
+            operator,
+            no_color: env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty()),
+        })
+    }
+}
+
+fn text(name: &'static str) -> Result<Option<String>, SettingsError> {
+    match env::var(name) {
+        Ok(value) if value.is_empty() => Ok(None),
+        Ok(value) => Ok(Some(value)),
+        Err(env::VarError::NotPresent) => Ok(None),
+        Err(env::VarError::NotUnicode(_)) => Err(SettingsError::NotUtf8(name)),
+    }
+}
