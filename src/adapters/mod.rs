@@ -1,1 +1,4 @@
-//! Adapters: the ports, on real systems.
+//! Adapters: the ports, on real systems. They never import each other, the engine or the command line.
+
+pub mod policy_files;
+pub mod process;

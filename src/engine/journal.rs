@@ -67,18 +67,13 @@ impl Journal {
         clock: Arc<dyn Clock>,
         machine: Arc<dyn MachineKey>,
     ) -> Result<Self, JournalError> {
-        let bytes = store.read_ledger()?;
-        let mut lines = Vec::new();
-        let mut entries = Vec::new();
-        for (number, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
-            let line = line.strip_suffix(b"\n").unwrap_or(line);
-            let entry = Entry::decode(line)
-                .map_err(|source| JournalError::Damaged { line: number as u64 + 1, source })?;
-            lines.push(line.to_vec());
-            entries.push(entry);
-        }
-        let state = IncidentState::replay(&entries)?;
+        let (lines, state) = replay(&store.read_ledger()?)?;
         Ok(Self { store, clock, machine, inner: Mutex::new(Inner { state, lines }) })
+    }
+
+    /// The state that a ledger says, for display only: nothing is verified against the checkpoint.
+    pub fn read_state(store: &dyn CaseStore) -> Result<IncidentState, JournalError> {
+        Ok(replay(&store.read_ledger()?)?.1)
     }
 
     /// Appends an event and syncs it. The event is checked against the state first: an illegal one is not written.
@@ -129,4 +124,17 @@ impl Journal {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn replay(bytes: &[u8]) -> Result<(Vec<Vec<u8>>, IncidentState), JournalError> {
+    let mut lines = Vec::new();
+    let mut entries = Vec::new();
+    for (number, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let entry = Entry::decode(line).map_err(|source| JournalError::Damaged { line: number as u64 + 1, source })?;
+        lines.push(line.to_vec());
+        entries.push(entry);
+    }
+    let state = IncidentState::replay(&entries)?;
+    Ok((lines, state))
 }

@@ -72,8 +72,8 @@ impl Entry {
         if line.len() > MAX_ENTRY_BYTES {
             return Err(EntryError::TooLong);
         }
-        let line: LineIn = serde_json::from_slice(line)
-            .map_err(|source| EntryError::Malformed { column: source.column(), source })?;
+        let line: LineIn =
+            serde_json::from_slice(line).map_err(|source| EntryError::Malformed { column: source.column(), source })?;
         if line.v != VERSION {
             return Err(EntryError::Version(line.v));
         }

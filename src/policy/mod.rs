@@ -51,10 +51,7 @@ impl Policies {
     }
 }
 
-fn main_file<T: serde::de::DeserializeOwned>(
-    texts: &BTreeMap<String, String>,
-    file: &str,
-) -> Result<T, PolicyError> {
+fn main_file<T: serde::de::DeserializeOwned>(texts: &BTreeMap<String, String>, file: &str) -> Result<T, PolicyError> {
     let text = texts.get(file).ok_or_else(|| PolicyError::whole(file, "the file does not exist"))?;
     parse(file, text)
 }
