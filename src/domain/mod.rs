@@ -1,6 +1,7 @@
 //! Values and newtypes that every room shares. Imports nothing of ours, performs no effect.
 
 mod backup;
+mod catalog;
 mod credential;
 mod digest;
 mod finding;
@@ -9,6 +10,7 @@ mod pause;
 mod step;
 
 pub use backup::{Backup, BackupCheck, BackupVerdict};
+pub use catalog::{Column, DatabaseObject, ObjectList, Row, Table, TableName};
 pub use credential::{Fingerprint, FingerprintKey, Probe};
 pub use digest::{Digest, DigestContext, DigestError};
 pub use finding::{Finding, FindingKind, Level, RuleRef, Source, finding_id};

@@ -3,6 +3,7 @@
 mod deployment;
 pub mod findings;
 mod journal;
+pub mod scan_trades;
 
 pub use deployment::Deployment;
 pub use journal::{Journal, JournalError};
