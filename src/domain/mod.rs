@@ -5,6 +5,7 @@ mod catalog;
 mod credential;
 mod digest;
 mod finding;
+pub mod guard;
 mod ids;
 mod pause;
 mod step;
