@@ -4,4 +4,4 @@ mod deployment;
 mod journal;
 
 pub use deployment::Deployment;
-pub use journal::{Journal, JournalError};
+pub use journal::{CHECKPOINT, Journal, JournalError, LEDGER};
