@@ -112,11 +112,7 @@ pub trait CaseFolders: Send + Sync {
     /// All incidents, oldest first.
     fn list(&self) -> Result<Vec<crate::domain::IncidentId>, Fault>;
     /// Opens one for writing; `Conflict` if another process holds its lock. `create` makes it.
-    fn open(
-        &self,
-        incident: &crate::domain::IncidentId,
-        create: bool,
-    ) -> Result<std::sync::Arc<dyn CaseStore>, Fault>;
+    fn open(&self, incident: &crate::domain::IncidentId, create: bool) -> Result<std::sync::Arc<dyn CaseStore>, Fault>;
     /// Opens one for reading only, without the lock.
     fn peek(&self, incident: &crate::domain::IncidentId) -> Result<std::sync::Arc<dyn CaseStore>, Fault>;
 }

@@ -39,9 +39,7 @@ impl Settings {
             None => text("USER")?.or(text("LOGNAME")?).unwrap_or_else(|| "unknown".into()),
         };
         Ok(Self {
-            containment_url: text("PORTCULLIS_DATABASE_URL")?
-                .map(SecretString::from)
-                .or_else(|| database_url.clone()),
+            containment_url: text("PORTCULLIS_DATABASE_URL")?.map(SecretString::from).or_else(|| database_url.clone()),
             database_url,
             home: env::var_os("PORTCULLIS_HOME").filter(|v| !v.is_empty()).map_or(".portcullis".into(), PathBuf::from),
             policies: env::var_os("PORTCULLIS_POLICIES")

@@ -1,6 +1,8 @@
-//! Adapters: the ports, on real systems.
+//! Adapters: the ports, on real systems. They never import each other, the engine or the command line.
 
 pub mod case_files;
 mod confined;
 pub mod machine_key;
+pub mod policy_files;
+pub mod process;
 pub mod vault;

@@ -1,1 +1,153 @@
 //! The command line: one file per command, its arguments and its run; errors become exit codes here.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::domain::IncidentId;
+use crate::settings::Settings;
+use crate::ui::{ColorChoice, Format, Printer};
+
+mod completions;
+mod context;
+mod failure;
+
+pub use context::{Context, fault_failure, journal_failure};
+pub use failure::{Exit, Failure};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done, nothing found        4  refused by the gate
+  1  failed                     5  incomplete: a step failed or its outcome is unknown
+  2  usage, configuration       6  the ledger or a record fails verification
+  3  findings";
+
+/// Contain a breach, find what was done, recover, and resume only on a signed audit record.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version, after_help = EXIT_CODES, propagate_version = true, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Global options")]
+struct Global {
+    /// Form of the results on standard output
+    #[arg(long, global = true, value_enum, default_value_t)]
+    format: Format,
+    /// Incident to work on [default: the open one]
+    #[arg(long, global = true, value_name = "ID")]
+    incident: Option<IncidentId>,
+    /// Policies [env: PORTCULLIS_POLICIES] [default: policies]
+    #[arg(long, global = true, value_name = "DIR")]
+    policies: Option<PathBuf>,
+    /// State of this program [env: PORTCULLIS_HOME] [default: .portcullis]
+    #[arg(long, global = true, value_name = "DIR")]
+    home: Option<PathBuf>,
+    /// Work on the embedded deployment in this folder (made by `drill --keep`)
+    #[arg(long, global = true, value_name = "DIR")]
+    embedded: Option<PathBuf>,
+    /// Say more on standard error (-vv: still more)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// When to use colours
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t)]
+    color: ColorChoice,
+    /// Confirm without asking
+    #[arg(long, global = true)]
+    yes: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print a shell completion script
+    Completions(completions::CompletionsArgs),
+}
+
+/// Runs the program with the process's arguments and environment.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let printer = |no_color| Printer::new(cli.global.format, cli.global.color, no_color);
+    let settings = match Settings::from_env() {
+        Ok(settings) => settings,
+        Err(error) => {
+            printer(false).error(&error.to_string(), &[], None);
+            return Exit::Usage.into();
+        }
+    };
+    let printer = printer(settings.no_color);
+    crate::adapters::process::forbid_core_dumps();
+    init_tracing(cli.global.verbose);
+    let context = context(&cli.global, settings, printer);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            context.printer.error("failed to start the runtime", &[error.to_string()], None);
+            return Exit::Failed.into();
+        }
+    };
+    let ended = runtime.block_on(run(cli.command, &context));
+    // A blocked host look-up or request must not hold the process back once everything is said.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+    finish(&context.printer, ended)
+}
+
+fn finish(printer: &Printer, ended: Result<Exit, Failure>) -> ExitCode {
+    let exit = match ended {
+        Ok(exit) => exit,
+        Err(failure) => {
+            printer.error(&failure.message, &failure.causes, failure.hint.as_deref());
+            failure.exit
+        }
+    };
+    if let Some(error) = printer.take_failure() {
+        printer.error("failed to write to standard output", &[error.to_string()], None);
+        return Exit::Failed.into();
+    }
+    exit.into()
+}
+
+fn context(global: &Global, mut settings: Settings, printer: Printer) -> Context {
+    if let Some(policies) = &global.policies {
+        settings.policies.clone_from(policies);
+    }
+    if let Some(home) = &global.home {
+        settings.home.clone_from(home);
+    }
+    Context {
+        settings,
+        printer,
+        yes: global.yes,
+        incident: global.incident.clone(),
+        root: global.embedded.clone().unwrap_or_else(|| PathBuf::from(".")),
+        embedded: global.embedded.is_some(),
+    }
+}
+
+#[expect(clippy::unused_async, reason = "commands that wait come next")]
+async fn run(command: Command, ctx: &Context) -> Result<Exit, Failure> {
+    match command {
+        Command::Completions(args) => completions::run(&args, ctx),
+    }
+}
+
+/// The command tree, for completions, man pages and the test of all help texts.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+fn init_tracing(verbose: u8) {
+    use tracing_subscriber::filter::LevelFilter;
+    let level = match verbose {
+        0 => LevelFilter::WARN,
+        1 => LevelFilter::INFO,
+        _ => LevelFilter::DEBUG,
+    };
+    // Our own events only: those of the SDKs may carry requests.
+    let targets = tracing_subscriber::EnvFilter::new(format!("off,portcullis={level}"));
+    let _ = tracing_subscriber::fmt().with_env_filter(targets).with_writer(std::io::stderr).try_init();
+}

@@ -44,9 +44,10 @@ impl std::fmt::Display for Level {
 impl std::str::FromStr for Level {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|level| level.as_str() == text).ok_or_else(|| {
-            format!("`{text}` is not a level: use informational, low, medium, high or critical")
-        })
+        Self::ALL
+            .into_iter()
+            .find(|level| level.as_str() == text)
+            .ok_or_else(|| format!("`{text}` is not a level: use informational, low, medium, high or critical"))
     }
 }
 

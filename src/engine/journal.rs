@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::domain::Digest;
 use crate::ledger::{
     Checkpoint, Entry, EntryError, Event, FileBinding, IncidentState, LedgerError, ReplayError, Tail, Verified,
-    VerifierKey, merkle::Tree, origin, read,
+    VerifierKey, merkle::Tree, origin, read, replay,
 };
 use crate::ports::{CaseStore, Clock, Fault, MachineKey};
 
@@ -115,6 +115,11 @@ impl Journal {
     pub fn verify(store: &Arc<dyn CaseStore>) -> Result<Verified, JournalError> {
         let checkpoint = store.read(CHECKPOINT)?;
         Ok(read(&store.read_ledger()?, checkpoint.as_deref())?)
+    }
+
+    /// The state that a ledger says, for display only: nothing is verified against the checkpoint.
+    pub fn read_state(store: &dyn CaseStore) -> Result<IncidentState, JournalError> {
+        Ok(replay(&store.read_ledger()?)?.state)
     }
 
     fn quarantine(&self, tail: &Tail) -> Result<(), JournalError> {

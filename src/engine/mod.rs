@@ -1,6 +1,7 @@
 //! The engine: executes plans step by step, intent before effect, outcome after. Knows ports, never adapters.
 
 mod deployment;
+pub mod findings;
 mod journal;
 
 pub use deployment::Deployment;

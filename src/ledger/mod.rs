@@ -12,7 +12,7 @@ mod state;
 pub use checkpoint::{Checkpoint, CheckpointError, MAX_CHECKPOINT_BYTES, VerifierKey, origin};
 pub use entry::{Entry, EntryError, MAX_ENTRY_BYTES};
 pub use event::{Event, FileBinding, GateCheck, Verdict};
-pub use read::{LedgerError, Tail, Verified, read};
+pub use read::{LedgerError, Tail, Verified, read, replay};
 pub use state::{
     ApprovalState, CredentialState, Disposition, IncidentState, PauseState, ReplayError, ScanState, StepState,
 };

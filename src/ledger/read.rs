@@ -78,11 +78,16 @@ pub enum LedgerError {
     },
 }
 
-/// Reads all bytes of a ledger and verifies them against the checkpoint's bytes.
+/// Reads and replays all bytes of a ledger, without a checkpoint: what it says, not that it is true.
 ///
-/// A torn tail (bytes after the last whole entry, with no whole entry among them) is legal only beyond what the
-/// checkpoint covers; anything else that does not read is damage.
-pub fn read(ledger: &[u8], checkpoint: Option<&[u8]>) -> Result<Verified, LedgerError> {
+/// A torn tail is what follows the last whole entry, with no whole entry inside; anything else that does not read is damage.
+pub fn replay(ledger: &[u8]) -> Result<Verified, LedgerError> {
+    Ok(replay_lines(ledger)?.0)
+}
+
+type Damage = Option<(u64, EntryError)>;
+
+fn replay_lines(ledger: &[u8]) -> Result<(Verified, Damage), LedgerError> {
     let mut verified = Verified::default();
     let mut offset = 0;
     let mut damage = None;
@@ -103,7 +108,6 @@ pub fn read(ledger: &[u8], checkpoint: Option<&[u8]>) -> Result<Verified, Ledger
             (_, Some(_)) => break,
         }
     }
-    let entries = verified.tree.size();
     if damage.is_some() {
         let bytes = ledger.get(offset..).unwrap_or_default().to_vec();
         verified.tail = Some(Tail { offset: offset as u64, bytes });
@@ -114,9 +118,17 @@ pub fn read(ledger: &[u8], checkpoint: Option<&[u8]>) -> Result<Verified, Ledger
     {
         return Err(LedgerError::Damaged { line, source });
     }
-    if entries == 0 {
+    if verified.entries.is_empty() {
         return Err(LedgerError::Empty);
     }
+    Ok((verified, damage))
+}
+
+/// Reads all bytes of a ledger and verifies them against the checkpoint's bytes. A torn tail is legal only beyond what
+/// the checkpoint covers.
+pub fn read(ledger: &[u8], checkpoint: Option<&[u8]>) -> Result<Verified, LedgerError> {
+    let (mut verified, damage) = replay_lines(ledger)?;
+    let entries = verified.tree.size();
     let key: VerifierKey = verified.state.machine_key.parse().map_err(LedgerError::MachineKey)?;
     if verified.state.incident.as_ref().is_none_or(|incident| super::origin(incident) != key.name()) {
         return Err(LedgerError::MachineKey(CheckpointError::Key("it belongs to another incident")));

@@ -232,9 +232,9 @@ impl IncidentState {
                     self.pause.pause_ms = Some(*pause_ms);
                 }
             }
-            Event::EvidenceCollected { file, .. }
-            | Event::ReportWritten { file }
-            | Event::TailQuarantined { file } => self.bind(file),
+            Event::EvidenceCollected { file, .. } | Event::ReportWritten { file } | Event::TailQuarantined { file } => {
+                self.bind(file)
+            }
             Event::ScanCompleted { scan, findings, highest, first_malicious, complete, coverage, file } => {
                 self.bind(file);
                 if let Some(time) = first_malicious {

@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 
 use crate::domain::Digest;
 
+mod check;
 pub mod credentials;
 mod error;
 pub mod pause;
 pub mod recovery;
 pub mod resume;
+pub mod shipped;
+pub mod starter;
 
 pub use error::PolicyError;
-pub(crate) use error::nearest;
+use error::nearest;
 
 /// Reads a YAML policy of type `T` from the text of `file` (a name for messages).
 pub fn parse<T: serde::de::DeserializeOwned>(file: &str, text: &str) -> Result<T, PolicyError> {
@@ -36,13 +39,15 @@ pub struct Policies {
 impl Policies {
     /// Reads the texts; all four main files must be there.
     pub fn from_texts(texts: BTreeMap<String, String>) -> Result<Self, PolicyError> {
-        Ok(Self {
+        let policies = Self {
             credentials: main_file(&texts, "credentials.yml")?,
             pause: main_file(&texts, "pause.yml")?,
             resume: main_file(&texts, "resume.yml")?,
             recovery: main_file(&texts, "recovery.yml")?,
             texts,
-        })
+        };
+        check::check(&policies)?;
+        Ok(policies)
     }
 
     /// Digest of every policy file.
@@ -51,10 +56,7 @@ impl Policies {
     }
 }
 
-fn main_file<T: serde::de::DeserializeOwned>(
-    texts: &BTreeMap<String, String>,
-    file: &str,
-) -> Result<T, PolicyError> {
+fn main_file<T: serde::de::DeserializeOwned>(texts: &BTreeMap<String, String>, file: &str) -> Result<T, PolicyError> {
     let text = texts.get(file).ok_or_else(|| PolicyError::whole(file, "the file does not exist"))?;
     parse(file, text)
 }

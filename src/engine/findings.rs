@@ -1,0 +1,67 @@
+//! `findings.jsonl`: every finding of the case, once.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::{Journal, JournalError};
+use crate::domain::{Finding, Level, Timestamp};
+use crate::ledger::Event;
+use crate::ports::{Fault, FaultKind};
+
+/// Path of the findings below the case folder.
+pub const FINDINGS: &str = "findings.jsonl";
+
+/// All findings of a case, in the order of the file.
+pub fn read(bytes: &[u8]) -> Result<Vec<Finding>, Fault> {
+    let mut findings = Vec::new();
+    for (number, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+        if line.is_empty() {
+            continue;
+        }
+        let finding = serde_json::from_slice(line).map_err(|error| {
+            Fault::with(FaultKind::Corrupt, format!("{FINDINGS} line {} is not a finding", number + 1), error)
+        })?;
+        findings.push(finding);
+    }
+    Ok(findings)
+}
+
+/// Adds a scan's findings to the case: each id once, in the order of first sight, and the entry that binds the file.
+/// `summary` is the scan's summary record; `complete` says whether everything that was asked for was read.
+pub fn record_scan(
+    journal: &Journal,
+    scan: &str,
+    found: &[Finding],
+    summary: Map<String, Value>,
+    complete: bool,
+) -> Result<(), JournalError> {
+    let old = journal.store().read(FINDINGS)?.unwrap_or_default();
+    let mut known: BTreeMap<String, ()> = read(&old)?.into_iter().map(|finding| (finding.id, ())).collect();
+    let mut bytes = old;
+    for finding in found {
+        if known.insert(finding.id.clone(), ()).is_some() {
+            continue;
+        }
+        let line = serde_json::to_vec(finding)
+            .map_err(|error| Fault::with(FaultKind::Invalid, "failed to encode a finding", error))?;
+        bytes.extend_from_slice(&line);
+        bytes.push(b'\n');
+    }
+    let file = journal.write_file(FINDINGS, &bytes)?;
+    journal.record(Event::ScanCompleted {
+        scan: scan.to_owned(),
+        findings: found.len() as u64,
+        highest: found.iter().map(|finding| finding.rule.level).max(),
+        first_malicious: first_malicious(found),
+        complete,
+        coverage: summary,
+        file,
+    })?;
+    Ok(())
+}
+
+/// The earliest event among findings at `high` or above.
+pub fn first_malicious(found: &[Finding]) -> Option<Timestamp> {
+    found.iter().filter(|finding| finding.rule.level >= Level::High).filter_map(|finding| finding.time).min()
+}

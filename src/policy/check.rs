@@ -1,0 +1,163 @@
+use std::collections::BTreeSet;
+
+use super::{Policies, PolicyError, nearest};
+use crate::policy::credentials::{CredentialPolicy, IssuerPolicy, ProofPolicy};
+
+/// Shortest generated value.
+const MIN_LENGTH: usize = 20;
+
+/// What the types alone can't say: versions, names that must be unique or known, limits.
+pub(super) fn check(policies: &Policies) -> Result<(), PolicyError> {
+    let versions = [
+        ("credentials.yml", policies.credentials.version),
+        ("pause.yml", policies.pause.version),
+        ("resume.yml", policies.resume.version),
+        ("recovery.yml", policies.recovery.version),
+    ];
+    for (file, version) in versions {
+        if version != 1 {
+            return Err(at(policies, file, "version:", format!("version is {version}, this program reads 1")));
+        }
+    }
+    check_credentials(policies)?;
+    check_pause(policies)?;
+    check_roster(policies)
+}
+
+fn check_credentials(policies: &Policies) -> Result<(), PolicyError> {
+    const FILE: &str = "credentials.yml";
+    let services: Vec<&str> = policies.credentials.services.iter().map(|service| service.name.as_str()).collect();
+    if let Some(name) = duplicate(services.iter().copied()) {
+        return Err(at(policies, FILE, name, format!("service `{name}` is declared twice")));
+    }
+    let ids = policies.credentials.credentials.iter().map(|credential| credential.id.as_str());
+    if let Some(id) = duplicate(ids) {
+        return Err(at(policies, FILE, &format!("id: {id}"), format!("credential `{id}` is declared twice")));
+    }
+    for credential in &policies.credentials.credentials {
+        let fail = |message: String| Err(at(policies, FILE, &format!("id: {}", credential.id), message));
+        let id = &credential.id;
+        for service in &credential.used_by {
+            if !services.contains(&service.as_str()) {
+                let near = nearest(service, &services).map_or(String::new(), |n| format!("; did you mean `{n}`?"));
+                return fail(format!("credential `{id}`: used_by names the unknown service `{service}`{near}"));
+            }
+        }
+        if credential.generate.length < MIN_LENGTH || credential.generate.length > 512 {
+            return fail(format!("credential `{id}`: generate.length must be {MIN_LENGTH} to 512"));
+        }
+        if let Some(problem) = inconsistent(credential) {
+            return fail(format!("credential `{id}`: {problem}"));
+        }
+    }
+    for service in &policies.recovery.services {
+        if !services.contains(&service.as_str()) {
+            let message = format!("services names `{service}`, which credentials.yml does not declare");
+            return Err(at(policies, "recovery.yml", "services:", message));
+        }
+    }
+    Ok(())
+}
+
+fn inconsistent(credential: &CredentialPolicy) -> Option<&'static str> {
+    let manual = matches!(credential.issuer, IssuerPolicy::Manual { .. });
+    if !manual && credential.kept.is_empty() {
+        return Some("`kept` is empty, so its value could neither be read nor replaced");
+    }
+    if matches!(credential.issuer, IssuerPolicy::SelfMade) && credential.proof.is_none() {
+        return Some(
+            "a self_made credential needs `proof`: `http`, or `store` to accept that only the stores are asked",
+        );
+    }
+    if let Some(ProofPolicy::Http { url, template, .. }) = &credential.proof {
+        if url.contains('{') {
+            return Some("proof.url may hold no placeholder, since addresses are logged; use the header");
+        }
+        if !template.contains("{value}") && !template.contains("{jwt}") {
+            return Some("proof.template must hold {value} or {jwt}");
+        }
+    }
+    None
+}
+
+fn check_pause(policies: &Policies) -> Result<(), PolicyError> {
+    let names = policies.pause.switches.iter().map(crate::policy::pause::SwitchPolicy::name);
+    if let Some(name) = duplicate(names.chain(["guard"])) {
+        return Err(at(policies, "pause.yml", name, format!("switch `{name}` is declared twice (`guard` is taken)")));
+    }
+    if policies.pause.guard.is_none() && policies.pause.switches.is_empty() {
+        return Err(PolicyError::whole(
+            "pause.yml",
+            "neither a guard nor a switch is declared: nothing could be paused",
+        ));
+    }
+    Ok(())
+}
+
+fn check_roster(policies: &Policies) -> Result<(), PolicyError> {
+    if policies.resume.threshold == 0 {
+        return Err(at(policies, "resume.yml", "threshold:", "threshold must be at least 1".into()));
+    }
+    let names = policies.resume.approvers.iter().map(|approver| approver.name.as_str());
+    if let Some(name) = duplicate(names) {
+        return Err(at(policies, "resume.yml", name, format!("approver `{name}` is listed twice")));
+    }
+    Ok(())
+}
+
+fn duplicate<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let mut seen = BTreeSet::new();
+    names.into_iter().find(|name| !seen.insert(*name))
+}
+
+/// An error at the first line of the file that holds `needle`.
+fn at(policies: &Policies, file: &str, needle: &str, message: String) -> PolicyError {
+    let text = policies.texts.get(file).map_or("", String::as_str);
+    let place = text.lines().enumerate().find_map(|(number, line)| {
+        let code = line.split(" #").next().unwrap_or(line);
+        (!line.trim_start().starts_with('#')).then(|| code.find(needle).map(|column| (number, column))).flatten()
+    });
+    let (line, column) = place.map_or((0, 0), |(line, column)| (line as u64 + 1, column as u64 + 1));
+    PolicyError { file: file.to_owned(), line, column, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::policy::shipped::SHIPPED;
+
+    fn with(file: &str, from: &str, to: &str) -> Result<Policies, PolicyError> {
+        let mut texts: BTreeMap<String, String> =
+            SHIPPED.iter().map(|(path, text)| ((*path).into(), (*text).into())).collect();
+        let text = texts.get_mut(file).unwrap();
+        assert!(text.contains(from), "the shipped {file} holds {from}");
+        *text = text.replacen(from, to, 1);
+        Policies::from_texts(texts)
+    }
+
+    #[test]
+    fn each_fault_names_file_line_and_what_is_meant() {
+        let cases = [
+            ("credentials.yml", "used_by: [backend]", "used_by: [backnd]", "did you mean `backend`?"),
+            ("credentials.yml", "length: 64", "length: 8", "must be 20 to 512"),
+            ("credentials.yml", "id: jwt", "id: database", "declared twice"),
+            ("credentials.yml", "    proof: { kind: store }\n", "", "needs `proof`"),
+            ("credentials.yml", "used_by", "usedby", "did you mean `used_by`?"),
+            ("credentials.yml", "version: 1", "version: 2", "this program reads 1"),
+            ("pause.yml", "name: flag", "name: guard", "declared twice"),
+            ("resume.yml", "threshold: 2", "threshold: 0", "at least 1"),
+            ("resume.yml", "threshold: 2", "threshold: -2", "u32"),
+            ("resume.yml", "threshold: 2", "treshold: 2", "did you mean `threshold`?"),
+            ("recovery.yml", "services: [backend]", "services: [api]", "does not declare"),
+        ];
+        for (file, from, to, expected) in cases {
+            let error = with(file, from, to).unwrap_err();
+            assert_eq!(error.file, file);
+            let text = error.to_string();
+            assert!(error.line > 0, "{text}");
+            assert!(text.contains(expected), "`{text}` should say `{expected}`");
+        }
+    }
+}

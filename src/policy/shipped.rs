@@ -1,0 +1,36 @@
+//! The policies that come with the program: what `init` writes and the drill starts from.
+
+/// Path below the policies folder and text, in path order.
+pub const SHIPPED: &[(&str, &str)] = &[
+    ("credentials.yml", include_str!("../../policies/credentials.yml")),
+    ("pause.yml", include_str!("../../policies/pause.yml")),
+    ("recovery.yml", include_str!("../../policies/recovery.yml")),
+    ("resume.yml", include_str!("../../policies/resume.yml")),
+];
+
+/// `.env.example`.
+pub const ENV_EXAMPLE: &str = include_str!("../../.env.example");
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use super::*;
+    use crate::policy::Policies;
+
+    #[test]
+    fn every_file_of_the_folder_is_shipped() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
+        let on_disk = crate::adapters::policy_files::read(&folder).unwrap();
+        let shipped: BTreeMap<_, _> = SHIPPED.iter().map(|(path, text)| ((*path).into(), (*text).into())).collect();
+        assert_eq!(on_disk, shipped);
+    }
+
+    #[test]
+    fn the_shipped_policies_are_readable() {
+        let texts = SHIPPED.iter().map(|(path, text)| ((*path).into(), (*text).into())).collect();
+        let policies = Policies::from_texts(texts).unwrap();
+        assert_eq!(policies.resume.threshold, 2);
+    }
+}

@@ -1,0 +1,178 @@
+//! Starting points fitted to what `init` found: pure text from facts.
+
+use std::fmt::Write as _;
+
+/// What was found in the deployment's folder. No values, only names.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Found {
+    /// Compose file, if there is one.
+    pub compose: Option<String>,
+    /// Services of the compose file.
+    pub services: Vec<String>,
+    /// Keys of `.env`.
+    pub env_keys: Vec<String>,
+    /// Role of the PostgreSQL `DATABASE_URL` in `.env`.
+    pub database_role: Option<String>,
+    /// Command in front of compose arguments: `docker compose` or `docker-compose`.
+    pub compose_command: Vec<String>,
+}
+
+/// How a key of `.env` is taken into `credentials.yml`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guess {
+    /// Made by the deployment itself.
+    SelfMade,
+    /// Issued by somebody else: a person must rotate it.
+    Foreign,
+    /// Not a secret by its name.
+    NoSecret,
+}
+
+/// What a key's name says of it. A guess, which `init` says aloud.
+pub fn guess(key: &str) -> Guess {
+    const SECRET: [&str; 8] =
+        ["SECRET", "PASSWORD", "PASSWD", "TOKEN", "PRIVATE_KEY", "API_KEY", "APIKEY", "SIGNING_KEY"];
+    const OWN: [&str; 8] = ["JWT", "SESSION", "COOKIE", "WEBHOOK", "ENCRYPTION", "SIGNING", "REFRESH", "NEXTAUTH"];
+    const PUBLIC: [&str; 3] = ["PUBLIC_", "NEXT_PUBLIC", "VITE_"];
+    let key = key.to_ascii_uppercase();
+    if PUBLIC.iter().any(|part| key.starts_with(part)) || !SECRET.iter().any(|part| key.contains(part)) {
+        return Guess::NoSecret;
+    }
+    if OWN.iter().any(|part| key.contains(part)) { Guess::SelfMade } else { Guess::Foreign }
+}
+
+/// `credentials.yml` for what was found; `None` if nothing there could be a credential.
+pub fn credentials(found: &Found) -> Option<String> {
+    let mut body = String::new();
+    let service = back_end(found);
+    let used_by = service.map_or(String::new(), |name| format!("    used_by: [{name}]\n"));
+    if let Some(role) = &found.database_role {
+        let _ = write!(
+            body,
+            "  - id: database\n    title: Database role of the back end\n    issuer: {{ kind: postgres_role, role: {} }}\n    kept:\n      - {{ store: dotenv, path: .env, key: DATABASE_URL, part: url_password }}\n{used_by}\n",
+            quoted(role)
+        );
+    }
+    for key in &found.env_keys {
+        let id = key.to_ascii_lowercase().replace('_', "-");
+        match guess(key) {
+            Guess::SelfMade => {
+                let _ = write!(
+                    body,
+                    "  - id: {id}\n    issuer: {{ kind: self_made }}\n    kept:\n      - {{ store: dotenv, path: .env, key: {key} }}\n{used_by}    generate: {{ length: 64 }}\n    # `store` accepts that only the file can be asked; `http` asks the service (docs/POLICIES.md).\n    proof: {{ kind: store }}\n\n"
+                );
+            }
+            Guess::Foreign => {
+                let _ = write!(
+                    body,
+                    "  - id: {id}\n    issuer:\n      kind: manual\n      instructions: Revoke {key} where it was issued, make a new one there, and put it into .env\n    kept:\n      - {{ store: dotenv, path: .env, key: {key} }}\n{used_by}\n"
+                );
+            }
+            Guess::NoSecret => {}
+        }
+    }
+    if body.is_empty() {
+        return None;
+    }
+    let mut text = String::from(
+        "# Written by `portcullis init` from the names in .env: a guess. Check every entry; docs/POLICIES.md names every key.\nversion: 1\n\n",
+    );
+    if let Some(name) = service {
+        let command = |verb: &str| {
+            let words: Vec<_> = found.compose_command.iter().map(String::as_str).chain([verb, name]).collect();
+            words.join(", ")
+        };
+        let _ = write!(
+            text,
+            "services:\n  - name: {name}\n    restart: [{}]\n    stop: [{}]\n    health: http://localhost:3001/health\n\n",
+            command("restart"),
+            command("stop")
+        );
+    }
+    let _ = write!(text, "credentials:\n{}", body.trim_end());
+    text.push('\n');
+    Some(text)
+}
+
+/// The compose service that is the back end: by name, else the first that is no database.
+pub fn back_end(found: &Found) -> Option<&str> {
+    const NAMES: [&str; 5] = ["backend", "api", "app", "server", "web"];
+    NAMES
+        .iter()
+        .find_map(|name| found.services.iter().find(|service| service == name))
+        .or_else(|| {
+            found
+                .services
+                .iter()
+                .find(|service| !["postgres", "db", "redis", "database", "cache"].contains(&service.as_str()))
+        })
+        .map(String::as_str)
+}
+
+/// `resume.yml` with approvers: `(name, roles, key line)`.
+pub fn resume(template: &str, approvers: &[(String, Vec<String>, String)]) -> String {
+    if approvers.is_empty() {
+        return template.to_owned();
+    }
+    let mut roster = String::from("approvers:\n");
+    for (name, roles, key) in approvers {
+        let roles: Vec<_> = roles.iter().map(|role| quoted(role)).collect();
+        let _ = writeln!(
+            roster,
+            "  - name: {}\n    roles: [{}]\n    keys: [{}]",
+            quoted(name),
+            roles.join(", "),
+            quoted(key)
+        );
+    }
+    template.replacen("approvers: []\n", &roster, 1)
+}
+
+/// A YAML double-quoted scalar: JSON strings are a subset of it.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::credentials::{CredentialsPolicy, IssuerPolicy};
+    use crate::policy::resume::ResumePolicy;
+
+    fn found() -> Found {
+        Found {
+            compose: Some("docker-compose.yml".into()),
+            services: vec!["postgres".into(), "backend".into()],
+            env_keys: ["DATABASE_URL", "JWT_SECRET", "STRIPE_SECRET_KEY", "PORT", "NEXT_PUBLIC_API_KEY"]
+                .map(String::from)
+                .to_vec(),
+            database_role: Some("trading app: \"x\"".into()),
+            compose_command: vec!["docker-compose".into()],
+        }
+    }
+
+    #[test]
+    fn what_init_writes_can_be_read_back() {
+        let text = credentials(&found()).unwrap();
+        let policy: CredentialsPolicy = crate::policy::parse("credentials.yml", &text).unwrap();
+        let ids: Vec<_> = policy.credentials.iter().map(|c| c.id.as_str()).collect();
+        assert_eq!(ids, ["database", "jwt-secret", "stripe-secret-key"]);
+        assert_eq!(policy.credentials[0].issuer, IssuerPolicy::PostgresRole { role: "trading app: \"x\"".into() });
+        assert!(matches!(policy.credentials[2].issuer, IssuerPolicy::Manual { .. }));
+        assert_eq!(policy.services[0].restart.as_deref().unwrap(), ["docker-compose", "restart", "backend"]);
+    }
+
+    #[test]
+    fn nothing_found_writes_nothing() {
+        assert_eq!(credentials(&Found::default()), None);
+    }
+
+    #[test]
+    fn approvers_are_put_into_the_template() {
+        let template = super::super::shipped::SHIPPED.iter().find(|(path, _)| *path == "resume.yml").unwrap().1;
+        let text = resume(template, &[("alice".into(), vec!["security".into()], "ssh-ed25519 AAAA a\"b".into())]);
+        let policy: ResumePolicy = crate::policy::parse("resume.yml", &text).unwrap();
+        assert_eq!(policy.approvers[0].keys, ["ssh-ed25519 AAAA a\"b"]);
+        assert_eq!(policy.approvers[0].roles, ["security"]);
+    }
+}
