@@ -104,6 +104,8 @@ pub trait CaseStore: Send + Sync {
     fn write(&self, path: &str, bytes: &[u8]) -> Result<(), Fault>;
     /// Names of the files directly below a folder of the case, sorted.
     fn list(&self, path: &str) -> Result<Vec<String>, Fault>;
+    /// Paths of everything in the case folder that is not a folder, sorted, symbolic links and devices included.
+    fn walk(&self) -> Result<Vec<String>, Fault>;
 }
 
 /// The case folders of a deployment: `$PORTCULLIS_HOME/incidents/`.

@@ -1,11 +1,17 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::Digest;
-use crate::ledger::{Entry, EntryError, Event, FileBinding, IncidentState, ReplayError};
+use crate::ledger::{
+    Checkpoint, Entry, EntryError, Event, FileBinding, IncidentState, LedgerError, ReplayError, Tail, Verified,
+    VerifierKey, merkle::Tree, origin, read, replay,
+};
 use crate::ports::{CaseStore, Clock, Fault, MachineKey};
 
 /// Path of the ledger below the case folder.
 pub const LEDGER: &str = "ledger.jsonl";
+
+/// Path of the signed checkpoint below the case folder.
+pub const CHECKPOINT: &str = "checkpoint";
 
 /// Why the ledger can't be opened or written.
 #[derive(Debug, thiserror::Error)]
@@ -13,27 +19,40 @@ pub enum JournalError {
     /// The case folder failed.
     #[error("failed to use the case folder")]
     Store(#[from] Fault),
-    /// A line is damaged.
-    #[error("ledger line {line} is damaged")]
-    Damaged {
-        /// Line, from 1.
-        line: u64,
-        /// How.
-        #[source]
-        source: EntryError,
-    },
-    /// The entries don't follow from each other.
-    #[error("the ledger contradicts itself")]
+    /// What lies on disk is not what was written: exit code 6.
+    #[error("the ledger fails verification")]
+    Ledger(#[from] LedgerError),
+    /// The event does not follow from the state; it was not written.
+    #[error("the event is not allowed here")]
     Replay(#[from] ReplayError),
     /// An event can't be written.
     #[error("failed to encode an entry")]
     Encode(#[source] EntryError),
-    /// The signed checkpoint does not fit the ledger.
-    #[error("the checkpoint does not fit the ledger: {0}")]
-    Checkpoint(String),
+    /// The ledger was opened with another machine's key, so this machine can't go on with it.
+    #[error("the ledger belongs to the machine key {named}, this machine has {present}")]
+    OtherMachine {
+        /// Verifier key that the first entry names.
+        named: String,
+        /// Verifier key of this machine.
+        present: String,
+    },
+    /// A ledger is there already.
+    #[error("the case folder holds a ledger already")]
+    Exists,
+    /// An earlier write failed: what is on disk is uncertain until the ledger is opened again.
+    #[error("an earlier write to the ledger failed; nothing more is written before it is opened again")]
+    Poisoned,
 }
 
-/// The single writer of a case's ledger.
+impl JournalError {
+    /// Whether what lies on disk is not what was written (exit code 6).
+    pub fn is_corrupt(&self) -> bool {
+        matches!(self, Self::Ledger(_))
+    }
+}
+
+/// The single writer of a case's ledger. Every record is synced before it returns, so dropping it loses nothing; the
+/// drop signs a last checkpoint if entries were added since the one before.
 pub struct Journal {
     store: Arc<dyn CaseStore>,
     clock: Arc<dyn Clock>,
@@ -41,57 +60,103 @@ pub struct Journal {
     inner: Mutex<Inner>,
 }
 
+#[derive(Default)]
 struct Inner {
     state: IncidentState,
+    entries: Vec<Entry>,
     lines: Vec<Vec<u8>>,
+    tree: Tree,
+    signed: u64,
+    poisoned: bool,
 }
 
 impl Journal {
-    /// Starts a ledger with its first event.
+    /// Starts a ledger with its first event, into which the machine's verifier key is put, and signs it.
     pub fn create(
         store: Arc<dyn CaseStore>,
         clock: Arc<dyn Clock>,
         machine: Arc<dyn MachineKey>,
-        opened: Event,
+        mut opened: Event,
     ) -> Result<Self, JournalError> {
-        let inner = Mutex::new(Inner { state: IncidentState::default(), lines: Vec::new() });
-        let journal = Self { store, clock, machine, inner };
+        if !store.read_ledger()?.is_empty() {
+            return Err(JournalError::Exists);
+        }
+        if let Event::IncidentOpened { incident, machine_key, .. } = &mut opened {
+            *machine_key = VerifierKey::new(incident, machine.public()).to_string();
+        }
+        let journal = Self { store, clock, machine, inner: Mutex::default() };
         journal.record(opened)?;
         journal.checkpoint()?;
         Ok(journal)
     }
 
-    /// Opens an existing ledger: verifies it against its checkpoint, puts a torn tail aside, replays it.
+    /// Opens an existing ledger: verifies it against its checkpoint, replays it, puts a torn tail aside.
     pub fn open(
         store: Arc<dyn CaseStore>,
         clock: Arc<dyn Clock>,
         machine: Arc<dyn MachineKey>,
     ) -> Result<Self, JournalError> {
-        let (lines, state) = replay(&store.read_ledger()?)?;
-        Ok(Self { store, clock, machine, inner: Mutex::new(Inner { state, lines }) })
+        let Verified { entries, lines, tree, state, signed, tail } = Self::verify(&store)?;
+        if let Some(incident) = &state.incident {
+            let present = VerifierKey::new(incident, machine.public()).to_string();
+            if present != state.machine_key {
+                return Err(JournalError::OtherMachine { named: state.machine_key, present });
+            }
+        }
+        let inner = Inner { state, entries, lines, tree, signed, poisoned: false };
+        let journal = Self { store, clock, machine, inner: Mutex::new(inner) };
+        if let Some(tail) = tail {
+            journal.quarantine(&tail)?;
+        }
+        Ok(journal)
+    }
+
+    /// Reads and verifies a ledger without changing anything.
+    pub fn verify(store: &Arc<dyn CaseStore>) -> Result<Verified, JournalError> {
+        let checkpoint = store.read(CHECKPOINT)?;
+        Ok(read(&store.read_ledger()?, checkpoint.as_deref())?)
     }
 
     /// The state that a ledger says, for display only: nothing is verified against the checkpoint.
     pub fn read_state(store: &dyn CaseStore) -> Result<IncidentState, JournalError> {
-        Ok(replay(&store.read_ledger()?)?.1)
+        Ok(replay(&store.read_ledger()?)?.state)
+    }
+
+    fn quarantine(&self, tail: &Tail) -> Result<(), JournalError> {
+        let at = self.clock.now().strftime("%Y%m%dT%H%M%SZ");
+        let file = self.write_file(&format!("quarantine/{at}-{}.bin", tail.offset), &tail.bytes)?;
+        self.store.truncate_ledger(tail.offset)?;
+        self.record(Event::TailQuarantined { file })?;
+        self.checkpoint()
     }
 
     /// Appends an event and syncs it. The event is checked against the state first: an illegal one is not written.
     pub fn record(&self, event: Event) -> Result<u64, JournalError> {
         let mut inner = self.lock();
+        if inner.poisoned {
+            return Err(JournalError::Poisoned);
+        }
         let now = self.clock.now();
         // A clock set back must not make the ledger unreadable; the gate notices it on its own.
         let time = inner.state.newest.map_or(now, |newest| now.max(newest));
         let entry = Entry { seq: inner.state.entries, time, event };
         let line = entry.encode().map_err(JournalError::Encode)?;
+        // What is written must read back: a line that does not would be damage from then on.
+        Entry::decode(&line).map_err(JournalError::Encode)?;
         let mut next = inner.state.clone();
         next.apply(&entry)?;
         let mut bytes = line.clone();
         bytes.push(b'\n');
-        self.store.append_ledger(&bytes)?;
+        if let Err(fault) = self.store.append_ledger(&bytes) {
+            inner.poisoned = true;
+            return Err(fault.into());
+        }
+        let seq = entry.seq;
         inner.state = next;
+        inner.tree.push(&line);
         inner.lines.push(line);
-        Ok(entry.seq)
+        inner.entries.push(entry);
+        Ok(seq)
     }
 
     /// Writes a file of the case folder and returns its binding, to be put into an event.
@@ -102,13 +167,33 @@ impl Journal {
 
     /// Signs the root over all entries and replaces `checkpoint`.
     pub fn checkpoint(&self) -> Result<(), JournalError> {
-        let _ = &self.machine;
+        let mut inner = self.lock();
+        if inner.poisoned {
+            return Err(JournalError::Poisoned);
+        }
+        let Some(incident) = inner.state.incident.clone() else { return Err(LedgerError::Empty.into()) };
+        let key = VerifierKey::new(&incident, self.machine.public());
+        let head = Checkpoint { origin: origin(&incident), size: inner.tree.size(), root: inner.tree.root() };
+        let signature = self.machine.sign(head.body().as_bytes());
+        self.store.write(CHECKPOINT, head.encode(&key, &signature).as_bytes())?;
+        inner.signed = head.size;
         Ok(())
+    }
+
+    /// Number of entries and the root over them.
+    pub fn head(&self) -> (u64, Digest) {
+        let inner = self.lock();
+        (inner.tree.size(), inner.tree.root())
     }
 
     /// The state after the newest entry.
     pub fn state(&self) -> IncidentState {
         self.lock().state.clone()
+    }
+
+    /// All entries.
+    pub fn entries(&self) -> Vec<Entry> {
+        self.lock().entries.clone()
     }
 
     /// The exact bytes of all entries.
@@ -126,15 +211,19 @@ impl Journal {
     }
 }
 
-fn replay(bytes: &[u8]) -> Result<(Vec<Vec<u8>>, IncidentState), JournalError> {
-    let mut lines = Vec::new();
-    let mut entries = Vec::new();
-    for (number, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
-        let entry = Entry::decode(line).map_err(|source| JournalError::Damaged { line: number as u64 + 1, source })?;
-        lines.push(line.to_vec());
-        entries.push(entry);
+impl Drop for Journal {
+    fn drop(&mut self) {
+        let due = {
+            let inner = self.lock();
+            !inner.poisoned && inner.signed < inner.tree.size()
+        };
+        // The entries are on disk in any case; the signature over the newest is made again by the next writer.
+        if due && let Err(error) = self.checkpoint() {
+            tracing::warn!(%error, "the last checkpoint could not be signed");
+        }
     }
-    let state = IncidentState::replay(&entries)?;
-    Ok((lines, state))
 }
+
+#[cfg(test)]
+#[path = "journal_tests.rs"]
+mod tests;

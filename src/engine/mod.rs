@@ -6,4 +6,4 @@ mod journal;
 pub mod scan_trades;
 
 pub use deployment::Deployment;
-pub use journal::{Journal, JournalError};
+pub use journal::{CHECKPOINT, Journal, JournalError, LEDGER};

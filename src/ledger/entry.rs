@@ -32,9 +32,15 @@ pub enum EntryError {
         #[source]
         source: serde_json::Error,
     },
+    /// The line has no line feed: its writing was cut short.
+    #[error("entry is cut short")]
+    Torn,
     /// A version that this program does not know.
     #[error("entry has version {0}, this program reads version 1")]
     Version(u32),
+    /// The same entry can be written in another way: a signed line has one spelling only.
+    #[error("entry is written in another way than this program writes it")]
+    Spelling,
 }
 
 const VERSION: u32 = 1;
@@ -67,16 +73,56 @@ impl Entry {
         Ok(bytes)
     }
 
-    /// Reads a line, without its line feed. Unknown and duplicate fields are errors.
+    /// Reads a line, without its line feed. Unknown and duplicate fields are errors, and so is any line that
+    /// [`Entry::encode`] would write in another way.
     pub fn decode(line: &[u8]) -> Result<Self, EntryError> {
         if line.len() > MAX_ENTRY_BYTES {
             return Err(EntryError::TooLong);
         }
-        let line: LineIn =
+        let read: LineIn =
             serde_json::from_slice(line).map_err(|source| EntryError::Malformed { column: source.column(), source })?;
-        if line.v != VERSION {
-            return Err(EntryError::Version(line.v));
+        if read.v != VERSION {
+            return Err(EntryError::Version(read.v));
         }
-        Ok(Self { seq: line.seq, time: line.time, event: line.event })
+        let entry = Self { seq: read.seq, time: read.time, event: read.event };
+        if entry.encode()? != line {
+            return Err(EntryError::Spelling);
+        }
+        Ok(entry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: &str = concat!(
+        r#"{"v":1,"seq":3,"time":"2026-11-24T11:00:00Z","event":{"kind":"pause.proof","refused":true,"#,
+        r#""pause_ms":12,"detail":"P0001"}}"#
+    );
+
+    #[test]
+    fn a_line_reads_back_as_written() {
+        let entry = Entry::decode(LINE.as_bytes()).unwrap();
+        assert_eq!(entry.encode().unwrap(), LINE.as_bytes());
+    }
+
+    #[test]
+    fn second_spellings_and_unknown_or_duplicate_fields_are_refused() {
+        for (from, to) in [
+            ("\"v\":1", "\"v\": 1"),
+            ("11:00:00Z", "11:00:00.0Z"),
+            ("11:00:00Z", "12:00:00+01:00"),
+            ("P0001", "\\u00500001"),
+            ("\"pause_ms\":12", "\"pause_ms\":12,\"pause_ms\":12"),
+            ("\"pause_ms\":12", "\"pause_ms\":12,\"more\":1"),
+            ("\"v\":1", "\"v\":2"),
+            ("\"v\":1,\"seq\":3", "\"seq\":3,\"v\":1"),
+        ] {
+            let changed = LINE.replace(from, to);
+            assert_ne!(changed, LINE);
+            assert!(Entry::decode(changed.as_bytes()).is_err(), "{changed}");
+        }
+        assert!(matches!(Entry::decode(&vec![b' '; MAX_ENTRY_BYTES + 1]), Err(EntryError::TooLong)));
     }
 }

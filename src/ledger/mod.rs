@@ -2,12 +2,17 @@
 //!
 //! Pure: bytes in, values out. The file itself is behind `ports::CaseStore`; the writer is `engine::Journal`.
 
+mod checkpoint;
 mod entry;
 mod event;
+pub mod merkle;
+mod read;
 mod state;
 
+pub use checkpoint::{Checkpoint, CheckpointError, MAX_CHECKPOINT_BYTES, VerifierKey, origin};
 pub use entry::{Entry, EntryError, MAX_ENTRY_BYTES};
 pub use event::{Event, FileBinding, GateCheck, Verdict};
+pub use read::{LedgerError, Tail, Verified, read, replay};
 pub use state::{
     ApprovalState, CredentialState, Disposition, IncidentState, PauseState, ReplayError, ScanState, StepState,
 };

@@ -1,0 +1,167 @@
+use std::path::Path;
+use std::process::Command;
+
+use proptest::prelude::*;
+
+use super::super::testing::{Form, Signer, armor};
+use super::*;
+
+const MESSAGE: &[u8] = b"{\"record\":1}\n";
+
+fn check(signer: &Signer, form: &Form, verification: bool) -> Result<(), SignatureError> {
+    SshSignature::parse(&signer.sign(MESSAGE, form))?.verify(MESSAGE, verification)
+}
+
+fn hardware(application: &str, flags: u8) -> Form {
+    Form { hardware: Some((application.into(), flags)), ..Form::default() }
+}
+
+#[test]
+fn all_four_kinds_verify_and_only_over_their_own_bytes() {
+    for signer in [Signer::ed25519(1), Signer::p256()] {
+        for form in [Form::default(), Form { hash: "sha256", ..Form::default() }, hardware("ssh:", 1)] {
+            check(&signer, &form, false).unwrap();
+            let signature = SshSignature::parse(&signer.sign(MESSAGE, &form)).unwrap();
+            assert_eq!(signature.verify(b"other", false), Err(SignatureError::Invalid));
+            assert_eq!(signature.key().line(), signer.line(&form));
+        }
+    }
+}
+
+#[test]
+fn other_purposes_versions_and_hashes_are_refused() {
+    let signer = Signer::ed25519(1);
+    let refused = |change: fn(&mut Form)| {
+        let mut form = Form::default();
+        change(&mut form);
+        check(&signer, &form, false).unwrap_err()
+    };
+    assert_eq!(refused(|form| form.namespace = "git".into()), SignatureError::Namespace("git".into()));
+    assert_eq!(refused(|form| form.namespace = "file".into()), SignatureError::Namespace("file".into()));
+    assert_eq!(refused(|form| form.reserved = vec![0]), SignatureError::Reserved);
+    assert_eq!(refused(|form| form.version = 2), SignatureError::Version(2));
+    assert_eq!(refused(|form| form.version = 0), SignatureError::Version(0));
+    assert_eq!(refused(|form| form.hash = "sha1"), SignatureError::Hash("sha1".into()));
+    assert_eq!(refused(|form| form.trailing = vec![0]), SignatureError::Blob);
+    assert_eq!(refused(|form| form.inner_trailing = vec![0]), SignatureError::Blob);
+}
+
+#[test]
+fn a_hardware_key_must_be_touched_and_verify_its_user_where_asked() {
+    for signer in [Signer::ed25519(1), Signer::p256()] {
+        assert_eq!(check(&signer, &hardware("ssh:", 0), false), Err(SignatureError::NoPresence));
+        assert_eq!(check(&signer, &hardware("ssh:", VERIFIED), false), Err(SignatureError::NoPresence));
+        assert_eq!(check(&signer, &hardware("ssh:", PRESENT), true), Err(SignatureError::NoVerification));
+        assert_eq!(check(&signer, &hardware("ssh:", PRESENT | VERIFIED), true), Ok(()));
+        assert!(matches!(
+            check(&signer, &hardware("https://x", PRESENT), false),
+            Err(SignatureError::Key(KeyError::Application(_)))
+        ));
+    }
+}
+
+#[test]
+fn s_must_be_canonical() {
+    let Signer::Ed25519(_) = Signer::ed25519(1) else { panic!() };
+    let file = Signer::ed25519(1).sign(MESSAGE, &Form::default());
+    let mut signature = SshSignature::parse(&file).unwrap();
+    // The order of the group, little-endian: S + L satisfies the equation too, and must not pass.
+    let order = hex::decode("edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010").unwrap();
+    let mut carry = 0u16;
+    for (byte, add) in signature.body[32..].iter_mut().zip(order) {
+        let sum = u16::from(*byte) + u16::from(add) + carry;
+        *byte = u8::try_from(sum & 0xff).unwrap();
+        carry = sum >> 8;
+    }
+    assert_eq!(signature.verify(MESSAGE, false), Err(SignatureError::Invalid));
+}
+
+#[test]
+fn the_armor_is_strict() {
+    let good = String::from_utf8(Signer::ed25519(1).sign(MESSAGE, &Form::default())).unwrap();
+    for bad in [
+        String::new(),
+        format!(" {good}"),
+        format!("{good}\n"),
+        format!("{good}{good}"),
+        good.replace('\n', "\r\n"),
+        good.replace(BEGIN, "-----BEGIN PGP SIGNATURE-----"),
+        good.replace("=\n", "\n"),
+        "x".repeat(MAX_SIGNATURE_BYTES + 1),
+        format!("{BEGIN}\n{END}\n"),
+        format!("{BEGIN}\n"),
+    ] {
+        if bad != good {
+            assert!(SshSignature::parse(bad.as_bytes()).is_err(), "{bad:?}");
+        }
+    }
+}
+
+#[test]
+fn ssh_keygen_signs_what_we_accept_and_accepts_what_we_sign() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at("record.json"), MESSAGE).unwrap();
+    for (kind, ours) in [("ed25519", Signer::ed25519(3)), ("ecdsa", Signer::p256())] {
+        let key = at(kind);
+        run(folder.path(), &["-q", "-t", kind, "-N", "", "-C", "alice", "-f", key.to_str().unwrap()], &[]);
+        let _ = std::fs::remove_file(at("record.json.sig"));
+        run(folder.path(), &["-q", "-Y", "sign", "-f", key.to_str().unwrap(), "-n", NAMESPACE, "record.json"], &[]);
+        let signature = SshSignature::parse(&std::fs::read(at("record.json.sig")).unwrap()).unwrap();
+        signature.verify(MESSAGE, false).unwrap();
+        let line = std::fs::read_to_string(at(&format!("{kind}.pub"))).unwrap();
+        assert_eq!(signature.key(), &PublicKey::parse(&line).unwrap());
+        let shown = Command::new("ssh-keygen").arg("-lf").arg(&key).output().unwrap();
+        assert!(String::from_utf8_lossy(&shown.stdout).contains(&signature.key().fingerprint()));
+
+        std::fs::write(at("ours.sig"), ours.sign(MESSAGE, &Form::default())).unwrap();
+        std::fs::write(at("allowed"), format!("bob namespaces=\"{NAMESPACE}\" {}\n", ours.line(&Form::default())))
+            .unwrap();
+        run(folder.path(), &["-Y", "verify", "-f", "allowed", "-I", "bob", "-n", NAMESPACE, "-s", "ours.sig"], MESSAGE);
+    }
+}
+
+fn run(folder: &Path, args: &[&str], input: &[u8]) {
+    use std::io::Write;
+    let mut child = Command::new("ssh-keygen")
+        .args(args)
+        .current_dir(folder)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn no_changed_bit_of_the_binary_form_verifies() {
+    for signer in [Signer::ed25519(1), Signer::p256()] {
+        let file = signer.sign(MESSAGE, &hardware("ssh:", 1));
+        let text = String::from_utf8(file).unwrap();
+        let body: String = text.lines().filter(|line| !line.starts_with('-')).collect();
+        let blob = STANDARD.decode(body).unwrap();
+        let key = signer.line(&hardware("ssh:", 1));
+        for place in 0..blob.len() {
+            let mut bad = blob.clone();
+            bad[place] ^= 1;
+            let passes = SshSignature::parse(&armor(&bad))
+                .is_ok_and(|signature| signature.key().line() == key && signature.verify(MESSAGE, false).is_ok());
+            assert!(!passes, "byte {place}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+    #[test]
+    fn nothing_makes_the_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300), cut in 0usize..300) {
+        let _ = SshSignature::parse(&bytes);
+        let _ = SshSignature::parse(&armor(&bytes));
+        let good = Signer::ed25519(1).sign(MESSAGE, &Form::default());
+        prop_assert!(SshSignature::parse(&good[..cut.min(good.len() - 2)]).is_err());
+        let _ = PublicKey::from_blob(&bytes);
+    }
+}

@@ -1,0 +1,159 @@
+use super::merkle::Tree;
+use super::{Checkpoint, CheckpointError, Entry, EntryError, IncidentState, ReplayError, VerifierKey};
+use crate::domain::Digest;
+
+/// A ledger whose every line was read and replayed, and that fits its checkpoint.
+#[derive(Debug, Clone, Default)]
+pub struct Verified {
+    /// Entries.
+    pub entries: Vec<Entry>,
+    /// Their exact bytes, without line feeds.
+    pub lines: Vec<Vec<u8>>,
+    /// The Merkle tree over them.
+    pub tree: Tree,
+    /// The state after the last.
+    pub state: IncidentState,
+    /// Entries that the signed checkpoint covers.
+    pub signed: u64,
+    /// Bytes after the last whole entry, left by a crash.
+    pub tail: Option<Tail>,
+}
+
+/// A torn tail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tail {
+    /// Where it starts: the length of the whole part in bytes.
+    pub offset: u64,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// Why a ledger is not what was written.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// There is no whole first entry.
+    #[error("the ledger has no entry")]
+    Empty,
+    /// A line that is not the last, or that the checkpoint covers, is damaged.
+    #[error("ledger line {line} is damaged")]
+    Damaged {
+        /// Line, from 1.
+        line: u64,
+        /// How.
+        #[source]
+        source: EntryError,
+    },
+    /// The entries don't follow from each other.
+    #[error("the ledger contradicts itself")]
+    Replay(#[from] ReplayError),
+    /// The first entry names no usable machine key.
+    #[error("the first entry names no usable machine key")]
+    MachineKey(#[source] CheckpointError),
+    /// The checkpoint is gone.
+    #[error("the ledger has {entries} entries, but its signed checkpoint is missing")]
+    NoCheckpoint {
+        /// Entries found.
+        entries: u64,
+    },
+    /// The checkpoint is damaged or signed by somebody else.
+    #[error("the checkpoint is not valid")]
+    Checkpoint(#[source] CheckpointError),
+    /// Entries were cut off.
+    #[error("the ledger was cut: the signed checkpoint covers {signed} entries, {entries} whole ones are there")]
+    Truncated {
+        /// Entries that the checkpoint covers.
+        signed: u64,
+        /// Entries found.
+        entries: u64,
+    },
+    /// Entries were changed.
+    #[error("entries were changed: the first {size} have root {found}, the signed checkpoint says {signed}")]
+    Root {
+        /// Entries that the checkpoint covers.
+        size: u64,
+        /// Root in the checkpoint.
+        signed: Digest,
+        /// Root over the entries.
+        found: Digest,
+    },
+}
+
+/// Reads and replays all bytes of a ledger, without a checkpoint: what it says, not that it is true.
+///
+/// A torn tail is what follows the last whole entry, with no whole entry inside; anything else that does not read is damage.
+pub fn replay(ledger: &[u8]) -> Result<Verified, LedgerError> {
+    Ok(replay_lines(ledger)?.0)
+}
+
+type Damage = Option<(u64, EntryError)>;
+
+fn replay_lines(ledger: &[u8]) -> Result<(Verified, Damage), LedgerError> {
+    let mut verified = Verified::default();
+    let mut offset = 0;
+    let mut damage = None;
+    for (number, whole) in (1..).zip(ledger.split_inclusive(|byte| *byte == b'\n')) {
+        let read = match whole.strip_suffix(b"\n") {
+            Some(line) => Entry::decode(line).map(|entry| (line, entry)),
+            None => Err(EntryError::Torn),
+        };
+        match (read, &damage) {
+            (Ok((line, entry)), None) => {
+                verified.state.apply(&entry)?;
+                verified.tree.push(line);
+                verified.lines.push(line.to_vec());
+                verified.entries.push(entry);
+                offset += whole.len();
+            }
+            (Err(source), None) => damage = Some((number, source)),
+            (_, Some(_)) => break,
+        }
+    }
+    if damage.is_some() {
+        let bytes = ledger.get(offset..).unwrap_or_default().to_vec();
+        verified.tail = Some(Tail { offset: offset as u64, bytes });
+    }
+    // A whole entry after a damaged one: this was no crash.
+    if let Some((line, source)) =
+        damage.take_if(|_| verified.tail.as_ref().is_some_and(|tail| has_whole_entry(&tail.bytes)))
+    {
+        return Err(LedgerError::Damaged { line, source });
+    }
+    if verified.entries.is_empty() {
+        return Err(LedgerError::Empty);
+    }
+    Ok((verified, damage))
+}
+
+/// Reads all bytes of a ledger and verifies them against the checkpoint's bytes. A torn tail is legal only beyond what
+/// the checkpoint covers.
+pub fn read(ledger: &[u8], checkpoint: Option<&[u8]>) -> Result<Verified, LedgerError> {
+    let (mut verified, damage) = replay_lines(ledger)?;
+    let entries = verified.tree.size();
+    let key: VerifierKey = verified.state.machine_key.parse().map_err(LedgerError::MachineKey)?;
+    if verified.state.incident.as_ref().is_none_or(|incident| super::origin(incident) != key.name()) {
+        return Err(LedgerError::MachineKey(CheckpointError::Key("it belongs to another incident")));
+    }
+    let Some(note) = checkpoint else {
+        // The first entry is synced before the first checkpoint is written: a crash may fall between.
+        return if entries == 1 { Ok(verified) } else { Err(LedgerError::NoCheckpoint { entries }) };
+    };
+    let checkpoint = Checkpoint::verify(note, &key).map_err(LedgerError::Checkpoint)?;
+    let Some(found) = verified.tree.root_at(checkpoint.size) else {
+        return Err(match damage {
+            Some((line, source)) => LedgerError::Damaged { line, source },
+            None => LedgerError::Truncated { signed: checkpoint.size, entries },
+        });
+    };
+    if found != checkpoint.root {
+        return Err(LedgerError::Root { size: checkpoint.size, signed: checkpoint.root, found });
+    }
+    verified.signed = checkpoint.size;
+    Ok(verified)
+}
+
+fn has_whole_entry(bytes: &[u8]) -> bool {
+    bytes
+        .split_inclusive(|byte| *byte == b'\n')
+        .filter_map(|line| line.strip_suffix(b"\n"))
+        .any(|line| Entry::decode(line).is_ok())
+}
