@@ -26,8 +26,21 @@ pub enum DatabaseUrl {
 /// Parameters that the PostgreSQL client understands; Prisma's own (`schema`, `connection_limit`, `pgbouncer`, ...) are not
 /// among them.
 const KNOWN: [&str; 15] = [
-    "sslmode", "ssl-mode", "sslrootcert", "ssl-root-cert", "ssl-ca", "sslcert", "ssl-cert", "sslkey", "ssl-key", "host",
-    "hostaddr", "port", "dbname", "user", "application_name",
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "application_name",
 ];
 
 impl DatabaseUrl {
@@ -57,10 +70,13 @@ impl DatabaseUrl {
                 kept.push(pair);
             }
         }
-        let stripped = SecretString::from(if kept.is_empty() { base.to_owned() } else { format!("{base}?{}", kept.join("&")) });
+        let stripped =
+            SecretString::from(if kept.is_empty() { base.to_owned() } else { format!("{base}?{}", kept.join("&")) });
         // The parser's own error may repeat the address.
         let options = PgConnectOptions::from_str(stripped.expose_secret())
-            .map_err(|_| Fault::new(FaultKind::Invalid, "the PostgreSQL address can't be parsed (its text is not shown)"))?
+            .map_err(|_| {
+                Fault::new(FaultKind::Invalid, "the PostgreSQL address can't be parsed (its text is not shown)")
+            })?
             .disable_statement_logging()
             .statement_cache_capacity(0);
         Ok(Self::Postgres { options: Box::new(options), schema })

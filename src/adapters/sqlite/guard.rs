@@ -40,7 +40,9 @@ async fn trade_table(connection: &mut SqliteConnection, wanted: &str) -> Result<
         .fetch_optional(connection)
         .await
         .map_err(|error| fault("failed to read the catalog", &error))?
-        .ok_or_else(|| Fault::new(FaultKind::NotFound, format!("there is no table `{wanted}` (pause.yml: guard.table)")))
+        .ok_or_else(|| {
+            Fault::new(FaultKind::NotFound, format!("there is no table `{wanted}` (pause.yml: guard.table)"))
+        })
 }
 
 async fn definition(connection: &mut SqliteConnection, name: &str) -> Result<Option<String>, Fault> {
@@ -74,10 +76,12 @@ async fn put(path: &Path, guard: &SqliteGuard, paused: Option<bool>) -> Result<b
         sqlx::query(AssertSqlSafe(SQLITE_TABLE)).execute(&mut *transaction).await.map_err(failed)?;
         changed = true;
     }
-    sqlx::query("INSERT OR IGNORE INTO portcullis_guard VALUES (1, 0, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), 'install')")
-        .execute(&mut *transaction)
-        .await
-        .map_err(failed)?;
+    sqlx::query(
+        "INSERT OR IGNORE INTO portcullis_guard VALUES (1, 0, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), 'install')",
+    )
+    .execute(&mut *transaction)
+    .await
+    .map_err(failed)?;
     for (name, text) in guard.triggers(&table) {
         match definition(&mut transaction, &name).await? {
             Some(there) if there == text => continue,
@@ -172,7 +176,9 @@ impl Guard for SqliteGuard {
                     return Ok(Canary::Refused { reason: words });
                 }
                 if words.contains("constraint failed") {
-                    return Ok(Canary::Passed { detail: format!("past the guard, stopped only by the table: {words}") });
+                    return Ok(Canary::Passed {
+                        detail: format!("past the guard, stopped only by the table: {words}"),
+                    });
                 }
                 Err(fault("failed to try the canary", &error))
             }

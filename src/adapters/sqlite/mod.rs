@@ -57,9 +57,9 @@ pub(super) fn fault(what: &str, error: &sqlx::Error) -> Fault {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     let primary = code.as_deref().and_then(|code| code.parse::<i32>().ok()).map(|code| code & 0xff);
     let kind = match primary {
-        Some(5 | 6) => FaultKind::Conflict,     // SQLITE_BUSY, SQLITE_LOCKED
-        Some(3 | 8 | 23) => FaultKind::Denied,  // SQLITE_PERM, SQLITE_READONLY, SQLITE_AUTH
-        Some(11 | 26) => FaultKind::Corrupt,    // SQLITE_CORRUPT, SQLITE_NOTADB
+        Some(5 | 6) => FaultKind::Conflict,           // SQLITE_BUSY, SQLITE_LOCKED
+        Some(3 | 8 | 23) => FaultKind::Denied,        // SQLITE_PERM, SQLITE_READONLY, SQLITE_AUTH
+        Some(11 | 26) => FaultKind::Corrupt,          // SQLITE_CORRUPT, SQLITE_NOTADB
         Some(10 | 13 | 14) => FaultKind::Unavailable, // SQLITE_IOERR, SQLITE_FULL, SQLITE_CANTOPEN
         _ => FaultKind::Invalid,
     };
@@ -85,10 +85,11 @@ impl Database for SqliteDatabase {
 
     async fn ping(&self) -> Result<String, Fault> {
         let mut connection = self.open().await?;
-        let version: String = sqlx::query_scalar("SELECT 'SQLite ' || sqlite_version() FROM (SELECT count(*) FROM sqlite_master)")
-            .fetch_one(&mut connection)
-            .await
-            .map_err(|error| fault("failed to read the database", &error))?;
+        let version: String =
+            sqlx::query_scalar("SELECT 'SQLite ' || sqlite_version() FROM (SELECT count(*) FROM sqlite_master)")
+                .fetch_one(&mut connection)
+                .await
+                .map_err(|error| fault("failed to read the database", &error))?;
         Ok(version)
     }
 
