@@ -160,7 +160,16 @@ fn replaced(text: &str, key: &str, new: &str) -> Result<Option<Zeroizing<String>
         done = place.value.end;
     }
     out.push_str(&text[done..]);
-    Ok((!places.is_empty()).then_some(out))
+    if places.is_empty() {
+        return Ok(None);
+    }
+    // A quote left open on another line could close inside the new value: what is written must be what is read.
+    let read_back = self::places(&out, key);
+    if read_back.len() != places.len() || read_back.iter().any(|place| value(&out, place).as_str() != new) {
+        let message = format!("the new value of {key} would not be read back: a quote is left open in the file");
+        return Err(Fault::new(FaultKind::Invalid, message));
+    }
+    Ok(Some(out))
 }
 
 /// The value as it must stand between these quotes.
@@ -326,7 +335,11 @@ mod tests {
             let file = format!("{before}KEY={quote}old{quote}{after}");
             let at = places(&file, "KEY");
             prop_assume!(at.len() == 1 && &file[at[0].value.clone()] == "old");
-            let changed = replaced(&file, "KEY", &new).unwrap().unwrap();
+            let Ok(changed) = replaced(&file, "KEY", &new) else {
+                prop_assert!(before.contains(['\'', '"']), "only an open quote in front may stand in the way");
+                return Ok(());
+            };
+            let changed = changed.unwrap();
             let place = places(&changed, "KEY").pop().unwrap();
             let got = value(&changed, &place);
             prop_assert_eq!(got.as_str(), new.as_str());
