@@ -1,8 +1,15 @@
 //! The engine: executes plans step by step, intent before effect, outcome after. Knows ports, never adapters.
 
+pub mod audit;
+mod case;
 mod deployment;
 pub mod findings;
+mod gate_input;
 mod journal;
+mod verify;
 
+pub use case::{Opening, open_incident};
 pub use deployment::Deployment;
+pub use gate_input::gather;
 pub use journal::{CHECKPOINT, Journal, JournalError, LEDGER};
+pub use verify::{CaseVerdict, verify_case};
