@@ -2,7 +2,9 @@
 
 pub mod case_files;
 mod confined;
+pub mod database_url;
 pub mod machine_key;
 pub mod policy_files;
 pub mod process;
+pub mod sqlite;
 pub mod vault;

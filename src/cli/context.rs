@@ -161,6 +161,9 @@ pub fn journal_failure(error: &JournalError) -> Failure {
     if let JournalError::Store(fault) = error {
         return fault_failure("failed to use the case folder", fault);
     }
+    if !error.is_corrupt() {
+        return Failure::from_error(Exit::Failed, "failed to use the ledger", error);
+    }
     Failure::from_error(Exit::Corrupt, "the ledger fails verification", error).hint(
         "nothing was changed; copy the case folder aside as evidence and look at it with: portcullis audit verify",
     )

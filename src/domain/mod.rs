@@ -1,14 +1,17 @@
 //! Values and newtypes that every room shares. Imports nothing of ours, performs no effect.
 
 mod backup;
+mod catalog;
 mod credential;
 mod digest;
 mod finding;
+pub mod guard;
 mod ids;
 mod pause;
 mod step;
 
 pub use backup::{Backup, BackupCheck, BackupVerdict};
+pub use catalog::{Column, DatabaseObject, ObjectList, Row, Table, TableName};
 pub use credential::{Fingerprint, FingerprintKey, Probe};
 pub use digest::{Digest, DigestContext, DigestError};
 pub use finding::{Finding, FindingKind, Level, RuleRef, Source, finding_id};

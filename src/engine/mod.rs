@@ -6,6 +6,7 @@ mod deployment;
 pub mod findings;
 mod gate_input;
 mod journal;
+pub mod scan_trades;
 mod verify;
 
 pub use case::{Opening, open_incident};

@@ -69,6 +69,9 @@ pub(crate) fn nearest<'a>(given: &str, known: &[&'a str]) -> Option<&'a str> {
         .map(|(_, name)| name)
 }
 
+/// The parser's own words without the place, which stands in front of them.
 fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().trim_end().to_owned()
+    let line = text.lines().next().unwrap_or_default().trim_end();
+    let place = line.rfind(" at line ").filter(|_| line.contains(", column "));
+    line[..place.unwrap_or(line.len())].to_owned()
 }

@@ -6,6 +6,14 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("pause.yml", include_str!("../../policies/pause.yml")),
     ("recovery.yml", include_str!("../../policies/recovery.yml")),
     ("resume.yml", include_str!("../../policies/resume.yml")),
+    ("trades/burst.yml", include_str!("../../policies/trades/burst.yml")),
+    ("trades/deleted-rows.yml", include_str!("../../policies/trades/deleted-rows.yml")),
+    ("trades/edited-after.yml", include_str!("../../policies/trades/edited-after.yml")),
+    ("trades/off-market.yml", include_str!("../../policies/trades/off-market.yml")),
+    ("trades/over-limit.yml", include_str!("../../policies/trades/over-limit.yml")),
+    ("trades/revoked-key.yml", include_str!("../../policies/trades/revoked-key.yml")),
+    ("trades/unknown-key.yml", include_str!("../../policies/trades/unknown-key.yml")),
+    ("trades/while-paused.yml", include_str!("../../policies/trades/while-paused.yml")),
 ];
 
 /// `.env.example`.

@@ -1,1 +1,12 @@
 //! Trade rows against policies, through logical roles.
+//!
+//! [`roles`] maps columns to roles, [`policy`] reads `policies/trades/*.yml`, [`Evaluation`] takes rows one by one in the
+//! order of their time and keeps only what its windows need.
+
+mod evaluate;
+mod gaps;
+pub mod policy;
+pub mod roles;
+pub mod value;
+
+pub use evaluate::{Evaluation, KeyInfo, Reference, Uncovered};
