@@ -9,6 +9,7 @@ pub mod guard;
 mod ids;
 mod pause;
 mod step;
+pub mod url_password;
 
 pub use backup::{Backup, BackupCheck, BackupVerdict};
 pub use catalog::{Column, DatabaseObject, ObjectList, Row, Table, TableName};

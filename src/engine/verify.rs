@@ -38,22 +38,22 @@ pub fn verify_case(store: &Arc<dyn CaseStore>) -> CaseVerdict {
             return CaseVerdict { checks: vec![ruled("ledger", Err(with_cause(&error)))], unbound: Vec::new() };
         }
     };
-    let case = Case { store: store.as_ref(), verified: &verified };
+    let record = verified.state.record.is_some().then(|| read_record(store.as_ref()));
+    let case = Case { store: store.as_ref(), verified: &verified, record };
     let mut checks = vec![
         ruled("ledger", case.ledger()),
         ruled("checkpoint", case.checkpoint()),
         ruled("files", case.files()),
         ruled("policies", case.policies()),
     ];
-    if verified.state.record.is_some() {
-        match case.read_record() {
-            Ok((bytes, statement)) => {
-                checks.push(ruled("record", case.record(&bytes, &statement)));
-                checks.push(ruled("envelope", case.envelope(&bytes)));
-                checks.push(ruled("approvals", case.approvals(&bytes, &statement)));
-            }
-            Err(reason) => checks.push(ruled("record", Err(reason))),
+    match &case.record {
+        None => {}
+        Some(Ok((bytes, statement))) => {
+            checks.push(ruled("record", case.record(bytes, statement)));
+            checks.push(ruled("envelope", case.envelope(bytes)));
+            checks.push(ruled("approvals", case.approvals(bytes, statement)));
         }
+        Some(Err(reason)) => checks.push(ruled("record", Err(reason.clone()))),
     }
     let unbound = match case.unbound() {
         Ok(unbound) => unbound,
@@ -76,6 +76,14 @@ fn ruled(name: &str, ruling: Ruling) -> GateCheck {
 struct Case<'a> {
     store: &'a dyn CaseStore,
     verified: &'a Verified,
+    record: Option<Result<(Vec<u8>, Statement), String>>,
+}
+
+fn read_record(store: &dyn CaseStore) -> Result<(Vec<u8>, Statement), String> {
+    let bytes = store.read(RECORD).map_err(|fault| fault.chain())?;
+    let bytes = bytes.ok_or_else(|| format!("{RECORD} is missing"))?;
+    let statement = Statement::parse(&bytes).map_err(|error| with_cause(&error))?;
+    Ok((bytes, statement))
 }
 
 impl Case<'_> {
@@ -129,7 +137,7 @@ impl Case<'_> {
     }
 
     fn later_policies(&self) -> BTreeMap<String, Digest> {
-        let Ok((_, statement)) = self.read_record() else { return BTreeMap::new() };
+        let Some(Ok((_, statement))) = &self.record else { return BTreeMap::new() };
         let opened = &self.verified.state.policies;
         let later = statement.predicate.policies.iter().filter(|(name, digest)| opened.get(*name) != Some(*digest));
         later.map(|(name, digest)| (format!("{LATER_POLICIES}/{name}"), *digest)).collect()
@@ -143,13 +151,6 @@ impl Case<'_> {
         let mut all = self.opened_policies();
         all.extend(self.later_policies());
         self.compare(&all)
-    }
-
-    fn read_record(&self) -> Result<(Vec<u8>, Statement), String> {
-        let bytes = self.store.read(RECORD).map_err(|fault| fault.chain())?;
-        let bytes = bytes.ok_or_else(|| format!("{RECORD} is missing"))?;
-        let statement = Statement::parse(&bytes).map_err(|error| with_cause(&error))?;
-        Ok((bytes, statement))
     }
 
     fn record(&self, bytes: &[u8], statement: &Statement) -> Ruling {

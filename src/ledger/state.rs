@@ -138,6 +138,8 @@ pub struct IncidentState {
     pub resumed: Option<(Timestamp, Timestamp)>,
     /// Latest binding of each file by path below the case folder.
     pub files: BTreeMap<String, super::FileBinding>,
+    /// Names of the evidence that was collected.
+    pub evidence: std::collections::BTreeSet<String>,
     /// Number of entries.
     pub entries: u64,
     /// Time of the newest entry.
@@ -232,9 +234,11 @@ impl IncidentState {
                     self.pause.pause_ms = Some(*pause_ms);
                 }
             }
-            Event::EvidenceCollected { file, .. } | Event::ReportWritten { file } | Event::TailQuarantined { file } => {
-                self.bind(file)
+            Event::EvidenceCollected { name, file } => {
+                self.evidence.insert(name.clone());
+                self.bind(file);
             }
+            Event::ReportWritten { file } | Event::TailQuarantined { file } => self.bind(file),
             Event::ScanCompleted { scan, findings, highest, first_malicious, complete, coverage, file } => {
                 self.bind(file);
                 if let Some(time) = first_malicious {

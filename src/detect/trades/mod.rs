@@ -5,8 +5,11 @@
 
 mod evaluate;
 mod gaps;
+/// The policy files of `policies/trades/`.
 pub mod policy;
+/// Columns to logical roles.
 pub mod roles;
+/// Numbers and moments as databases write them.
 pub mod value;
 
 pub use evaluate::{Evaluation, KeyInfo, Reference, Uncovered};

@@ -1,0 +1,321 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{Effect, Seen, StepError, credential_policy};
+use crate::domain::url_password::{password_of, with_password};
+use crate::domain::{CredentialId, Probe};
+use crate::engine::Run;
+use crate::ledger::{CredentialState, Event};
+use crate::policy::credentials::{CredentialPolicy, StorePolicy, ValuePart};
+use crate::ports::{Fault, FaultKind, Issuer};
+
+/// One rotation of one credential.
+pub(super) struct Rotation {
+    pub run: Arc<Run>,
+    pub policy: CredentialPolicy,
+}
+
+/// Whether two secret values are the same.
+pub(super) fn same(left: &SecretString, right: &SecretString) -> bool {
+    left.expose_secret() == right.expose_secret()
+}
+
+impl Rotation {
+    pub fn new(run: Arc<Run>, id: &CredentialId) -> Result<Self, Fault> {
+        let policy = credential_policy(&run, id)?;
+        Ok(Self { run, policy })
+    }
+
+    pub fn state(&self) -> CredentialState {
+        self.run.journal.state().credentials.get(&self.policy.id).cloned().unwrap_or_default()
+    }
+
+    pub fn issuer(&self) -> Result<&Arc<dyn Issuer>, Fault> {
+        self.run.deployment.issuers.get(&self.policy.id).ok_or_else(|| {
+            let message = format!("credential `{}` has no issuer that can be reached as configured", self.policy.id);
+            Fault::new(FaultKind::Invalid, message)
+        })
+    }
+
+    fn sealed_name(&self, generation: u32, which: &str) -> Result<String, Fault> {
+        let incident = self.run.journal.state().incident;
+        let incident = incident.ok_or_else(|| Fault::new(FaultKind::Corrupt, "the ledger names no incident"))?;
+        Ok(format!("{incident}/{}/{generation}/{which}", self.policy.id))
+    }
+
+    fn sealed(&self, which: &str) -> Result<Option<SecretString>, Fault> {
+        let generation = self.state().generation;
+        if generation == 0 {
+            return Ok(None);
+        }
+        self.run.deployment.vault.open(&self.sealed_name(generation, which)?)
+    }
+
+    /// The staged new value.
+    pub fn new_value(&self) -> Result<SecretString, Fault> {
+        self.sealed("new")?
+            .ok_or_else(|| Fault::new(FaultKind::NotFound, format!("no new value was staged for `{}`", self.policy.id)))
+    }
+
+    /// The old value, if it could be read when the new one was staged.
+    pub fn old_value(&self) -> Result<Option<SecretString>, Fault> {
+        self.sealed("old")
+    }
+
+    pub fn slot(&self, store: usize) -> Result<&StorePolicy, Fault> {
+        self.policy.kept.get(store).ok_or_else(|| {
+            Fault::new(FaultKind::Invalid, format!("credential `{}` has no store number {store}", self.policy.id))
+        })
+    }
+
+    /// The credential's value in a store: the whole text, or the part that policy names.
+    pub async fn stored(&self, slot: &StorePolicy) -> Result<Option<SecretString>, Fault> {
+        let Some(text) = self.run.deployment.store(slot).read(slot).await? else { return Ok(None) };
+        match part(slot) {
+            ValuePart::Whole => Ok(Some(text)),
+            ValuePart::UrlPassword => password_of(&text).map(Some).ok_or_else(|| self.no_password(slot)),
+        }
+    }
+
+    /// The text that the store must hold for that value.
+    async fn text_with(&self, slot: &StorePolicy, value: &SecretString) -> Result<SecretString, Fault> {
+        match part(slot) {
+            ValuePart::Whole => Ok(value.clone()),
+            ValuePart::UrlPassword => {
+                let text = self.run.deployment.store(slot).read(slot).await?;
+                text.and_then(|text| with_password(&text, value)).ok_or_else(|| self.no_password(slot))
+            }
+        }
+    }
+
+    fn no_password(&self, slot: &StorePolicy) -> Fault {
+        let place = self.run.deployment.store(slot).describe(slot);
+        Fault::new(FaultKind::Invalid, format!("{place} holds no connection URL with a password"))
+    }
+
+    /// The idempotency token of a write: the journaled one, told apart by store.
+    fn token(&self, store: usize) -> String {
+        let token = self.state().token;
+        if store == 0 { token } else { format!("{token}-{store}") }
+    }
+
+    /// What the issuer says to a value.
+    pub async fn probe(&self, value: &SecretString) -> Result<Probe, Fault> {
+        self.issuer()?.probe(&self.policy, value).await
+    }
+}
+
+fn part(slot: &StorePolicy) -> ValuePart {
+    match slot {
+        StorePolicy::SecretsManager { part, .. } | StorePolicy::Dotenv { part, .. } => *part,
+    }
+}
+
+/// Old and new value sealed; nothing outside our home is changed.
+pub(super) struct Stage(pub Rotation);
+
+impl Stage {
+    /// The first store's value, and a note where stores disagree or could not be read.
+    async fn current(&self) -> Result<(Option<SecretString>, Vec<String>), Fault> {
+        let rotation = &self.0;
+        let mut value: Option<SecretString> = None;
+        let mut notes = Vec::new();
+        let mut last = None;
+        for slot in &rotation.policy.kept {
+            let place = rotation.run.deployment.store(slot).describe(slot);
+            match rotation.stored(slot).await {
+                Ok(Some(found)) => match &value {
+                    None => value = Some(found),
+                    Some(known) if same(known, &found) => {}
+                    Some(_) => notes.push(format!("{place} holds another value")),
+                },
+                Ok(None) => notes.push(format!("{place} holds none")),
+                Err(fault) => {
+                    notes.push(format!("{place} could not be read: {}", fault.chain()));
+                    last = Some(fault);
+                }
+            }
+        }
+        match (value, last) {
+            // If no store answers, none could take the new value either: better later than locked out.
+            (None, Some(fault)) => Err(fault),
+            (value, _) => Ok((value, notes)),
+        }
+    }
+}
+
+#[async_trait]
+impl Effect for Stage {
+    async fn observe(&self) -> Result<Seen, Fault> {
+        let staged = self.0.state().generation > 0 && self.0.sealed("new")?.is_some();
+        Ok(if staged { Seen::Satisfied("was staged".into()) } else { Seen::Needed })
+    }
+
+    async fn act(&self) -> Result<String, StepError> {
+        let Rotation { run, policy } = &self.0;
+        let (old, mut notes) = self.current().await?;
+        let new = generate(run, policy)?;
+        let generation = self.0.state().generation + 1;
+        let vault = &run.deployment.vault;
+        if let Some(old) = &old {
+            vault.seal(&self.0.sealed_name(generation, "old")?, old)?;
+        }
+        vault.seal(&self.0.sealed_name(generation, "new")?, &new)?;
+        let prints = run.deployment.machine.fingerprints();
+        let event = Event::CredentialStaged {
+            credential: policy.id.clone(),
+            generation,
+            old: old.as_ref().map(|old| prints.fingerprint(old.expose_secret())),
+            new: prints.fingerprint(new.expose_secret()),
+            token: token(run)?,
+        };
+        run.record(event).await?;
+        if old.is_none() {
+            notes.push("the old value is not known, so its death can't be shown by itself".into());
+        }
+        notes.insert(0, "old and new value sealed".into());
+        Ok(notes.join("; "))
+    }
+}
+
+/// A value of `A-Za-z0-9`, each character equally likely, behind the policy's prefix.
+fn generate(run: &Run, policy: &CredentialPolicy) -> Result<SecretString, Fault> {
+    const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    let mut text =
+        zeroize::Zeroizing::new(String::with_capacity(policy.generate.prefix.len() + policy.generate.length));
+    text.push_str(&policy.generate.prefix);
+    let mut left = policy.generate.length;
+    while left > 0 {
+        let mut bytes = zeroize::Zeroizing::new([0_u8; 64]);
+        run.deployment.random.fill(bytes.as_mut_slice())?;
+        for byte in bytes.iter() {
+            // 248 = 4 * 62: bytes above it would favour the first letters.
+            if left > 0 && *byte < 248 {
+                text.push(char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()]));
+                left -= 1;
+            }
+        }
+    }
+    Ok(SecretString::from(text.as_str()))
+}
+
+/// 128 random bits in the form of a UUID, as Secrets Manager's tokens are written.
+fn token(run: &Run) -> Result<String, Fault> {
+    let mut bytes = [0; 16];
+    run.deployment.random.fill(&mut bytes)?;
+    bytes[6] = (bytes[6] & 0x0f) | 0x40;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    let hex = hex::encode(bytes);
+    Ok([&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-"))
+}
+
+/// The issuer honours the new value.
+pub(super) struct Issue(pub Rotation);
+
+#[async_trait]
+impl Effect for Issue {
+    async fn observe(&self) -> Result<Seen, Fault> {
+        match self.0.probe(&self.0.new_value()?).await? {
+            Probe::Accepted => Ok(Seen::Satisfied("the new value was honoured".into())),
+            Probe::Refused { .. } | Probe::Meaningless { .. } => Ok(Seen::Needed),
+        }
+    }
+
+    async fn act(&self) -> Result<String, StepError> {
+        let (new, old) = (self.0.new_value()?, self.0.old_value()?);
+        self.0.issuer()?.issue(&self.0.policy, &new, old.as_ref()).await?;
+        Ok("the new value is honoured".into())
+    }
+
+    async fn verify(&self) -> Result<(), Fault> {
+        match self.0.probe(&self.0.new_value()?).await? {
+            // What a meaningless probe means is for the proof to say.
+            Probe::Accepted | Probe::Meaningless { .. } => Ok(()),
+            Probe::Refused { reason } => {
+                Err(Fault::new(FaultKind::Conflict, format!("the new value is refused: {reason}")))
+            }
+        }
+    }
+}
+
+/// A store holds the new value.
+pub(super) struct Store {
+    pub rotation: Rotation,
+    pub store: usize,
+}
+
+#[async_trait]
+impl Effect for Store {
+    async fn observe(&self) -> Result<Seen, Fault> {
+        let new = self.rotation.new_value()?;
+        let stored = self.rotation.stored(self.rotation.slot(self.store)?).await?;
+        Ok(match stored {
+            Some(stored) if same(&stored, &new) => Seen::Satisfied("held the new value".into()),
+            _ => Seen::Needed,
+        })
+    }
+
+    async fn act(&self) -> Result<String, StepError> {
+        let slot = self.rotation.slot(self.store)?;
+        let text = self.rotation.text_with(slot, &self.rotation.new_value()?).await?;
+        let store = self.rotation.run.deployment.store(slot);
+        store.write(slot, &text, &self.rotation.token(self.store)).await?;
+        Ok("holds the new value".into())
+    }
+}
+
+/// Only the current version of a stored secret can be had by a label.
+pub(super) struct Retire {
+    pub rotation: Rotation,
+    pub store: usize,
+}
+
+#[async_trait]
+impl Effect for Retire {
+    async fn observe(&self) -> Result<Seen, Fault> {
+        let slot = self.rotation.slot(self.store)?;
+        let previous = self.rotation.run.deployment.store(slot).has_previous(slot).await?;
+        Ok(if previous { Seen::Needed } else { Seen::Satisfied("no other version has a label".into()) })
+    }
+
+    async fn act(&self) -> Result<String, StepError> {
+        let slot = self.rotation.slot(self.store)?;
+        self.rotation.run.deployment.store(slot).retire_previous(slot).await?;
+        Ok("labels of other versions taken away".into())
+    }
+}
+
+/// The issuer refuses the old value, and its sessions are gone.
+pub(super) struct Revoke(pub Rotation);
+
+#[async_trait]
+impl Effect for Revoke {
+    async fn observe(&self) -> Result<Seen, Fault> {
+        // A refused value says nothing of its sessions: they are ended once, by us.
+        let state = self.0.run.journal.state();
+        let revoked = state.steps.values().any(|step| {
+            matches!(&step.action, crate::domain::Action::RevokeCredential { credential } if *credential == self.0.policy.id)
+                && step.outcome.is_some_and(crate::domain::Outcome::is_success)
+        });
+        let Some(old) = self.0.old_value()?.filter(|_| revoked) else { return Ok(Seen::Needed) };
+        match self.0.probe(&old).await? {
+            Probe::Refused { reason } => Ok(Seen::Satisfied(format!("was revoked: {reason}"))),
+            _ => Ok(Seen::Needed),
+        }
+    }
+
+    async fn act(&self) -> Result<String, StepError> {
+        let (old, new) = (self.0.old_value()?, self.0.sealed("new")?);
+        Ok(self.0.issuer()?.revoke(&self.0.policy, old.as_ref(), new.as_ref()).await?)
+    }
+
+    async fn verify(&self) -> Result<(), Fault> {
+        let Some(old) = self.0.old_value()? else { return Ok(()) };
+        match self.0.probe(&old).await? {
+            Probe::Accepted => Err(Fault::new(FaultKind::Conflict, "revoked, but the old value is still honoured")),
+            Probe::Refused { .. } | Probe::Meaningless { .. } => Ok(()),
+        }
+    }
+}

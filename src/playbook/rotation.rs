@@ -1,0 +1,172 @@
+use super::{step, step_id};
+use crate::domain::{Action, Phase, StepId, StepSpec};
+use crate::policy::credentials::{CredentialPolicy, IssuerPolicy, StorePolicy};
+
+/// Which comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Compromised: the old value is killed before the new one is made to work.
+    RevokeFirst,
+    /// The new value works before the old one is killed.
+    Overlap,
+}
+
+/// Words for what a step acts on.
+fn target(credential: &CredentialPolicy, what: &str) -> String {
+    format!("{} {what}", credential.id)
+}
+
+/// Words for a store.
+fn store_words(store: &StorePolicy) -> String {
+    match store {
+        StorePolicy::SecretsManager { secret, field: Some(field), .. } => format!("Secrets Manager {secret}#{field}"),
+        StorePolicy::SecretsManager { secret, field: None, .. } => format!("Secrets Manager {secret}"),
+        StorePolicy::Dotenv { path, key, .. } => format!("{path} {key}"),
+    }
+}
+
+struct Builder<'a> {
+    credential: &'a CredentialPolicy,
+    generation: u32,
+    steps: Vec<StepSpec>,
+}
+
+impl<'a> Builder<'a> {
+    fn new(credential: &'a CredentialPolicy, generation: u32) -> Self {
+        Self { credential, generation, steps: Vec::new() }
+    }
+
+    fn id(&self, verb: &str) -> StepId {
+        step_id(&format!("rotate.{}.{}.{verb}", self.credential.id, self.generation))
+    }
+
+    fn add(&mut self, verb: &str, words: &str, action: Action, timeout_s: u64) -> &mut StepSpec {
+        let mut spec = step("x", Phase::Rotate, target(self.credential, words), action, timeout_s);
+        spec.id = self.id(verb);
+        self.steps.push(spec);
+        let last = self.steps.len() - 1;
+        &mut self.steps[last]
+    }
+
+    fn has_issuer(&self) -> bool {
+        matches!(self.credential.issuer, IssuerPolicy::PostgresRole { .. } | IssuerPolicy::ApiKeyTable { .. })
+    }
+
+    fn stage(&mut self, after: &[StepId]) {
+        let credential = self.credential.id.clone();
+        self.add("stage", "new value sealed", Action::StageCredential { credential }, 30).after = after.to_vec();
+    }
+
+    fn revoke(&mut self, after: Vec<StepId>, needs: Vec<StepId>) {
+        let credential = self.credential.id.clone();
+        let spec = self.add("revoke", "old value revoked", Action::RevokeCredential { credential }, 30);
+        spec.after = after;
+        spec.needs = needs;
+    }
+
+    fn issue(&mut self, after: Vec<StepId>) {
+        let (credential, stage) = (self.credential.id.clone(), self.id("stage"));
+        let spec = self.add("issue", "new value honoured", Action::IssueCredential { credential }, 30);
+        spec.after = after;
+        spec.needs = vec![stage];
+    }
+
+    /// Stores, restarts, retires; returns what the proof comes after.
+    fn spread(&mut self, needs: &StepId) -> Vec<StepId> {
+        let mut stored = Vec::new();
+        for (store, slot) in self.credential.kept.iter().enumerate() {
+            let credential = self.credential.id.clone();
+            let words = format!("in {}", store_words(slot));
+            let spec = self.add(&format!("store.{store}"), &words, Action::StoreCredential { credential, store }, 45);
+            spec.needs = vec![needs.clone()];
+            stored.push(spec.id.clone());
+        }
+        let mut done = stored.clone();
+        done.extend(self.credential.used_by.iter().map(|service| step_id(&format!("restart.{service}"))));
+        for (store, slot) in self.credential.kept.iter().enumerate() {
+            if let StorePolicy::SecretsManager { .. } = slot {
+                let credential = self.credential.id.clone();
+                let words = format!("previous version in {}", store_words(slot));
+                let after = done.clone();
+                let spec = self.add(&format!("retire.{store}"), &words, Action::RetireStored { credential, store }, 45);
+                spec.after = after;
+                spec.needs = vec![stored[store].clone()];
+            }
+        }
+        done.extend(
+            self.steps
+                .iter()
+                .filter(|spec| matches!(spec.action, Action::RetireStored { .. }))
+                .map(|spec| spec.id.clone()),
+        );
+        done
+    }
+
+    fn prove(&mut self, after: Vec<StepId>) {
+        let credential = self.credential.id.clone();
+        self.add("prove", "new accepted, old refused", Action::ProveCredential { credential }, 60).after = after;
+    }
+
+    fn manual(&mut self, instructions: &str, after: &[StepId]) {
+        let action =
+            Action::Manual { credential: Some(self.credential.id.clone()), instructions: instructions.to_owned() };
+        self.add("manual", "by hand", action, 5).after = after.to_vec();
+    }
+}
+
+/// Steps that replace a credential, kill the old value and prove it, without the restarts of services.
+pub fn rotate(credential: &CredentialPolicy, generation: u32, order: Order, after: &[StepId]) -> Vec<StepSpec> {
+    let mut builder = Builder::new(credential, generation);
+    if let IssuerPolicy::Manual { instructions } = &credential.issuer {
+        builder.manual(instructions, after);
+        return builder.steps;
+    }
+    builder.stage(after);
+    let stage = builder.id("stage");
+    if !builder.has_issuer() {
+        let done = builder.spread(&stage);
+        builder.prove(done);
+        return builder.steps;
+    }
+    let (issue, revoke) = (builder.id("issue"), builder.id("revoke"));
+    let mut done = if order == Order::RevokeFirst {
+        // Even if no new value could be staged, the old one must die.
+        builder.revoke(vec![stage], Vec::new());
+        builder.issue(vec![revoke.clone()]);
+        builder.spread(&issue)
+    } else {
+        builder.issue(Vec::new());
+        let spread = builder.spread(&issue);
+        builder.revoke(spread.clone(), vec![issue.clone()]);
+        spread
+    };
+    done.extend([issue, revoke]);
+    builder.prove(done);
+    builder.steps
+}
+
+/// Steps that only kill the current value: for a credential that must die before it can be replaced.
+pub fn revoke(credential: &CredentialPolicy, generation: u32) -> Vec<StepSpec> {
+    let mut builder = Builder::new(credential, generation);
+    match &credential.issuer {
+        IssuerPolicy::Manual { instructions } => builder.manual(instructions, &[]),
+        _ if builder.has_issuer() => {
+            builder.stage(&[]);
+            let stage = builder.id("stage");
+            builder.revoke(vec![stage], Vec::new());
+        }
+        // Nobody but the stores honours it: killing it is replacing it.
+        _ => return rotate(credential, generation, Order::RevokeFirst, &[]),
+    }
+    builder.steps
+}
+
+/// The proof alone.
+pub fn prove(credential: &CredentialPolicy, generation: u32) -> Vec<StepSpec> {
+    let mut builder = Builder::new(credential, generation);
+    match &credential.issuer {
+        IssuerPolicy::Manual { instructions } => builder.manual(instructions, &[]),
+        _ => builder.prove(Vec::new()),
+    }
+    builder.steps
+}
