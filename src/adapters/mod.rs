@@ -11,6 +11,7 @@ pub mod http;
 pub mod issuers;
 pub mod machine_key;
 pub mod policy_files;
+pub mod postgres;
 pub mod process;
 pub mod secrets_manager;
 pub mod service;

@@ -14,7 +14,7 @@ mod verify;
 
 pub use case::{Opening, open_incident};
 pub use deployment::Deployment;
-pub use gate_input::gather;
 pub use executor::{Run, StepEvent, execute};
+pub use gate_input::gather;
 pub use journal::{CHECKPOINT, Journal, JournalError, LEDGER};
 pub use verify::{CaseVerdict, verify_case};
