@@ -9,6 +9,7 @@ mod gate_input;
 mod journal;
 pub mod lockdown;
 mod recovery;
+pub mod scan_database;
 pub mod scan_trades;
 mod steps;
 mod verify;
