@@ -9,21 +9,26 @@ use crate::domain::IncidentId;
 use crate::settings::Settings;
 use crate::ui::{ColorChoice, Format, Printer};
 
+mod approve;
+mod audit;
 mod completions;
 mod context;
 mod doctor;
 mod failure;
 mod findings;
+mod incident;
 mod init;
 mod install;
 mod keys;
 mod lockdown;
 mod pause;
+mod resume;
 mod scan;
 mod scan_database;
 mod scan_trades;
 mod steps;
 
+pub use audit::audit_failure;
 pub use context::{Context, fault_failure, journal_failure};
 pub use failure::{Exit, Failure};
 
@@ -92,6 +97,16 @@ enum Command {
     /// Find what the intruder did
     #[command(subcommand)]
     Scan(scan::ScanCommand),
+    /// Look at incidents and decide what findings are
+    #[command(subcommand)]
+    Incident(incident::IncidentCommand),
+    /// Make, show and verify the audit record
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Show what approvers sign, or take a signature
+    Approve(approve::ApproveArgs),
+    /// Ask the gate and, if every check passes, let trading in again
+    Resume(resume::ResumeArgs),
     /// Print a shell completion script
     Completions(completions::CompletionsArgs),
 }
@@ -165,6 +180,10 @@ async fn run(command: Command, ctx: &Context) -> Result<Exit, Failure> {
         Command::Pause(command) => pause::run(command, ctx).await,
         Command::Keys(command) => keys::run(command, ctx).await,
         Command::Scan(command) => scan::run(command, ctx).await,
+        Command::Incident(command) => incident::run(command, ctx),
+        Command::Audit(command) => audit::run(command, ctx).await,
+        Command::Approve(args) => approve::run(&args, ctx),
+        Command::Resume(args) => resume::run(args, ctx).await,
         Command::Completions(args) => completions::run(&args, ctx),
     }
 }
