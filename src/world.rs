@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use crate::adapters::case_files::CaseFiles;
 use crate::adapters::command::CommandSwitch;
 use crate::adapters::database_url::DatabaseUrl;
-use crate::adapters::dotenv::DotenvStore;
+use crate::adapters::dotenv::{DotenvStore, dotenv_value};
 use crate::adapters::file_switch::FileSwitch;
 use crate::adapters::http::HttpSwitch;
 use crate::adapters::issuers::{ApiKeyTable, KeyDatabase, PostgresRole, SelfMade};
@@ -46,9 +46,15 @@ struct Databases {
 }
 
 impl Databases {
+    /// Without `DATABASE_URL` in the environment, the deployment's own `.env` says it: after a rotation it holds the new one.
     fn parse(root: &Path, settings: &Settings) -> Result<Self, Fault> {
-        let parse = |url: &Option<SecretString>| url.as_ref().map(|url| DatabaseUrl::parse(url, root)).transpose();
-        Ok(Self { app: parse(&settings.database_url)?, containment: parse(&settings.containment_url)? })
+        let app = match &settings.database_url {
+            Some(url) => Some(url.clone()),
+            None => dotenv_value(root, "DATABASE_URL")?,
+        };
+        let containment = settings.containment_url.clone().or_else(|| app.clone());
+        let parse = |url: Option<SecretString>| url.map(|url| DatabaseUrl::parse(&url, root)).transpose();
+        Ok(Self { app: parse(app)?, containment: parse(containment)? })
     }
 
     fn database(&self) -> Option<Arc<dyn Database>> {

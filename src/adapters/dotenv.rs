@@ -220,6 +220,12 @@ fn read_file(path: &Path) -> Result<Option<Zeroizing<String>>, Fault> {
     fs::read_to_string(path).map(Zeroizing::new).map(Some).map_err(failed)
 }
 
+/// The value of a key in `.env` below `root`; `None` if the file or the key is not there.
+pub fn dotenv_value(root: &Path, key: &str) -> Result<Option<SecretString>, Fault> {
+    let Some(text) = read_file(&root.join(".env"))? else { return Ok(None) };
+    Ok(places(&text, key).last().map(|place| SecretString::from(value(&text, place).as_str())))
+}
+
 /// Replaces the file as a whole: temporary file beside it with its mode and owner, sync, rename, directory sync.
 fn replace_file(path: &Path, text: &str) -> Result<(), Fault> {
     // A link is followed once, here: the file that it names is replaced, the link stays.
