@@ -3,6 +3,7 @@
 pub mod case_files;
 mod confined;
 pub mod database_url;
+pub mod log_files;
 pub mod machine_key;
 pub mod policy_files;
 pub mod process;

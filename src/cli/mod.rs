@@ -12,6 +12,10 @@ use crate::ui::{ColorChoice, Format, Printer};
 mod completions;
 mod context;
 mod failure;
+mod scan;
+mod scan_logs;
+mod scan_output;
+mod scan_secrets;
 
 pub use context::{Context, fault_failure, journal_failure};
 pub use failure::{Exit, Failure};
@@ -64,6 +68,9 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Find what was done: in logs, in files, in the database
+    #[command(subcommand)]
+    Scan(scan::ScanCommand),
     /// Print a shell completion script
     Completions(completions::CompletionsArgs),
 }
@@ -128,9 +135,9 @@ fn context(global: &Global, mut settings: Settings, printer: Printer) -> Context
     }
 }
 
-#[expect(clippy::unused_async, reason = "commands that wait come next")]
 async fn run(command: Command, ctx: &Context) -> Result<Exit, Failure> {
     match command {
+        Command::Scan(command) => scan::run(command, ctx).await,
         Command::Completions(args) => completions::run(&args, ctx),
     }
 }
