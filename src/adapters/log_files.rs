@@ -82,7 +82,8 @@ fn given(path: &Path, inputs: &mut Vec<Input>, unreadable: &mut Vec<Unreadable>)
 
 fn below(folder: &Path, depth: usize, inputs: &mut Vec<Input>, unreadable: &mut Vec<Unreadable>) {
     if depth > MAX_DEPTH || inputs.len() > MAX_FILES {
-        return unreadable.push(fault(folder, format!("deeper than {MAX_DEPTH} folders or more than {MAX_FILES} files")));
+        return unreadable
+            .push(fault(folder, format!("deeper than {MAX_DEPTH} folders or more than {MAX_FILES} files")));
     }
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,

@@ -90,7 +90,9 @@ fn add(summary: &mut ScanSummary, path: String, coverage: Coverage) {
     }
     if coverage.undated > 0 {
         let count = coverage.undated;
-        summary.uncovered.push(format!("{path}: {count} matching events have no time, so --since and --until kept them"));
+        summary
+            .uncovered
+            .push(format!("{path}: {count} matching events have no time, so --since and --until kept them"));
     }
     if let Some(reason) = coverage.unreadable {
         summary.unreadable.push(Unreadable { path, reason });

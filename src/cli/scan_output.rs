@@ -38,7 +38,8 @@ impl Record for FindingRecord {
             Source::File { path, record, .. } => format!("{path} record {record}"),
             Source::Table { table, key } => format!("{table} {}", Value::Object(key.clone())),
         };
-        let mut text = format!("{level} {time}  {}  {}", clean(&finding.rule.title), printer.paint(Style::Dim, clean(&place)));
+        let mut text =
+            format!("{level} {time}  {}  {}", clean(&finding.rule.title), printer.paint(Style::Dim, clean(&place)));
         for (field, value) in &finding.matched {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             let short: String = value.chars().take(200).collect();

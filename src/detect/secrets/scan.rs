@@ -185,7 +185,8 @@ mod tests {
         assert_eq!(needles.too_short(), ["pin"]);
         let mut found = Vec::new();
         let mut sink = |finding| found.push(finding);
-        let mut scan = Scan { needles: &needles, path: "f", sink: &mut sink, coverage: SecretCoverage::default(), line: 1, chunk };
+        let mut scan =
+            Scan { needles: &needles, path: "f", sink: &mut sink, coverage: SecretCoverage::default(), line: 1, chunk };
         let Decoded::Stream(mut stream) = decode(input).unwrap() else { panic!("not decoded") };
         scan.stream(&mut stream).unwrap();
         let coverage = scan.coverage;
