@@ -116,8 +116,8 @@ fn add(path: &Path, meta: &fs::Metadata, inputs: &mut Vec<Input>, unreadable: &m
     inputs.push(Input::File { path: path.to_owned(), size: meta.len(), year });
 }
 
-fn fault(path: &Path, reason: impl ToString) -> Unreadable {
-    Unreadable { path: path.display().to_string(), reason: reason.to_string() }
+fn fault(path: &Path, reason: impl std::fmt::Display) -> Unreadable {
+    Unreadable { path: path.display().to_string(), reason: format!("{reason}") }
 }
 
 #[cfg(test)]
@@ -133,11 +133,11 @@ mod tests {
         }
         std::os::unix::fs::symlink("/etc/passwd", folder.path().join("link")).unwrap();
         let root = folder.path().display().to_string();
-        let given = [root.clone(), format!("{root}/gone"), "s3://bucket/x".into(), "-".into(), format!("{root}/a.log")];
-        let (inputs, unreadable) = expand(&given);
+        let asked = [root.clone(), format!("{root}/gone"), "s3://bucket/x".into(), "-".into(), format!("{root}/a.log")];
+        let (inputs, unreadable) = expand(&asked);
         let names: Vec<_> = inputs.iter().map(|input| input.name().replace(&root, "")).collect();
         assert_eq!(names, ["/a.log", "/b/x.log", "/z.log", "-"]);
-        let named: Vec<_> = unreadable.iter().map(|u| u.path.replace(&root, "")).collect();
-        assert_eq!(named, ["/link", "/gone", "s3://bucket/x"]);
+        let refused: Vec<_> = unreadable.iter().map(|u| u.path.replace(&root, "")).collect();
+        assert_eq!(refused, ["/link", "/gone", "s3://bucket/x"]);
     }
 }

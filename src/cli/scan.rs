@@ -12,7 +12,7 @@ pub enum ScanCommand {
 /// Runs a scan.
 pub async fn run(command: ScanCommand, ctx: &Context) -> Result<Exit, Failure> {
     match command {
-        ScanCommand::Logs(args) => scan_logs::run(args, ctx).await,
+        ScanCommand::Logs(args) => scan_logs::run(&args, ctx),
         ScanCommand::Secrets(args) => scan_secrets::run(args, ctx).await,
     }
 }

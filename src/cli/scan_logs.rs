@@ -46,10 +46,10 @@ pub fn moment(text: &str) -> Result<Timestamp, String> {
 }
 
 /// Scans logs.
-pub async fn run(args: ScanLogsArgs, ctx: &Context) -> Result<Exit, Failure> {
+pub fn run(args: &ScanLogsArgs, ctx: &Context) -> Result<Exit, Failure> {
     let (rules, mut skipped) = rules(&args.rules, ctx)?;
     skipped.extend(rules.skipped().iter().map(|s| SkippedRule { rule: s.rule.clone(), reason: s.reason.clone() }));
-    let case = case_for_findings(ctx).await?;
+    let case = case_for_findings(ctx)?;
     let (inputs, unreadable) = log_files::expand(&resolve(ctx, &args.paths));
     let this_year = jiff::tz::TimeZone::UTC.to_datetime(Timestamp::now()).year();
     let scan = |input: &Input, sink: &mut dyn FnMut(crate::domain::Finding)| {
@@ -114,8 +114,8 @@ fn rules(given: &[PathBuf], ctx: &Context) -> Result<(Ruleset, Vec<SkippedRule>)
     let mut texts = Vec::new();
     for input in &inputs {
         let Input::File { path, .. } = input else { continue };
-        let named = folders.contains(path);
-        if !named && !is_rule(path) {
+        let by_name = folders.contains(path);
+        if !by_name && !is_rule(path) {
             continue;
         }
         match read_text(input) {

@@ -1,5 +1,6 @@
 //! What all scans of files share: their records, the parallel walk over files, the entry in the case.
 
+use std::fmt::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Instant;
@@ -43,7 +44,7 @@ impl Record for FindingRecord {
         for (field, value) in &finding.matched {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             let short: String = value.chars().take(200).collect();
-            text.push_str(&format!("\n    {} = {}", clean(field), clean(&short)));
+            let _ = write!(text, "\n    {} = {}", clean(field), clean(&short));
         }
         text
     }
@@ -94,7 +95,7 @@ impl Record for ScanSummary {
         let style = if self.findings > 0 { Style::Bad } else { Style::Strong };
         let mut text = printer.paint(style, headline);
         let mut line = |what: &str, detail: String| {
-            text.push_str(&format!("\n  {} {}", printer.paint(Style::Warn, what), clean(&detail)));
+            let _ = write!(text, "\n  {} {}", printer.paint(Style::Warn, what), clean(&detail));
         };
         for skipped in &self.rules_skipped {
             line("rule skipped:", format!("{} ({})", skipped.reason, skipped.rule));
@@ -134,13 +135,13 @@ pub fn resolve(ctx: &Context, paths: &[String]) -> Vec<String> {
 
 /// The case that findings go to: of `--incident`, or of the open incident if there is one. Without case folders nothing
 /// else of the deployment is needed.
-pub async fn case_for_findings(ctx: &Context) -> Result<Option<Journal>, Failure> {
+pub fn case_for_findings(ctx: &Context) -> Result<Option<Journal>, Failure> {
     let folder = ctx.root.join(&ctx.settings.home).join("incidents");
     let any = std::fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some());
     if !any && ctx.incident.is_none() {
         return Ok(None);
     }
-    let deployment = ctx.deployment().await?;
+    let deployment = ctx.deployment()?;
     if ctx.incident.is_none() && ctx.open_incidents(&deployment)?.is_empty() {
         return Ok(None);
     }
@@ -148,7 +149,7 @@ pub async fn case_for_findings(ctx: &Context) -> Result<Option<Journal>, Failure
 }
 
 enum Message<C> {
-    Finding(usize, Finding),
+    Finding(usize, Box<Finding>),
     Done(usize, C),
 }
 
@@ -173,7 +174,7 @@ pub fn scan_files<C: Send>(
                     let Some(input) = inputs.get(index) else { return };
                     let said = scan(input, &mut |finding| {
                         // The receiver outlives the workers.
-                        let _ = sender.send(Message::Finding(index, finding));
+                        let _ = sender.send(Message::Finding(index, Box::new(finding)));
                     });
                     let _ = sender.send(Message::Done(index, said));
                 }
@@ -185,8 +186,8 @@ pub fn scan_files<C: Send>(
         let mut current = 0;
         for message in receiver {
             match message {
-                Message::Finding(index, finding) if index == current => give(finding),
-                Message::Finding(index, finding) => waiting[index].push(finding),
+                Message::Finding(index, finding) if index == current => give(*finding),
+                Message::Finding(index, finding) => waiting[index].push(*finding),
                 Message::Done(index, what) => {
                     said[index] = Some(what);
                     progress.advance(size(&inputs[index]));

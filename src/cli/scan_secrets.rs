@@ -23,9 +23,9 @@ pub struct ScanSecretsArgs {
 
 /// Scans files for secrets.
 pub async fn run(args: ScanSecretsArgs, ctx: &Context) -> Result<Exit, Failure> {
-    let case = case_for_findings(ctx).await?;
+    let case = case_for_findings(ctx)?;
     let mut uncovered = Vec::new();
-    let values = match ctx.deployment().await {
+    let values = match ctx.deployment() {
         Ok(deployment) => values(&deployment, &mut uncovered).await,
         Err(failure) => {
             let why = failure.causes.first().map_or(String::new(), |cause| format!(": {cause}"));

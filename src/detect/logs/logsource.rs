@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 /// A kind of event, as far as the choice of rules needs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Class {
-    /// AWS CloudTrail.
+    /// AWS `CloudTrail`.
     CloudTrail,
     /// JSON that speaks of web requests.
     WebJson,

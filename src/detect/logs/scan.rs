@@ -1,3 +1,4 @@
+use std::fmt::Write as _;
 use std::io::{self, BufRead, Cursor, Read};
 
 use serde::de::IgnoredAny;
@@ -160,16 +161,15 @@ impl Scan<'_, '_> {
             }
             return;
         }
-        let (fields, format) = match formats::parse_line(format, text) {
-            Some(fields) => (fields, format),
-            None => {
-                self.broken(line);
-                if json {
-                    return;
-                }
-                // A line that the format doesn't explain is still looked through as text.
-                (formats::text_event(text), Format::Text)
+        let (fields, format) = if let Some(fields) = formats::parse_line(format, text) {
+            (fields, format)
+        } else {
+            self.broken(line);
+            if json {
+                return;
             }
+            // A line that the format doesn't explain is still looked through as text.
+            (formats::text_event(text), Format::Text)
         };
         let number = self.coverage.events;
         self.coverage.events += 1;
@@ -245,7 +245,7 @@ fn cut(value: &mut Value) {
             let end = (0..=MAX_VALUE).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
             let more = text.len() - end;
             text.truncate(end);
-            text.push_str(&format!("... [{more} bytes cut]"));
+            let _ = write!(text, "... [{more} bytes cut]");
         }
         Value::Array(items) => items.iter_mut().for_each(cut),
         Value::Object(map) => map.values_mut().for_each(cut),

@@ -39,10 +39,11 @@ impl Needles {
             }
         }
         let longest = patterns.iter().map(Vec::len).max().unwrap_or(0);
-        let search = match patterns.is_empty() {
-            true => None,
-            // Overlapping: a value inside another one, or inside its own encoding, must not hide it.
-            false => Some(AhoCorasick::builder().match_kind(MatchKind::Standard).build(&patterns)?),
+        // Overlapping: a value inside another one, or inside its own encoding, must not hide it.
+        let search = if patterns.is_empty() {
+            None
+        } else {
+            Some(AhoCorasick::builder().match_kind(MatchKind::Standard).build(&patterns)?)
         };
         patterns.iter_mut().for_each(zeroize::Zeroize::zeroize);
         Ok(Self { search, owners, longest, too_short })

@@ -18,6 +18,7 @@ pub(super) struct FieldTest {
 }
 
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a modifier of its own, in any combination")]
 struct Modifiers {
     anchor: Anchor,
     encodings: Vec<Encoding>,

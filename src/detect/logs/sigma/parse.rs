@@ -109,7 +109,7 @@ fn parse_document(file: &str, first_line: u64, text: &str) -> Result<Rule, Skipp
     let options = serde_saphyr::options! { strict_booleans: true, leading_zero_numbers_as_strings: true };
     let document: Value = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let error = error.without_snippet();
-        let line = error.location().map_or(1, |place| u64::from(place.line()).max(1));
+        let line = error.location().map_or(1, |place| place.line().max(1));
         let message = error.to_string();
         skipped(file, file, first_line + line - 1, message.lines().next().unwrap_or_default())
     })?;
@@ -237,7 +237,7 @@ mod tests {
         let mut text = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n");
         for i in 1..12 {
             let refs = vec![format!("*a{}", i - 1); 10].join(",");
-            text.push_str(&format!("a{i}: &a{i} [{refs}]\n"));
+            text = format!("{text}a{i}: &a{i} [{refs}]\n");
         }
         assert!(parse_file("r.yml", &text).remove(0).is_err());
         assert!(parse_file("r.yml", &"[".repeat(100_000)).remove(0).is_err());
