@@ -25,6 +25,9 @@ mod pause;
 mod resume;
 mod scan;
 mod scan_database;
+mod scan_logs;
+mod scan_output;
+mod scan_secrets;
 mod scan_trades;
 mod steps;
 

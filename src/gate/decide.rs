@@ -292,7 +292,8 @@ impl<'a> Case<'a> {
         })?;
         let added = now.keys().filter(|name| !opened.contains_key(*name)).count();
         let completed = now.get(RESUME) != opened.get(RESUME);
-        let note = if completed { "; resume.yml was completed since, as nobody could have approved before" } else { "" };
+        let note =
+            if completed { "; resume.yml was completed since, as nobody could have approved before" } else { "" };
         let same = opened.len() - usize::from(completed);
         Ok(format!("{same} files as they were when the incident was opened, {added} added{note}"))
     }
