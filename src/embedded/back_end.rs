@@ -66,7 +66,8 @@ pub enum Answer {
 /// Who a client turned out to be.
 struct Client {
     account: String,
-    key: String,
+    /// Row of the key table; a session has none.
+    key: Option<String>,
 }
 
 /// The trading back end of the embedded deployment: checks keys and tokens, writes trades and log lines.
@@ -158,8 +159,8 @@ impl BackEnd {
             }
         };
         database::close(connection).await?;
-        let line =
-            TradeLine { id: trade, key: &client.key, account: &client.account, symbol: &order.symbol, value: &value };
+        let key = client.key.as_deref().unwrap_or("session");
+        let line = TradeLine { id: trade, key, account: &client.account, symbol: &order.symbol, value: &value };
         LogFile::new(&self.root, "app.log").append(&[log_lines::traded(at, &line, origin)])?;
         Ok(Answer::Created { trade })
     }
@@ -170,7 +171,7 @@ impl BackEnd {
             Login::Token(token) => {
                 let memory = self.memory()?;
                 let subject = verify_token(token.expose_secret(), &memory.jwt_secret, at);
-                Ok(subject.map(|account| Client { key: "session".into(), account }))
+                Ok(subject.map(|account| Client { key: None, account }))
             }
         }
     }
@@ -184,7 +185,7 @@ impl BackEnd {
                 .await
                 .map_err(|error| database::fault("read keys in", &error))?;
         database::close(connection).await?;
-        Ok(found.map(|(key, account)| Client { account, key }))
+        Ok(found.map(|(key, account)| Client { account, key: Some(key) }))
     }
 
     /// Whether a request with that login would be let in, as `GET /api/me` answers: 200 or the refusal.

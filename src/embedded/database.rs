@@ -17,7 +17,7 @@ use crate::ports::{Fault, FaultKind};
 const SCHEMA: &str = r#"
 CREATE TABLE "Account" ("id" TEXT NOT NULL PRIMARY KEY, "name" TEXT NOT NULL, "tradeLimit" DECIMAL NOT NULL);
 CREATE TABLE "ApiKey" ("id" TEXT NOT NULL PRIMARY KEY, "accountId" TEXT NOT NULL, "keyHash" TEXT NOT NULL, "revokedAt" DATETIME, "createdAt" DATETIME NOT NULL, CONSTRAINT "ApiKey_accountId_fkey" FOREIGN KEY ("accountId") REFERENCES "Account" ("id") ON DELETE RESTRICT ON UPDATE CASCADE);
-CREATE TABLE "Trade" ("id" INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, "accountId" TEXT NOT NULL, "apiKeyId" TEXT NOT NULL, "symbol" TEXT NOT NULL, "side" TEXT NOT NULL, "quantity" DECIMAL NOT NULL, "price" DECIMAL NOT NULL, "value" DECIMAL NOT NULL, "status" TEXT NOT NULL, "createdAt" DATETIME NOT NULL, "updatedAt" DATETIME NOT NULL);
+CREATE TABLE "Trade" ("id" INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, "accountId" TEXT NOT NULL, "apiKeyId" TEXT, "symbol" TEXT NOT NULL, "side" TEXT NOT NULL, "quantity" DECIMAL NOT NULL, "price" DECIMAL NOT NULL, "value" DECIMAL NOT NULL, "status" TEXT NOT NULL, "createdAt" DATETIME NOT NULL, "updatedAt" DATETIME NOT NULL);
 CREATE UNIQUE INDEX "ApiKey_keyHash_key" ON "ApiKey"("keyHash");
 CREATE INDEX "Trade_createdAt_idx" ON "Trade"("createdAt");
 "#;
@@ -91,11 +91,8 @@ async fn dump(connection: &mut SqliteConnection, until: Timestamp) -> Result<Str
             .await
             .map_err(|error| fault("dump", &error))?;
         let cells: Vec<_> = columns.iter().map(|column| format!("quote({})", quote_identifier(column))).collect();
-        let filter = if name == "Trade" {
-            format!(" WHERE createdAt <= {}", until.as_millisecond())
-        } else {
-            String::new()
-        };
+        let filter =
+            if name == "Trade" { format!(" WHERE createdAt <= {}", until.as_millisecond()) } else { String::new() };
         let rows = format!("SELECT {} FROM {}{filter}", cells.join(" || ',' || "), quote_identifier(&name));
         for row in strings(connection, rows).await? {
             let _ = writeln!(text, "INSERT INTO {} VALUES({row});", quote_identifier(&name));

@@ -3,14 +3,25 @@
 
 mod back_end;
 mod database;
+mod deployment;
+mod intruder;
 mod issuer;
 mod log_lines;
+mod planted;
+mod policies;
+mod population;
 mod random;
 mod secrets_manager;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use back_end::{Answer, BackEnd, Login, Order, sign_token};
+pub use deployment::EmbeddedDeployment;
+pub use intruder::{Breach, Intruder};
 pub use issuer::EmbeddedIssuer;
 pub use log_lines::Origin;
+pub use planted::{Expect, Planted};
+pub use policies::Approver;
 pub use random::Seeded;
 pub use secrets_manager::EmbeddedSecretsManager;

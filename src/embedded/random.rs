@@ -30,12 +30,6 @@ impl Dice {
     pub fn between(&mut self, low: i64, high: i64) -> i64 {
         low + self.below(high - low + 1)
     }
-
-    /// One of the items; the list is never empty.
-    pub fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
-        let length = i64::try_from(items.len()).unwrap_or(1);
-        &items[usize::try_from(self.below(length)).unwrap_or(0)]
-    }
 }
 
 /// Randomness that a seed decides: for rehearsals that can be repeated. A real deployment never gets it.

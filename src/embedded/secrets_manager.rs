@@ -47,9 +47,7 @@ impl EmbeddedSecretsManager {
 fn names(slot: &StorePolicy) -> Result<(&str, Option<&str>), Fault> {
     match slot {
         StorePolicy::SecretsManager { secret, field, .. } => Ok((secret, field.as_deref())),
-        StorePolicy::Dotenv { .. } => {
-            Err(Fault::new(FaultKind::Invalid, "a .env file is not kept in Secrets Manager"))
-        }
+        StorePolicy::Dotenv { .. } => Err(Fault::new(FaultKind::Invalid, "a .env file is not kept in Secrets Manager")),
     }
 }
 
@@ -106,7 +104,8 @@ impl SecretStore for EmbeddedSecretsManager {
             let text = with_value(secret, field, labelled(versions, CURRENT), value.expose_secret())?;
             match versions.get(token) {
                 Some(there) if there.value != text => {
-                    let message = format!("the token was used for another value of `{secret}` (ResourceExistsException)");
+                    let message =
+                        format!("the token was used for another value of `{secret}` (ResourceExistsException)");
                     return Err(Fault::new(FaultKind::Conflict, message));
                 }
                 Some(there) if there.stages.iter().any(|stage| stage == CURRENT) => return Ok(()),
