@@ -1,19 +1,156 @@
 //! Composition root: the only room that names concrete adapters.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use secrecy::SecretString;
+
+use crate::adapters::case_files::CaseFiles;
+use crate::adapters::command::CommandSwitch;
+use crate::adapters::database_url::DatabaseUrl;
+use crate::adapters::dotenv::DotenvStore;
+use crate::adapters::file_switch::FileSwitch;
+use crate::adapters::http::HttpSwitch;
+use crate::adapters::issuers::{ApiKeyTable, KeyDatabase, PostgresRole, SelfMade};
+use crate::adapters::machine_key::MachineKeyFile;
+use crate::adapters::postgres::{PostgresDatabase, PostgresGuard};
+use crate::adapters::secrets_manager::SecretsManager;
+use crate::adapters::service::CommandService;
+use crate::adapters::sqlite::{SqliteDatabase, SqliteGuard};
+use crate::adapters::system::{OsRandom, SystemClock};
+use crate::adapters::vault::SealedFiles;
+use crate::domain::CredentialId;
 use crate::engine::Deployment;
 use crate::policy::Policies;
-use crate::ports::{Fault, FaultKind};
+use crate::policy::credentials::IssuerPolicy;
+use crate::policy::pause::SwitchPolicy;
+use crate::ports::{Database, Fault, Guard, Issuer, MachineKey, PauseSwitch, Service};
 use crate::settings::Settings;
 
-/// The deployment that policies and environment describe.
-pub async fn live(_root: &Path, _settings: &Settings, _policies: Arc<Policies>) -> Result<Deployment, Fault> {
-    Err(Fault::new(FaultKind::Invalid, "not wired yet"))
+/// The machine's key in that home, made if it is missing.
+pub fn machine_key(home: &Path) -> Result<Arc<dyn MachineKey>, Fault> {
+    Ok(Arc::new(MachineKeyFile::open_or_create(home)?))
+}
+
+/// The folder of state, wherever it was named from.
+fn home(root: &Path, settings: &Settings) -> std::path::PathBuf {
+    root.join(&settings.home)
+}
+
+/// What the addresses of the environment come to.
+struct Databases {
+    app: Option<DatabaseUrl>,
+    containment: Option<DatabaseUrl>,
+}
+
+impl Databases {
+    fn parse(root: &Path, settings: &Settings) -> Result<Self, Fault> {
+        let parse = |url: &Option<SecretString>| url.as_ref().map(|url| DatabaseUrl::parse(url, root)).transpose();
+        Ok(Self { app: parse(&settings.database_url)?, containment: parse(&settings.containment_url)? })
+    }
+
+    fn database(&self) -> Option<Arc<dyn Database>> {
+        match self.containment.as_ref()? {
+            DatabaseUrl::Postgres { options, .. } => Some(Arc::new(PostgresDatabase::new(options.as_ref().clone()))),
+            DatabaseUrl::Sqlite(path) => Some(Arc::new(SqliteDatabase::new(path))),
+        }
+    }
+
+    fn guard(&self, policies: &Policies) -> Option<Arc<dyn Guard>> {
+        let policy = policies.pause.guard.clone()?;
+        match (self.app.as_ref().or(self.containment.as_ref())?, self.containment.as_ref()?) {
+            (DatabaseUrl::Postgres { options: app, schema }, DatabaseUrl::Postgres { options: admin, .. }) => {
+                let (app, admin) = (app.as_ref().clone(), admin.as_ref().clone());
+                Some(Arc::new(PostgresGuard::new(app, admin, policy, schema.clone())))
+            }
+            (_, DatabaseUrl::Sqlite(path)) => Some(Arc::new(SqliteGuard::new(path, policy))),
+            _ => None,
+        }
+    }
+
+    /// Who honours each credential; those that a person or an unreachable database honours have none.
+    fn issuers(&self, policies: &Policies) -> BTreeMap<CredentialId, Arc<dyn Issuer>> {
+        let issuer = |policy: &IssuerPolicy| -> Option<Arc<dyn Issuer>> {
+            match (policy, self.containment.as_ref()) {
+                (IssuerPolicy::SelfMade, _) => Some(Arc::new(SelfMade)),
+                (IssuerPolicy::PostgresRole { .. }, Some(DatabaseUrl::Postgres { options, .. })) => {
+                    let app = match &self.app {
+                        Some(DatabaseUrl::Postgres { options, .. }) => options.as_ref().clone(),
+                        _ => options.as_ref().clone(),
+                    };
+                    Some(Arc::new(PostgresRole::new(options.as_ref().clone(), app)))
+                }
+                (IssuerPolicy::ApiKeyTable { .. }, Some(DatabaseUrl::Postgres { options, .. })) => {
+                    Some(Arc::new(ApiKeyTable::new(KeyDatabase::Postgres(options.clone()))))
+                }
+                (IssuerPolicy::ApiKeyTable { .. }, Some(DatabaseUrl::Sqlite(path))) => {
+                    Some(Arc::new(ApiKeyTable::new(KeyDatabase::Sqlite(path.clone()))))
+                }
+                _ => None,
+            }
+        };
+        let credentials = policies.credentials.credentials.iter();
+        credentials.filter_map(|credential| Some((credential.id.clone(), issuer(&credential.issuer)?))).collect()
+    }
+}
+
+fn switches(root: &Path, policies: &Policies) -> Vec<Arc<dyn PauseSwitch>> {
+    let make = |policy: &SwitchPolicy| -> Arc<dyn PauseSwitch> {
+        match policy {
+            SwitchPolicy::File { name, path } => Arc::new(FileSwitch::new(name, root.join(path))),
+            SwitchPolicy::Http { name, engage, release, bearer_env } => Arc::new(HttpSwitch {
+                name: name.clone(),
+                engage: engage.clone(),
+                release: release.clone(),
+                bearer: bearer_env.as_ref().and_then(|name| std::env::var(name).ok()).map(SecretString::from),
+            }),
+            SwitchPolicy::Command { name, engage, release, status, timeout_s } => Arc::new(CommandSwitch {
+                root: root.to_owned(),
+                name: name.clone(),
+                engage: engage.clone(),
+                release: release.clone(),
+                status: status.clone(),
+                bound: Duration::from_secs(*timeout_s),
+            }),
+        }
+    };
+    policies.pause.switches.iter().map(make).collect()
+}
+
+fn services(root: &Path, policies: &Policies) -> Vec<Arc<dyn Service>> {
+    let services = policies.credentials.services.iter();
+    services.map(|policy| -> Arc<dyn Service> { Arc::new(CommandService::new(root, policy.clone())) }).collect()
+}
+
+/// The deployment that policies and environment describe. Nothing is connected to yet.
+pub fn live(root: &Path, settings: &Settings, policies: Arc<Policies>) -> Result<Deployment, Fault> {
+    let home = home(root, settings);
+    let databases = Databases::parse(root, settings)?;
+    let machine = MachineKeyFile::open_or_create(&home)?;
+    let vault = SealedFiles::new(&home, &machine.sealing_key())?;
+    Ok(Deployment {
+        root: root.to_owned(),
+        clock: Arc::new(SystemClock::default()),
+        random: Arc::new(OsRandom::default()),
+        cases: Arc::new(CaseFiles::new(&home)),
+        vault: Arc::new(vault),
+        machine: Arc::new(machine),
+        database: databases.database(),
+        guard: databases.guard(&policies),
+        switches: switches(root, &policies),
+        issuers: databases.issuers(&policies),
+        secrets_manager: Arc::new(SecretsManager::default()),
+        dotenv: Arc::new(DotenvStore::new(root)),
+        services: services(root, &policies),
+        backups: None,
+        own_role: databases.containment.as_ref().and_then(|url| url.user().map(String::from)),
+        policies,
+    })
 }
 
 /// The embedded deployment in `root`.
 pub fn embedded(_root: &Path, _settings: &Settings, _policies: Arc<Policies>) -> Result<Deployment, Fault> {
-    Err(Fault::new(FaultKind::Invalid, "not wired yet"))
+    Err(Fault::new(crate::ports::FaultKind::Invalid, "not wired yet"))
 }

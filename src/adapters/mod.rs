@@ -1,10 +1,20 @@
-//! Adapters: the ports, on real systems. They never import each other, the engine or the command line.
+//! Adapters: the ports, on real systems. They never import the engine or the command line, nor each other but for the
+//! plumbing that several need (`command`, `confined`, `http`).
 
 pub mod case_files;
+pub mod command;
 mod confined;
 pub mod database_url;
+pub mod dotenv;
+pub mod file_switch;
+pub mod http;
+pub mod issuers;
 pub mod machine_key;
 pub mod policy_files;
+pub mod postgres;
 pub mod process;
+pub mod secrets_manager;
+pub mod service;
 pub mod sqlite;
+pub mod system;
 pub mod vault;

@@ -51,12 +51,12 @@ impl Context {
     }
 
     /// The deployment, as policies and environment describe it. Connections are made when first used.
-    pub async fn deployment(&self) -> Result<Deployment, Failure> {
+    pub fn deployment(&self) -> Result<Deployment, Failure> {
         let policies = self.policies()?;
         let built = if self.embedded {
             world::embedded(&self.root, &self.settings, policies)
         } else {
-            world::live(&self.root, &self.settings, policies).await
+            world::live(&self.root, &self.settings, policies)
         };
         built.map_err(|fault| fault_failure("failed to set up", &fault))
     }

@@ -43,6 +43,8 @@ pub struct Deployment {
     pub services: Vec<Arc<dyn Service>>,
     /// Backups.
     pub backups: Option<Arc<dyn BackupStore>>,
+    /// The PostgreSQL role as which this program works: its own password is rotated last.
+    pub own_role: Option<String>,
 }
 
 impl Deployment {

@@ -1,13 +1,20 @@
 //! The engine: executes plans step by step, intent before effect, outcome after. Knows ports, never adapters.
 
+pub mod audit;
+mod case;
 mod deployment;
 mod executor;
 pub mod findings;
+mod gate_input;
 mod journal;
 mod recovery;
 pub mod scan_trades;
 mod steps;
+mod verify;
 
+pub use case::{Opening, open_incident};
 pub use deployment::Deployment;
 pub use executor::{Run, StepEvent, execute};
+pub use gate_input::gather;
 pub use journal::{CHECKPOINT, Journal, JournalError, LEDGER};
+pub use verify::{CaseVerdict, verify_case};

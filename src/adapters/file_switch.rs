@@ -1,0 +1,101 @@
+//! A file whose existence means "paused".
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+
+use crate::domain::SwitchState;
+use crate::ports::{Fault, FaultKind, PauseSwitch};
+
+/// The switch.
+#[derive(Debug, Clone)]
+pub struct FileSwitch {
+    name: String,
+    path: PathBuf,
+}
+
+impl FileSwitch {
+    /// The switch of that name with that file.
+    pub fn new(name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
+        Self { name: name.into(), path: path.into() }
+    }
+
+    fn failed(&self, error: std::io::Error) -> Fault {
+        Fault::with(FaultKind::Unavailable, format!("failed to use {}", self.path.display()), error)
+    }
+
+    fn sync_folder(&self) -> std::io::Result<()> {
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(folder)?.sync_all()
+    }
+}
+
+#[async_trait]
+impl PauseSwitch for FileSwitch {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn describe(&self) -> String {
+        format!("file {}", self.path.display())
+    }
+
+    async fn observe(&self) -> Result<SwitchState, Fault> {
+        match fs::symlink_metadata(&self.path) {
+            Ok(_) => Ok(SwitchState::Engaged),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(SwitchState::Released),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    async fn engage(&self) -> Result<String, Fault> {
+        match File::create_new(&self.path) {
+            Ok(mut file) => {
+                let written = file.write_all(b"paused by portcullis\n").and_then(|()| file.sync_all());
+                written.and_then(|()| self.sync_folder()).map_err(|error| self.failed(error))?;
+                Ok(format!("{} made", self.path.display()))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                Ok(format!("{} was there", self.path.display()))
+            }
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    async fn release(&self) -> Result<String, Fault> {
+        match fs::remove_file(&self.path) {
+            Ok(()) => {
+                self.sync_folder().map_err(|error| self.failed(error))?;
+                Ok(format!("{} removed", self.path.display()))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Ok(format!("{} was gone", self.path.display()))
+            }
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn engaging_and_releasing_twice_is_the_same_as_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let switch = FileSwitch::new("flag", folder.path().join("PAUSED"));
+        assert_eq!(switch.observe().await.unwrap(), SwitchState::Released);
+        for _ in 0..2 {
+            switch.engage().await.unwrap();
+            assert_eq!(switch.observe().await.unwrap(), SwitchState::Engaged);
+        }
+        for _ in 0..2 {
+            switch.release().await.unwrap();
+            assert_eq!(switch.observe().await.unwrap(), SwitchState::Released);
+        }
+        let nowhere = FileSwitch::new("flag", folder.path().join("no/such/PAUSED"));
+        assert!(nowhere.engage().await.is_err());
+    }
+}

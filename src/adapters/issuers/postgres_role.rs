@@ -1,0 +1,162 @@
+use std::time::Duration;
+
+use async_trait::async_trait;
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+
+use crate::domain::Probe;
+use crate::domain::guard::quote_identifier;
+use crate::policy::credentials::{CredentialPolicy, IssuerPolicy};
+use crate::ports::{Fault, FaultKind, Issuer};
+
+/// A PostgreSQL role's password.
+///
+/// The server never sees the new password, only a SCRAM-SHA-256 verifier (RFC 5803's form, computed here), and the statement
+/// is kept out of the server's log.
+pub struct PostgresRole {
+    /// Role that may change others.
+    admin: PgConnectOptions,
+    /// Host and database as the application reaches them.
+    app: PgConnectOptions,
+}
+
+/// Bound on one connection.
+const CONNECT: Duration = Duration::from_secs(5);
+
+impl PostgresRole {
+    /// `admin` changes roles; probes log in over `app`'s host and database.
+    pub fn new(admin: PgConnectOptions, app: PgConnectOptions) -> Self {
+        Self { admin, app }
+    }
+
+    async fn admin(&self) -> Result<PgConnection, Fault> {
+        let mut connection =
+            connect(&self.admin).await.map_err(|error| fault("failed to log in for containment", &error))?;
+        // Whatever the server logs, it must not be the verifier. Not every role may set each of these.
+        for setting in
+            ["log_statement = 'none'", "log_min_duration_statement = -1", "log_min_error_statement = 'panic'"]
+        {
+            let _ = sqlx::query(AssertSqlSafe(format!("SET {setting}"))).execute(&mut connection).await;
+        }
+        Ok(connection)
+    }
+
+    async fn login(&self, role: &str, password: &str) -> Result<(), sqlx::Error> {
+        let options = self.app.clone().username(role).password(password).application_name("portcullis-probe");
+        let connection = connect(&options).await?;
+        let _ = connection.close().await;
+        Ok(())
+    }
+}
+
+async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+    match tokio::time::timeout(CONNECT, options.clone().disable_statement_logging().connect()).await {
+        Ok(connected) => connected,
+        Err(_) => Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer within 5 s"))),
+    }
+}
+
+fn code(error: &sqlx::Error) -> Option<String> {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).map(std::borrow::Cow::into_owned)
+}
+
+fn fault(what: &str, error: &sqlx::Error) -> Fault {
+    let kind = match (error, code(error).as_deref()) {
+        (sqlx::Error::Io(_) | sqlx::Error::Tls(_), _) => FaultKind::Unavailable,
+        (_, Some("28P01" | "28000" | "42501")) => FaultKind::Denied,
+        (_, Some("42704" | "3D000")) => FaultKind::NotFound,
+        (_, Some("55P03" | "40001")) => FaultKind::Conflict,
+        (_, Some("53300" | "57P03")) => FaultKind::Unavailable,
+        _ => FaultKind::Invalid,
+    };
+    let words = error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned());
+    Fault::new(kind, format!("{what}: {words}"))
+}
+
+fn role(credential: &CredentialPolicy) -> Result<&str, Fault> {
+    match &credential.issuer {
+        IssuerPolicy::PostgresRole { role } => Ok(role),
+        _ => Err(Fault::new(FaultKind::Invalid, "this credential is not a PostgreSQL role")),
+    }
+}
+
+/// `'` doubled: the verifier is base64 and `$`, but a rule without exceptions is easier to trust.
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+#[async_trait]
+impl Issuer for PostgresRole {
+    async fn probe(&self, credential: &CredentialPolicy, value: &SecretString) -> Result<Probe, Fault> {
+        let role = role(credential)?;
+        match self.login(role, value.expose_secret()).await {
+            Err(error) => match code(&error).as_deref() {
+                Some("28P01") => Ok(Probe::Refused { reason: "28P01 password authentication failed".into() }),
+                Some("28000") => Ok(Probe::Refused { reason: "28000 the role may not log in".into() }),
+                // The password was right; something else stopped the session.
+                Some("53300" | "3D000" | "42501") => Ok(Probe::Accepted),
+                _ => Err(fault(&format!("failed to try a log-in as {role}"), &error)),
+            },
+            // A `trust` line lets any password in: then this log-in says nothing.
+            Ok(()) => match self.login(role, "portcullis: certainly not the password").await {
+                Ok(()) => Ok(Probe::Meaningless {
+                    reason: format!("pg_hba.conf lets {role} in with any password from this host (trust or peer)"),
+                }),
+                Err(_) => Ok(Probe::Accepted),
+            },
+        }
+    }
+
+    async fn issue(
+        &self,
+        credential: &CredentialPolicy,
+        new: &SecretString,
+        _: Option<&SecretString>,
+    ) -> Result<(), Fault> {
+        let role = role(credential)?;
+        let mut connection = self.admin().await?;
+        let verifier = postgres_protocol::password::scram_sha_256(new.expose_secret().as_bytes());
+        let sql = format!("ALTER ROLE {} WITH LOGIN PASSWORD {}", quote_identifier(role), literal(&verifier));
+        sqlx::raw_sql(AssertSqlSafe(sql))
+            .execute(&mut connection)
+            .await
+            .map_err(|error| fault(&format!("failed to change the password of {role}"), &error))?;
+        let _ = connection.close().await;
+        Ok(())
+    }
+
+    async fn revoke(
+        &self,
+        credential: &CredentialPolicy,
+        old: Option<&SecretString>,
+        new: Option<&SecretString>,
+    ) -> Result<String, Fault> {
+        let role = role(credential)?;
+        let mut connection = self.admin().await?;
+        let failed = |error: sqlx::Error| fault(&format!("failed to revoke {role}"), &error);
+        // If the new password works already, the old one is dead and only its sessions are left.
+        let replaced = match new {
+            Some(new) => matches!(self.probe(credential, new).await, Ok(Probe::Accepted)),
+            None => false,
+        };
+        let mut words = Vec::new();
+        if !replaced {
+            let sql = format!("ALTER ROLE {} WITH NOLOGIN PASSWORD NULL", quote_identifier(role));
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.map_err(failed)?;
+            words.push("log-in taken away".to_owned());
+        }
+        let ended: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM (SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity \
+             WHERE usename = $1 AND pid <> pg_backend_pid()) AS ended",
+        )
+        .bind(role)
+        .fetch_one(&mut connection)
+        .await
+        .map_err(failed)?;
+        let _ = connection.close().await;
+        let _ = old;
+        words.push(format!("{ended} sessions ended"));
+        Ok(words.join(", "))
+    }
+}

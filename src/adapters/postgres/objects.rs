@@ -1,0 +1,160 @@
+//! Catalog objects that could be persistence, and what is captured as evidence.
+
+use sqlx::postgres::PgConnection;
+use sqlx::{Executor, Row as _};
+
+use super::fault;
+use crate::ports::{DatabaseObject, Fault, ObjectList};
+
+/// Classes with the query that gives name, owner and definition. Objects of extensions and of the system are left out.
+const CLASSES: &[(&str, &str)] = &[
+    (
+        "trigger",
+        "SELECT n.nspname || '.' || c.relname || '.' || t.tgname, pg_get_userbyid(c.relowner)::text, \
+        'enabled=' || t.tgenabled::text || ' ' || pg_get_triggerdef(t.oid) || ' -- body: ' || coalesce(p.prosrc, '') \
+        FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_proc p ON p.oid = t.tgfoid \
+        WHERE NOT t.tgisinternal ORDER BY 1",
+    ),
+    (
+        "event_trigger",
+        "SELECT evtname::text, pg_get_userbyid(evtowner)::text, 'on ' || evtevent || ' enabled=' || evtenabled::text || ' runs ' || evtfoid::regproc::text \
+        FROM pg_event_trigger ORDER BY 1",
+    ),
+    (
+        "function",
+        "SELECT n.nspname || '.' || p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')', pg_get_userbyid(p.proowner)::text, \
+        'language=' || l.lanname || ' trusted=' || l.lanpltrusted::text || ' security_definer=' || p.prosecdef::text || ' config=' || coalesce(array_to_string(p.proconfig, ','), '') || ' body: ' || p.prosrc \
+        FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang \
+        WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_%' \
+        AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e') ORDER BY 1",
+    ),
+    (
+        "rule",
+        "SELECT schemaname || '.' || tablename || '.' || rulename, NULL::text, definition FROM pg_rules WHERE schemaname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1",
+    ),
+    (
+        "policy",
+        "SELECT schemaname || '.' || tablename || '.' || policyname, NULL::text, permissive || ' ' || cmd || ' using ' || coalesce(qual, '') || ' check ' || coalesce(with_check, '') FROM pg_policies ORDER BY 1",
+    ),
+    (
+        "view",
+        "SELECT schemaname || '.' || viewname, viewowner::text, definition FROM pg_views WHERE schemaname NOT IN ('pg_catalog', 'information_schema', 'portcullis') ORDER BY 1",
+    ),
+    (
+        "role",
+        "SELECT rolname::text, NULL::text, concat_ws(' ', CASE WHEN rolsuper THEN 'superuser' END, CASE WHEN rolcreaterole THEN 'createrole' END, CASE WHEN rolcreatedb THEN 'createdb' END, \
+        CASE WHEN rolreplication THEN 'replication' END, CASE WHEN rolbypassrls THEN 'bypassrls' END, CASE WHEN rolcanlogin THEN 'login' END, CASE WHEN oid = 10 THEN 'bootstrap' END, \
+        CASE WHEN rolname = current_user THEN 'containment' END) \
+        FROM pg_roles WHERE rolname NOT LIKE 'pg\\_%' ORDER BY 1",
+    ),
+    (
+        "membership",
+        "SELECT m.rolname || ' in ' || r.rolname, NULL::text, CASE WHEN a.admin_option THEN 'with admin option' ELSE 'member' END \
+        FROM pg_auth_members a JOIN pg_roles r ON r.oid = a.roleid JOIN pg_roles m ON m.oid = a.member WHERE m.rolname NOT LIKE 'pg\\_%' ORDER BY 1",
+    ),
+    (
+        "role_setting",
+        "SELECT coalesce(r.rolname, 'all roles') || ' in ' || coalesce(d.datname, 'all databases'), NULL::text, array_to_string(s.setconfig, ', ') \
+        FROM pg_db_role_setting s LEFT JOIN pg_roles r ON r.oid = s.setrole LEFT JOIN pg_database d ON d.oid = s.setdatabase ORDER BY 1",
+    ),
+    (
+        "setting",
+        "SELECT name, NULL::text, setting || ' (from ' || coalesce(sourcefile, source) || ')' FROM pg_settings \
+        WHERE name IN ('archive_command', 'archive_library', 'restore_command', 'shared_preload_libraries', 'session_preload_libraries', 'local_preload_libraries', 'ssl', 'password_encryption', 'log_statement', \
+        'session_replication_role', 'allow_in_place_tablespaces', 'krb_server_keyfile') OR sourcefile LIKE '%postgresql.auto.conf' ORDER BY 1",
+    ),
+    (
+        "extension",
+        "SELECT extname::text, pg_get_userbyid(extowner)::text, 'version ' || extversion FROM pg_extension ORDER BY 1",
+    ),
+    (
+        "foreign_server",
+        "SELECT srvname::text, pg_get_userbyid(srvowner)::text, 'wrapper ' || w.fdwname FROM pg_foreign_server s JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw ORDER BY 1",
+    ),
+    ("user_mapping", "SELECT srvname || ' for ' || usename, NULL::text, 'mapping' FROM pg_user_mappings ORDER BY 1"),
+    (
+        "default",
+        "SELECT n.nspname || '.' || c.relname || '.' || a.attname, pg_get_userbyid(c.relowner)::text, pg_get_expr(d.adbin, d.adrelid) \
+        FROM pg_attrdef d JOIN pg_class c ON c.oid = d.adrelid JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum \
+        WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'portcullis') ORDER BY 1",
+    ),
+    (
+        "check",
+        "SELECT n.nspname || '.' || c.relname || '.' || k.conname, pg_get_userbyid(c.relowner)::text, pg_get_constraintdef(k.oid) \
+        FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
+        WHERE k.contype = 'c' AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'portcullis') ORDER BY 1",
+    ),
+    (
+        "publication",
+        "SELECT pubname::text, pg_get_userbyid(pubowner)::text, CASE WHEN puballtables THEN 'all tables' ELSE 'some tables' END FROM pg_publication ORDER BY 1",
+    ),
+    (
+        "subscription",
+        "SELECT subname::text, pg_get_userbyid(subowner)::text, 'enabled=' || subenabled::text FROM pg_subscription ORDER BY 1",
+    ),
+    (
+        "hba",
+        "SELECT 'line ' || line_number, NULL::text, concat_ws(' ', type, array_to_string(database, ','), array_to_string(user_name, ','), address, netmask, auth_method, error) FROM pg_hba_file_rules ORDER BY line_number",
+    ),
+];
+
+/// Only where pg_cron is installed.
+const CRON: &str = "SELECT 'job ' || jobid, username::text, schedule || ' ' || command FROM cron.job ORDER BY 1";
+
+/// Evidence: name and query of one JSON text a row. Query texts of sessions are left out: they can hold secrets.
+pub(super) const EVIDENCE: &[(&str, &str)] = &[
+    (
+        "sessions",
+        "SELECT row_to_json(s)::text FROM (SELECT pid, usename, application_name, client_addr, client_port, backend_start, xact_start, state_change, state, wait_event, backend_type, \
+        md5(query) AS query_md5 FROM pg_stat_activity WHERE datname = current_database() ORDER BY pid) s",
+    ),
+    (
+        "roles",
+        "SELECT row_to_json(r)::text FROM (SELECT rolname, rolsuper, rolcreaterole, rolcreatedb, rolcanlogin, rolreplication, rolbypassrls, rolvaliduntil FROM pg_roles ORDER BY rolname) r",
+    ),
+    (
+        "tables",
+        "SELECT row_to_json(t)::text FROM (SELECT schemaname, relname, n_live_tup, n_tup_ins, n_tup_upd, n_tup_del FROM pg_stat_user_tables ORDER BY 1, 2) t",
+    ),
+];
+
+/// Reads every class; one that is refused is named, the others are read all the same.
+pub(super) async fn read(connection: &mut PgConnection) -> Result<ObjectList, Fault> {
+    let mut list = ObjectList::default();
+    for (class, sql) in CLASSES {
+        read_class(connection, class, sql, &mut list).await?;
+    }
+    if list.objects.iter().any(|object| object.class == "extension" && object.name == "pg_cron") {
+        read_class(connection, "cron_job", CRON, &mut list).await?;
+    }
+    Ok(list)
+}
+
+async fn read_class(
+    connection: &mut PgConnection,
+    class: &str,
+    sql: &'static str,
+    list: &mut ObjectList,
+) -> Result<(), Fault> {
+    let failed = |error: sqlx::Error| fault("failed to read the catalog", &error);
+    // A refused query must not end the snapshot for the others.
+    connection.execute("SAVEPOINT class").await.map_err(failed)?;
+    match sqlx::query(sql).fetch_all(&mut *connection).await {
+        Ok(rows) => {
+            for row in rows {
+                list.objects.push(DatabaseObject {
+                    class: class.to_owned(),
+                    name: row.try_get(0).map_err(failed)?,
+                    owner: row.try_get(1).map_err(failed)?,
+                    definition: row.try_get::<Option<String>, _>(2).map_err(failed)?.unwrap_or_default(),
+                });
+            }
+        }
+        Err(error) if error.as_database_error().is_some() => {
+            list.uncovered.push((class.to_owned(), fault("the catalog refused", &error).message));
+            connection.execute("ROLLBACK TO SAVEPOINT class").await.map_err(failed)?;
+        }
+        Err(error) => return Err(failed(error)),
+    }
+    Ok(())
+}

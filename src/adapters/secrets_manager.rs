@@ -1,0 +1,265 @@
+//! AWS Secrets Manager: staged writes with a journaled token, described before anything is repeated.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_http_client::tls;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use tokio::sync::{Mutex, OnceCell};
+use tokio::time::Instant;
+
+use crate::policy::credentials::StorePolicy;
+use crate::ports::{Fault, FaultKind, SecretStore};
+
+const CURRENT: &str = "AWSCURRENT";
+const PENDING: &str = "AWSPENDING";
+/// Between two writes: 40 a second, below the 50 that a region allows.
+const WRITE_GAP: Duration = Duration::from_millis(25);
+
+/// Secrets Manager of the account and region that the environment names.
+pub struct SecretsManager {
+    client: OnceCell<Client>,
+    next_write: Mutex<Option<Instant>>,
+    /// Fields of one JSON secret are read, changed and written as a whole: one at a time.
+    whole: Mutex<()>,
+}
+
+impl Default for SecretsManager {
+    fn default() -> Self {
+        Self { client: OnceCell::new(), next_write: Mutex::new(None), whole: Mutex::new(()) }
+    }
+}
+
+/// One secret with the labels of its versions.
+struct Described {
+    versions: Vec<(String, Vec<String>)>,
+}
+
+impl Described {
+    fn with(&self, label: &str) -> Option<&str> {
+        self.versions.iter().find(|(_, labels)| labels.iter().any(|one| one == label)).map(|(id, _)| id.as_str())
+    }
+
+    fn has(&self, version: &str) -> bool {
+        self.versions.iter().any(|(id, _)| id == version)
+    }
+}
+
+impl SecretsManager {
+    async fn client(&self) -> &Client {
+        self.client
+            .get_or_init(|| async {
+                let http = aws_smithy_http_client::Builder::new()
+                    .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
+                    .build_https();
+                let timeouts = TimeoutConfig::builder()
+                    .connect_timeout(Duration::from_secs(3))
+                    .operation_attempt_timeout(Duration::from_secs(5))
+                    .operation_timeout(Duration::from_secs(20))
+                    .build();
+                let config = aws_config::defaults(aws_config::BehaviorVersion::latest())
+                    .http_client(http)
+                    .timeout_config(timeouts)
+                    .retry_config(RetryConfig::standard().with_max_attempts(3))
+                    .load()
+                    .await;
+                Client::new(&config)
+            })
+            .await
+    }
+
+    /// Waits until a write fits the rate.
+    async fn pace(&self) {
+        let at = {
+            let mut next = self.next_write.lock().await;
+            let now = Instant::now();
+            let at = next.map_or(now, |next| next.max(now));
+            *next = Some(at + WRITE_GAP);
+            at
+        };
+        tokio::time::sleep_until(at).await;
+    }
+
+    async fn describe_secret(&self, secret: &str) -> Result<Described, Fault> {
+        let described = self.client().await.describe_secret().secret_id(secret).send().await;
+        let described = described.map_err(|error| fault("describe", secret, &error))?;
+        let versions = described.version_ids_to_stages.unwrap_or_default().into_iter().collect();
+        Ok(Described { versions })
+    }
+
+    /// The current text of a secret, and its version.
+    async fn text(&self, secret: &str) -> Result<Option<(SecretString, String)>, Fault> {
+        let got = self.client().await.get_secret_value().secret_id(secret).version_stage(CURRENT).send().await;
+        match got {
+            Ok(value) => {
+                let version = value.version_id.unwrap_or_default();
+                let text = value.secret_string.map(SecretString::from).ok_or_else(|| {
+                    Fault::new(FaultKind::Invalid, format!("secret {secret} is binary, only text can be rotated"))
+                })?;
+                Ok(Some((text, version)))
+            }
+            Err(error) => {
+                let fault = fault("read", secret, &error);
+                if fault.kind == FaultKind::NotFound { Ok(None) } else { Err(fault) }
+            }
+        }
+    }
+
+    async fn put(&self, secret: &str, text: &SecretString, token: &str) -> Result<(), Fault> {
+        let client = self.client().await;
+        self.pace().await;
+        client
+            .put_secret_value()
+            .secret_id(secret)
+            .client_request_token(token)
+            .secret_string(text.expose_secret())
+            .version_stages(PENDING)
+            .send()
+            .await
+            .map_err(|error| fault("write", secret, &error))?;
+        Ok(())
+    }
+
+    async fn move_label(&self, secret: &str, label: &str, from: Option<&str>, to: Option<&str>) -> Result<(), Fault> {
+        self.pace().await;
+        self.client()
+            .await
+            .update_secret_version_stage()
+            .secret_id(secret)
+            .version_stage(label)
+            .set_remove_from_version_id(from.map(String::from))
+            .set_move_to_version_id(to.map(String::from))
+            .send()
+            .await
+            .map_err(|error| fault("move a label of", secret, &error))?;
+        Ok(())
+    }
+}
+
+/// The fault that an error of the SDK stands for; its text holds codes and messages of the service, never a value.
+fn fault<E>(what: &str, secret: &str, error: &SdkError<E>) -> Fault
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let code = error.code().unwrap_or_default();
+    let kind = match error {
+        SdkError::ConstructionFailure(_) => FaultKind::Invalid,
+        SdkError::TimeoutError(_) | SdkError::ResponseError(_) => FaultKind::OutcomeUnknown,
+        SdkError::DispatchFailure(failure) if failure.is_timeout() => FaultKind::OutcomeUnknown,
+        SdkError::DispatchFailure(_) => FaultKind::Unavailable,
+        _ => match code {
+            "ResourceNotFoundException" => FaultKind::NotFound,
+            "AccessDeniedException"
+            | "UnrecognizedClientException"
+            | "InvalidClientTokenId"
+            | "ExpiredTokenException"
+            | "InvalidSignatureException" => FaultKind::Denied,
+            "ThrottlingException" | "LimitExceededException" | "RequestLimitExceeded" => FaultKind::Throttled,
+            "ResourceExistsException" | "PreconditionNotMetException" => FaultKind::Conflict,
+            "InternalServiceError" | "InternalServiceErrorException" => FaultKind::OutcomeUnknown,
+            _ => FaultKind::Invalid,
+        },
+    };
+    let words = match error {
+        SdkError::ServiceError(_) => format!("{code}: {}", error.message().unwrap_or("no message")),
+        SdkError::DispatchFailure(failure) if failure.is_user() || failure.is_other() => {
+            "no credentials or region for AWS were found, or they are not usable".to_owned()
+        }
+        SdkError::DispatchFailure(_) => "AWS can't be reached".to_owned(),
+        SdkError::TimeoutError(_) => "AWS did not answer in time".to_owned(),
+        _ => "the answer can't be read".to_owned(),
+    };
+    Fault::new(kind, format!("failed to {what} secret {secret} in Secrets Manager: {words}"))
+}
+
+fn parts(slot: &StorePolicy) -> Result<(&str, Option<&str>), Fault> {
+    match slot {
+        StorePolicy::SecretsManager { secret, field, .. } => Ok((secret, field.as_deref())),
+        StorePolicy::Dotenv { .. } => Err(Fault::new(FaultKind::Invalid, "this slot is not in Secrets Manager")),
+    }
+}
+
+/// The JSON object that a secret's text is; the text itself never gets into an error.
+fn object(secret: &str, text: &SecretString) -> Result<serde_json::Map<String, Value>, Fault> {
+    serde_json::from_str(text.expose_secret()).map_err(|_| {
+        Fault::new(FaultKind::Invalid, format!("secret {secret} is not a JSON object, but policy names a field of it"))
+    })
+}
+
+#[async_trait]
+impl SecretStore for SecretsManager {
+    fn describe(&self, slot: &StorePolicy) -> String {
+        match slot {
+            StorePolicy::SecretsManager { secret, field: Some(field), .. } => {
+                format!("Secrets Manager {secret}#{field}")
+            }
+            StorePolicy::SecretsManager { secret, field: None, .. } => format!("Secrets Manager {secret}"),
+            StorePolicy::Dotenv { path, key, .. } => format!("{path} {key}"),
+        }
+    }
+
+    async fn read(&self, slot: &StorePolicy) -> Result<Option<SecretString>, Fault> {
+        let (secret, field) = parts(slot)?;
+        let Some((text, _)) = self.text(secret).await? else { return Ok(None) };
+        let Some(field) = field else { return Ok(Some(text)) };
+        match object(secret, &text)?.get(field) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(value)) => Ok(Some(SecretString::from(value.as_str()))),
+            Some(_) => Err(Fault::new(FaultKind::Invalid, format!("field {field} of secret {secret} is not a text"))),
+        }
+    }
+
+    async fn write(&self, slot: &StorePolicy, value: &SecretString, token: &str) -> Result<(), Fault> {
+        let (secret, field) = parts(slot)?;
+        let _writing = self.whole.lock().await;
+        let described = self.describe_secret(secret).await?;
+        if described.with(CURRENT) == Some(token) {
+            return Ok(());
+        }
+        // Never repeat a write whose version exists: it could take AWSCURRENT away from the promoted one.
+        if !described.has(token) {
+            let text = match field {
+                None => value.clone(),
+                Some(field) => {
+                    let (text, _) = self.text(secret).await?.ok_or_else(|| {
+                        Fault::new(FaultKind::NotFound, format!("secret {secret} has no current version"))
+                    })?;
+                    let mut object = object(secret, &text)?;
+                    object.insert(field.to_owned(), Value::String(value.expose_secret().to_owned()));
+                    SecretString::from(Value::Object(object).to_string())
+                }
+            };
+            self.put(secret, &text, token).await?;
+        }
+        let described = self.describe_secret(secret).await?;
+        let current = described.with(CURRENT).map(String::from);
+        self.move_label(secret, CURRENT, current.as_deref(), Some(token)).await?;
+        if self.describe_secret(secret).await?.with(PENDING) == Some(token) {
+            self.move_label(secret, PENDING, Some(token), None).await?;
+        }
+        Ok(())
+    }
+
+    async fn has_previous(&self, slot: &StorePolicy) -> Result<bool, Fault> {
+        let described = self.describe_secret(parts(slot)?.0).await?;
+        let current = described.with(CURRENT).map(String::from);
+        Ok(described.versions.iter().any(|(id, labels)| Some(id) != current.as_ref() && !labels.is_empty()))
+    }
+
+    async fn retire_previous(&self, slot: &StorePolicy) -> Result<(), Fault> {
+        let (secret, _) = parts(slot)?;
+        let described = self.describe_secret(secret).await?;
+        let current = described.with(CURRENT).map(String::from);
+        for (version, labels) in described.versions.iter().filter(|(id, _)| Some(id) != current.as_ref()) {
+            for label in labels {
+                self.move_label(secret, label, Some(version), None).await?;
+            }
+        }
+        Ok(())
+    }
+}

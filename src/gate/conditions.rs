@@ -1,0 +1,224 @@
+//! Checks of the gate on the state of the incident and of the world.
+
+use std::collections::BTreeSet;
+
+use super::build::open_findings;
+use super::decide::{Case, LiveCredential, Ruling, ensure};
+use crate::domain::{Action, Canary, CredentialId, Outcome, Phase, Probe, StepId};
+use crate::ledger::{Event, StepState};
+use crate::policy::credentials::{CredentialPolicy, IssuerPolicy, ProofPolicy};
+
+/// How many items a reason names before it only counts them.
+const NAMED: usize = 8;
+
+impl Case<'_> {
+    pub(super) fn pause(&self) -> Ruling {
+        if let Some(entry) = self.releasing() {
+            return Ok(format!("being lifted since the gate opened in entry {entry}"));
+        }
+        if self.input.policies.pause.guard.is_none() {
+            let who = self.state.attested.get("pause").ok_or(
+                "no guard is declared, so that no refused trade can prove the pause; a person must attest item `pause`",
+            )?;
+            return Ok(format!("no guard is declared; attested by {who}"));
+        }
+        ensure(self.state.pause.proven, || {
+            "the ledger holds no proof of the pause since the last restore or release; make one with: portcullis pause on"
+                .into()
+        })?;
+        match &self.input.live.canary {
+            Some(Ok(Canary::Refused { reason })) => Ok(format!("a trade tried now is refused: {reason}")),
+            Some(Ok(Canary::Passed { detail })) => {
+                Err(format!("a trade tried now gets by: {detail}; run: portcullis pause on"))
+            }
+            Some(Err(error)) => Err(format!("no trade could be tried now: {error}")),
+            None => Err("no trade could be tried now: no database is configured".into()),
+        }
+    }
+
+    /// Every credential of the policy, of the ledger, and every one named as compromised.
+    pub(super) fn credential_ids(&self) -> BTreeSet<CredentialId> {
+        let policy = self.input.policies.credentials.credentials.iter().map(|credential| &credential.id);
+        policy.chain(self.state.credentials.keys()).chain(&self.state.compromised).cloned().collect()
+    }
+
+    pub(super) fn credential(&self, id: &CredentialId) -> Ruling {
+        let policy = self.input.policies.credentials.credentials.iter().find(|credential| credential.id == *id);
+        let policy = policy.ok_or_else(|| format!("credentials.yml does not name `{id}`"))?;
+        if matches!(policy.issuer, IssuerPolicy::Manual { .. }) {
+            return self.manual_credential(policy);
+        }
+        let again = || format!("run: portcullis keys rotate {id}");
+        let known = self.state.credentials.get(id).ok_or_else(|| format!("it was not rotated; {}", again()))?;
+        ensure(known.generation > 0, || format!("it was not rotated; {}", again()))?;
+        let entry =
+            known.proof_seq.ok_or_else(|| format!("nothing proves it dead; run: portcullis keys prove {id}"))?;
+        ensure(known.old_refused, || format!("the old value is not proven dead: {}; {}", known.detail, again()))?;
+        ensure(known.new_accepted, || format!("the new value is not proven alive: {}; {}", known.detail, again()))?;
+        if let Some(restored) = self.last_restore() {
+            ensure(entry > restored, || {
+                format!(
+                    "a backup was put back after the proof, and may have brought it back; run: portcullis keys prove {id}"
+                )
+            })?;
+        }
+        match known.strength.as_str() {
+            "server" => {
+                let live = self.input.live.credentials.get(id).cloned().unwrap_or_default();
+                ask_again(&live, known.old.is_some())?;
+                Ok(format!("old value refused, new one accepted by its server, in entry {entry} and now"))
+            }
+            "store" if policy.proof == Some(ProofPolicy::Store) => {
+                Ok(format!("replaced in its stores (entry {entry}); policy accepts that no server is asked"))
+            }
+            other => Err(format!("its proof is of strength `{other}`, which policy does not accept here")),
+        }
+    }
+
+    fn manual_credential(&self, policy: &CredentialPolicy) -> Ruling {
+        let id = &policy.id;
+        let by_proof = self.state.credentials.get(id).is_some_and(|known| {
+            known.strength == "attested" && known.old_refused && known.proof_seq > self.last_restore()
+        });
+        let step = |(step, state): (&StepId, &StepState)| {
+            let about =
+                matches!(&state.action, Action::Manual { credential: Some(credential), .. } if credential == id);
+            self.state.attested.get(step.as_str()).filter(|_| about).cloned()
+        };
+        let who = self.state.attested.get(id.as_str()).cloned().or_else(|| self.state.steps.iter().find_map(step));
+        match (who, by_proof) {
+            (Some(who), _) => Ok(format!("replaced by hand, attested by {who}")),
+            (None, true) => Ok("replaced by hand, attested".into()),
+            (None, false) => Err(format!(
+                "only a person can replace it, and none attests that they did; run: portcullis checklist --attest {id}"
+            )),
+        }
+    }
+
+    pub(super) fn steps(&self) -> Ruling {
+        let bad: Vec<String> = self
+            .state
+            .steps
+            .iter()
+            .filter(|(id, step)| !self.is_settled(id, step))
+            .map(|(id, step)| format!("{id} ({})", step.outcome.map_or("never ended", Outcome::as_str)))
+            .collect();
+        ensure(bad.is_empty(), || {
+            format!("{} not ended well: {}; run the command again, or attest what people did", bad.len(), named(&bad))
+        })?;
+        Ok(format!("{} steps ended well or are attested", self.state.steps.len()))
+    }
+
+    fn is_settled(&self, id: &StepId, step: &StepState) -> bool {
+        // The resume's own steps are judged by the resume.
+        if step.phase == Phase::Resume || step.outcome.is_some_and(Outcome::is_success) {
+            return true;
+        }
+        let by_credential = match &step.action {
+            Action::Manual { credential: Some(credential), .. } => {
+                self.state.attested.contains_key(credential.as_str())
+            }
+            _ => false,
+        };
+        let attested = by_credential || self.state.attested.contains_key(id.as_str());
+        // What evidence could not be captured then can't be captured now: people must know it, and say so.
+        attested && (step.outcome == Some(Outcome::Manual) || step.phase == Phase::Evidence)
+    }
+
+    pub(super) fn restore(&self) -> Ruling {
+        let Some(restored) = self.last_restore() else { return Ok("nothing was restored".into()) };
+        let validated = self.state.steps.values().any(|step| {
+            matches!(step.action, Action::ValidateRestore { .. })
+                && step.outcome.is_some_and(Outcome::is_success)
+                && step.seq > restored
+        });
+        ensure(validated, || "a backup was put back, and not validated since; run: portcullis restore".into())?;
+        Ok(format!("restored up to entry {restored}, validated since"))
+    }
+
+    /// The last entry of the last restore, however it ended.
+    fn last_restore(&self) -> Option<u64> {
+        let restores: BTreeSet<&StepId> = self
+            .entries
+            .iter()
+            .filter_map(|entry| match &entry.event {
+                Event::StepIntent { step, action: Action::RestoreBackup { .. }, .. } => Some(step),
+                _ => None,
+            })
+            .collect();
+        let about = |event: &Event| match event {
+            Event::StepIntent { step, .. } | Event::StepOutcome { step, .. } => restores.contains(step),
+            _ => false,
+        };
+        self.entries.iter().rev().find(|entry| about(&entry.event)).map(|entry| entry.seq)
+    }
+
+    pub(super) fn scan(&self, name: &str) -> Ruling {
+        let again = || format!("run: portcullis scan {name}");
+        let scan = self.state.scans.get(name).ok_or_else(|| format!("it was not made; {}", again()))?;
+        ensure(scan.complete, || format!("it did not cover all that was asked for (entry {}); {}", scan.seq, again()))?;
+        if let Some(restored) = self.last_restore() {
+            ensure(scan.seq > restored, || format!("a backup was put back since; {}", again()))?;
+        }
+        Ok(format!("complete, {} findings, entry {}", scan.findings, scan.seq))
+    }
+
+    pub(super) fn findings(&self) -> Ruling {
+        let from = self.input.policies.resume.findings_block_from;
+        let open: Vec<String> = open_findings(&self.state, &self.input.findings, from)
+            .iter()
+            .map(|finding| format!("{} ({})", finding.id, finding.rule.level))
+            .collect();
+        ensure(open.is_empty(), || {
+            format!(
+                "{} findings at {from} or above that nobody decided on: {}; run: portcullis incident dispose",
+                open.len(),
+                named(&open)
+            )
+        })?;
+        Ok(format!("{} findings, none open at {from} or above", self.input.findings.len()))
+    }
+
+    pub(super) fn attestations(&self) -> Ruling {
+        let required = &self.input.policies.resume.required_attestations;
+        let missing: Vec<String> =
+            required.iter().filter(|item| !self.state.attested.contains_key(*item)).cloned().collect();
+        ensure(missing.is_empty(), || format!("nobody attests {}; run: portcullis checklist", named(&missing)))?;
+        Ok(format!("{} required items are attested", required.len()))
+    }
+
+    pub(super) fn database(&self) -> Ruling {
+        match &self.input.live.database {
+            Some(Ok(version)) => Ok(version.clone()),
+            Some(Err(error)) => Err(format!("the database does not answer: {error}")),
+            None if self.input.policies.pause.guard.is_none() => Ok("none is configured".into()),
+            None => Err("pause.yml declares a guard, but no database is configured".into()),
+        }
+    }
+}
+
+fn ask_again(live: &LiveCredential, old_known: bool) -> Result<(), String> {
+    match &live.old {
+        Some(Ok(Probe::Refused { .. })) => {}
+        Some(Ok(Probe::Accepted)) => return Err("its server accepts the old value again".into()),
+        Some(Ok(Probe::Meaningless { reason })) => return Err(format!("its server can't tell: {reason}")),
+        Some(Err(error)) => return Err(format!("its server could not be asked about the old value: {error}")),
+        None if !old_known => {}
+        None => return Err("the sealed old value is gone, so that its server could not be asked again".into()),
+    }
+    match &live.new {
+        Some(Ok(Probe::Accepted)) => Ok(()),
+        Some(Ok(Probe::Refused { reason })) => Err(format!("its server refuses the new value: {reason}")),
+        Some(Ok(Probe::Meaningless { reason })) => Err(format!("its server can't tell: {reason}")),
+        Some(Err(error)) => Err(format!("its server could not be asked about the new value: {error}")),
+        None => Err("the sealed new value is gone, so that its server could not be asked again".into()),
+    }
+}
+
+fn named(items: &[String]) -> String {
+    let mut text = items.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if items.len() > NAMED {
+        text.push_str(&format!(" and {} more", items.len() - NAMED));
+    }
+    text
+}

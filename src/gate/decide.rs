@@ -1,0 +1,347 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::build::{Facts, build, changed};
+use super::quorum::{Conflicts, Roster, SignatureFile, count, with_cause};
+use super::statement::Statement;
+use crate::domain::{Action, Canary, CredentialId, Digest, Finding, Probe, Timestamp};
+use crate::ledger::merkle::{Tree, verify_consistency};
+use crate::ledger::{Entry, Event, GateCheck, IncidentState, Verdict};
+use crate::policy::Policies;
+use crate::policy::resume::ResumePolicy;
+
+/// Path of the audit record below the case folder.
+pub const RECORD: &str = "audit-record.json";
+
+/// Folder below the case folder that holds copies of the policies.
+pub const POLICIES: &str = "policies";
+
+/// Name of the policy that holds the roster.
+const RESUME: &str = "resume.yml";
+
+const HINT_PREPARE: &str = "make one with: portcullis audit prepare";
+
+/// Everything that the decision rests on, held in memory: nothing is read again between verifying and acting.
+#[derive(Debug, Clone)]
+pub struct GateInput {
+    /// Now.
+    pub now: Timestamp,
+    /// Exact lines of the ledger, verified against its checkpoint.
+    pub lines: Vec<Vec<u8>>,
+    /// Bytes of the audit record.
+    pub record: Option<Vec<u8>>,
+    /// Signature files that the ledger names.
+    pub approvals: Vec<SignatureFile>,
+    /// Digest of every bound file as it is now; absent files are `None`.
+    pub files: BTreeMap<String, Option<Digest>>,
+    /// All findings, from the bytes whose digest is in `files`.
+    pub findings: Vec<Finding>,
+    /// Bytes of the copy of `resume.yml` that was made when the incident was opened.
+    pub opened_resume: Option<Vec<u8>>,
+    /// The policies as they are now.
+    pub policies: Arc<Policies>,
+    /// The world as it is now.
+    pub live: Live,
+}
+
+/// What was just asked of the world.
+#[derive(Debug, Clone, Default)]
+pub struct Live {
+    /// A trade tried as the application; `None` without a guard, an error if it could not be tried.
+    pub canary: Option<Result<Canary, String>>,
+    /// Whether the database answers; `None` if none is configured.
+    pub database: Option<Result<String, String>>,
+    /// Credentials whose issuer was asked again.
+    pub credentials: BTreeMap<CredentialId, LiveCredential>,
+}
+
+/// A credential, asked again.
+#[derive(Debug, Clone, Default)]
+pub struct LiveCredential {
+    /// The value before the rotation; `None` if it is not known.
+    pub old: Option<Result<Probe, String>>,
+    /// The value now; `None` if it is not known.
+    pub new: Option<Result<Probe, String>>,
+}
+
+/// What was read of the input once, for all checks.
+pub(super) struct Case<'a> {
+    pub(super) input: &'a GateInput,
+    pub(super) entries: Vec<Entry>,
+    pub(super) state: IncidentState,
+    tree: Tree,
+    statement: Result<Statement, String>,
+}
+
+/// The result of one check: what was seen, or why it refuses and what to do.
+pub(super) type Ruling = Result<String, String>;
+
+/// Decides whether trading may resume. Every check is made and returned, not only the first that refuses; the gate is
+/// open only if [`is_open`] says so.
+pub fn may_resume(input: &GateInput) -> Vec<GateCheck> {
+    let case = match Case::read(input) {
+        Ok(case) => case,
+        Err(reason) => return vec![ruled("ledger", Err(reason))],
+    };
+    let mut checks = vec![
+        ruled("ledger", Ok(format!("{} entries", case.entries.len()))),
+        ruled("record", case.record()),
+        ruled("incident", case.incident()),
+        ruled("time", case.time()),
+        ruled("prefix", case.prefix()),
+        ruled("entries-after-record", case.later_entries()),
+        ruled("content", case.content()),
+        ruled("policies", case.policies()),
+        ruled("files", case.files()),
+        ruled("quorum", case.quorum()),
+        ruled("pause", case.pause()),
+    ];
+    for id in case.credential_ids() {
+        checks.push(ruled(&format!("credential.{id}"), case.credential(&id)));
+    }
+    checks.push(ruled("steps", case.steps()));
+    checks.push(ruled("restore", case.restore()));
+    for scan in &input.policies.resume.required_scans {
+        checks.push(ruled(&format!("scan.{scan}"), case.scan(scan)));
+    }
+    checks.push(ruled("findings", case.findings()));
+    checks.push(ruled("attestations", case.attestations()));
+    checks.push(ruled("database", case.database()));
+    checks
+}
+
+/// Whether every check passed, and there was at least one.
+pub fn is_open(checks: &[GateCheck]) -> bool {
+    !checks.is_empty() && checks.iter().all(|check| check.verdict == Verdict::Pass)
+}
+
+fn ruled(name: &str, ruling: Ruling) -> GateCheck {
+    let (verdict, reason) = match ruling {
+        Ok(reason) => (Verdict::Pass, reason),
+        Err(reason) => (Verdict::Refuse, reason),
+    };
+    GateCheck { check: name.to_owned(), verdict, reason }
+}
+
+/// Refuses with the reason unless the condition holds.
+pub(super) fn ensure(holds: bool, reason: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(reason()) }
+}
+
+impl<'a> Case<'a> {
+    fn read(input: &'a GateInput) -> Result<Self, String> {
+        let mut entries = Vec::with_capacity(input.lines.len());
+        let mut tree = Tree::new();
+        for (number, line) in (1..).zip(&input.lines) {
+            let entry = Entry::decode(line).map_err(|error| format!("line {number}: {}", with_cause(&error)))?;
+            entries.push(entry);
+            tree.push(line);
+        }
+        let state = IncidentState::replay(&entries).map_err(|error| error.to_string())?;
+        ensure(state.incident.is_some(), || "the ledger has no entry".into())?;
+        let statement = match (&input.record, &state.record) {
+            (None, _) | (_, None) => Err(format!("there is no audit record; {HINT_PREPARE}")),
+            (Some(bytes), _) => Statement::parse(bytes).map_err(|error| with_cause(&error)),
+        };
+        Ok(Self { input, entries, state, tree, statement })
+    }
+
+    fn statement(&self) -> Result<&Statement, String> {
+        self.statement.as_ref().map_err(|_| "there is no record that can be read".into())
+    }
+
+    fn record(&self) -> Ruling {
+        let statement = self.statement.as_ref().map_err(Clone::clone)?;
+        let bytes = self.input.record.as_deref().unwrap_or_default();
+        let Some((digest, size, root)) = &self.state.record else {
+            return Err(format!("there is no audit record; {HINT_PREPARE}"));
+        };
+        ensure(Digest::of(bytes) == *digest, || {
+            format!("{RECORD} is not the file that the ledger names; {HINT_PREPARE}")
+        })?;
+        let head = &statement.predicate.ledger;
+        ensure(head.size == *size && head.root == *root && statement.root() == Some(root), || {
+            format!("the record is about another state of the ledger; {HINT_PREPARE}")
+        })?;
+        Ok(format!("sha256 {digest}, over {size} entries"))
+    }
+
+    fn incident(&self) -> Ruling {
+        let incident = &self.statement()?.predicate.incident;
+        ensure(Some(&incident.id) == self.state.incident.as_ref(), || {
+            format!("the record is of incident {}", incident.id)
+        })?;
+        ensure(incident.nonce == self.state.nonce, || "the record has another nonce than the ledger".into())?;
+        ensure(self.state.resumed.is_none(), || "trading was resumed already".into())?;
+        Ok(format!("{}, nonce {}", incident.id, incident.nonce))
+    }
+
+    fn time(&self) -> Ruling {
+        let now = self.input.now;
+        let newest = self.state.newest.unwrap_or(now);
+        ensure(now >= newest, || {
+            format!("the clock was set back: it is {now}, the newest entry is of {newest}; set the clock right")
+        })?;
+        let predicate = &self.statement()?.predicate;
+        ensure(now >= predicate.issued, || format!("the record is issued in the future ({})", predicate.issued))?;
+        ensure(now < predicate.expires, || format!("the record expired at {}; {HINT_PREPARE}", predicate.expires))?;
+        Ok(format!("valid until {}", predicate.expires))
+    }
+
+    fn prefix(&self) -> Ruling {
+        let head = &self.statement()?.predicate.ledger;
+        let size = self.tree.size();
+        let proof = self
+            .tree
+            .consistency(head.size, size)
+            .ok_or_else(|| format!("the record covers {} entries, the ledger has {size}", head.size))?;
+        verify_consistency((head.size, &head.root), (size, &self.tree.root()), &proof)
+            .map_err(|error| format!("the ledger is not a continuation of what was signed: {error}"))?;
+        Ok(format!("the first {} of {size} entries are the ones that were signed", head.size))
+    }
+
+    fn later_entries(&self) -> Ruling {
+        let head = &self.statement()?.predicate.ledger;
+        let digest = self.input.record.as_deref().map(Digest::of);
+        let mut later = self.entries.iter().skip(usize::try_from(head.size).unwrap_or(usize::MAX));
+        let first = later.next().map(|entry| &entry.event);
+        ensure(matches!(first, Some(Event::AuditPrepared { file, .. }) if Some(file.sha256) == digest), || {
+            format!("the entry after what the record covers is not the record's own; {HINT_PREPARE}")
+        })?;
+        let mut count = 0;
+        for entry in later {
+            count += 1;
+            ensure(self.may_follow(entry), || {
+                format!("entry {} ({}) came after the record; {HINT_PREPARE}", entry.seq, entry.event.kind())
+            })?;
+        }
+        Ok(format!("{count} entries since, none of which changes what was signed"))
+    }
+
+    /// Entries that change nothing of what was signed: approvals, evaluations, reports, and the resume itself.
+    fn may_follow(&self, entry: &Entry) -> bool {
+        match &entry.event {
+            Event::ApprovalRecorded { .. }
+            | Event::GateEvaluated { .. }
+            | Event::ReportWritten { .. }
+            | Event::TailQuarantined { .. }
+            | Event::PauseProof { refused: true, .. } => true,
+            Event::PlanMade { command, .. } => command == "resume",
+            Event::StepIntent { phase, .. } => *phase == crate::domain::Phase::Resume,
+            Event::StepOutcome { step, .. } => {
+                self.state.steps.get(step).is_some_and(|step| step.phase == crate::domain::Phase::Resume)
+            }
+            Event::PauseProof { refused: false, .. } => self.releasing().is_some(),
+            _ => false,
+        }
+    }
+
+    /// The entry at which the gate opened for this very record, if a switch was released since: the resume was cut short,
+    /// and goes on.
+    pub(super) fn releasing(&self) -> Option<u64> {
+        let digest = self.input.record.as_deref().map(Digest::of)?;
+        let opened = self.entries.iter().find_map(|entry| match &entry.event {
+            Event::GateEvaluated { opened: true, record: Some(record), .. } if *record == digest => Some(entry.seq),
+            _ => None,
+        })?;
+        let released = |entry: &Entry| {
+            entry.seq > opened && matches!(&entry.event, Event::StepIntent { action: Action::ReleaseSwitch { .. }, .. })
+        };
+        self.entries.iter().any(released).then_some(opened)
+    }
+
+    /// The record must say what the ledger says: it is made again from the entries that it covers, and compared.
+    fn content(&self) -> Ruling {
+        let statement = self.statement()?;
+        let head = &statement.predicate.ledger;
+        let size = usize::try_from(head.size).unwrap_or(usize::MAX);
+        let covered = self.entries.get(..size).ok_or("the record covers more than the ledger has")?;
+        let state = IncidentState::replay(covered).map_err(|error| error.to_string())?;
+        let facts = Facts {
+            state: &state,
+            root: self.tree.root_at(head.size).unwrap_or_else(|| self.tree.root()),
+            policies: &self.input.policies,
+            findings: &self.input.findings,
+            issued: statement.predicate.issued,
+        };
+        let again = build(&facts).map_err(|error| error.to_string())?;
+        ensure(again == *statement, || {
+            format!("the record does not say what ledger, findings and policies say; {HINT_PREPARE}")
+        })?;
+        Ok("the record says what the ledger says".into())
+    }
+
+    fn policies(&self) -> Ruling {
+        let now = self.input.policies.digests();
+        let opened = &self.state.policies;
+        let mut edited: Vec<String> =
+            changed(opened, &now).into_iter().filter(|name| opened.contains_key(name)).collect();
+        if self.could_nobody_approve() {
+            edited.retain(|name| name != RESUME);
+        }
+        ensure(edited.is_empty(), || {
+            format!(
+                "changed since the incident was opened: {}; put the copies in the case folder's {POLICIES}/ back",
+                edited.join(", ")
+            )
+        })?;
+        let signed = &self.statement()?.predicate.policies;
+        let since = changed(signed, &now);
+        ensure(since.is_empty(), || {
+            format!("changed since the record was made: {}; {HINT_PREPARE}", since.join(", "))
+        })?;
+        let added = now.len() - opened.len();
+        Ok(format!("{} files as they were when the incident was opened, {added} added", opened.len()))
+    }
+
+    /// Whether the roster that the incident was opened with could decide nothing, for instance since nobody was enrolled.
+    /// Then it may be completed: the record names the change, and the approvers see it.
+    fn could_nobody_approve(&self) -> bool {
+        let Some(bytes) = &self.input.opened_resume else { return false };
+        if self.state.policies.get(RESUME) != Some(&Digest::of(bytes)) {
+            return false;
+        }
+        let text = String::from_utf8_lossy(bytes);
+        crate::policy::parse::<ResumePolicy>(RESUME, &text).is_ok_and(|policy| Roster::new(&policy).is_err())
+    }
+
+    fn files(&self) -> Ruling {
+        let mut bad = Vec::new();
+        let policies = self.state.policies.iter().map(|(name, digest)| (format!("{POLICIES}/{name}"), *digest));
+        let files = self.state.files.values().map(|file| (file.path.clone(), file.sha256));
+        let mut count = 0;
+        for (path, digest) in files.chain(policies) {
+            count += 1;
+            match self.input.files.get(&path).copied().flatten() {
+                None => bad.push(format!("{path} is missing")),
+                Some(found) if found != digest => bad.push(format!("{path} was changed")),
+                Some(_) => {}
+            }
+        }
+        ensure(bad.is_empty(), || bad.join(", "))?;
+        Ok(format!("{count} files as they were bound"))
+    }
+
+    fn quorum(&self) -> Ruling {
+        let record = self.input.record.as_deref().ok_or("there is no record that could be approved")?;
+        let policies = &self.input.policies;
+        let conflicts = Conflicts {
+            operators: &self.state.operators,
+            compromised: &self.state.compromised,
+            credentials: &policies.credentials,
+        };
+        let quorum =
+            count(&policies.resume, &conflicts, record, &self.input.approvals).map_err(|error| with_cause(&error))?;
+        let people: Vec<&str> = quorum.people.keys().map(String::as_str).collect();
+        let refused: Vec<String> = quorum.refused.iter().map(|(path, why)| format!("{path}: {why}")).collect();
+        let refused = if refused.is_empty() { String::new() } else { format!("; not counted: {}", refused.join(", ")) };
+        ensure(quorum.is_met(), || {
+            format!("{}{refused}; see who can sign with: portcullis approve", quorum.missing.join(", "))
+        })?;
+        Ok(format!("approved by {}{refused}", people.join(", ")))
+    }
+}
+
+#[cfg(test)]
+#[path = "decide_tests.rs"]
+mod tests;

@@ -1,0 +1,457 @@
+use super::super::fixture::{
+    Fixture, at, attested, binding, credential, finding, findings_bytes, key_line, pause, proof, scan, staged, step,
+    texts,
+};
+use super::*;
+use crate::domain::{Level, Outcome, Phase};
+
+/// Names of the checks that refuse.
+fn refusing(input: &GateInput) -> Vec<String> {
+    let checks = may_resume(input);
+    assert_eq!(is_open(&checks), checks.iter().all(|check| check.verdict == Verdict::Pass));
+    checks.into_iter().filter(|check| check.verdict == Verdict::Refuse).map(|check| check.check).collect()
+}
+
+fn with(change: impl FnOnce(&mut Fixture)) -> GateInput {
+    let mut fixture = Fixture::new();
+    change(&mut fixture);
+    fixture.input()
+}
+
+fn without(fixture: &mut Fixture, kind: &str) {
+    fixture.before.retain(|event| event.kind() != kind);
+}
+
+fn reason(input: &GateInput, check: &str) -> String {
+    may_resume(input).into_iter().find(|found| found.check == check).unwrap().reason
+}
+
+#[test]
+fn a_whole_case_may_resume() {
+    let checks = may_resume(&Fixture::new().input());
+    assert!(is_open(&checks), "{checks:#?}");
+    let names: Vec<&str> = checks.iter().map(|check| check.check.as_str()).collect();
+    for name in ["record", "quorum", "credential.db", "credential.jwt", "credential.broker", "scan.logs", "database"] {
+        assert!(names.contains(&name), "{name}");
+    }
+    assert!(!is_open(&[]), "no check is no permission");
+}
+
+#[test]
+fn the_record_must_be_there_and_be_the_one_that_the_ledger_names() {
+    let mut input = Fixture::new().input();
+    input.record = None;
+    let refused = refusing(&input);
+    for check in ["record", "incident", "time", "prefix", "content", "policies", "quorum"] {
+        assert!(refused.contains(&check.to_owned()), "{check}: {refused:?}");
+    }
+    let mut input = Fixture::new().input();
+    input.record.as_mut().unwrap().push(b' ');
+    assert!(refusing(&input).contains(&"record".to_owned()));
+    let mut input = Fixture::new().input();
+    input.lines.truncate(input.lines.len() - 3);
+    assert!(refusing(&input).contains(&"record".to_owned()), "a ledger without audit.prepared");
+}
+
+#[test]
+fn reformatted_duplicated_and_unknown_fields_are_refused() {
+    let input = Fixture::new().input();
+    let text = String::from_utf8(input.record.clone().unwrap()).unwrap();
+    for (from, to) in [
+        ("\"steps\": ", "\"steps\":  "),
+        ("\"steps\": ", "\"steps\": 1,\n    \"steps\": "),
+        ("\"steps\": ", "\"more\": 1,\n    \"steps\": "),
+        ("\"files\": 3", "\"files\": 9007199254740993"),
+        ("\"files\": 3", "\"files\": 0.5"),
+        ("resume/v1", "resume/v2"),
+        ("in-toto.io/Statement/v1", "in-toto.io/Statement/v0.1"),
+        ("customers-told\": \"dana\"", "customers-told\": \"x\",\n      \"customers-told\": \"dana\""),
+    ] {
+        let changed = text.replacen(from, to, 1);
+        assert_ne!(changed, text, "{from}");
+        assert!(Statement::parse(changed.as_bytes()).is_err(), "{to}");
+        let mut input = input.clone();
+        input.record = Some(changed.into_bytes());
+        assert!(refusing(&input).contains(&"record".to_owned()));
+    }
+    assert!(Statement::parse(&vec![b' '; super::super::statement::MAX_RECORD_BYTES + 1]).is_err());
+    assert!(text.contains("\"ratio\": \"0.5\""), "numbers that are not exact everywhere are text");
+}
+
+#[test]
+fn another_incident_or_nonce_is_refused() {
+    let other = with(|case| case.forge = |record| record.predicate.incident.id = "inc-2".parse().unwrap());
+    assert_eq!(refusing(&other), ["incident", "content"]);
+    let replayed = with(|case| case.forge = |record| record.predicate.incident.nonce = "cd".repeat(16));
+    assert_eq!(refusing(&replayed), ["incident", "content"]);
+}
+
+#[test]
+fn time_must_be_right() {
+    // Valid for 240 minutes from second 100.
+    assert_eq!(refusing(&with(|case| case.now = 100 + 240 * 60 - 1)), Vec::<String>::new());
+    assert_eq!(refusing(&with(|case| case.now = 100 + 240 * 60)), ["time"]);
+    assert_eq!(refusing(&with(|case| case.now = 99)), ["time"]);
+    assert_eq!(refusing(&with(|case| case.now = 100)), Vec::<String>::new());
+    let mut future = Fixture::new();
+    future.forge = |record| record.predicate.issued = at(1000);
+    assert!(reason(&future.input(), "time").contains("issued in the future"));
+}
+
+#[test]
+fn what_was_signed_must_be_a_prefix_of_the_ledger() {
+    let forged = with(|case| {
+        case.forge = |record| {
+            let root = Digest::of(b"another log");
+            record.predicate.ledger.root = root;
+            record.subject[0].digest.insert("rfc6962-sha256".into(), root);
+        }
+    });
+    assert!(refusing(&forged).contains(&"prefix".to_owned()));
+    let subject = with(|case| {
+        case.forge = |record| {
+            record.subject[0].digest.insert("rfc6962-sha256".into(), Digest::of(b"x"));
+        }
+    });
+    assert_eq!(refusing(&subject), ["record", "content"]);
+    let mut changed = Fixture::new().input();
+    let other = String::from_utf8(changed.lines[1].clone()).unwrap().replace("\"pause_ms\":40", "\"pause_ms\":41");
+    changed.lines[1] = other.into_bytes();
+    let refused = refusing(&changed);
+    assert!(refused.contains(&"prefix".to_owned()) && refused.contains(&"content".to_owned()), "{refused:?}");
+    let mut cut = Fixture::new().input();
+    cut.lines.remove(3);
+    assert_eq!(refusing(&cut), ["ledger"]);
+}
+
+#[test]
+fn a_record_that_says_something_else_than_the_ledger_is_refused() {
+    let lies: [fn(&mut Statement); 5] = [
+        |record| record.predicate.exceptions.clear(),
+        |record| record.predicate.findings.open.clear(),
+        |record| record.predicate.operators.clear(),
+        |record| record.predicate.quorum.threshold = 1,
+        |record| record.predicate.expires = at(10_000_000),
+    ];
+    for lie in lies {
+        assert_eq!(refusing(&with(|case| case.forge = lie)), ["content"]);
+    }
+}
+
+#[test]
+fn entries_after_the_record_may_not_change_what_was_signed() {
+    let evaluated = |opened| Event::GateEvaluated { opened, record: None, checks: Vec::new(), operator: "eve".into() };
+    let harmless = vec![
+        evaluated(false),
+        Event::ReportWritten { file: binding("report.html", b"x") },
+        Event::PlanMade { command: "resume".into(), steps: 1, sha256: Digest::of(b""), operator: "eve".into() },
+        pause(true),
+    ];
+    assert_eq!(refusing(&with(|case| case.after = harmless)), Vec::<String>::new());
+    for event in [
+        attested("more"),
+        staged("db", 2),
+        pause(false),
+        scan("logs", true, &Fixture::new().findings),
+        Event::PlanMade { command: "restore".into(), steps: 1, sha256: Digest::of(b""), operator: "eve".into() },
+        Event::FindingDisposed {
+            findings: vec!["f2".into()],
+            verdict: "benign".into(),
+            note: String::new(),
+            operator: "dana".into(),
+        },
+    ] {
+        let kind = event.kind();
+        let refused = refusing(&with(|case| case.after = vec![event]));
+        assert!(refused.contains(&"entries-after-record".to_owned()), "{kind}: {refused:?}");
+    }
+}
+
+#[test]
+fn a_resume_that_was_cut_short_goes_on_under_the_gate_that_opened() {
+    let release = || step("resume.guard", Phase::Resume, Action::ReleaseSwitch { switch: "guard".into() }, None);
+    let passed = || Some(Ok(Canary::Passed { detail: "row accepted".into() }));
+    let record = Fixture::new().input().record.map(|bytes| Digest::of(&bytes));
+    let opened = |record| Event::GateEvaluated { opened: true, record, checks: Vec::new(), operator: "eve".into() };
+    let going_on = with(|case| {
+        case.after = [vec![opened(record)], release()].concat();
+        case.live.canary = passed();
+    });
+    assert_eq!(refusing(&going_on), Vec::<String>::new());
+    let never_opened = with(|case| {
+        case.after = release();
+        case.live.canary = passed();
+    });
+    assert_eq!(refusing(&never_opened), ["pause"]);
+    let other_record = with(|case| {
+        case.after = [vec![opened(Some(Digest::of(b"other")))], release()].concat();
+        case.live.canary = passed();
+    });
+    assert_eq!(refusing(&other_record), ["pause"]);
+    let nothing_released = with(|case| {
+        case.after = vec![opened(record)];
+        case.live.canary = passed();
+    });
+    assert_eq!(refusing(&nothing_released), ["pause"]);
+}
+
+#[test]
+fn policies_may_not_change_but_rules_may_be_added_before_the_record() {
+    let edited = texts("operators_may_approve: true\n");
+    assert!(refusing(&with(|case| case.now_with = edited.clone())).contains(&"policies".to_owned()));
+    let all_along = with(|case| {
+        case.prepared_with = edited.clone();
+        case.now_with = edited.clone();
+    });
+    assert_eq!(refusing(&all_along), ["policies"], "even if the record was made with it");
+    let mut more = texts("");
+    more.insert("logs/more.yml".into(), "title: more\n".into());
+    let added = with(|case| {
+        case.prepared_with = more.clone();
+        case.now_with = more.clone();
+    });
+    assert_eq!(refusing(&added), Vec::<String>::new());
+    let statement = Statement::parse(added.record.as_deref().unwrap()).unwrap();
+    assert_eq!(statement.predicate.policies_changed, ["logs/more.yml"], "approvers see it");
+    assert!(refusing(&with(|case| case.now_with = more)).contains(&"policies".to_owned()));
+    let mut fewer = texts("");
+    fewer.remove("logs/login.yml");
+    let removed = with(|case| {
+        case.prepared_with = fewer.clone();
+        case.now_with = fewer;
+    });
+    assert_eq!(refusing(&removed), ["policies"]);
+}
+
+#[test]
+fn a_roster_that_could_decide_nothing_may_be_completed_in_view_of_the_approvers() {
+    let mut nobody = texts("");
+    let text = nobody["resume.yml"].split("approvers:").next().unwrap().to_owned();
+    nobody.insert("resume.yml".into(), format!("{text}approvers: []\n"));
+    let completed = with(|case| case.opened_with = nobody.clone());
+    assert_eq!(refusing(&completed), Vec::<String>::new());
+    let statement = Statement::parse(completed.record.as_deref().unwrap()).unwrap();
+    assert_eq!(statement.predicate.policies_changed, ["resume.yml"]);
+    let mut forged = completed;
+    forged.opened_resume = Some(b"version: 1\nthreshold: 1\napprovers: []\n".to_vec());
+    assert_eq!(refusing(&forged), ["policies"], "the copy must be the one that the ledger names");
+    let usable = with(|case| {
+        let other = nobody["resume.yml"].replace(
+            "approvers: []",
+            &format!(
+                "approvers: [{{ name: eve, roles: [security], keys: [\"{}\"] }}, {{ name: mallory, keys: [\"{}\"] }}]",
+                key_line(8),
+                key_line(9)
+            ),
+        );
+        case.opened_with.insert("resume.yml".into(), other);
+    });
+    assert_eq!(refusing(&usable), ["policies"]);
+}
+
+#[test]
+fn a_quorum_is_needed_at_the_moment_of_acting() {
+    assert_eq!(refusing(&with(|case| case.signers = vec![1])), ["quorum"]);
+    assert_eq!(refusing(&with(|case| case.signers = vec![2, 3])), ["quorum"], "nobody of security");
+    assert_eq!(refusing(&with(|case| case.signers = vec![1, 3])), Vec::<String>::new());
+    assert_eq!(
+        refusing(&with(|case| {
+            case.signers = vec![1, 3];
+            case.compromised = vec!["db"];
+        })),
+        ["quorum"],
+        "carol owns what leaked"
+    );
+    let bob_acted = Event::ItemAttested { item: "x".into(), note: String::new(), operator: "bob".into() };
+    assert_eq!(refusing(&with(|case| case.before.push(bob_acted))), ["quorum"]);
+    // Revoked after signing: the policy differs too, and the approval does not count.
+    let revoked =
+        texts("").into_iter().map(|(path, text)| (path, text.replace("name: bob,", "name: bob, revoked: true,")));
+    let revoked = with(|case| case.now_with = revoked.collect());
+    assert_eq!(refusing(&revoked), ["content", "policies", "quorum"]);
+    assert!(reason(&revoked, "quorum").contains("bob is revoked"));
+    let mut swapped = Fixture::new().input();
+    swapped.approvals[0].bytes = swapped.approvals[1].bytes.clone();
+    assert_eq!(refusing(&swapped), ["quorum"]);
+}
+
+#[test]
+fn bound_files_must_be_as_they_were() {
+    for path in ["findings.jsonl", "approvals/0.sig", "audit-record.json", "policies/resume.yml"] {
+        let mut changed = Fixture::new().input();
+        changed.files.insert(path.into(), Some(Digest::of(b"swapped")));
+        assert_eq!(refusing(&changed), ["files"], "{path}");
+        changed.files.insert(path.into(), None);
+        assert!(reason(&changed, "files").contains("is missing"));
+        changed.files.remove(path);
+        assert_eq!(refusing(&changed), ["files"], "{path}");
+    }
+}
+
+#[test]
+fn the_pause_must_be_proven_and_hold_now() {
+    let refused = |change: fn(&mut Fixture)| refusing(&with(change));
+    assert_eq!(refused(|case| without(case, "pause.proof")), ["pause"]);
+    assert_eq!(refused(|case| case.before.push(pause(false))), ["pause"]);
+    assert_eq!(refused(|case| case.live.canary = Some(Ok(Canary::Passed { detail: "in".into() }))), ["pause"]);
+    assert_eq!(refused(|case| case.live.canary = Some(Err("down".into()))), ["pause"]);
+    assert_eq!(refused(|case| case.live.canary = None), ["pause"]);
+    let mut guardless = texts("");
+    guardless.insert("pause.yml".into(), "version: 1\nswitches: [{ kind: file, name: flag, path: p }]\n".into());
+    let fixture = Fixture::new().with_policies(&guardless);
+    assert_eq!(refusing(&fixture.input()), ["pause"]);
+    let mut attesting = fixture;
+    attesting.before.push(attested("pause"));
+    assert_eq!(refusing(&attesting.input()), Vec::<String>::new());
+}
+
+fn replace_proof(case: &mut Fixture, id: &str, new: Option<Event>) {
+    let about = |event: &Event| matches!(event, Event::CredentialProof { credential, .. } if credential.as_str() == id);
+    let place = case.before.iter().position(about).unwrap();
+    case.before.splice(place..=place, new);
+}
+
+#[test]
+fn every_credential_must_be_proven_dead() {
+    let refused = |id: &str, new: Option<Event>| refusing(&with(|case| replace_proof(case, id, new)));
+    assert_eq!(refused("db", None), ["credential.db"]);
+    assert_eq!(refused("db", Some(proof("db", true, false, "server"))), ["credential.db"]);
+    assert_eq!(refused("db", Some(proof("db", false, true, "server"))), ["credential.db"]);
+    assert_eq!(refused("db", Some(proof("db", true, true, "store"))), ["credential.db"], "policy asks the server");
+    assert_eq!(refused("db", Some(proof("db", true, true, "attested"))), ["credential.db"]);
+    assert_eq!(refused("jwt", Some(proof("jwt", true, true, "store"))), Vec::<String>::new());
+    assert_eq!(refusing(&with(|case| case.before.push(staged("db", 2)))), ["credential.db"], "a new value, unproven");
+    let unknown = with(|case| case.compromised = vec!["ghost"]);
+    assert_eq!(refusing(&unknown), ["credential.ghost"]);
+    let not_rotated = with(|case| {
+        case.before.retain(|event| match event {
+            Event::CredentialProof { credential, .. } | Event::CredentialStaged { credential, .. } => {
+                credential.as_str() != "db"
+            }
+            _ => true,
+        });
+    });
+    assert_eq!(refusing(&not_rotated), ["credential.db"]);
+}
+
+#[test]
+fn servers_are_asked_again_at_the_gate() {
+    let refused = |change: fn(&mut LiveCredential)| {
+        refusing(&with(|case| change(case.live.credentials.get_mut(&credential("db")).unwrap())))
+    };
+    assert_eq!(refused(|live| live.old = Some(Ok(Probe::Accepted))), ["credential.db"]);
+    assert_eq!(refused(|live| live.old = Some(Ok(Probe::Meaningless { reason: "trust".into() }))), ["credential.db"]);
+    assert_eq!(refused(|live| live.old = Some(Err("down".into()))), ["credential.db"]);
+    assert_eq!(refused(|live| live.old = None), ["credential.db"]);
+    assert_eq!(refused(|live| live.new = None), ["credential.db"]);
+    assert_eq!(refused(|live| live.new = Some(Ok(Probe::Refused { reason: "x".into() }))), ["credential.db"]);
+    assert_eq!(refused(|live| live.new = Some(Err("down".into()))), ["credential.db"]);
+}
+
+#[test]
+fn what_only_people_can_replace_must_be_attested() {
+    let silent = |case: &mut Fixture| {
+        case.before.retain(|event| !matches!(event, Event::ItemAttested { item, .. } if item == "broker"));
+    };
+    assert_eq!(refusing(&with(silent)), ["credential.broker", "steps"]);
+    let by_step = with(|case| {
+        silent(case);
+        case.before.push(attested("rotate.broker.manual"));
+    });
+    assert_eq!(refusing(&by_step), Vec::<String>::new());
+}
+
+#[test]
+fn no_step_may_be_failed_unknown_skipped_or_in_flight() {
+    let action = || Action::RestartService { service: "backend".into() };
+    for outcome in [Some(Outcome::Failed), Some(Outcome::Unknown), Some(Outcome::Skipped), None] {
+        let refused = refusing(&with(|case| {
+            case.before.extend(step("restart", Phase::Rotate, action(), outcome));
+            case.before.push(attested("restart"));
+        }));
+        assert_eq!(refused, ["steps"], "{outcome:?}, even if somebody attests it");
+    }
+    for outcome in [Outcome::Done, Outcome::Already] {
+        let passed = with(|case| case.before.extend(step("restart", Phase::Rotate, action(), Some(outcome))));
+        assert_eq!(refusing(&passed), Vec::<String>::new());
+    }
+    let evidence = |attest: bool| {
+        refusing(&with(|case| {
+            let collect = Action::CollectEvidence { what: "sessions".into() };
+            case.before.extend(step("evidence.sessions", Phase::Evidence, collect, Some(Outcome::Failed)));
+            if attest {
+                case.before.push(attested("evidence.sessions"));
+            }
+        }))
+    };
+    assert_eq!(evidence(false), ["steps"]);
+    assert_eq!(evidence(true), Vec::<String>::new());
+}
+
+#[test]
+fn after_a_restore_everything_is_shown_again() {
+    let restore = Action::RestoreBackup { path: "b".into() };
+    let validate = Action::ValidateRestore { path: "b".into() };
+    let restored =
+        with(|case| case.before.extend(step("restore", Phase::Recover, restore.clone(), Some(Outcome::Done))));
+    assert_eq!(
+        refusing(&restored),
+        [
+            "pause",
+            "credential.db",
+            "credential.jwt",
+            "restore",
+            "scan.logs",
+            "scan.trades",
+            "scan.secrets",
+            "scan.database"
+        ]
+    );
+    let mended = with(|case| {
+        let findings = case.findings.clone();
+        case.before.extend(step("restore", Phase::Recover, restore.clone(), Some(Outcome::Done)));
+        case.before.extend(step("validate", Phase::Recover, validate.clone(), Some(Outcome::Done)));
+        case.before.extend([pause(true), proof("db", true, true, "server"), proof("jwt", true, true, "store")]);
+        case.before.extend(["logs", "trades", "secrets", "database"].map(|name| scan(name, true, &findings)));
+    });
+    assert_eq!(refusing(&mended), Vec::<String>::new());
+}
+
+#[test]
+fn required_scans_must_be_there_and_whole() {
+    let missing = with(|case| {
+        case.before.retain(|event| !matches!(event, Event::ScanCompleted { scan, .. } if scan == "trades"))
+    });
+    assert_eq!(refusing(&missing), ["scan.trades"]);
+    let partial = with(|case| case.before.push(scan("logs", false, &case.findings.clone())));
+    assert_eq!(refusing(&partial), ["scan.logs"]);
+}
+
+#[test]
+fn open_findings_block() {
+    assert_eq!(refusing(&with(|case| without(case, "finding.disposed"))), ["findings"]);
+    let unknown = Event::FindingDisposed {
+        findings: vec!["f1".into()],
+        verdict: "unknown".into(),
+        note: String::new(),
+        operator: "dana".into(),
+    };
+    assert_eq!(refusing(&with(|case| case.before.push(unknown))), ["findings"]);
+    let more = with(|case| {
+        case.findings.push(finding("f3", Level::Critical));
+        let findings = case.findings.clone();
+        case.before.push(scan("logs", true, &findings));
+    });
+    assert_eq!(refusing(&more), ["findings"]);
+    assert!(!findings_bytes(&more.findings).is_empty());
+}
+
+#[test]
+fn attestations_and_the_database_are_needed() {
+    let silent = with(|case| {
+        case.before.retain(|event| !matches!(event, Event::ItemAttested { item, .. } if item == "customers-told"));
+    });
+    assert_eq!(refusing(&silent), ["attestations"]);
+    assert_eq!(refusing(&with(|case| case.live.database = Some(Err("down".into())))), ["database"]);
+    assert_eq!(refusing(&with(|case| case.live.database = None)), ["database"]);
+}
