@@ -6,6 +6,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::*;
+use crate::adapters::issuers::{ApiKeyTable, KeyDatabase, SelfMade};
 use crate::adapters::sqlite::{SqliteDatabase, SqliteGuard};
 use crate::detect::trades::policy::TradePolicy;
 use crate::domain::{Probe, Timestamp};
@@ -135,7 +136,8 @@ async fn tokens_live_and_die_with_the_secret_that_was_loaded_at_the_start() {
     let policies = policies(root);
     let jwt = policies.credentials.credentials.iter().find(|c| c.id.as_str() == "jwt").unwrap();
     // Another process over the same folder.
-    let issuer = EmbeddedIssuer::new(root, Arc::new(BackEnd::new(root, Arc::new(Fixed))), Arc::new(Fixed));
+    let back_end = Arc::new(BackEnd::new(root, Arc::new(Fixed)));
+    let issuer = EmbeddedIssuer::new(back_end, Arc::new(Fixed), Arc::new(SelfMade));
     let new = SecretString::from("a-new-secret-of-some-length");
     let probe = async |value: &SecretString| issuer.probe(jwt, value).await.unwrap();
     assert_eq!(probe(&victim.jwt_secret).await, Probe::Accepted);
@@ -160,7 +162,8 @@ async fn a_rotated_key_is_honoured_and_the_old_one_is_not() {
     let victim = deployment(root, 11).await;
     let policies = policies(root);
     let key = &policies.credentials.credentials[0];
-    let issuer = EmbeddedIssuer::new(root, Arc::clone(&victim.back_end), Arc::new(Fixed));
+    let table = ApiKeyTable::new(KeyDatabase::Sqlite(root.join("trading.db")));
+    let issuer = EmbeddedIssuer::new(Arc::clone(&victim.back_end), Arc::new(Fixed), Arc::new(table));
     let (old, new) = (&victim.trading_key, SecretString::from("tk_live_new"));
     for _ in 0..2 {
         issuer.issue(key, &new, Some(old)).await.unwrap();
@@ -172,9 +175,9 @@ async fn a_rotated_key_is_honoured_and_the_old_one_is_not() {
         assert!(matches!(issuer.probe(key, old).await.unwrap(), Probe::Refused { .. }));
         assert_eq!(issuer.probe(key, &new).await.unwrap(), Probe::Accepted);
     }
-    // A second rotation, of whose old value nothing is known.
-    issuer.issue(key, &"tk_live_newer".into(), None).await.unwrap();
-    issuer.revoke(key, None, Some(&"tk_live_newer".into())).await.unwrap();
+    // A second rotation.
+    issuer.issue(key, &"tk_live_newer".into(), Some(&new)).await.unwrap();
+    issuer.revoke(key, Some(&new), Some(&"tk_live_newer".into())).await.unwrap();
     assert!(matches!(issuer.probe(key, &new).await.unwrap(), Probe::Refused { .. }));
     assert_eq!(issuer.probe(key, &"tk_live_newer".into()).await.unwrap(), Probe::Accepted);
 }
