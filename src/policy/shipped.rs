@@ -3,6 +3,18 @@
 /// Path below the policies folder and text, in path order.
 pub const SHIPPED: &[(&str, &str)] = &[
     ("credentials.yml", include_str!("../../policies/credentials.yml")),
+    ("logs/admin-endpoint.yml", include_str!("../../policies/logs/admin-endpoint.yml")),
+    ("logs/cloudtrail-stopped.yml", include_str!("../../policies/logs/cloudtrail-stopped.yml")),
+    ("logs/database-persistence.yml", include_str!("../../policies/logs/database-persistence.yml")),
+    ("logs/iam-access-key-created.yml", include_str!("../../policies/logs/iam-access-key-created.yml")),
+    ("logs/leaked-key-trade.yml", include_str!("../../policies/logs/leaked-key-trade.yml")),
+    ("logs/path-traversal-probe.yml", include_str!("../../policies/logs/path-traversal-probe.yml")),
+    ("logs/pause-flag-changed.yml", include_str!("../../policies/logs/pause-flag-changed.yml")),
+    ("logs/revoked-key-used.yml", include_str!("../../policies/logs/revoked-key-used.yml")),
+    ("logs/secrets-mass-read.yml", include_str!("../../policies/logs/secrets-mass-read.yml")),
+    ("logs/sql-injection-probe.yml", include_str!("../../policies/logs/sql-injection-probe.yml")),
+    ("logs/ssh-root-password.yml", include_str!("../../policies/logs/ssh-root-password.yml")),
+    ("logs/sudo-root-shell.yml", include_str!("../../policies/logs/sudo-root-shell.yml")),
     ("pause.yml", include_str!("../../policies/pause.yml")),
     ("recovery.yml", include_str!("../../policies/recovery.yml")),
     ("resume.yml", include_str!("../../policies/resume.yml")),

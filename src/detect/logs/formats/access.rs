@@ -1,0 +1,120 @@
+//! Common and combined log format (Apache `mod_log_config`; nginx's `combined`), with W3C names for the fields.
+
+use serde_json::{Map, Value};
+
+/// Parses one line; further fields after the combined ones are kept as `extra`.
+pub(super) fn parse(line: &str) -> Option<Map<String, Value>> {
+    let (ip, rest) = line.split_once(' ')?;
+    let (_, rest) = rest.split_once(' ')?;
+    let open = rest.find('[')?;
+    let user = rest[..open].trim();
+    let (time, rest) = rest[open + 1..].split_once(']')?;
+    if ip.is_empty() || ip.contains('"') || time.len() < 11 || time.as_bytes().get(2) != Some(&b'/') {
+        return None;
+    }
+    let (request, rest) = quoted(rest)?;
+    let mut words = rest.trim_start().splitn(3, ' ');
+    let status: u64 = words.next()?.parse().ok()?;
+    let bytes = words.next().unwrap_or("-");
+    let rest = words.next().unwrap_or_default();
+
+    let mut event = Map::new();
+    event.insert("c-ip".into(), ip.into());
+    if user != "-" && !user.is_empty() {
+        event.insert("cs-username".into(), user.into());
+    }
+    event.insert("time".into(), time.into());
+    request_fields(request, &mut event);
+    event.insert("sc-status".into(), status.into());
+    if let Ok(bytes) = bytes.parse::<u64>() {
+        event.insert("sc-bytes".into(), bytes.into());
+    }
+    if let Some((referer, rest)) = quoted(rest) {
+        event.insert("cs-referer".into(), dash(referer));
+        if let Some((agent, rest)) = quoted(rest) {
+            event.insert("cs-user-agent".into(), dash(agent));
+            if !rest.trim().is_empty() {
+                event.insert("extra".into(), rest.trim().into());
+            }
+        }
+    }
+    Some(event)
+}
+
+fn dash(text: &str) -> Value {
+    if text == "-" { Value::Null } else { text.into() }
+}
+
+fn request_fields(request: &str, event: &mut Map<String, Value>) {
+    let split = request.split_once(' ').and_then(|(method, rest)| {
+        let (uri, version) = rest.rsplit_once(' ').filter(|(_, last)| last.starts_with("HTTP/")).unwrap_or((rest, ""));
+        method.bytes().all(|b| b.is_ascii_alphabetic() || matches!(b, b'-' | b'_')).then_some((method, uri, version))
+    });
+    // Probes send anything; it is kept where rules look for it.
+    let (method, uri, version) = split.unwrap_or(("", request, ""));
+    if !method.is_empty() {
+        event.insert("cs-method".into(), method.into());
+    }
+    event.insert("c-uri".into(), uri.into());
+    if let Some((stem, query)) = uri.split_once('?') {
+        event.insert("cs-uri-stem".into(), stem.into());
+        event.insert("cs-uri-query".into(), query.into());
+    }
+    if !version.is_empty() {
+        event.insert("cs-version".into(), version.into());
+    }
+}
+
+/// The next quoted text (a backslash escapes a quote) and what follows it.
+fn quoted(text: &str) -> Option<(&str, &str)> {
+    let text = text.trim_start().strip_prefix('"')?;
+    let mut escaped = false;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'\\' if !escaped => escaped = true,
+            b'"' if !escaped => return Some((&text[..at], &text[at + 1..])),
+            _ => escaped = false,
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn combined_lines_become_fields() {
+        let line = r#"203.0.113.9 - bob [24/Nov/2026:01:02:03 +0000] "POST /admin/x?id=1%27 HTTP/1.1" 403 12 "-" "cu\"rl/8" 0.1"#;
+        let event = parse(line).unwrap();
+        for (field, want) in [
+            ("c-ip", Value::from("203.0.113.9")),
+            ("cs-username", "bob".into()),
+            ("cs-method", "POST".into()),
+            ("c-uri", "/admin/x?id=1%27".into()),
+            ("cs-uri-query", "id=1%27".into()),
+            ("sc-status", 403.into()),
+            ("cs-referer", Value::Null),
+            ("cs-user-agent", r#"cu\"rl/8"#.into()),
+            ("extra", "0.1".into()),
+        ] {
+            assert_eq!(event.get(field), Some(&want), "{field}");
+        }
+    }
+
+    #[test]
+    fn a_probe_that_is_no_request_is_kept() {
+        let event = parse(r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "\x16\x03\x01" 400 0"#).unwrap();
+        assert_eq!(event["c-uri"], r"\x16\x03\x01");
+        assert!(parse("not an access line").is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_panics(line in r#"[-0-9a-z"\\ \[\]/:?]{0,60}"#) {
+            let _ = parse(&line);
+        }
+    }
+}

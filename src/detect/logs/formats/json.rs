@@ -1,0 +1,284 @@
+use std::io::{self, BufRead};
+
+use super::{Chunk, MAX_RECORD};
+
+/// Keys (lower case) of an outer object whose array holds the records.
+pub(super) const WRAPPERS: [&str; 3] = ["records", "events", "logevents"];
+/// Most bytes of an outer object that are looked through for such a key.
+const MAX_WRAPPER: usize = 64 << 10;
+
+/// Splits JSON documents into their records without reading them whole: the elements of arrays, the elements of
+/// `{"Records":[..]}`, and objects that stand alone. What is no object is given as a chunk that will not parse.
+pub struct JsonRecords<R> {
+    reader: R,
+    line: u64,
+    offset: u64,
+    /// Open arrays of records; for each whether it lies in an outer object.
+    arrays: Vec<bool>,
+    /// Depth inside the rest of an outer object after its array of records; 0 outside.
+    trailing: usize,
+}
+
+/// The record being read.
+#[derive(Default)]
+struct Capture {
+    bytes: Vec<u8>,
+    depth: usize,
+    quoted: bool,
+    escaped: bool,
+    too_long: bool,
+    line: u64,
+    offset: u64,
+}
+
+enum Next {
+    More,
+    Record,
+    Wrapper,
+}
+
+impl<R: BufRead> JsonRecords<R> {
+    /// Starts at line 1, byte 0.
+    pub fn new(reader: R) -> Self {
+        Self { reader, line: 1, offset: 0, arrays: Vec::new(), trailing: 0 }
+    }
+
+    /// Bytes read so far.
+    pub fn bytes(&self) -> u64 {
+        self.offset
+    }
+
+    fn peek(&mut self) -> io::Result<Option<u8>> {
+        loop {
+            match self.reader.fill_buf() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => return Ok(other?.first().copied()),
+            }
+        }
+    }
+
+    fn skip(&mut self, byte: u8) {
+        self.reader.consume(1);
+        self.offset += 1;
+        self.line += u64::from(byte == b'\n');
+    }
+
+    /// The next record.
+    pub fn next_record(&mut self) -> io::Result<Option<Chunk>> {
+        while let Some(byte) = self.peek()? {
+            match byte {
+                b'{' => {
+                    if let Some(chunk) = self.capture()? {
+                        return Ok(Some(chunk));
+                    }
+                }
+                b'[' if self.arrays.len() < 64 => {
+                    self.skip(byte);
+                    self.arrays.push(false);
+                }
+                b']' if !self.arrays.is_empty() => {
+                    self.skip(byte);
+                    if self.arrays.pop() == Some(true) {
+                        self.trailing = 1;
+                        self.pass_trailing()?;
+                    }
+                }
+                b',' | 0xef | 0xbb | 0xbf => self.skip(byte),
+                byte if byte.is_ascii_whitespace() => self.skip(byte),
+                _ => return self.stray().map(Some),
+            }
+        }
+        if self.arrays.is_empty() {
+            return Ok(None);
+        }
+        // The file was cut inside an array: said once, as a record that can't be read.
+        self.arrays.clear();
+        Ok(Some(Chunk { line: self.line, offset: self.offset, bytes: None }))
+    }
+
+    /// Something that is no object: up to the end of its line or element.
+    fn stray(&mut self) -> io::Result<Chunk> {
+        let mut chunk = Chunk { line: self.line, offset: self.offset, bytes: Some(Vec::new()) };
+        while let Some(byte) = self.peek()? {
+            if byte == b'\n' || (!self.arrays.is_empty() && matches!(byte, b',' | b']')) {
+                break;
+            }
+            if let Some(bytes) = chunk.bytes.as_mut().filter(|bytes| bytes.len() < 1024) {
+                bytes.push(byte);
+            }
+            self.skip(byte);
+        }
+        Ok(chunk)
+    }
+
+    /// The rest of an outer object after its array of records.
+    fn pass_trailing(&mut self) -> io::Result<()> {
+        let (mut quoted, mut escaped) = (false, false);
+        while let Some(byte) = self.peek()? {
+            self.skip(byte);
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' if quoted => escaped = true,
+                b'"' => quoted = !quoted,
+                b'{' | b'[' if !quoted => self.trailing += 1,
+                b'}' | b']' if !quoted => {
+                    self.trailing -= 1;
+                    if self.trailing == 0 {
+                        return Ok(());
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// One object; `None` if it turned out to be an outer one, whose array was entered.
+    fn capture(&mut self) -> io::Result<Option<Chunk>> {
+        let outer = self.arrays.is_empty();
+        let mut capture = Capture { line: self.line, offset: self.offset, ..Capture::default() };
+        loop {
+            let available = match self.reader.fill_buf() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                other => other?,
+            };
+            if available.is_empty() {
+                // Cut in the middle of an object.
+                return Ok(Some(capture.into_chunk()));
+            }
+            let mut used = 0;
+            let mut next = Next::More;
+            for byte in available {
+                used += 1;
+                self.line += u64::from(*byte == b'\n');
+                next = capture.push(*byte, outer);
+                if !matches!(next, Next::More) {
+                    break;
+                }
+            }
+            self.reader.consume(used);
+            self.offset += used as u64;
+            match next {
+                Next::More => {}
+                Next::Record => return Ok(Some(capture.into_chunk())),
+                Next::Wrapper => {
+                    self.arrays.push(true);
+                    return Ok(None);
+                }
+            }
+        }
+    }
+}
+
+impl Capture {
+    fn push(&mut self, byte: u8, outer: bool) -> Next {
+        if self.bytes.len() >= MAX_RECORD {
+            self.too_long = true;
+            self.bytes = Vec::new();
+        }
+        if self.quoted {
+            match byte {
+                _ if self.escaped => self.escaped = false,
+                b'\\' => self.escaped = true,
+                b'"' => self.quoted = false,
+                _ => {}
+            }
+        } else {
+            match byte {
+                b'"' => self.quoted = true,
+                b'[' if outer && self.depth == 1 && self.opens_records() => return Next::Wrapper,
+                b'{' | b'[' => self.depth += 1,
+                b'}' | b']' => self.depth = self.depth.saturating_sub(1),
+                _ => {}
+            }
+        }
+        if !self.too_long {
+            self.bytes.push(byte);
+        }
+        if self.depth == 0 && !self.quoted { Next::Record } else { Next::More }
+    }
+
+    /// Whether what was read ends in `"Records":`.
+    fn opens_records(&self) -> bool {
+        if self.too_long || self.bytes.len() > MAX_WRAPPER {
+            return false;
+        }
+        let before = self.bytes.trim_ascii_end();
+        let key = before.strip_suffix(b":").map(<[u8]>::trim_ascii_end).and_then(|key| key.strip_suffix(b"\""));
+        key.is_some_and(|key| {
+            WRAPPERS.iter().any(|want| {
+                let at = key.len().wrapping_sub(want.len());
+                key.get(at..).is_some_and(|end| end.eq_ignore_ascii_case(want.as_bytes()))
+                    && at.checked_sub(1).is_some_and(|quote| key[quote] == b'"')
+            })
+        })
+    }
+
+    fn into_chunk(self) -> Chunk {
+        Chunk { line: self.line, offset: self.offset, bytes: (!self.too_long).then_some(self.bytes) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn records(text: &str) -> Vec<(u64, Option<Value>)> {
+        let mut records = JsonRecords::new(text.as_bytes());
+        let mut out = Vec::new();
+        while let Some(chunk) = records.next_record().unwrap() {
+            out.push((chunk.line, chunk.bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok())));
+        }
+        out
+    }
+
+    #[test]
+    fn arrays_wrappers_and_objects_give_their_records() {
+        let one = json!({"a": "]}\"{"});
+        let two = json!({"b": [{"c": 1}]});
+        for text in [
+            format!("[{one},{two}]"),
+            format!("[\n{one}\n,\n{two}\n]\n"),
+            format!("{one}\n{two}"),
+            format!("{{\"Records\":[{one},{two}]}}"),
+            format!("{{\"meta\":{{\"x\":[1]}},\"Records\" : [{one}],\"n\":[\"}}\"]}}\n{{\"records\":[{two}]}}"),
+        ] {
+            let got: Vec<_> = records(&text).into_iter().map(|(_, value)| value.unwrap()).collect();
+            assert_eq!(got, [one.clone(), two.clone()], "{text}");
+        }
+        assert_eq!(records("[\n {\"a\":1},\n {\"a\":2}]").iter().map(|r| r.0).collect::<Vec<_>>(), [2, 3]);
+    }
+
+    #[test]
+    fn an_object_with_an_array_is_not_taken_for_a_wrapper() {
+        assert_eq!(records("[{\"Records\":[{\"a\":1}]}]").len(), 1);
+        assert_eq!(records("{\"list\":[{\"a\":1}]}").len(), 1);
+    }
+
+    #[test]
+    fn what_is_cut_or_stray_is_said_and_the_rest_is_read() {
+        let cut = records("[{\"a\":1},{\"a\":2},{\"a\"");
+        assert_eq!(cut.iter().filter(|r| r.1.is_some()).count(), 2);
+        assert!(cut.iter().any(|r| r.1.is_none()));
+        let stray = records("[{\"a\":1}, garbage, {\"a\":2}]");
+        assert_eq!(stray.iter().filter(|r| r.1.as_ref().is_some_and(Value::is_object)).count(), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics_or_hangs(text in "[\\[\\]{}\":,a\\\\ \n]{0,60}") {
+            prop_assert!(records(&text).len() <= text.len() + 1);
+        }
+
+        #[test]
+        fn any_array_of_objects_is_split_into_its_elements(values in proptest::collection::vec("[ -~]{0,12}", 0..5)) {
+            let objects: Vec<Value> = values.iter().map(|value| json!({"k": value, "n": [{"x": value}]})).collect();
+            let text = serde_json::to_string_pretty(&objects).unwrap();
+            let got: Vec<_> = records(&text).into_iter().map(|(_, value)| value.unwrap()).collect();
+            prop_assert_eq!(got, objects);
+        }
+    }
+}

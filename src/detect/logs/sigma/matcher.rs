@@ -1,0 +1,295 @@
+use serde_json::{Map, Value};
+
+use super::condition::Expr;
+use super::modifier::FieldTest;
+use super::parse::Rule;
+use super::pattern::Test;
+use crate::detect::logs::logsource::aliases;
+use crate::detect::logs::formats::Format;
+
+/// Most literals that stand for one rule before it counts as having none.
+const MAX_LITERALS: usize = 256;
+
+/// A selection, compiled.
+#[derive(Debug, Clone)]
+pub(super) enum Node {
+    All(Vec<Node>),
+    Any(Vec<Node>),
+    Field(FieldTest),
+}
+
+/// An event as rules see it.
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'a> {
+    /// Its fields.
+    pub fields: &'a Map<String, Value>,
+    /// The text that it was read from, for keywords; none where the fields say it all.
+    pub raw: Option<&'a str>,
+    /// The format of its file.
+    pub format: Format,
+}
+
+impl Record<'_> {
+    /// Calls `visit` with each value of a field until it says true; whether it did. A name is tried as it stands, as a
+    /// dotted path, then under the names that this format gives it.
+    fn any_value(&self, name: &str, visit: &mut dyn FnMut(&Value) -> bool) -> bool {
+        let mut seen = false;
+        let found = walk(self.fields, name, &mut |value| {
+            seen = true;
+            visit(value)
+        });
+        if found || seen {
+            return found;
+        }
+        for alias in aliases(self.format, name) {
+            let found = walk(self.fields, alias, &mut |value| {
+                seen = true;
+                visit(value)
+            });
+            if found || seen {
+                return found;
+            }
+        }
+        false
+    }
+
+    fn values(&self, name: &str) -> Vec<Value> {
+        let mut out = Vec::new();
+        self.any_value(name, &mut |value| {
+            out.push(value.clone());
+            false
+        });
+        out
+    }
+}
+
+/// Follows a dotted path through maps and through the elements of arrays; dots may also be part of a key.
+fn walk(map: &Map<String, Value>, path: &str, visit: &mut dyn FnMut(&Value) -> bool) -> bool {
+    if let Some(value) = map.get(path) {
+        return visit(value);
+    }
+    for (at, _) in path.match_indices('.') {
+        let Some(below) = map.get(&path[..at]) else { continue };
+        let rest = &path[at + 1..];
+        let found = match below {
+            Value::Object(inner) => walk(inner, rest, visit),
+            Value::Array(items) => {
+                items.iter().any(|item| item.as_object().is_some_and(|inner| walk(inner, rest, visit)))
+            }
+            _ => false,
+        };
+        if found {
+            return true;
+        }
+    }
+    false
+}
+
+/// Calls `visit` with every text in a value; keys are not texts.
+fn leaf(name: &str, value: &Value, visit: &mut dyn FnMut(&str, &Value) -> bool) -> bool {
+    match value {
+        Value::Array(items) => items.iter().any(|item| leaf(name, item, visit)),
+        Value::Object(map) => map.iter().any(|(key, item)| leaf(&format!("{name}.{key}"), item, visit)),
+        Value::Null => false,
+        scalar => visit(name, scalar),
+    }
+}
+
+impl FieldTest {
+    fn matches(&self, record: &Record<'_>) -> bool {
+        let one = |test: &Test| self.one(test, record, &mut |_, _| {});
+        let fits = if self.all { self.tests.iter().all(one) } else { self.tests.iter().any(one) };
+        fits != self.negated
+    }
+
+    /// Whether one test holds; `found` is called with the field and value that made it hold.
+    fn one(&self, test: &Test, record: &Record<'_>, found: &mut dyn FnMut(&str, &Value)) -> bool {
+        if self.name.is_empty() {
+            return keyword(test, record, found);
+        }
+        let mut absent = true;
+        let holds = match test {
+            Test::FieldRef(other, anchor) => {
+                let others = record.values(other);
+                record.any_value(&self.name, &mut |value| {
+                    let fits = others.iter().any(|other| anchor.holds(&text_of(value), &text_of(other)));
+                    if fits {
+                        found(&self.name, value);
+                    }
+                    fits
+                })
+            }
+            Test::Exists(wanted) => {
+                let there = record.any_value(&self.name, &mut |value| {
+                    found(&self.name, value);
+                    true
+                });
+                return there == *wanted;
+            }
+            test => record.any_value(&self.name, &mut |value| {
+                absent = false;
+                let fits = test.holds(value);
+                if fits {
+                    found(&self.name, value);
+                }
+                fits
+            }),
+        };
+        if !holds && absent && matches!(test, Test::Null) {
+            found(&self.name, &Value::Null);
+            return true;
+        }
+        holds
+    }
+
+    fn explain(&self, record: &Record<'_>, out: &mut Map<String, Value>) {
+        if self.negated {
+            for value in record.values(&self.name) {
+                out.insert(self.name.clone(), value);
+            }
+            return;
+        }
+        for test in &self.tests {
+            self.one(test, record, &mut |name, value| {
+                out.insert(name.to_owned(), value.clone());
+            });
+        }
+    }
+}
+
+fn keyword(test: &Test, record: &Record<'_>, found: &mut dyn FnMut(&str, &Value)) -> bool {
+    let in_fields = record.fields.iter().any(|(name, value)| {
+        leaf(name, value, &mut |name, value| {
+            let fits = test.holds(value);
+            if fits {
+                found(name, value);
+            }
+            fits
+        })
+    });
+    if in_fields {
+        return true;
+    }
+    let in_raw = record.raw.filter(|raw| test.holds_text(raw));
+    if let Some(raw) = in_raw {
+        found("line", &Value::from(raw));
+    }
+    in_raw.is_some()
+}
+
+fn text_of(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+impl Node {
+    fn matches(&self, record: &Record<'_>) -> bool {
+        match self {
+            Self::All(nodes) => nodes.iter().all(|node| node.matches(record)),
+            Self::Any(nodes) => nodes.iter().any(|node| node.matches(record)),
+            Self::Field(field) => field.matches(record),
+        }
+    }
+
+    fn explain(&self, record: &Record<'_>, out: &mut Map<String, Value>) {
+        match self {
+            Self::All(nodes) | Self::Any(nodes) => {
+                nodes.iter().filter(|node| node.matches(record)).for_each(|node| node.explain(record, out));
+            }
+            Self::Field(field) => field.explain(record, out),
+        }
+    }
+
+    fn literals(&self) -> Option<Vec<String>> {
+        match self {
+            Self::All(nodes) => best(nodes.iter().map(Self::literals)),
+            Self::Any(nodes) => union(nodes.iter().map(Self::literals)),
+            Self::Field(field) if field.negated => None,
+            Self::Field(field) => {
+                let each = field.tests.iter().map(|test| test.literal().map(|text| vec![text.to_owned()]));
+                if field.all { best(each) } else { union(each) }
+            }
+        }
+    }
+}
+
+/// Of sets that must all be met, the one whose shortest literal is longest.
+fn best(sets: impl Iterator<Item = Option<Vec<String>>>) -> Option<Vec<String>> {
+    sets.flatten().max_by_key(|set| (set.iter().map(String::len).min(), std::cmp::Reverse(set.len())))
+}
+
+/// Of sets of which one must be met, all of them together; nothing if one is unknown.
+fn union(sets: impl Iterator<Item = Option<Vec<String>>>) -> Option<Vec<String>> {
+    let mut out = Vec::new();
+    for set in sets {
+        out.extend(set?);
+        if out.len() > MAX_LITERALS {
+            return None;
+        }
+    }
+    Some(out)
+}
+
+impl Rule {
+    /// Whether the event matches.
+    pub fn matches(&self, record: &Record<'_>) -> bool {
+        self.holds(&self.condition, record)
+    }
+
+    fn holds(&self, expr: &Expr, record: &Record<'_>) -> bool {
+        let selected = |index: &usize| self.selections[*index].matches(record);
+        match expr {
+            Expr::And(parts) => parts.iter().all(|part| self.holds(part, record)),
+            Expr::Or(parts) => parts.iter().any(|part| self.holds(part, record)),
+            Expr::Not(part) => !self.holds(part, record),
+            Expr::Selection(index) => selected(index),
+            Expr::AtLeast(least, chosen) => chosen.iter().filter(|index| selected(index)).take(*least).count() >= *least,
+        }
+    }
+
+    /// The fields that the rule looked at and that matched, with their values.
+    pub fn explain(&self, record: &Record<'_>) -> Map<String, Value> {
+        let mut out = Map::new();
+        self.explain_into(&self.condition, record, &mut out);
+        out
+    }
+
+    fn explain_into(&self, expr: &Expr, record: &Record<'_>, out: &mut Map<String, Value>) {
+        match expr {
+            Expr::And(parts) | Expr::Or(parts) => {
+                for part in parts.iter().filter(|part| self.holds(part, record)) {
+                    self.explain_into(part, record, out);
+                }
+            }
+            Expr::Not(_) => {}
+            Expr::Selection(index) => self.selections[*index].explain(record, out),
+            Expr::AtLeast(_, chosen) => {
+                for index in chosen.iter().filter(|index| self.selections[**index].matches(record)) {
+                    self.selections[*index].explain(record, out);
+                }
+            }
+        }
+    }
+
+    /// Texts (lower-case ASCII) of which at least one stands in the raw record of every event that matches, if such a
+    /// set is known. It holds only for records of plain ASCII without backslashes.
+    pub fn required_literals(&self) -> Option<Vec<String>> {
+        self.required(&self.condition)
+    }
+
+    fn required(&self, expr: &Expr) -> Option<Vec<String>> {
+        match expr {
+            Expr::And(parts) => best(parts.iter().map(|part| self.required(part))),
+            Expr::Or(parts) => union(parts.iter().map(|part| self.required(part))),
+            Expr::Not(_) => None,
+            Expr::Selection(index) => self.selections[*index].literals(),
+            Expr::AtLeast(least, chosen) if *least == chosen.len() => {
+                best(chosen.iter().map(|index| self.selections[*index].literals()))
+            }
+            Expr::AtLeast(_, chosen) => union(chosen.iter().map(|index| self.selections[*index].literals())),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "matcher_tests.rs"]
+mod tests;

@@ -1,0 +1,90 @@
+use serde_json::json;
+
+use super::*;
+use crate::detect::logs::sigma::parse_file;
+
+fn rule(detection: &str) -> Rule {
+    parse_file("r.yml", &format!("title: t\ndetection:\n{detection}")).remove(0).unwrap()
+}
+
+fn hits(detection: &str, event: &Value) -> bool {
+    rule(detection).matches(&Record { fields: event.as_object().unwrap(), raw: None, format: Format::JsonLines })
+}
+
+#[test]
+fn null_absent_and_empty_differ_as_they_should() {
+    let null = "  a:\n    x: null\n  condition: a\n";
+    assert!(hits(null, &json!({})) && hits(null, &json!({"x": null})) && !hits(null, &json!({"x": ""})));
+    let empty = "  a:\n    x: ''\n  condition: a\n";
+    assert!(!hits(empty, &json!({})) && !hits(empty, &json!({"x": null})) && hits(empty, &json!({"x": ""})));
+    let exists = "  a:\n    x|exists: true\n  condition: a\n";
+    assert!(hits(exists, &json!({"x": null})) && !hits(exists, &json!({})));
+    let missing = "  a:\n    x|exists: false\n  condition: a\n";
+    assert!(hits(missing, &json!({})) && !hits(missing, &json!({"x": 1})));
+}
+
+#[test]
+fn paths_go_through_maps_arrays_and_dotted_keys() {
+    let path = "  a:\n    x.y: v\n  condition: a\n";
+    assert!(hits(path, &json!({"x": {"y": "V"}})));
+    assert!(hits(path, &json!({"x.y": "v"})));
+    assert!(hits(path, &json!({"x": [{"y": "n"}, {"y": ["n", "v"]}]})));
+    assert!(!hits(path, &json!({"x": {"z": "v"}})));
+    assert!(hits("  a:\n    x.y.z: v\n  condition: a\n", &json!({"x": {"y.z": "v"}})));
+}
+
+#[test]
+fn objects_match_as_their_text() {
+    let rule = "  a:\n    requestParameters|contains|all:\n      - '\"cidrIp\":\"0.0.0.0/0\"'\n      - tcp\n  condition: a\n";
+    assert!(hits(rule, &json!({"requestParameters": {"p": "tcp", "r": [{"cidrIp": "0.0.0.0/0"}]}})));
+    assert!(!hits(rule, &json!({"requestParameters": {"p": "udp", "r": [{"cidrIp": "0.0.0.0/0"}]}})));
+}
+
+#[test]
+fn keywords_are_looked_for_in_every_value() {
+    let any = "  k:\n    - UNION SELECT\n    - 'cat*passwd'\n  condition: k\n";
+    assert!(hits(any, &json!({"deep": {"q": ["x union select 1"]}})));
+    assert!(hits(any, &json!({"c": "run cat /etc/passwd now"})));
+    assert!(!hits(any, &json!({"union select": "key only"})));
+    let all = "  k:\n    '|all':\n      - one\n      - two\n  condition: k\n";
+    assert!(hits(all, &json!({"a": "one", "b": "two"})) && !hits(all, &json!({"a": "one"})));
+}
+
+#[test]
+fn lists_of_maps_filters_and_counts() {
+    let rule = "  s:\n    - a: 1\n      b: 2\n    - c: 3\n  filter_x:\n    d: 4\n  condition: s and not 1 of filter_*\n";
+    assert!(hits(rule, &json!({"a": 1, "b": 2})) && hits(rule, &json!({"c": 3})) && !hits(rule, &json!({"a": 1})));
+    assert!(!hits(rule, &json!({"c": 3, "d": 4})));
+    let two = "  s1:\n    a: 1\n  s2:\n    b: 1\n  s3:\n    c: 1\n  condition: 2 of s*\n";
+    assert!(hits(two, &json!({"a": 1, "c": 1})) && !hits(two, &json!({"a": 1})));
+    let list = "  s1:\n    a: 1\n  s2:\n    b: 1\n  condition:\n    - s1\n    - s2\n";
+    assert!(hits(list, &json!({"b": 1})) && !hits(list, &json!({"c": 1})));
+}
+
+#[test]
+fn fieldref_and_neq() {
+    let same = "  a:\n    x|fieldref: y\n  condition: a\n";
+    assert!(hits(same, &json!({"x": "A", "y": "a"})) && !hits(same, &json!({"x": "A", "y": "b"})));
+    assert!(!hits(same, &json!({"x": "A"})));
+    let other = "  a:\n    x|neq: v\n  condition: a\n";
+    assert!(hits(other, &json!({"x": "w"})) && !hits(other, &json!({"x": "v"})));
+}
+
+#[test]
+fn what_matched_is_explained_and_what_filters_is_not() {
+    let event = json!({"eventName": "StopLogging", "user": "eve", "other": 1});
+    let record = Record { fields: event.as_object().unwrap(), raw: None, format: Format::JsonLines };
+    let rule = rule("  s:\n    eventName: stoplogging\n    errorCode: null\n  f:\n    user: bob\n  condition: s and not f\n");
+    assert_eq!(Value::Object(rule.explain(&record)), json!({"eventName": "StopLogging", "errorCode": null}));
+}
+
+#[test]
+fn literals_are_only_claimed_where_they_are_required() {
+    let literals = |detection: &str| rule(detection).required_literals();
+    assert_eq!(literals("  a:\n    x: StopLogging\n  condition: a\n"), Some(vec!["stoplogging".into()]));
+    assert_eq!(literals("  a:\n    x:\n      - StopLogging\n      - 17\n  condition: a\n"), None);
+    assert_eq!(literals("  a:\n    x: StopLogging\n  condition: not a\n"), None);
+    assert_eq!(literals("  a:\n    x|neq: StopLogging\n  condition: a\n"), None);
+    assert_eq!(literals("  a:\n    x: StopLogging\n  b:\n    y: 3\n  condition: a or b\n"), None);
+    assert_eq!(literals("  a:\n    x: StopLogging\n  b:\n    y: 3\n  condition: a and b\n"), Some(vec!["stoplogging".into()]));
+}
