@@ -83,11 +83,10 @@ impl<'a> Intruder<'a> {
     fn come_in(&mut self) -> Result<(), Fault> {
         let mut lines = Vec::new();
         for guess in 0..14 {
-            let words =
-                format!("Failed password for invalid user admin from {} port {} ssh2", ORIGIN.ip, 50_100 + guess);
+            let words = format!("Failed password for root from {} port {} ssh2", ORIGIN.ip, 50_100 + guess);
             lines.push(log_lines::auth(self.before(104 * 60 - guess * 3), 8_811, &words));
         }
-        let words = format!("Accepted password for deploy from {} port 50123 ssh2", ORIGIN.ip);
+        let words = format!("Accepted password for root from {} port 50123 ssh2", ORIGIN.ip);
         lines.push(log_lines::auth(self.before(103 * 60), 8_812, &words));
         let (first, last) = self.write("auth.log", &lines)?;
         let expect = Expect::Line { kind: FindingKind::Log, file: "auth.log", first, last };
@@ -151,6 +150,9 @@ impl<'a> Intruder<'a> {
         let trade = self.order(&over, price, 95 * 60).await?;
         let expect = Expect::Row { rule: "over-limit", first: trade, last: trade };
         self.plant("trade over the account's limit", format!("Trade {trade}"), expect);
+        let line = LogFile::new(&self.victim.root, "app.log").lines()?;
+        let expect = Expect::Line { kind: FindingKind::Log, file: "app.log", first: line, last: line };
+        self.plant("trade placed with curl", format!("logs/app.log:{line}"), expect);
         let mut burst = (i64::MAX, 0);
         for second in 0..u64::try_from(BURST).unwrap_or(0) {
             let trade = self.order(&BigDecimal::from(3), price, 93 * 60 - second).await?;

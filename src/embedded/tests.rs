@@ -8,8 +8,9 @@ use secrecy::{ExposeSecret, SecretString};
 use super::*;
 use crate::adapters::issuers::{ApiKeyTable, KeyDatabase, SelfMade};
 use crate::adapters::sqlite::{SqliteDatabase, SqliteGuard};
+use crate::detect::logs::{Ruleset, ScanOptions, scan_reader};
 use crate::detect::trades::policy::TradePolicy;
-use crate::domain::{Probe, Timestamp};
+use crate::domain::{Finding, Probe, Timestamp};
 use crate::engine::scan_trades::{TradeScan, TradeScanResult, run};
 use crate::policy::Policies;
 use crate::ports::{Clock, Fault, Guard, Issuer, Random, Service};
@@ -39,6 +40,21 @@ async fn scan(root: &Path) -> TradeScanResult {
     assert!(broken.is_empty());
     let told = TradeScan { table: "Trade".into(), ..TradeScan::default() };
     run(&SqliteDatabase::new(root.join("trading.db")), &rules, &told).await.unwrap()
+}
+
+fn scan_logs(root: &Path) -> Vec<Finding> {
+    let texts = policies(root).texts;
+    let files = texts.iter().filter(|(path, _)| path.starts_with("logs/"));
+    let rules = Ruleset::from_texts(files.map(|(path, text)| (path.as_str(), text.as_str())));
+    let mut found = Vec::new();
+    for name in ["access.log", "app.log", "auth.log"] {
+        let path = root.join("logs").join(name);
+        let file = std::fs::File::open(&path).unwrap();
+        let covered =
+            scan_reader(&rules, path.to_str().unwrap(), file, &ScanOptions::default(), &mut |f| found.push(f));
+        assert_eq!((covered.broken, covered.unreadable), (0, None), "{name}");
+    }
+    found
 }
 
 fn order() -> Order {
@@ -80,6 +96,14 @@ async fn the_intruders_trades_are_found_and_only_later_backups_are_poisoned() {
     // And nothing that was not planted.
     for finding in &found.findings {
         assert!(breach.planted.iter().any(|planted| planted.is_found_by(finding)), "{finding:?}");
+    }
+    let logged = scan_logs(root);
+    for planted in breach.planted.iter().filter(|planted| planted.scan() == "logs") {
+        assert!(logged.iter().any(|finding| planted.is_found_by(finding)), "{planted:?}");
+    }
+    for finding in &logged {
+        assert!(serde_json::to_string(&finding.event).unwrap().contains("203.0.113.66"), "{finding:?}");
+        assert!(finding.time.is_some_and(|time| time >= breach.began), "{finding:?}");
     }
     let mut names: Vec<_> =
         std::fs::read_dir(root.join("backups")).unwrap().map(|entry| entry.unwrap().file_name()).collect();

@@ -87,7 +87,9 @@ pub fn classes(logsource: &LogSource) -> &'static [Class] {
     TABLE
         .iter()
         .find(|(product, category, service, _)| {
-            fits(product, &logsource.product) && fits(category, &logsource.category) && fits(service, &logsource.service)
+            fits(product, &logsource.product)
+                && fits(category, &logsource.category)
+                && fits(service, &logsource.service)
         })
         .map_or(&Class::ALL, |(.., classes)| classes)
 }

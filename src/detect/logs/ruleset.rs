@@ -58,11 +58,8 @@ impl Ruleset {
             }
         }
         // Overlapping search needs the standard kind; a literal inside another must be seen too.
-        let filter = AhoCorasick::builder()
-            .match_kind(MatchKind::Standard)
-            .ascii_case_insensitive(true)
-            .build(&patterns)
-            .ok();
+        let filter =
+            AhoCorasick::builder().match_kind(MatchKind::Standard).ascii_case_insensitive(true).build(&patterns).ok();
         if filter.is_none() {
             unfiltered.fill(true);
         }

@@ -42,7 +42,8 @@ fn places(found: &[Finding]) -> Vec<(String, u64, u64)> {
     found.iter().map(place).collect()
 }
 
-const STOP: &str = r#"{"eventSource":"cloudtrail.amazonaws.com","eventName":"StopLogging","eventTime":"2026-11-24T01:00:00Z"}"#;
+const STOP: &str =
+    r#"{"eventSource":"cloudtrail.amazonaws.com","eventName":"StopLogging","eventTime":"2026-11-24T01:00:00Z"}"#;
 const OTHER: &str = r#"{"eventSource":"x","eventName":"Other","eventTime":"2026-11-24T01:00:00Z"}"#;
 
 #[test]
@@ -167,7 +168,8 @@ fn rules_and_logs_of_others() {
         (found, coverage)
     };
     let mut silent = 0;
-    let captures: Vec<_> = std::fs::read_dir(folder.join("cloudtrail/stratus")).unwrap().map(|e| e.unwrap().path()).collect();
+    let captures: Vec<_> =
+        std::fs::read_dir(folder.join("cloudtrail/stratus")).unwrap().map(|e| e.unwrap().path()).collect();
     for path in captures.iter().filter(|path| path.extension().is_some_and(|ending| ending == "json")) {
         let (found, coverage) = scan(path);
         assert!(coverage.events > 0 && coverage.broken == 0);

@@ -22,7 +22,8 @@ pub fn detect(head: &[u8], whole: bool) -> Format {
             return Format::JsonLines;
         }
         let next = lines.get(1).map_or("", |line| line);
-        let json_array = first.starts_with('[') && matches!(first[1..].trim_start().chars().next(), None | Some('{' | ']'));
+        let json_array =
+            first.starts_with('[') && matches!(first[1..].trim_start().chars().next(), None | Some('{' | ']'));
         let opened = first.strip_prefix('{').map(str::trim_start);
         let pretty = opened.is_some_and(|rest| rest.is_empty() || rest.starts_with('"') || next.starts_with('"'));
         if json_array || pretty || wrapped {

@@ -5,8 +5,17 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
-const KEYS: [&str; 9] =
-    ["eventTime", "timestamp", "time", "@timestamp", "ts", "datetime", "requestReceivedTimestamp", "created_at", "date"];
+const KEYS: [&str; 9] = [
+    "eventTime",
+    "timestamp",
+    "time",
+    "@timestamp",
+    "ts",
+    "datetime",
+    "requestReceivedTimestamp",
+    "created_at",
+    "date",
+];
 
 /// The time of an event. A time without a zone counts as UTC, one without a year (RFC 3164) as of `default_year`.
 pub fn of_event(fields: &Map<String, Value>, default_year: i16) -> Option<Timestamp> {
@@ -75,7 +84,8 @@ fn of_text_start(text: &str) -> Option<Timestamp> {
     }
     let time = words.next().filter(|word| word.contains(':'))?;
     let zone = words.next().filter(|zone| {
-        matches!(zone.as_bytes().first(), Some(b'+' | b'-')) && zone[1..].bytes().all(|b| b.is_ascii_digit() || b == b':')
+        matches!(zone.as_bytes().first(), Some(b'+' | b'-'))
+            && zone[1..].bytes().all(|b| b.is_ascii_digit() || b == b':')
     });
     parse(&format!("{first}T{time}{}", zone.unwrap_or("")), 1970)
 }

@@ -96,7 +96,11 @@ impl<'a> Parser<'a> {
     fn atom(&mut self) -> Result<Expr, String> {
         if self.next_is("(") {
             let expr = self.or()?;
-            return if self.next_is(")") { Ok(expr) } else { Err("a parenthesis of the condition is not closed".into()) };
+            return if self.next_is(")") {
+                Ok(expr)
+            } else {
+                Err("a parenthesis of the condition is not closed".into())
+            };
         }
         let word = self.peek().ok_or("the condition ends too early")?;
         self.at += 1;

@@ -4,8 +4,8 @@ use super::condition::Expr;
 use super::modifier::FieldTest;
 use super::parse::Rule;
 use super::pattern::Test;
-use crate::detect::logs::logsource::aliases;
 use crate::detect::logs::formats::Format;
+use crate::detect::logs::logsource::aliases;
 
 /// Most literals that stand for one rule before it counts as having none.
 const MAX_LITERALS: usize = 256;
@@ -242,7 +242,9 @@ impl Rule {
             Expr::Or(parts) => parts.iter().any(|part| self.holds(part, record)),
             Expr::Not(part) => !self.holds(part, record),
             Expr::Selection(index) => selected(index),
-            Expr::AtLeast(least, chosen) => chosen.iter().filter(|index| selected(index)).take(*least).count() >= *least,
+            Expr::AtLeast(least, chosen) => {
+                chosen.iter().filter(|index| selected(index)).take(*least).count() >= *least
+            }
         }
     }
 

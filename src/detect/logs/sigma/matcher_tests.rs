@@ -35,7 +35,8 @@ fn paths_go_through_maps_arrays_and_dotted_keys() {
 
 #[test]
 fn objects_match_as_their_text() {
-    let rule = "  a:\n    requestParameters|contains|all:\n      - '\"cidrIp\":\"0.0.0.0/0\"'\n      - tcp\n  condition: a\n";
+    let rule =
+        "  a:\n    requestParameters|contains|all:\n      - '\"cidrIp\":\"0.0.0.0/0\"'\n      - tcp\n  condition: a\n";
     assert!(hits(rule, &json!({"requestParameters": {"p": "tcp", "r": [{"cidrIp": "0.0.0.0/0"}]}})));
     assert!(!hits(rule, &json!({"requestParameters": {"p": "udp", "r": [{"cidrIp": "0.0.0.0/0"}]}})));
 }
@@ -52,7 +53,8 @@ fn keywords_are_looked_for_in_every_value() {
 
 #[test]
 fn lists_of_maps_filters_and_counts() {
-    let rule = "  s:\n    - a: 1\n      b: 2\n    - c: 3\n  filter_x:\n    d: 4\n  condition: s and not 1 of filter_*\n";
+    let rule =
+        "  s:\n    - a: 1\n      b: 2\n    - c: 3\n  filter_x:\n    d: 4\n  condition: s and not 1 of filter_*\n";
     assert!(hits(rule, &json!({"a": 1, "b": 2})) && hits(rule, &json!({"c": 3})) && !hits(rule, &json!({"a": 1})));
     assert!(!hits(rule, &json!({"c": 3, "d": 4})));
     let two = "  s1:\n    a: 1\n  s2:\n    b: 1\n  s3:\n    c: 1\n  condition: 2 of s*\n";
@@ -74,7 +76,8 @@ fn fieldref_and_neq() {
 fn what_matched_is_explained_and_what_filters_is_not() {
     let event = json!({"eventName": "StopLogging", "user": "eve", "other": 1});
     let record = Record { fields: event.as_object().unwrap(), raw: None, format: Format::JsonLines };
-    let rule = rule("  s:\n    eventName: stoplogging\n    errorCode: null\n  f:\n    user: bob\n  condition: s and not f\n");
+    let rule =
+        rule("  s:\n    eventName: stoplogging\n    errorCode: null\n  f:\n    user: bob\n  condition: s and not f\n");
     assert_eq!(Value::Object(rule.explain(&record)), json!({"eventName": "StopLogging", "errorCode": null}));
 }
 
@@ -86,5 +89,8 @@ fn literals_are_only_claimed_where_they_are_required() {
     assert_eq!(literals("  a:\n    x: StopLogging\n  condition: not a\n"), None);
     assert_eq!(literals("  a:\n    x|neq: StopLogging\n  condition: a\n"), None);
     assert_eq!(literals("  a:\n    x: StopLogging\n  b:\n    y: 3\n  condition: a or b\n"), None);
-    assert_eq!(literals("  a:\n    x: StopLogging\n  b:\n    y: 3\n  condition: a and b\n"), Some(vec!["stoplogging".into()]));
+    assert_eq!(
+        literals("  a:\n    x: StopLogging\n  b:\n    y: 3\n  condition: a and b\n"),
+        Some(vec!["stoplogging".into()])
+    );
 }

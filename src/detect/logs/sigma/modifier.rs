@@ -97,7 +97,9 @@ impl Modifiers {
             "utf16le" | "wide" => self.encodings.push(Encoding::Utf16Le),
             "utf16be" => self.encodings.push(Encoding::Utf16Be),
             "utf16" => self.encodings.push(Encoding::Utf16),
-            "expand" => return Err(format!("`{key}`: `expand` needs values for placeholders, and none are configured")),
+            "expand" => {
+                return Err(format!("`{key}`: `expand` needs values for placeholders, and none are configured"));
+            }
             other => return Err(format!("`{key}`: unknown modifier `{other}`")),
         }
         Ok(())
@@ -112,7 +114,8 @@ impl Modifiers {
             }
             Kind::Cidr => {
                 let text = scalar(value)?;
-                let net = text.parse().or_else(|_| text.parse::<std::net::IpAddr>().map(ipnet::IpNet::from).map_err(|_| ()));
+                let net =
+                    text.parse().or_else(|_| text.parse::<std::net::IpAddr>().map(ipnet::IpNet::from).map_err(|_| ()));
                 out.push(Test::Cidr(net.map_err(|()| format!("`{text}` is not a network"))?));
             }
             Kind::Exists => match value.as_bool() {
@@ -240,7 +243,9 @@ mod tests {
 
     #[test]
     fn each_modifier_matches_and_refuses() {
-        assert!(holds("f|startswith", &json!("ab"), &json!("ABc")) && !holds("f|startswith", &json!("ab"), &json!("cab")));
+        assert!(
+            holds("f|startswith", &json!("ab"), &json!("ABc")) && !holds("f|startswith", &json!("ab"), &json!("cab"))
+        );
         assert!(holds("f|endswith", &json!("ab"), &json!("cAB")) && !holds("f|endswith", &json!("ab"), &json!("abc")));
         assert!(!holds("f|cased", &json!("ab"), &json!("AB")) && holds("f|cased", &json!("ab"), &json!("ab")));
         assert!(holds("f|re", &json!("^a.c$"), &json!("abc")) && !holds("f|re", &json!("^a.c$"), &json!("ABC")));
@@ -250,7 +255,10 @@ mod tests {
         assert!(holds("f|gte", &json!(5), &json!("5")) && !holds("f|lt", &json!(5), &json!(5)));
         assert!(holds("f", &json!(200), &json!("200")) && holds("f", &json!("true"), &json!(true)));
         assert!(holds("f|windash|contains", &json!(" -enc"), &json!("ps /enc x")));
-        assert!(holds("f|base64", &json!("admin"), &json!("YWRtaW4=")) && !holds("f|base64", &json!("admin"), &json!("ywrtaw4=")));
+        assert!(
+            holds("f|base64", &json!("admin"), &json!("YWRtaW4="))
+                && !holds("f|base64", &json!("admin"), &json!("ywrtaw4="))
+        );
         assert!(holds("f|wide|base64offset|contains", &json!("ping"), &json!("xxcABpAG4AZw")));
     }
 

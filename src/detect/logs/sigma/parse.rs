@@ -73,7 +73,8 @@ fn documents(text: &str) -> Vec<(u64, &str)> {
     let (mut start, mut start_line, mut at) = (0, 1, 0);
     let mut take = |from: usize, to: usize, line: u64| {
         let document = &text[from..to];
-        let says = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#') && line.trim_end() != "...";
+        let says =
+            |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#') && line.trim_end() != "...";
         if document.lines().any(says) {
             out.push((line, document));
         }

@@ -278,7 +278,8 @@ mod tests {
 
     #[test]
     fn an_empty_array_is_null_and_an_object_is_its_text() {
-        let test = Test::Text(TextPattern::new(&Anchor::Anywhere.apply(pieces("\"cidrIp\":\"0.0.0.0/0\"")), false).unwrap());
+        let test =
+            Test::Text(TextPattern::new(&Anchor::Anywhere.apply(pieces("\"cidrIp\":\"0.0.0.0/0\"")), false).unwrap());
         assert!(test.holds(&serde_json::json!({"items": [{"cidrIp": "0.0.0.0/0"}]})));
         assert!(Test::Null.holds(&serde_json::json!([])));
     }
