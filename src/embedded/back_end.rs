@@ -236,12 +236,12 @@ fn verify_token(token: &str, secret: &str, now: Timestamp) -> Option<String> {
 
 /// The value of a key in a `.env` text: the last assignment counts, quotes around it are no part of it.
 pub(super) fn env_value(text: &str, key: &str) -> Option<SecretString> {
-    let assigned = text.lines().filter_map(|line| {
+    let mut assigned = text.lines().filter_map(|line| {
         let line = line.trim_start();
         let (name, value) = line.strip_prefix("export ").unwrap_or(line).split_once('=')?;
         (name.trim() == key).then(|| value.trim())
     });
-    let value = assigned.last()?;
+    let value = assigned.next_back()?;
     let bare = ['"', '\''].iter().find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote));
     Some(SecretString::from(bare.unwrap_or(value)))
 }

@@ -13,7 +13,7 @@ use crate::domain::Timestamp;
 use crate::domain::guard::quote_identifier;
 use crate::ports::{Fault, FaultKind};
 
-/// The tables, as Prisma writes them for SQLite.
+/// The tables, as Prisma writes them for `SQLite`.
 const SCHEMA: &str = r#"
 CREATE TABLE "Account" ("id" TEXT NOT NULL PRIMARY KEY, "name" TEXT NOT NULL, "tradeLimit" DECIMAL NOT NULL);
 CREATE TABLE "ApiKey" ("id" TEXT NOT NULL PRIMARY KEY, "accountId" TEXT NOT NULL, "keyHash" TEXT NOT NULL, "revokedAt" DATETIME, "createdAt" DATETIME NOT NULL, CONSTRAINT "ApiKey_accountId_fkey" FOREIGN KEY ("accountId") REFERENCES "Account" ("id") ON DELETE RESTRICT ON UPDATE CASCADE);
@@ -72,7 +72,7 @@ async fn strings(connection: &mut SqliteConnection, sql: String) -> Result<Vec<S
     sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(connection).await.map_err(|error| fault("dump", &error))
 }
 
-/// The statements that make the database again, as the `.dump` command of the SQLite shell writes them: tables with their rows, `sqlite_sequence`,
+/// The statements that make the database again, as the `.dump` command of the `sqlite3` shell writes them: tables with their rows, `sqlite_sequence`,
 /// then indexes, triggers and views. Trades made after `until` are left out, so that a backup of an earlier moment can
 /// be written.
 async fn dump(connection: &mut SqliteConnection, until: Timestamp) -> Result<String, Fault> {

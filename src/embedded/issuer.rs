@@ -30,7 +30,7 @@ impl Issuer for EmbeddedIssuer {
         let answer = match &credential.issuer {
             IssuerPolicy::ApiKeyTable { .. } => self.back_end.who_am_i(Login::ApiKey(value)).await?,
             IssuerPolicy::SelfMade => {
-                let token = sign_token(value, "canary", self.clock.now() + Duration::from_secs(60));
+                let token = sign_token(value, "canary", self.clock.now() + Duration::from_mins(1));
                 self.back_end.who_am_i(Login::Token(&token)).await?
             }
             IssuerPolicy::PostgresRole { .. } | IssuerPolicy::Manual { .. } => {

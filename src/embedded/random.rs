@@ -2,7 +2,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::ports::{Fault, Random};
 
-/// The SplitMix64 generator (Steele, Lea, Flood 2014): the same seed gives the same numbers. For made-up data, never for keys.
+/// The `SplitMix64` generator (Steele, Lea, Flood 2014): the same seed gives the same numbers. For made-up data, never for keys.
 pub(super) struct Dice {
     state: u64,
 }
