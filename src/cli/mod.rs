@@ -12,6 +12,11 @@ use crate::ui::{ColorChoice, Format, Printer};
 mod completions;
 mod context;
 mod failure;
+mod init;
+mod keys;
+mod lockdown;
+mod pause;
+mod steps;
 
 pub use context::{Context, fault_failure, journal_failure};
 pub use failure::{Exit, Failure};
@@ -64,6 +69,16 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Write policies and .env.example for this deployment, and make the machine's key
+    Init(init::InitArgs),
+    /// Stop trading, replace every credential, kill the old values and prove it
+    Lockdown(lockdown::LockdownArgs),
+    /// Stop trading by every switch, or say what they are
+    #[command(subcommand)]
+    Pause(pause::PauseCommand),
+    /// Replace, kill or prove credentials one by one
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Print a shell completion script
     Completions(completions::CompletionsArgs),
 }
@@ -128,9 +143,12 @@ fn context(global: &Global, mut settings: Settings, printer: Printer) -> Context
     }
 }
 
-#[expect(clippy::unused_async, reason = "commands that wait come next")]
 async fn run(command: Command, ctx: &Context) -> Result<Exit, Failure> {
     match command {
+        Command::Init(args) => init::run(&args, ctx),
+        Command::Lockdown(args) => lockdown::run(args, ctx).await,
+        Command::Pause(command) => pause::run(command, ctx).await,
+        Command::Keys(command) => keys::run(command, ctx).await,
         Command::Completions(args) => completions::run(&args, ctx),
     }
 }

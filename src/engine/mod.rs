@@ -7,6 +7,7 @@ mod executor;
 pub mod findings;
 mod gate_input;
 mod journal;
+pub mod lockdown;
 mod recovery;
 pub mod scan_trades;
 mod steps;
