@@ -9,6 +9,7 @@ pub mod dotenv;
 pub mod file_switch;
 pub mod http;
 pub mod issuers;
+pub mod log_files;
 pub mod machine_key;
 pub mod policy_files;
 pub mod postgres;

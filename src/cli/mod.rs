@@ -16,6 +16,10 @@ mod init;
 mod keys;
 mod lockdown;
 mod pause;
+mod scan;
+mod scan_logs;
+mod scan_output;
+mod scan_secrets;
 mod steps;
 
 pub use context::{Context, fault_failure, journal_failure};
@@ -79,6 +83,9 @@ enum Command {
     /// Replace, kill or prove credentials one by one
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Find what was done: in logs, in files, in the database
+    #[command(subcommand)]
+    Scan(scan::ScanCommand),
     /// Print a shell completion script
     Completions(completions::CompletionsArgs),
 }
@@ -149,6 +156,7 @@ async fn run(command: Command, ctx: &Context) -> Result<Exit, Failure> {
         Command::Lockdown(args) => lockdown::run(args, ctx).await,
         Command::Pause(command) => pause::run(command, ctx).await,
         Command::Keys(command) => keys::run(command, ctx).await,
+        Command::Scan(command) => scan::run(command, ctx).await,
         Command::Completions(args) => completions::run(&args, ctx),
     }
 }

@@ -9,6 +9,9 @@ mod ruleset;
 mod scan;
 pub mod sigma;
 
+#[cfg(test)]
+mod shipped_tests;
+
 pub use decode::{Decoded, decode};
 pub use ruleset::Ruleset;
 pub use scan::{Coverage, ScanOptions, scan_reader};

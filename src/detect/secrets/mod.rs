@@ -1,1 +1,8 @@
-//! Leaked secret values and known key shapes in text.
+//! Leaked secret values and known key shapes in text. What is found is never said, only where and whose it is.
+
+mod needles;
+mod scan;
+mod shapes;
+
+pub use needles::{MIN_VALUE, Needles};
+pub use scan::{SecretCoverage, scan_secrets};

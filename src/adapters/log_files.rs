@@ -1,0 +1,143 @@
+//! Log files: paths to readable inputs.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// Most files of one scan.
+const MAX_FILES: usize = 1_000_000;
+/// Deepest folder.
+const MAX_DEPTH: usize = 64;
+
+/// Something to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// Standard input, named `-`.
+    Stdin,
+    /// A file, its size in bytes, and the year in which it was last written, for times that name none.
+    File {
+        /// Path, as given or below the folder that was given.
+        path: PathBuf,
+        /// Size.
+        size: u64,
+        /// Year.
+        year: Option<i16>,
+    },
+}
+
+/// A path that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Unreadable {
+    /// Path as given.
+    pub path: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl Input {
+    /// Name for findings: the path, or `-`.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Stdin => "-".into(),
+            Self::File { path, .. } => path.display().to_string(),
+        }
+    }
+
+    /// Opens it.
+    pub fn open(&self) -> io::Result<Box<dyn Read + Send>> {
+        match self {
+            Self::Stdin => Ok(Box::new(io::stdin())),
+            Self::File { path, .. } => Ok(Box::new(File::open(path)?)),
+        }
+    }
+}
+
+/// Expands paths: folders to the regular files below them, sorted; links inside folders are not followed and are named.
+pub fn expand(paths: &[String]) -> (Vec<Input>, Vec<Unreadable>) {
+    let mut inputs = Vec::new();
+    let mut unreadable = Vec::new();
+    for path in paths {
+        if path == "-" {
+            inputs.push(Input::Stdin);
+        } else if path.starts_with("s3://") {
+            let reason = "s3:// is not supported by this version: copy the objects here first (aws s3 sync)";
+            unreadable.push(Unreadable { path: path.clone(), reason: reason.into() });
+        } else {
+            given(Path::new(path), &mut inputs, &mut unreadable);
+        }
+    }
+    // A file named twice would be found twice.
+    let mut seen = std::collections::HashSet::new();
+    inputs.retain(|input| seen.insert(input.name()));
+    (inputs, unreadable)
+}
+
+fn given(path: &Path, inputs: &mut Vec<Input>, unreadable: &mut Vec<Unreadable>) {
+    match fs::metadata(path) {
+        Ok(meta) if meta.is_dir() => below(path, 0, inputs, unreadable),
+        Ok(meta) => add(path, &meta, inputs, unreadable),
+        Err(error) => unreadable.push(fault(path, error)),
+    }
+}
+
+fn below(folder: &Path, depth: usize, inputs: &mut Vec<Input>, unreadable: &mut Vec<Unreadable>) {
+    if depth > MAX_DEPTH || inputs.len() > MAX_FILES {
+        return unreadable
+            .push(fault(folder, format!("deeper than {MAX_DEPTH} folders or more than {MAX_FILES} files")));
+    }
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) => return unreadable.push(fault(folder, error)),
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        match entry {
+            Ok(entry) => paths.push(entry.path()),
+            Err(error) => unreadable.push(fault(folder, error)),
+        }
+    }
+    paths.sort();
+    for path in paths {
+        match fs::symlink_metadata(&path) {
+            Ok(meta) if meta.is_dir() => below(&path, depth + 1, inputs, unreadable),
+            Ok(meta) if meta.is_symlink() => unreadable.push(fault(&path, "a symbolic link, which is not followed")),
+            Ok(meta) => add(&path, &meta, inputs, unreadable),
+            Err(error) => unreadable.push(fault(&path, error)),
+        }
+    }
+}
+
+fn add(path: &Path, meta: &fs::Metadata, inputs: &mut Vec<Input>, unreadable: &mut Vec<Unreadable>) {
+    if !meta.is_file() {
+        return unreadable.push(fault(path, "not a regular file"));
+    }
+    let year = meta.modified().ok().and_then(|time| jiff::Timestamp::try_from(time).ok());
+    let year = year.map(|time| jiff::tz::TimeZone::UTC.to_datetime(time).year());
+    inputs.push(Input::File { path: path.to_owned(), size: meta.len(), year });
+}
+
+fn fault(path: &Path, reason: impl ToString) -> Unreadable {
+    Unreadable { path: path.display().to_string(), reason: reason.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_sorted_links_and_missing_files_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("b")).unwrap();
+        for name in ["z.log", "b/x.log", "a.log"] {
+            fs::write(folder.path().join(name), "x").unwrap();
+        }
+        std::os::unix::fs::symlink("/etc/passwd", folder.path().join("link")).unwrap();
+        let root = folder.path().display().to_string();
+        let given = [root.clone(), format!("{root}/gone"), "s3://bucket/x".into(), "-".into(), format!("{root}/a.log")];
+        let (inputs, unreadable) = expand(&given);
+        let names: Vec<_> = inputs.iter().map(|input| input.name().replace(&root, "")).collect();
+        assert_eq!(names, ["/a.log", "/b/x.log", "/z.log", "-"]);
+        let named: Vec<_> = unreadable.iter().map(|u| u.path.replace(&root, "")).collect();
+        assert_eq!(named, ["/link", "/gone", "s3://bucket/x"]);
+    }
+}

@@ -1,0 +1,146 @@
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::scan_output::{Collector, ScanSummary, SkippedRule, case_for_findings, resolve, scan_files};
+use super::{Context, Exit, Failure};
+use crate::adapters::log_files::{self, Input, Unreadable};
+use crate::detect::logs::formats::time;
+use crate::detect::logs::{Coverage, Ruleset, ScanOptions, scan_reader};
+use crate::domain::{Level, Timestamp};
+
+/// Largest rule file that is read, in bytes.
+const MAX_RULE_FILE: u64 = 4 << 20;
+
+/// Arguments of `scan logs`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Formats are found by content: JSON lines, arrays and CloudTrail's {\"Records\":[..]}, nginx and Apache access logs,
+syslog, plain text; each also as .gz. Findings also go to the open incident's case.
+
+Examples:
+  portcullis scan logs /var/log/nginx cloudtrail/ --min-level high
+  kubectl logs deploy/api | portcullis scan logs - --rules sigma/rules --format json")]
+pub struct ScanLogsArgs {
+    /// Files and folders; - is standard input
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<String>,
+    /// Sigma rules: folders or files [default: logs/ below the policies]
+    #[arg(long, value_name = "DIR")]
+    rules: Vec<PathBuf>,
+    /// Only events at or after this time (RFC 3339, or a date; UTC)
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<Timestamp>,
+    /// Only events before this time
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    until: Option<Timestamp>,
+    /// Only rules of this level or above
+    #[arg(long, value_name = "LEVEL", default_value = "informational")]
+    min_level: Level,
+}
+
+/// Reads a point in time of the command line.
+pub fn moment(text: &str) -> Result<Timestamp, String> {
+    time::parse(text, 1970)
+        .or_else(|| time::parse(&format!("{text}T00:00:00Z"), 1970))
+        .ok_or_else(|| format!("`{text}` is not a time: write 2026-11-24T01:02:03Z or 2026-11-24"))
+}
+
+/// Scans logs.
+pub async fn run(args: ScanLogsArgs, ctx: &Context) -> Result<Exit, Failure> {
+    let (rules, mut skipped) = rules(&args.rules, ctx)?;
+    skipped.extend(rules.skipped().iter().map(|s| SkippedRule { rule: s.rule.clone(), reason: s.reason.clone() }));
+    let case = case_for_findings(ctx).await?;
+    let (inputs, unreadable) = log_files::expand(&resolve(ctx, &args.paths));
+    let this_year = jiff::tz::TimeZone::UTC.to_datetime(Timestamp::now()).year();
+    let scan = |input: &Input, sink: &mut dyn FnMut(crate::domain::Finding)| {
+        let year = if let Input::File { year, .. } = input { *year } else { None };
+        let options = ScanOptions {
+            since: args.since,
+            until: args.until,
+            min_level: args.min_level,
+            default_year: year.unwrap_or(this_year),
+            prefilter: true,
+        };
+        match input.open() {
+            Ok(reader) => scan_reader(&rules, &input.name(), reader, &options, sink),
+            Err(error) => Coverage { unreadable: Some(error.to_string()), ..Coverage::default() },
+        }
+    };
+    let mut collector = Collector::new(ctx, case);
+    let said = scan_files(&inputs, scan, |finding| collector.give(finding));
+    let run = rules.rules().iter().filter(|rule| rule.rule.level >= args.min_level).count() as u64;
+    let mut summary =
+        ScanSummary { scan: "logs", rules: run, rules_skipped: skipped, unreadable, ..ScanSummary::default() };
+    for (input, coverage) in inputs.iter().zip(said) {
+        add(&mut summary, input.name(), coverage);
+    }
+    collector.finish(summary)
+}
+
+/// Adds what one file's scan covered.
+fn add(summary: &mut ScanSummary, path: String, coverage: Coverage) {
+    summary.files += u64::from(coverage.format.is_some());
+    summary.bytes += coverage.bytes;
+    summary.events += coverage.events;
+    if coverage.broken > 0 {
+        let format = coverage.format.map_or("events", crate::detect::logs::formats::Format::name);
+        let first = coverage.first_broken.unwrap_or(1);
+        let count = coverage.broken;
+        summary.uncovered.push(format!("{path}: {count} records are not readable as {format}, first on line {first}"));
+    }
+    if coverage.undated > 0 {
+        let count = coverage.undated;
+        summary
+            .uncovered
+            .push(format!("{path}: {count} matching events have no time, so --since and --until kept them"));
+    }
+    if let Some(reason) = coverage.unreadable {
+        summary.unreadable.push(Unreadable { path, reason });
+    }
+}
+
+/// Reads the rules; fails if there is none to run.
+fn rules(given: &[PathBuf], ctx: &Context) -> Result<(Ruleset, Vec<SkippedRule>), Failure> {
+    let default = [ctx.root.join(&ctx.settings.policies).join("logs")];
+    let folders = if given.is_empty() { &default[..] } else { given };
+    let names: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
+    let (inputs, unreadable) = log_files::expand(&names);
+    let is_rule = |path: &Path| path.extension().is_some_and(|ending| ending == "yml" || ending == "yaml");
+    let mut skipped: Vec<SkippedRule> = unreadable
+        .into_iter()
+        .filter(|path| is_rule(Path::new(&path.path)) || names.contains(&path.path))
+        .map(|path| SkippedRule { reason: format!("{}: {}", path.path, path.reason), rule: path.path })
+        .collect();
+    let mut texts = Vec::new();
+    for input in &inputs {
+        let Input::File { path, .. } = input else { continue };
+        let named = folders.contains(path);
+        if !named && !is_rule(path) {
+            continue;
+        }
+        match read_text(input) {
+            Ok(text) => texts.push((input.name(), text)),
+            Err(reason) => {
+                skipped.push(SkippedRule { rule: input.name(), reason: format!("{}: {reason}", input.name()) });
+            }
+        }
+    }
+    let rules = Ruleset::from_texts(texts.iter().map(|(name, text)| (name.as_str(), text.as_str())));
+    if rules.rules().is_empty() {
+        let failure = Failure::new(Exit::Usage, format!("no rule could be read from {}", names.join(", ")));
+        let reasons = skipped.iter().map(|s| &s.reason).chain(rules.skipped().iter().map(|s| &s.reason));
+        let failure = reasons.take(10).fold(failure, |failure, reason| failure.cause(crate::ui::clean(reason)));
+        return Err(failure.hint("name a folder of Sigma rules with --rules DIR, or write ours with: portcullis init"));
+    }
+    Ok((rules, skipped))
+}
+
+fn read_text(input: &Input) -> Result<String, String> {
+    let mut text = String::new();
+    let reader = input.open().map_err(|error| error.to_string())?;
+    let read = reader.take(MAX_RULE_FILE + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
+    if read as u64 > MAX_RULE_FILE {
+        return Err(format!("larger than {MAX_RULE_FILE} bytes"));
+    }
+    Ok(text)
+}

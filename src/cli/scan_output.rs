@@ -1,0 +1,290 @@
+//! What all scans of files share: their records, the parallel walk over files, the entry in the case.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::Instant;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::{Context, Exit, Failure, journal_failure};
+use crate::adapters::log_files::{Input, Unreadable};
+use crate::domain::{Finding, Level, Source};
+use crate::engine::{Journal, findings};
+use crate::ui::{Printer, Progress, Record, Style, clean};
+
+/// Findings that wait for the printer before scanning slows down.
+const QUEUE: usize = 1_024;
+
+/// A finding, printed.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub struct FindingRecord(pub Finding);
+
+impl Record for FindingRecord {
+    const TYPE: &'static str = "finding";
+
+    fn text(&self, printer: &Printer) -> String {
+        let finding = &self.0;
+        let style = match finding.rule.level {
+            Level::Critical | Level::High => Style::Bad,
+            Level::Medium => Style::Warn,
+            Level::Low | Level::Informational => Style::Dim,
+        };
+        let level = printer.paint(style, format!("{:<13}", finding.rule.level.as_str()));
+        let time = finding.time.map_or_else(|| "-".into(), |time| time.to_string());
+        let place = match &finding.source {
+            Source::File { path, line: Some(line), .. } => format!("{path}:{line}"),
+            Source::File { path, record, .. } => format!("{path} record {record}"),
+            Source::Table { table, key } => format!("{table} {}", Value::Object(key.clone())),
+        };
+        let mut text =
+            format!("{level} {time}  {}  {}", clean(&finding.rule.title), printer.paint(Style::Dim, clean(&place)));
+        for (field, value) in &finding.matched {
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let short: String = value.chars().take(200).collect();
+            text.push_str(&format!("\n    {} = {}", clean(field), clean(&short)));
+        }
+        text
+    }
+}
+
+/// A rule that was not run.
+#[derive(Debug, Clone, Serialize)]
+pub struct SkippedRule {
+    /// Id, title or file.
+    pub rule: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What a scan of files covered.
+#[derive(Debug, Default, Serialize)]
+pub struct ScanSummary {
+    /// `logs` or `secrets`.
+    pub scan: &'static str,
+    /// Files read.
+    pub files: u64,
+    /// Bytes read, after decompression.
+    pub bytes: u64,
+    /// Events read.
+    pub events: u64,
+    /// Findings.
+    pub findings: u64,
+    /// Rules that were run.
+    pub rules: u64,
+    /// Rules that were not.
+    pub rules_skipped: Vec<SkippedRule>,
+    /// Paths that could not be read, or not to their end.
+    pub unreadable: Vec<Unreadable>,
+    /// What was not covered, in words.
+    pub uncovered: Vec<String>,
+    /// Time taken.
+    pub elapsed_ms: u64,
+}
+
+impl Record for ScanSummary {
+    const TYPE: &'static str = "summary";
+
+    fn text(&self, printer: &Printer) -> String {
+        let headline = format!(
+            "{} findings in {} events of {} files ({} bytes), {} rules, {} ms",
+            self.findings, self.events, self.files, self.bytes, self.rules, self.elapsed_ms
+        );
+        let style = if self.findings > 0 { Style::Bad } else { Style::Strong };
+        let mut text = printer.paint(style, headline);
+        let mut line = |what: &str, detail: String| {
+            text.push_str(&format!("\n  {} {}", printer.paint(Style::Warn, what), clean(&detail)));
+        };
+        for skipped in &self.rules_skipped {
+            line("rule skipped:", format!("{} ({})", skipped.reason, skipped.rule));
+        }
+        for path in &self.unreadable {
+            line("unreadable:", format!("{}: {}", path.path, path.reason));
+        }
+        for what in &self.uncovered {
+            line("not covered:", what.clone());
+        }
+        text
+    }
+}
+
+impl ScanSummary {
+    /// The exit code: findings first, then what could not be read.
+    fn exit(&self) -> Exit {
+        if self.findings > 0 {
+            Exit::Findings
+        } else if self.unreadable.is_empty() {
+            Exit::Done
+        } else {
+            Exit::Incomplete
+        }
+    }
+}
+
+/// The files' paths as given, or below the embedded deployment where they lie only there.
+pub fn resolve(ctx: &Context, paths: &[String]) -> Vec<String> {
+    let below_root = |path: &String| {
+        let inside = ctx.root.join(path);
+        let only_there = ctx.embedded && !std::path::Path::new(path).exists() && inside.exists();
+        if only_there { inside.display().to_string() } else { path.clone() }
+    };
+    paths.iter().map(below_root).collect()
+}
+
+/// The case that findings go to: of `--incident`, or of the open incident if there is one. Without case folders nothing
+/// else of the deployment is needed.
+pub async fn case_for_findings(ctx: &Context) -> Result<Option<Journal>, Failure> {
+    let folder = ctx.root.join(&ctx.settings.home).join("incidents");
+    let any = std::fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some());
+    if !any && ctx.incident.is_none() {
+        return Ok(None);
+    }
+    let deployment = ctx.deployment()?;
+    if ctx.incident.is_none() && ctx.open_incidents(&deployment)?.is_empty() {
+        return Ok(None);
+    }
+    ctx.open_case(&deployment).map(Some)
+}
+
+enum Message<C> {
+    Finding(usize, Finding),
+    Done(usize, C),
+}
+
+/// Scans files on all cores; findings are given in the order of the files, as soon as it allows. `scan` reads one file
+/// and gives its findings to the sink; the result is what it said of each file, in their order.
+pub fn scan_files<C: Send>(
+    inputs: &[Input],
+    scan: impl Fn(&Input, &mut dyn FnMut(Finding)) -> C + Sync,
+    mut give: impl FnMut(Finding),
+) -> Vec<C> {
+    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(inputs.len().max(1));
+    let size = |input: &Input| if let Input::File { size, .. } = input { *size } else { 0 };
+    let progress = Progress::bytes(inputs.iter().map(size).sum(), "scanning");
+    let next = AtomicUsize::new(0);
+    let (sender, receiver) = mpsc::sync_channel(QUEUE);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            let (sender, next, scan) = (sender.clone(), &next, &scan);
+            scope.spawn(move || {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(input) = inputs.get(index) else { return };
+                    let said = scan(input, &mut |finding| {
+                        // The receiver outlives the workers.
+                        let _ = sender.send(Message::Finding(index, finding));
+                    });
+                    let _ = sender.send(Message::Done(index, said));
+                }
+            });
+        }
+        drop(sender);
+        let mut waiting: Vec<Vec<Finding>> = inputs.iter().map(|_| Vec::new()).collect();
+        let mut said: Vec<Option<C>> = inputs.iter().map(|_| None).collect();
+        let mut current = 0;
+        for message in receiver {
+            match message {
+                Message::Finding(index, finding) if index == current => give(finding),
+                Message::Finding(index, finding) => waiting[index].push(finding),
+                Message::Done(index, what) => {
+                    said[index] = Some(what);
+                    progress.advance(size(&inputs[index]));
+                    while said.get(current).is_some_and(Option::is_some) {
+                        current += 1;
+                        if let Some(waiting) = waiting.get_mut(current) {
+                            std::mem::take(waiting).into_iter().for_each(&mut give);
+                        }
+                    }
+                }
+            }
+        }
+        progress.finish();
+        said.into_iter().flatten().collect()
+    })
+}
+
+/// Prints findings as they come and keeps them where a case wants them.
+pub struct Collector<'a> {
+    ctx: &'a Context,
+    case: Option<Journal>,
+    kept: Vec<Finding>,
+    count: u64,
+    started: Instant,
+}
+
+impl<'a> Collector<'a> {
+    /// For the case, if there is one.
+    pub fn new(ctx: &'a Context, case: Option<Journal>) -> Self {
+        Self { ctx, case, kept: Vec::new(), count: 0, started: Instant::now() }
+    }
+
+    /// Takes a finding.
+    pub fn give(&mut self, finding: Finding) {
+        self.count += 1;
+        if self.case.is_some() {
+            self.kept.push(finding.clone());
+        }
+        self.ctx.printer.emit(&FindingRecord(finding));
+    }
+
+    /// Records the scan in the case, prints the summary and says the exit code.
+    pub fn finish(self, mut summary: ScanSummary) -> Result<Exit, Failure> {
+        summary.findings = self.count;
+        summary.elapsed_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.ctx.printer.emit(&summary);
+        if let Some(journal) = &self.case {
+            let complete =
+                summary.unreadable.is_empty() && summary.rules_skipped.is_empty() && summary.uncovered.is_empty();
+            let coverage = match serde_json::to_value(&summary) {
+                Ok(Value::Object(map)) => map,
+                _ => Map::new(),
+            };
+            findings::record_scan(journal, summary.scan, &self.kept, coverage, complete)
+                .map_err(|error| journal_failure(&error))?;
+        }
+        Ok(summary.exit())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{FindingKind, RuleRef};
+
+    #[test]
+    fn findings_come_in_the_order_of_the_files() {
+        let inputs: Vec<Input> =
+            (0..40).map(|n| Input::File { path: format!("{n:02}").into(), size: 1, year: None }).collect();
+        let scan = |input: &Input, sink: &mut dyn FnMut(Finding)| {
+            let path = input.name();
+            // Later files are faster.
+            std::thread::sleep(std::time::Duration::from_micros(if path.ends_with('0') { 900 } else { 0 }));
+            for record in 0..3 {
+                sink(Finding {
+                    id: format!("{path}-{record}"),
+                    kind: FindingKind::Log,
+                    rule: RuleRef { id: "r".into(), title: "r".into(), level: Level::Low },
+                    time: None,
+                    source: Source::File { path: path.clone(), record, line: None },
+                    matched: Map::new(),
+                    event: Map::new(),
+                });
+            }
+            path
+        };
+        let mut ids = Vec::new();
+        let said = scan_files(&inputs, scan, |finding| ids.push(finding.id));
+        assert!(ids.is_sorted() && ids.len() == 120);
+        assert!(said.is_sorted() && said.len() == 40);
+    }
+
+    #[test]
+    fn findings_outweigh_what_could_not_be_read() {
+        let unreadable = || vec![Unreadable { path: "x".into(), reason: "gone".into() }];
+        let exit = |findings, unreadable| ScanSummary { findings, unreadable, ..ScanSummary::default() }.exit();
+        assert_eq!(exit(0, Vec::new()), Exit::Done);
+        assert_eq!(exit(0, unreadable()), Exit::Incomplete);
+        assert_eq!(exit(1, unreadable()), Exit::Findings);
+    }
+}

@@ -1,0 +1,92 @@
+use std::collections::BTreeSet;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::scan_output::{Collector, ScanSummary, case_for_findings, resolve, scan_files};
+use super::{Context, Exit, Failure};
+use crate::adapters::log_files::{self, Input, Unreadable};
+use crate::detect::secrets::{MIN_VALUE, Needles, SecretCoverage, scan_secrets};
+use crate::engine::Deployment;
+
+/// Arguments of `scan secrets`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Values are looked for as they are, in base64, hex, URL and JSON form, also inside .gz; they are never shown.
+
+Example:
+  portcullis scan secrets /var/log backups/ src/")]
+pub struct ScanSecretsArgs {
+    /// Files and folders; - is standard input
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<String>,
+}
+
+/// Scans files for secrets.
+pub async fn run(args: ScanSecretsArgs, ctx: &Context) -> Result<Exit, Failure> {
+    let case = case_for_findings(ctx).await?;
+    let mut uncovered = Vec::new();
+    let values = match ctx.deployment() {
+        Ok(deployment) => values(&deployment, &mut uncovered).await,
+        Err(failure) => {
+            let why = failure.causes.first().map_or(String::new(), |cause| format!(": {cause}"));
+            uncovered.push(format!("the credentials' own values ({}{why}): only known forms of keys", failure.message));
+            Vec::new()
+        }
+    };
+    let pairs: Vec<_> = values.iter().map(|(id, value)| (id.as_str(), value.expose_secret())).collect();
+    let needles = Needles::new(&pairs)
+        .map_err(|error| Failure::from_error(Exit::Failed, "failed to prepare the search for values", &error))?;
+    for credential in needles.too_short() {
+        uncovered.push(format!("the value of {credential}: shorter than {MIN_VALUE} bytes"));
+    }
+    let (inputs, unreadable) = log_files::expand(&resolve(ctx, &args.paths));
+    let scan = |input: &Input, sink: &mut dyn FnMut(crate::domain::Finding)| match input.open() {
+        Ok(reader) => scan_secrets(&needles, &input.name(), reader, sink),
+        Err(error) => SecretCoverage { unreadable: Some(error.to_string()), ..SecretCoverage::default() },
+    };
+    let mut collector = Collector::new(ctx, case);
+    let said = scan_files(&inputs, scan, |finding| collector.give(finding));
+    let mut summary = ScanSummary { scan: "secrets", unreadable, uncovered, ..ScanSummary::default() };
+    for (input, coverage) in inputs.iter().zip(said) {
+        summary.files += u64::from(coverage.unreadable.is_none());
+        summary.bytes += coverage.bytes;
+        if let Some(reason) = coverage.unreadable {
+            summary.unreadable.push(Unreadable { path: input.name(), reason });
+        }
+    }
+    collector.finish(summary)
+}
+
+/// The values of all credentials: current ones from their stores, old and staged ones from the vault.
+async fn values(deployment: &Deployment, uncovered: &mut Vec<String>) -> Vec<(String, SecretString)> {
+    let mut out: Vec<(String, SecretString)> = Vec::new();
+    for credential in &deployment.policies.credentials.credentials {
+        for slot in &credential.kept {
+            let store = deployment.store(slot);
+            match store.read(slot).await {
+                Ok(Some(value)) => out.push((credential.id.to_string(), value)),
+                Ok(None) => uncovered.push(format!("{}: {} holds no value", credential.id, store.describe(slot))),
+                Err(fault) => {
+                    uncovered.push(format!("{}: {}: {}", credential.id, store.describe(slot), fault.chain()));
+                }
+            }
+        }
+    }
+    match deployment.vault.list("") {
+        Ok(names) => {
+            for name in names {
+                let credential = name.split('/').nth(1).unwrap_or(&name).to_owned();
+                match deployment.vault.open(&name) {
+                    Ok(Some(value)) => out.push((credential, value)),
+                    Ok(None) => {}
+                    Err(fault) => uncovered.push(format!("sealed value {name}: {}", fault.chain())),
+                }
+            }
+        }
+        Err(fault) => uncovered.push(format!("sealed values: {}", fault.chain())),
+    }
+    // One value in several stores is found once.
+    let mut seen = BTreeSet::new();
+    out.retain(|(id, value)| seen.insert((id.clone(), crate::domain::Digest::of(value.expose_secret().as_bytes()))));
+    out
+}

@@ -1,0 +1,252 @@
+use std::collections::BTreeSet;
+use std::io::{self, BufRead, Read};
+
+use serde_json::{Map, Value};
+
+use super::{Needles, shapes};
+use crate::detect::logs::{Decoded, decode};
+use crate::domain::{Finding, FindingKind, Level, RuleRef, Source, finding_id};
+
+/// Bytes looked through at a time.
+const CHUNK: usize = 1 << 20;
+
+/// What of one stream was covered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SecretCoverage {
+    /// Bytes read, after decompression.
+    pub bytes: u64,
+    /// Findings given to the sink.
+    pub findings: u64,
+    /// Why reading ended before the end, or why nothing was read.
+    pub unreadable: Option<String>,
+}
+
+/// Looks through one stream, also a gzip one. `record` of a finding is the running number of the occurrence in the
+/// stream, from 0, in the order of the text.
+pub fn scan_secrets<'a>(
+    needles: &Needles,
+    path: &str,
+    reader: impl Read + 'a,
+    sink: &mut dyn FnMut(Finding),
+) -> SecretCoverage {
+    let mut scan = Scan { needles, path, sink, coverage: SecretCoverage::default(), line: 1, chunk: CHUNK };
+    let ended = match decode(reader) {
+        Ok(Decoded::Stream(mut stream)) => scan.stream(&mut stream),
+        Ok(Decoded::Unsupported(kind)) => {
+            scan.coverage.unreadable = Some(format!("{kind} is not read by this version: decompress it first"));
+            Ok(())
+        }
+        Err(error) => Err(error),
+    };
+    if let Err(error) = ended {
+        let read = scan.coverage.bytes;
+        scan.coverage.unreadable = Some(format!("reading failed after {read} bytes: {error}"));
+    }
+    scan.coverage
+}
+
+struct Scan<'s, 'f> {
+    needles: &'s Needles,
+    path: &'s str,
+    sink: &'f mut dyn FnMut(Finding),
+    coverage: SecretCoverage,
+    line: u64,
+    chunk: usize,
+}
+
+/// One occurrence; the order is that of the text.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Hit {
+    start: usize,
+    end: usize,
+    kind: HitKind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum HitKind {
+    Value { credential: String, encoding: &'static str },
+    Shape { id: &'static str, title: &'static str, level: Level },
+}
+
+impl Scan<'_, '_> {
+    fn stream(&mut self, stream: &mut dyn BufRead) -> io::Result<()> {
+        let overlap = shapes::LONGEST.max(self.needles.longest()) + 64;
+        let mut window: Vec<u8> = Vec::new();
+        // Bytes at the start of the window whose occurrences were already given, and its place in the stream.
+        let (mut done, mut base) = (0, 0_u64);
+        loop {
+            let before = window.len();
+            let failed = stream.take(self.chunk as u64).read_to_end(&mut window).err();
+            self.coverage.bytes += (window.len() - before) as u64;
+            let last = failed.is_some() || window.len() == before;
+            // What starts near the end could go on in the next chunk: it is left to the next round.
+            let limit = if last { window.len() } else { window.len().saturating_sub(overlap).max(done) };
+            self.give(&window, done, limit, base);
+            if let Some(error) = failed {
+                return Err(error);
+            }
+            if last {
+                return Ok(());
+            }
+            // Some bytes before stay, for the look at what stands before a key.
+            let keep_from = limit.saturating_sub(overlap);
+            self.line += newlines(&window[..keep_from]);
+            base += keep_from as u64;
+            done = limit - keep_from;
+            window.drain(..keep_from);
+        }
+    }
+
+    /// Gives the occurrences that start in `from..to`.
+    fn give(&mut self, window: &[u8], from: usize, to: usize, base: u64) {
+        let mut hits = BTreeSet::new();
+        for (start, end, credential, encoding) in self.needles.find(window) {
+            let kind = HitKind::Value { credential: credential.to_owned(), encoding };
+            hits.insert(Hit { start, end, kind });
+        }
+        let values: Vec<(usize, usize)> = hits.iter().map(|hit| (hit.start, hit.end)).collect();
+        for seen in shapes::find(window) {
+            // A value that is known by name needs no guess about its form.
+            if !values.iter().any(|(start, end)| *start < seen.end && seen.start < *end) {
+                let kind = HitKind::Shape { id: seen.id, title: seen.title, level: seen.level };
+                hits.insert(Hit { start: seen.start, end: seen.end, kind });
+            }
+        }
+        let hits: Vec<Hit> = hits.into_iter().filter(|hit| (from..to).contains(&hit.start)).collect();
+        let (mut line, mut counted) = (self.line, 0);
+        let mut last: Option<&Hit> = None;
+        for hit in &hits {
+            if last.is_some_and(|last| same(last, hit)) {
+                continue;
+            }
+            line += newlines(&window[counted..hit.start]);
+            counted = hit.start;
+            self.finding(hit, window, line, base + hit.start as u64);
+            last = Some(hit);
+        }
+    }
+
+    fn finding(&mut self, hit: &Hit, window: &[u8], line: u64, offset: u64) {
+        let mut matched = Map::new();
+        let rule = match &hit.kind {
+            HitKind::Value { credential, encoding } => {
+                matched.insert("credential".into(), credential.as_str().into());
+                matched.insert("encoding".into(), (*encoding).into());
+                RuleRef {
+                    id: format!("secret.value.{credential}"),
+                    title: format!("Value of {credential} found"),
+                    level: Level::Critical,
+                }
+            }
+            HitKind::Shape { id, title, level } => {
+                matched.insert("shape".into(), (*id).into());
+                let start: Vec<u8> = window[hit.start..hit.end].iter().copied().take(4).collect();
+                matched.insert("starts_with".into(), String::from_utf8_lossy(&start).into());
+                matched.insert("length".into(), (hit.end - hit.start).into());
+                RuleRef { id: format!("secret.shape.{id}"), title: (*title).to_owned(), level: *level }
+            }
+        };
+        matched.insert("offset".into(), offset.into());
+        let source = Source::File { path: self.path.to_owned(), record: self.coverage.findings, line: Some(line) };
+        self.coverage.findings += 1;
+        let event = Map::from_iter([("offset".to_owned(), Value::from(offset))]);
+        let id = finding_id(FindingKind::Secret, &rule.id, &source);
+        (self.sink)(Finding { id, kind: FindingKind::Secret, rule, time: None, source, matched, event });
+    }
+}
+
+/// Whether two occurrences in order are one secret seen under two encodings (as base64 and base64url, whole and inner).
+fn same(last: &Hit, hit: &Hit) -> bool {
+    let overlaps = hit.start < last.end;
+    match (&last.kind, &hit.kind) {
+        (HitKind::Value { credential: a, .. }, HitKind::Value { credential: b, .. }) => overlaps && a == b,
+        (HitKind::Shape { id: a, .. }, HitKind::Shape { id: b, .. }) => overlaps && a == b,
+        _ => false,
+    }
+}
+
+fn newlines(bytes: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', bytes).count() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use base64::Engine as _;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const VALUE: &str = "S3cr/et+\"value\"&42";
+
+    fn run(input: &[u8], chunk: usize) -> (Vec<Finding>, SecretCoverage) {
+        let needles = Needles::new(&[("db", VALUE), ("pin", "1234")]).unwrap();
+        assert_eq!(needles.too_short(), ["pin"]);
+        let mut found = Vec::new();
+        let mut sink = |finding| found.push(finding);
+        let mut scan =
+            Scan { needles: &needles, path: "f", sink: &mut sink, coverage: SecretCoverage::default(), line: 1, chunk };
+        let Decoded::Stream(mut stream) = decode(input).unwrap() else { panic!("not decoded") };
+        scan.stream(&mut stream).unwrap();
+        let coverage = scan.coverage;
+        (found, coverage)
+    }
+
+    fn encoded() -> Vec<(&'static str, String)> {
+        let base64 = |text: String| base64::engine::general_purpose::STANDARD.encode(text);
+        vec![
+            ("plain", VALUE.to_owned()),
+            ("base64", base64(format!("user:{VALUE}"))),
+            ("base64", base64(format!("u:{VALUE}xyz"))),
+            ("base64", base64(format!("abc{VALUE}."))),
+            ("hex", hex::encode(VALUE)),
+            ("url", "S3cr%2Fet%2B%22value%22%2642".into()),
+            ("json", serde_json::to_string(VALUE).unwrap()),
+        ]
+    }
+
+    #[test]
+    fn values_are_found_in_every_encoding_and_never_shown() {
+        for (encoding, text) in encoded() {
+            let input = format!("first\nsecond {text} after\n");
+            let (found, _) = run(input.as_bytes(), CHUNK);
+            assert_eq!(found.len(), 1, "{encoding} {text}: {found:?}");
+            assert_eq!(found[0].matched["encoding"], encoding, "{text}");
+            assert!(matches!(&found[0].source, Source::File { line: Some(2), record: 0, .. }));
+            let json = serde_json::to_string(&found).unwrap();
+            assert!(!json.contains("S3cr") && !json.contains(&text), "{json}");
+        }
+    }
+
+    #[test]
+    fn shapes_show_four_characters() {
+        let key = format!("{}{}", "AKIA", "Q3EGRIZJ5T7KXW2M");
+        let (found, _) = run(format!("id {key}").as_bytes(), CHUNK);
+        assert_eq!(found[0].matched["starts_with"], "AKIA");
+        assert!(!serde_json::to_string(&found).unwrap().contains("Q3EG"));
+    }
+
+    #[test]
+    fn gz_is_looked_through() {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        writeln!(encoder, "x {VALUE}").unwrap();
+        assert_eq!(run(&encoder.finish().unwrap(), CHUNK).0.len(), 1);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn where_chunks_end_changes_nothing(gaps in proptest::collection::vec(0_usize..6_000, 1..6), chunk in 1_000_usize..9_000) {
+            let mut input = Vec::new();
+            for (gap, (_, text)) in gaps.iter().zip(encoded()) {
+                input.extend(std::iter::repeat_n(b".\n", *gap).flatten());
+                input.extend_from_slice(text.as_bytes());
+                input.push(b'\n');
+            }
+            let (whole, cut) = (run(&input, CHUNK), run(&input, chunk));
+            prop_assert_eq!(whole.0.len(), gaps.len());
+            prop_assert_eq!(whole, cut);
+        }
+    }
+}
