@@ -154,12 +154,11 @@ pub fn live(root: &Path, settings: &Settings, policies: Arc<Policies>) -> Result
 /// The embedded deployment in `root`: real adapters over its folder, stand-ins for its back end and for what lies beyond the
 /// network, and the faults that its environment asks for.
 pub fn embedded(root: &Path, settings: &Settings, policies: Arc<Policies>) -> Result<Deployment, Fault> {
-    let database = root.join("trading.db");
     if !root.join("embedded").is_dir() {
         let message = format!("{} is no embedded deployment (make one with: portcullis drill --keep)", root.display());
         return Err(Fault::new(FaultKind::NotFound, message));
     }
-    let address = Some(SecretString::from(format!("file:{}", database.display())));
+    let address = Some(SecretString::from("file:./trading.db"));
     let settings = Settings { database_url: address.clone(), containment_url: address, ..settings.clone() };
     let mut deployment = live(root, &settings, policies)?;
     let back_end = Arc::new(BackEnd::new(root, Arc::clone(&deployment.clock)));

@@ -11,6 +11,7 @@ use crate::ui::{ColorChoice, Format, Printer};
 
 mod completions;
 mod context;
+mod drill;
 mod failure;
 mod init;
 mod keys;
@@ -86,6 +87,8 @@ enum Command {
     /// Find what was done: in logs, in files, in the database
     #[command(subcommand)]
     Scan(scan::ScanCommand),
+    /// Rehearse a whole breach in an embedded deployment: no service, no network, no set-up
+    Drill(drill::DrillArgs),
     /// Print a shell completion script
     Completions(completions::CompletionsArgs),
 }
@@ -157,6 +160,7 @@ async fn run(command: Command, ctx: &Context) -> Result<Exit, Failure> {
         Command::Pause(command) => pause::run(command, ctx).await,
         Command::Keys(command) => keys::run(command, ctx).await,
         Command::Scan(command) => scan::run(command, ctx).await,
+        Command::Drill(args) => drill::run(args, ctx).await,
         Command::Completions(args) => completions::run(&args, ctx),
     }
 }

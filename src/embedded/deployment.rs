@@ -5,13 +5,15 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
-use super::back_end::BackEnd;
+use super::back_end::{Answer, BackEnd, Login, Order, env_value, sign_token};
+use super::log_lines::Origin;
 use super::policies::{self, Approver};
-use super::population::{Population, populate};
+use super::population::{Population, TRADING_ACCOUNT, populate};
 use super::random::Dice;
 use super::secrets_manager::EmbeddedSecretsManager;
 use super::state::{fault, replace};
 use super::{database, log_lines};
+use crate::domain::Timestamp;
 use crate::ports::{Clock, Fault, FaultKind, Random, Service};
 
 /// Minutes before now at which the hourly backups were taken, oldest first.
@@ -108,5 +110,41 @@ impl EmbeddedDeployment {
         let back_end = Arc::new(BackEnd::new(root, clock));
         back_end.restart().await?;
         Ok(Self { root: root.to_owned(), back_end, trading_key, jwt_secret })
+    }
+
+    /// Tries every credential on the back end, the new ones with a trade; returns what is not as it should be after a
+    /// rotation: empty is good. The new trade comes first: whatever revives old keys when a trade is made shows itself.
+    pub async fn try_credentials(&self) -> Result<Vec<String>, Fault> {
+        let path = self.root.join(".env");
+        let env = Zeroizing::new(std::fs::read_to_string(&path).map_err(|error| fault("read", &path, error))?);
+        let now = |key: &str| {
+            env_value(&env, key).ok_or_else(|| Fault::new(FaultKind::NotFound, format!(".env has no {key}")))
+        };
+        let expires = Timestamp::now() + Duration::from_mins(1);
+        let token = |secret: &SecretString| sign_token(secret, TRADING_ACCOUNT, expires);
+        let (new_key, new_token) = (now("TRADING_API_KEY")?, token(&now("JWT_SECRET")?));
+        let old_token = token(&self.jwt_secret);
+        let tries = [
+            ("the new key", Login::ApiKey(&new_key), true),
+            ("a token under the new secret", Login::Token(&new_token), true),
+            ("the OLD key", Login::ApiKey(&self.trading_key), false),
+            ("a token under the OLD secret", Login::Token(&old_token), false),
+        ];
+        let origin = Origin { ip: "10.20.0.8", user_agent: "trading-sdk/2.4.1 (node 22)" };
+        let order = Order { symbol: "VWCE".into(), side: "BUY", quantity: 1.into(), price: 116.into() };
+        let mut wrong = Vec::new();
+        for (what, login, honoured) in tries {
+            match self.back_end.place_trade(login, &order, origin).await? {
+                Answer::Created { trade } if !honoured => wrong.push(format!("{what} could place trade {trade}")),
+                Answer::Refused { status, reason } if honoured => {
+                    wrong.push(format!("{what} is refused ({status}: {reason})"));
+                }
+                Answer::Refused { status, reason } if status != 401 => {
+                    wrong.push(format!("{what} is refused for another reason ({status}: {reason})"));
+                }
+                Answer::Created { .. } | Answer::Refused { .. } => {}
+            }
+        }
+        Ok(wrong)
     }
 }
