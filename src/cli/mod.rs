@@ -9,20 +9,30 @@ use crate::domain::IncidentId;
 use crate::settings::Settings;
 use crate::ui::{ColorChoice, Format, Printer};
 
+mod approve;
+mod audit;
 mod completions;
 mod context;
+mod doctor;
 mod drill;
 mod failure;
+mod findings;
+mod incident;
 mod init;
+mod install;
 mod keys;
 mod lockdown;
 mod pause;
+mod resume;
 mod scan;
+mod scan_database;
 mod scan_logs;
 mod scan_output;
 mod scan_secrets;
+mod scan_trades;
 mod steps;
 
+pub use audit::audit_failure;
 pub use context::{Context, fault_failure, journal_failure};
 pub use failure::{Exit, Failure};
 
@@ -76,6 +86,10 @@ struct Global {
 enum Command {
     /// Write policies and .env.example for this deployment, and make the machine's key
     Init(init::InitArgs),
+    /// Put the pause guard into the database, in peacetime
+    Install(install::InstallArgs),
+    /// Say what is not ready for a bad night, and the command that mends it
+    Doctor(doctor::DoctorArgs),
     /// Stop trading, replace every credential, kill the old values and prove it
     Lockdown(lockdown::LockdownArgs),
     /// Stop trading by every switch, or say what they are
@@ -84,9 +98,19 @@ enum Command {
     /// Replace, kill or prove credentials one by one
     #[command(subcommand)]
     Keys(keys::KeysCommand),
-    /// Find what was done: in logs, in files, in the database
+    /// Find what the intruder did
     #[command(subcommand)]
     Scan(scan::ScanCommand),
+    /// Look at incidents and decide what findings are
+    #[command(subcommand)]
+    Incident(incident::IncidentCommand),
+    /// Make, show and verify the audit record
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Show what approvers sign, or take a signature
+    Approve(approve::ApproveArgs),
+    /// Ask the gate and, if every check passes, let trading in again
+    Resume(resume::ResumeArgs),
     /// Rehearse a whole breach in an embedded deployment: no service, no network, no set-up
     Drill(drill::DrillArgs),
     /// Print a shell completion script
@@ -156,10 +180,16 @@ fn context(global: &Global, mut settings: Settings, printer: Printer) -> Context
 async fn run(command: Command, ctx: &Context) -> Result<Exit, Failure> {
     match command {
         Command::Init(args) => init::run(&args, ctx),
+        Command::Install(args) => install::run(args, ctx).await,
+        Command::Doctor(args) => doctor::run(args, ctx).await,
         Command::Lockdown(args) => lockdown::run(args, ctx).await,
         Command::Pause(command) => pause::run(command, ctx).await,
         Command::Keys(command) => keys::run(command, ctx).await,
         Command::Scan(command) => scan::run(command, ctx).await,
+        Command::Incident(command) => incident::run(command, ctx),
+        Command::Audit(command) => audit::run(command, ctx).await,
+        Command::Approve(args) => approve::run(&args, ctx),
+        Command::Resume(args) => resume::run(args, ctx).await,
         Command::Drill(args) => drill::run(args, ctx).await,
         Command::Completions(args) => completions::run(&args, ctx),
     }

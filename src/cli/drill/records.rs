@@ -39,7 +39,12 @@ impl PhaseRecord {
     /// A phase was played.
     pub fn played(phase: &Phase, outcome: Outcome, took: Duration, since: Duration) -> Self {
         let command = match phase.act {
-            Act::Command { words, .. } => Some(format!("portcullis {}", words.join(" "))),
+            Act::Command { words, .. } => {
+                let words = words
+                    .iter()
+                    .map(|word| if word.contains(' ') { format!("'{word}'") } else { word.replace("{root}/", "") });
+                Some(std::iter::once("portcullis".to_owned()).chain(words).collect::<Vec<_>>().join(" "))
+            }
             Act::Approve | Act::Trade => None,
         };
         Self {

@@ -51,7 +51,7 @@ pub(super) const PHASES: &[Phase] = &[
     command("restore", &["restore", "--clean"]),
     scan("scan trades again", &["scan", "trades"]),
     scan("scan database again", &["scan", "database"]),
-    command("dispose", &["incident", "dispose", "--at-most", "critical", "--as", "confirmed", "--note", "drill"]),
+    command("dispose", &["incident", "dispose", "--open", "--as", "confirmed", "--note", "drill"]),
     command("audit record", &["audit", "prepare"]),
     Phase { name: "approvals", act: Act::Approve },
     command("resume", &["resume"]),
