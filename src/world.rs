@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use crate::adapters::backup_files::BackupFiles;
 use crate::adapters::case_files::CaseFiles;
 use crate::adapters::command::CommandSwitch;
 use crate::adapters::database_url::DatabaseUrl;
@@ -27,7 +28,7 @@ use crate::engine::Deployment;
 use crate::policy::Policies;
 use crate::policy::credentials::IssuerPolicy;
 use crate::policy::pause::SwitchPolicy;
-use crate::ports::{Database, Fault, FaultKind, Guard, Issuer, MachineKey, PauseSwitch, Service};
+use crate::ports::{BackupStore, Database, Fault, FaultKind, Guard, Issuer, MachineKey, PauseSwitch, Service};
 use crate::settings::Settings;
 
 /// The machine's key in that home, made if it is missing.
@@ -75,6 +76,14 @@ impl Databases {
             (_, DatabaseUrl::Sqlite(path)) => Some(Arc::new(SqliteGuard::new(path, policy))),
             _ => None,
         }
+    }
+
+    fn backups(&self, root: &Path, policies: &Policies) -> Option<Arc<dyn BackupStore>> {
+        let live = match self.containment.as_ref()? {
+            DatabaseUrl::Sqlite(path) => Some(path.clone()),
+            DatabaseUrl::Postgres { .. } => None,
+        };
+        Some(Arc::new(BackupFiles::new(root, policies.recovery.clone(), live, policies.pause.guard.clone())))
     }
 
     /// Who honours each credential; those that a person or an unreachable database honours have none.
@@ -151,7 +160,7 @@ pub fn live(root: &Path, settings: &Settings, policies: Arc<Policies>) -> Result
         secrets_manager: Arc::new(SecretsManager::default()),
         dotenv: Arc::new(DotenvStore::new(root)),
         services: services(root, &policies),
-        backups: None,
+        backups: databases.backups(root, &policies),
         own_role: databases.containment.as_ref().and_then(|url| url.user().map(String::from)),
         policies,
     })

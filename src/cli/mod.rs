@@ -11,6 +11,8 @@ use crate::ui::{ColorChoice, Format, Printer};
 
 mod approve;
 mod audit;
+mod backup;
+mod checklist;
 mod completions;
 mod context;
 mod doctor;
@@ -23,6 +25,7 @@ mod install;
 mod keys;
 mod lockdown;
 mod pause;
+mod restore;
 mod resume;
 mod scan;
 mod scan_database;
@@ -104,6 +107,13 @@ enum Command {
     /// Look at incidents and decide what findings are
     #[command(subcommand)]
     Incident(incident::IncidentCommand),
+    /// List and verify backups
+    #[command(subcommand)]
+    Backup(backup::BackupCommand),
+    /// Put a backup back, the newest clean one with --clean
+    Restore(restore::RestoreArgs),
+    /// The post-recovery checklist: what the program checks and what people attest
+    Checklist(checklist::ChecklistArgs),
     /// Make, show and verify the audit record
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -191,6 +201,9 @@ async fn run(command: Command, ctx: &Context) -> Result<Exit, Failure> {
         Command::Approve(args) => approve::run(&args, ctx),
         Command::Resume(args) => resume::run(args, ctx).await,
         Command::Drill(args) => drill::run(args, ctx).await,
+        Command::Backup(command) => backup::run(command, ctx).await,
+        Command::Restore(args) => restore::run(args, ctx).await,
+        Command::Checklist(args) => checklist::run(args, ctx).await,
         Command::Completions(args) => completions::run(&args, ctx),
     }
 }

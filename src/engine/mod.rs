@@ -9,7 +9,7 @@ pub mod findings;
 mod gate_input;
 mod journal;
 pub mod lockdown;
-mod recovery;
+pub mod recovery;
 pub mod resume;
 pub mod scan_database;
 pub mod scan_trades;

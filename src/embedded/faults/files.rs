@@ -127,8 +127,16 @@ impl BackupStore for FaultyBackups {
         self.inner.open(path)
     }
 
-    async fn restore(&self, path: &str) -> Result<String, Fault> {
-        self.injector.effect("backup", self.inner.restore(path)).await
+    fn dialect(&self) -> crate::detect::backup::Dialect {
+        self.inner.dialect()
+    }
+
+    async fn validate(&self) -> Result<Option<String>, Fault> {
+        self.inner.validate().await
+    }
+
+    async fn restore(&self, path: &str, suffix: &str) -> Result<String, Fault> {
+        self.injector.effect("backup", self.inner.restore(path, suffix)).await
     }
 
     async fn scratch(&self, path: &str) -> Result<Arc<dyn Database>, Fault> {
