@@ -266,10 +266,3 @@ proptest! {
         prop_assert_eq!((seen.suspicious, seen.tables["Account"], seen.incomplete), (0, 2, None));
     }
 }
-#[test]
-fn trial() {
-    for f in ["a", "b"] {
-        let s = survey(std::fs::File::open(format!("/tmp/tmp.BhpFKZsnpJ/{f}.sql")).unwrap(), Dialect::Sqlite).unwrap();
-        println!("{s:?}");
-    }
-}
