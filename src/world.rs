@@ -22,11 +22,12 @@ use crate::adapters::sqlite::{SqliteDatabase, SqliteGuard};
 use crate::adapters::system::{OsRandom, SystemClock};
 use crate::adapters::vault::SealedFiles;
 use crate::domain::CredentialId;
+use crate::embedded::{BackEnd, EmbeddedIssuer, EmbeddedSecretsManager, FAULTS_VARIABLE, FaultPlan, inject};
 use crate::engine::Deployment;
 use crate::policy::Policies;
 use crate::policy::credentials::IssuerPolicy;
 use crate::policy::pause::SwitchPolicy;
-use crate::ports::{Database, Fault, Guard, Issuer, MachineKey, PauseSwitch, Service};
+use crate::ports::{Database, Fault, FaultKind, Guard, Issuer, MachineKey, PauseSwitch, Service};
 use crate::settings::Settings;
 
 /// The machine's key in that home, made if it is missing.
@@ -156,7 +157,27 @@ pub fn live(root: &Path, settings: &Settings, policies: Arc<Policies>) -> Result
     })
 }
 
-/// The embedded deployment in `root`.
-pub fn embedded(_root: &Path, _settings: &Settings, _policies: Arc<Policies>) -> Result<Deployment, Fault> {
-    Err(Fault::new(crate::ports::FaultKind::Invalid, "not wired yet"))
+/// The embedded deployment in `root`: real adapters over its folder, stand-ins for its back end and for what lies beyond the
+/// network, and the faults that its environment asks for.
+pub fn embedded(root: &Path, settings: &Settings, policies: Arc<Policies>) -> Result<Deployment, Fault> {
+    if !root.join("embedded").is_dir() {
+        let message = format!("{} is no embedded deployment (make one with: portcullis drill --keep)", root.display());
+        return Err(Fault::new(FaultKind::NotFound, message));
+    }
+    let address = Some(SecretString::from("file:./trading.db"));
+    let settings = Settings { database_url: address.clone(), containment_url: address, ..settings.clone() };
+    let mut deployment = live(root, &settings, policies)?;
+    let back_end = Arc::new(BackEnd::new(root, Arc::clone(&deployment.clock)));
+    let clock = Arc::clone(&deployment.clock);
+    let issuer = |inner: &Arc<dyn Issuer>| -> Arc<dyn Issuer> {
+        Arc::new(EmbeddedIssuer::new(Arc::clone(&back_end), Arc::clone(&clock), Arc::clone(inner)))
+    };
+    deployment.issuers = deployment.issuers.iter().map(|(id, inner)| (id.clone(), issuer(inner))).collect();
+    deployment.services = vec![back_end];
+    deployment.secrets_manager = Arc::new(EmbeddedSecretsManager::new(root));
+    match std::env::var(FAULTS_VARIABLE) {
+        Ok(text) => Ok(inject(deployment, FaultPlan::parse(&text)?)),
+        Err(std::env::VarError::NotPresent) => Ok(deployment),
+        Err(error) => Err(Fault::with(FaultKind::Invalid, format!("failed to read {FAULTS_VARIABLE}"), error)),
+    }
 }

@@ -14,6 +14,7 @@ mod audit;
 mod completions;
 mod context;
 mod doctor;
+mod drill;
 mod failure;
 mod findings;
 mod incident;
@@ -110,6 +111,8 @@ enum Command {
     Approve(approve::ApproveArgs),
     /// Ask the gate and, if every check passes, let trading in again
     Resume(resume::ResumeArgs),
+    /// Rehearse a whole breach in an embedded deployment: no service, no network, no set-up
+    Drill(drill::DrillArgs),
     /// Print a shell completion script
     Completions(completions::CompletionsArgs),
 }
@@ -187,6 +190,7 @@ async fn run(command: Command, ctx: &Context) -> Result<Exit, Failure> {
         Command::Audit(command) => audit::run(command, ctx).await,
         Command::Approve(args) => approve::run(&args, ctx),
         Command::Resume(args) => resume::run(args, ctx).await,
+        Command::Drill(args) => drill::run(args, ctx).await,
         Command::Completions(args) => completions::run(&args, ctx),
     }
 }
