@@ -1,6 +1,7 @@
 //! Checks of the gate on the state of the incident and of the world.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use super::build::open_findings;
 use super::decide::{Case, LiveCredential, Ruling, ensure};
@@ -218,7 +219,7 @@ fn ask_again(live: &LiveCredential, old_known: bool) -> Result<(), String> {
 fn named(items: &[String]) -> String {
     let mut text = items.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
     if items.len() > NAMED {
-        text.push_str(&format!(" and {} more", items.len() - NAMED));
+        let _ = write!(text, " and {} more", items.len() - NAMED);
     }
     text
 }

@@ -420,7 +420,7 @@ fn after_a_restore_everything_is_shown_again() {
 #[test]
 fn required_scans_must_be_there_and_whole() {
     let missing = with(|case| {
-        case.before.retain(|event| !matches!(event, Event::ScanCompleted { scan, .. } if scan == "trades"))
+        case.before.retain(|event| !matches!(event, Event::ScanCompleted { scan, .. } if scan == "trades"));
     });
     assert_eq!(refusing(&missing), ["scan.trades"]);
     let partial = with(|case| case.before.push(scan("logs", false, &case.findings.clone())));
