@@ -3,8 +3,8 @@ use crate::domain::{Action, Phase, Plan, StepId, StepSpec};
 use crate::policy::Policies;
 use crate::policy::credentials::IssuerPolicy;
 
-/// Puts a backup back: services stopped, restored, the guard engaged and proven again, credentials that live in the database
-/// asserted again (a backup brings revoked ones back to life), validated, services started.
+/// Puts a backup back: services stopped, restored, the guard engaged and proven again, validated, services started,
+/// and credentials that live in the database asserted again (a backup brings revoked ones back to life).
 pub fn recovery(policies: &Policies, backup: &str, round: u32) -> Plan {
     let mut steps: Vec<StepSpec> = Vec::new();
     let named = |service: &String| policies.credentials.services.iter().find(|known| known.name == *service);
@@ -48,6 +48,30 @@ pub fn recovery(policies: &Policies, backup: &str, round: u32) -> Plan {
         last = vec![prove.id.clone()];
         steps.extend([engage, prove]);
     }
+    let validate = Action::ValidateRestore { path: backup.to_owned() };
+    let mut spec = step(&format!("restore.{round}.validate"), Phase::Recover, "restored database", validate, 1800);
+    spec.after = last;
+    spec.needs = vec![restored.clone()];
+    let validated = spec.id.clone();
+    let mut started = vec![validated.clone()];
+    steps.push(spec);
+    for service in policies.recovery.services.iter().filter_map(named).filter(|service| service.restart.is_some()) {
+        let action = Action::RestartService { service: service.name.clone() };
+        let id = step_id(&format!("restore.{round}.start.{}", service.name));
+        let mut spec = step(
+            "x",
+            Phase::Recover,
+            format!("service {} started", service.name),
+            action,
+            service.healthy_within_s + 60,
+        );
+        spec.id = id;
+        spec.after = vec![validated.clone()];
+        started.push(spec.id.clone());
+        steps.push(spec);
+    }
+    // Trading is paused, but the service is asked for the proofs, so it runs again.
+    let mut last = started;
     for credential in &policies.credentials.credentials {
         if !matches!(credential.issuer, IssuerPolicy::ApiKeyTable { .. }) {
             continue;
@@ -64,26 +88,6 @@ pub fn recovery(policies: &Policies, backup: &str, round: u32) -> Plan {
             spec.after = std::mem::replace(&mut last, vec![spec.id.clone()]);
             steps.push(spec);
         }
-    }
-    let validate = Action::ValidateRestore { path: backup.to_owned() };
-    let mut spec = step(&format!("restore.{round}.validate"), Phase::Recover, "restored database", validate, 1800);
-    spec.after = last;
-    spec.needs = vec![restored.clone()];
-    let validated = spec.id.clone();
-    steps.push(spec);
-    for service in policies.recovery.services.iter().filter_map(named).filter(|service| service.restart.is_some()) {
-        let action = Action::RestartService { service: service.name.clone() };
-        let id = step_id(&format!("restore.{round}.start.{}", service.name));
-        let mut spec = step(
-            "x",
-            Phase::Recover,
-            format!("service {} started", service.name),
-            action,
-            service.healthy_within_s + 60,
-        );
-        spec.id = id;
-        spec.after = vec![validated.clone()];
-        steps.push(spec);
     }
     Plan { steps }
 }
