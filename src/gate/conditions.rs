@@ -158,7 +158,8 @@ impl Case<'_> {
         let again = || format!("run: portcullis scan {name}");
         let scan = self.state.scans.get(name).ok_or_else(|| format!("it was not made; {}", again()))?;
         ensure(scan.complete, || format!("it did not cover all that was asked for (entry {}); {}", scan.seq, again()))?;
-        if let Some(restored) = self.last_restore() {
+        // Logs and files are not changed by a restore; what lies in the database is.
+        if let Some(restored) = self.last_restore().filter(|_| matches!(name, "trades" | "database")) {
             ensure(scan.seq > restored, || format!("a backup was put back since; {}", again()))?;
         }
         Ok(format!("complete, {} findings, entry {}", scan.findings, scan.seq))
@@ -178,6 +179,26 @@ impl Case<'_> {
             )
         })?;
         Ok(format!("{} findings, none open at {from} or above", self.input.findings.len()))
+    }
+
+    /// What the last database scan found must be gone, or be benign: a decision alone does not remove a trigger.
+    pub(super) fn persistence(&self) -> Ruling {
+        let Some(scan) = self.state.scans.get("database") else { return Ok("no database scan was made".into()) };
+        let from = self.input.policies.resume.findings_block_from;
+        let present = scan.coverage.get("present").and_then(serde_json::Value::as_array);
+        let present: BTreeSet<&str> = present.into_iter().flatten().filter_map(serde_json::Value::as_str).collect();
+        let left: Vec<String> = self
+            .input
+            .findings
+            .iter()
+            .filter(|finding| finding.rule.level >= from && present.contains(finding.id.as_str()))
+            .filter(|finding| self.state.dispositions.get(&finding.id).is_none_or(|known| known.verdict != "benign"))
+            .map(|finding| format!("{} ({})", finding.id, finding.rule.title))
+            .collect();
+        ensure(left.is_empty(), || {
+            format!("still in the database: {}; remove it or restore, then: portcullis scan database", named(&left))
+        })?;
+        Ok(format!("{} objects found by the last database scan, none above {from} that is not benign", present.len()))
     }
 
     pub(super) fn attestations(&self) -> Ruling {

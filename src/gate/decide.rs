@@ -105,6 +105,7 @@ pub fn may_resume(input: &GateInput) -> Vec<GateCheck> {
         checks.push(ruled(&format!("scan.{scan}"), case.scan(scan)));
     }
     checks.push(ruled("findings", case.findings()));
+    checks.push(ruled("persistence", case.persistence()));
     checks.push(ruled("attestations", case.attestations()));
     checks.push(ruled("database", case.database()));
     checks

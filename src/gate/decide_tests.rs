@@ -447,6 +447,27 @@ fn open_findings_block() {
 }
 
 #[test]
+fn what_is_still_in_the_database_blocks_until_it_is_gone_or_benign() {
+    let present = |verdict: &'static str| {
+        with(move |case| {
+            let mut event = scan("database", true, &case.findings.clone());
+            if let Event::ScanCompleted { coverage, .. } = &mut event {
+                coverage.insert("present".into(), serde_json::json!(["f1"]));
+            }
+            case.before.push(event);
+            case.before.push(Event::FindingDisposed {
+                findings: vec!["f1".into()],
+                verdict: verdict.into(),
+                note: String::new(),
+                operator: "dana".into(),
+            });
+        })
+    };
+    assert_eq!(refusing(&present("confirmed")), ["persistence"]);
+    assert!(refusing(&present("benign")).is_empty());
+}
+
+#[test]
 fn attestations_and_the_database_are_needed() {
     let silent = with(|case| {
         case.before.retain(|event| !matches!(event, Event::ItemAttested { item, .. } if item == "customers-told"));

@@ -4,7 +4,7 @@ use crate::policy::Policies;
 use crate::policy::credentials::IssuerPolicy;
 
 /// Puts a backup back: services stopped, restored, the guard engaged and proven again, validated, services started,
-/// and credentials that live in the database asserted again (a backup brings revoked ones back to life).
+/// and every credential proven again (a backup brings revoked ones back to life; those are first revoked again).
 pub fn recovery(policies: &Policies, backup: &str, round: u32) -> Plan {
     let mut steps: Vec<StepSpec> = Vec::new();
     let named = |service: &String| policies.credentials.services.iter().find(|known| known.name == *service);
@@ -70,18 +70,20 @@ pub fn recovery(policies: &Policies, backup: &str, round: u32) -> Plan {
         started.push(spec.id.clone());
         steps.push(spec);
     }
-    // Trading is paused, but the service is asked for the proofs, so it runs again.
-    let mut last = started;
+    // Trading is paused, but the service is asked for the proofs, so it runs again. Every credential is proven anew.
     for credential in &policies.credentials.credentials {
-        if !matches!(credential.issuer, IssuerPolicy::ApiKeyTable { .. }) {
-            continue;
-        }
         let id = &credential.id;
-        let acts = [
-            ("issue", "new value honoured", Action::IssueCredential { credential: id.clone() }),
-            ("revoke", "old value revoked", Action::RevokeCredential { credential: id.clone() }),
-            ("proof", "new accepted, old refused", Action::ProveCredential { credential: id.clone() }),
-        ];
+        let again = ("proof", "new accepted, old refused", Action::ProveCredential { credential: id.clone() });
+        let acts = match credential.issuer {
+            IssuerPolicy::Manual { .. } => continue,
+            IssuerPolicy::ApiKeyTable { .. } => vec![
+                ("issue", "new value honoured", Action::IssueCredential { credential: id.clone() }),
+                ("revoke", "old value revoked", Action::RevokeCredential { credential: id.clone() }),
+                again,
+            ],
+            _ => vec![again],
+        };
+        let mut last = started.clone();
         for (verb, words, action) in acts {
             let mut spec =
                 step(&format!("restore.{round}.{id}.{verb}"), Phase::Recover, format!("{id} {words}"), action, 60);
