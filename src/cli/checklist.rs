@@ -31,6 +31,7 @@ pub struct ChecklistArgs {
 }
 
 #[derive(Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the name in the JSON output")]
 struct Item {
     item: String,
     done: bool,

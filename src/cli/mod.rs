@@ -65,10 +65,10 @@ struct Global {
     /// Incident to work on [default: the open one]
     #[arg(long, global = true, value_name = "ID")]
     incident: Option<IncidentId>,
-    /// Policies [env: PORTCULLIS_POLICIES] [default: policies]
+    /// Policies [env: `PORTCULLIS_POLICIES`] [default: policies]
     #[arg(long, global = true, value_name = "DIR")]
     policies: Option<PathBuf>,
-    /// State of this program [env: PORTCULLIS_HOME] [default: .portcullis]
+    /// State of this program [env: `PORTCULLIS_HOME`] [default: .portcullis]
     #[arg(long, global = true, value_name = "DIR")]
     home: Option<PathBuf>,
     /// Work on the embedded deployment in this folder (made by `drill --keep`)
