@@ -152,11 +152,12 @@ impl TradePolicy {
     /// Roles of the trade table without which it can't be evaluated.
     pub fn needs(&self) -> Vec<Role> {
         match &self.check {
-            Check::UnknownKey { .. } | Check::RevokedKey { .. } => vec![Role::Key],
+            Check::UnknownKey { .. } | Check::RevokedKey { .. } | Check::Burst { by: BurstBy::Key, .. } => {
+                vec![Role::Key]
+            }
             Check::OverLimit { limit } if limit.is_none() => vec![Role::Account],
             Check::OverLimit { .. } | Check::WhilePaused { .. } => vec![],
             Check::EditedAfter { .. } => vec![Role::CreatedAt, Role::UpdatedAt],
-            Check::Burst { by: BurstBy::Key, .. } => vec![Role::Key],
             Check::Burst { by: BurstBy::Account, .. } => vec![Role::Account],
             Check::SequenceGap { .. } => vec![Role::Id],
             Check::OffMarket { .. } => vec![Role::Instrument, Role::Price],
