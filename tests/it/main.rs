@@ -5,3 +5,4 @@ mod back_end;
 mod breach;
 mod case_folder;
 mod peers;
+mod postgres;

@@ -4,17 +4,15 @@ use std::process::Command;
 
 /// The address in that variable; without it the test is skipped, unless peers are required.
 pub fn address(variable: &str) -> Option<String> {
-    match std::env::var(variable) {
-        Ok(address) => Some(address),
-        Err(_) => {
-            assert!(
-                std::env::var_os("PORTCULLIS_TEST_REQUIRE_PEERS").is_none(),
-                "{variable} is not set, but peers are required"
-            );
-            println!("skipped: {variable} is not set (tests/run.sh starts the servers)");
-            None
-        }
+    if let Ok(address) = std::env::var(variable) {
+        return Some(address);
     }
+    assert!(
+        std::env::var_os("PORTCULLIS_TEST_REQUIRE_PEERS").is_none(),
+        "{variable} is not set, but peers are required"
+    );
+    println!("skipped: {variable} is not set (tests/run.sh starts the servers)");
+    None
 }
 
 /// A PostgreSQL server with a database of the test's own.
