@@ -1,5 +1,5 @@
-//! Integration tests: one binary, one module per part.
-
-#![allow(clippy::unwrap_used, reason = "a test that fails here says so by its panic")]
+//! Integration tests: one binary, one module per command or concern. Most run the built program on an embedded deployment.
 
 mod case_folder;
+mod drill;
+mod support;
