@@ -141,11 +141,13 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The only case folder of a deployment.
+/// The only case folder of a deployment. One without a whole first entry, left by a crash before anything was done, is none.
 pub fn case_folder(root: &Path) -> PathBuf {
-    let cases: Vec<_> = std::fs::read_dir(root.join(".portcullis/incidents")).unwrap().collect();
+    let folders = std::fs::read_dir(root.join(".portcullis/incidents")).unwrap().map(|entry| entry.unwrap().path());
+    let begun = |case: &PathBuf| std::fs::read(case.join("ledger.jsonl")).is_ok_and(|bytes| bytes.contains(&b'\n'));
+    let cases: Vec<_> = folders.filter(begun).collect();
     let [case] = cases.as_slice() else { panic!("{cases:?}") };
-    case.as_ref().unwrap().path()
+    case.clone()
 }
 
 /// A finished drill, kept: the folder that holds it, the deployment and its case folder.
