@@ -20,6 +20,17 @@ use crate::ports::{Fault, FaultKind};
 /// Longest file that is read into memory, in bytes.
 pub(crate) const MAX_FILE_BYTES: u64 = 1 << 30;
 
+/// Where the bytes of a file are written before they take its place.
+fn temporary(name: &str) -> String {
+    format!(".{name}.{}.tmp", std::process::id())
+}
+
+/// Whether a path names what a killed process was still writing.
+pub(crate) fn is_temporary(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.starts_with('.') && name.ends_with(".tmp")
+}
+
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// A folder, held open.
@@ -78,7 +89,7 @@ impl Confined {
         let Some(folder) = self.folder(&parents, true)? else {
             return Err(Fault::new(FaultKind::NotFound, format!("there is no folder for {}", self.show(path))));
         };
-        let temporary = format!(".{name}.{}.tmp", std::process::id());
+        let temporary = temporary(name);
         let result = self.replace(&folder, &temporary, name, bytes);
         if result.is_err() {
             // Nothing of the half-written file may stay; that it can't be removed adds nothing to the first failure.
@@ -106,7 +117,7 @@ impl Confined {
     /// Writes a file directly below the folder unless there is one already, which then stays. Mode 0600.
     pub(crate) fn write_new(&self, name: &str, bytes: &[u8]) -> Result<(), Fault> {
         let (_, name) = split(name)?;
-        let temporary = format!(".{name}.{}.tmp", std::process::id());
+        let temporary = temporary(name);
         self.write(&temporary, bytes)?;
         let made = linkat(self.fd.as_fd(), temporary.as_str(), self.fd.as_fd(), name, AtFlags::empty());
         let removed = unlinkat(self.fd.as_fd(), temporary.as_str(), AtFlags::empty());

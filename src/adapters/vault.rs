@@ -10,7 +10,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
-use super::confined::Confined;
+use super::confined::{Confined, is_temporary};
 use crate::ports::{Fault, FaultKind, Vault};
 
 const MAGIC: &[u8; 4] = b"PCV1";
@@ -83,7 +83,8 @@ impl Vault for SealedFiles {
     fn list(&self, prefix: &str) -> Result<Vec<String>, Fault> {
         let Some(folder) = self.existing()? else { return Ok(Vec::new()) };
         let mut names = folder.walk()?;
-        names.retain(|name| name.starts_with(prefix));
+        // What a killed run was still writing is no sealed value.
+        names.retain(|name| name.starts_with(prefix) && !is_temporary(name));
         Ok(names)
     }
 }
@@ -106,6 +107,8 @@ mod tests {
         assert_eq!(vault.list("inc/").unwrap(), ["inc/db/1/new", "inc/db/1/old"]);
         let file = std::fs::read(home.path().join("sealed/inc/db/1/old")).unwrap();
         assert!(!file.windows(7).any(|window| window == b"hunter2"));
+        std::fs::write(home.path().join("sealed/inc/db/1/.new.4711.tmp"), "torn").unwrap();
+        assert_eq!(vault.list("inc/").unwrap(), ["inc/db/1/new", "inc/db/1/old"]);
         assert!(vault.seal("../x", &SecretString::from("x")).is_err());
     }
 

@@ -58,6 +58,7 @@ pub struct Cli {
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Global options")]
+#[expect(clippy::doc_markdown, reason = "the help is plain text")]
 struct Global {
     /// Form of the results on standard output
     #[arg(long, global = true, value_enum, default_value_t)]
@@ -65,10 +66,10 @@ struct Global {
     /// Incident to work on [default: the open one]
     #[arg(long, global = true, value_name = "ID")]
     incident: Option<IncidentId>,
-    /// Policies [env: `PORTCULLIS_POLICIES`] [default: policies]
+    /// Policies [env: PORTCULLIS_POLICIES] [default: policies]
     #[arg(long, global = true, value_name = "DIR")]
     policies: Option<PathBuf>,
-    /// State of this program [env: `PORTCULLIS_HOME`] [default: .portcullis]
+    /// State of this program [env: PORTCULLIS_HOME] [default: .portcullis]
     #[arg(long, global = true, value_name = "DIR")]
     home: Option<PathBuf>,
     /// Work on the embedded deployment in this folder (made by `drill --keep`)

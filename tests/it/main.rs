@@ -1,8 +1,11 @@
-//! Integration tests: modules are named for the commands that they try.
+//! Integration tests: one binary, one module per command or concern. Most run the built program on an embedded deployment.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
 mod back_end;
 mod breach;
 mod case_folder;
+mod crash;
+mod drill;
 mod peers;
 mod postgres;
+mod support;
