@@ -13,7 +13,7 @@ use portcullis::embedded::{Answer, BackEnd, EmbeddedDeployment, FAULTS_VARIABLE,
 use portcullis::ports::Vault;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions, Connection};
+use sqlx::ConnectOptions;
 
 use crate::support::{Now, Ran, case_folder, copy, deployment, embedded, files, finish, folder, program, wait};
 
