@@ -7,7 +7,7 @@ use crate::adapters::policy_files;
 use crate::domain::IncidentId;
 use crate::engine::{Deployment, Journal, JournalError};
 use crate::policy::Policies;
-use crate::ports::{CaseStore, Fault, FaultKind};
+use crate::ports::{CaseStore, Database, Fault, FaultKind};
 use crate::settings::Settings;
 use crate::ui::Printer;
 use crate::world;
@@ -59,6 +59,13 @@ impl Context {
             world::live(&self.root, &self.settings, policies)
         };
         built.map_err(|fault| fault_failure("failed to set up", &fault))
+    }
+
+    /// The database, or what to set.
+    pub fn database(&self, deployment: &Deployment) -> Result<Arc<dyn Database>, Failure> {
+        deployment.database.clone().ok_or_else(|| {
+            Failure::new(Exit::Usage, "no database is configured").hint("set DATABASE_URL as the application has it")
+        })
     }
 
     /// The incident that is meant: `--incident`, or the only open one.

@@ -53,7 +53,8 @@ struct FileRecord {
 impl Record for FileRecord {
     const TYPE: &'static str = "file";
     fn text(&self, printer: &Printer) -> String {
-        let verb = if self.written { printer.paint(Style::Good, "written") } else { printer.paint(Style::Dim, "kept   ") };
+        let verb =
+            if self.written { printer.paint(Style::Good, "written") } else { printer.paint(Style::Dim, "kept   ") };
         let note = if self.note.is_empty() { String::new() } else { format!("  {}", clean(&self.note)) };
         format!("  {verb}  {}{note}", clean(&self.path))
     }
@@ -71,6 +72,7 @@ pub fn run(args: &InitArgs, ctx: &Context) -> Result<Exit, Failure> {
                 Some(text) => (text, "from the names in .env: check every entry"),
                 None => ((*text).to_owned(), "no .env found: an example, edit it"),
             },
+            "recovery.yml" => (starter::recovery(text, &found), ""),
             "resume.yml" if approvers.is_empty() => {
                 ((*text).to_owned(), "no approvers yet: the gate can't open until you name some")
             }
@@ -100,13 +102,18 @@ fn read_approvers(approvers: &[Approver]) -> Result<Vec<(String, Vec<String>, St
         .map(|approver| {
             let path = approver.key_file.display();
             let text = fs::read_to_string(&approver.key_file).map_err(|error| {
-                Failure::from_error(Exit::Usage, format!("failed to read the public key of {}: {path}", approver.name), &error)
-                    .hint("give the .pub file that ssh-keygen wrote beside the private key")
+                Failure::from_error(
+                    Exit::Usage,
+                    format!("failed to read the public key of {}: {path}", approver.name),
+                    &error,
+                )
+                .hint("give the .pub file that ssh-keygen wrote beside the private key")
             })?;
             let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim().to_owned();
             crate::gate::PublicKey::parse(&line).map_err(|error| {
-                Failure::from_error(Exit::Usage, format!("{path} holds no usable public key"), &error)
-                    .hint("ssh-ed25519, ecdsa-sha2-nistp256 and their hardware kinds can approve; never give the private key")
+                Failure::from_error(Exit::Usage, format!("{path} holds no usable public key"), &error).hint(
+                    "ssh-ed25519, ecdsa-sha2-nistp256 and their hardware kinds can approve; never give the private key",
+                )
             })?;
             Ok((approver.name.clone(), approver.roles.clone(), line))
         })
@@ -116,7 +123,11 @@ fn read_approvers(approvers: &[Approver]) -> Result<Vec<(String, Vec<String>, St
 /// Reads names, never values: compose services, keys of `.env`, the role of `DATABASE_URL`.
 fn look_around(root: &Path) -> Found {
     const COMPOSE: [&str; 4] = ["docker-compose.yml", "docker-compose.yaml", "compose.yml", "compose.yaml"];
-    let mut found = Found { compose_command: vec!["docker-compose".into()], ..Found::default() };
+    let mut found = Found {
+        compose_command: vec!["docker-compose".into()],
+        restore_script: root.join("scripts/restore.sh").is_file(),
+        ..Found::default()
+    };
     if let Some((name, text)) =
         COMPOSE.iter().find_map(|name| fs::read_to_string(root.join(name)).ok().map(|text| (*name, text)))
     {

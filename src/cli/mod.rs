@@ -11,11 +11,21 @@ use crate::ui::{ColorChoice, Format, Printer};
 
 mod completions;
 mod context;
+mod doctor;
 mod failure;
+mod findings;
+mod init;
+mod install;
+mod keys;
+mod lockdown;
+mod pause;
 mod scan;
+mod scan_database;
 mod scan_logs;
 mod scan_output;
 mod scan_secrets;
+mod scan_trades;
+mod steps;
 
 pub use context::{Context, fault_failure, journal_failure};
 pub use failure::{Exit, Failure};
@@ -68,7 +78,21 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Find what was done: in logs, in files, in the database
+    /// Write policies and .env.example for this deployment, and make the machine's key
+    Init(init::InitArgs),
+    /// Put the pause guard into the database, in peacetime
+    Install(install::InstallArgs),
+    /// Say what is not ready for a bad night, and the command that mends it
+    Doctor(doctor::DoctorArgs),
+    /// Stop trading, replace every credential, kill the old values and prove it
+    Lockdown(lockdown::LockdownArgs),
+    /// Stop trading by every switch, or say what they are
+    #[command(subcommand)]
+    Pause(pause::PauseCommand),
+    /// Replace, kill or prove credentials one by one
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
+    /// Find what the intruder did
     #[command(subcommand)]
     Scan(scan::ScanCommand),
     /// Print a shell completion script
@@ -137,6 +161,12 @@ fn context(global: &Global, mut settings: Settings, printer: Printer) -> Context
 
 async fn run(command: Command, ctx: &Context) -> Result<Exit, Failure> {
     match command {
+        Command::Init(args) => init::run(&args, ctx),
+        Command::Install(args) => install::run(args, ctx).await,
+        Command::Doctor(args) => doctor::run(args, ctx).await,
+        Command::Lockdown(args) => lockdown::run(args, ctx).await,
+        Command::Pause(command) => pause::run(command, ctx).await,
+        Command::Keys(command) => keys::run(command, ctx).await,
         Command::Scan(command) => scan::run(command, ctx).await,
         Command::Completions(args) => completions::run(&args, ctx),
     }

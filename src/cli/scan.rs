@@ -1,18 +1,26 @@
-use super::{Context, Exit, Failure, scan_logs, scan_secrets};
+use clap::Subcommand;
 
-/// What is scanned.
-#[derive(Debug, clap::Subcommand)]
+use super::{Context, Exit, Failure, scan_database, scan_logs, scan_secrets, scan_trades};
+
+/// Subcommands of `scan`.
+#[derive(Debug, Subcommand)]
 pub enum ScanCommand {
-    /// Run Sigma rules on log files
+    /// Log files, with Sigma rules
     Logs(scan_logs::ScanLogsArgs),
-    /// Find where the credentials' own values, and known forms of keys, have leaked
+    /// The trade table against policies
+    Trades(scan_trades::TradesArgs),
+    /// Where the credentials' own values, and known forms of keys, have leaked
     Secrets(scan_secrets::ScanSecretsArgs),
+    /// Persistence left in the database
+    Database(scan_database::DatabaseArgs),
 }
 
-/// Runs a scan.
+/// Runs a subcommand.
 pub async fn run(command: ScanCommand, ctx: &Context) -> Result<Exit, Failure> {
     match command {
         ScanCommand::Logs(args) => scan_logs::run(&args, ctx),
+        ScanCommand::Trades(args) => scan_trades::run(args, ctx).await,
         ScanCommand::Secrets(args) => scan_secrets::run(args, ctx).await,
+        ScanCommand::Database(args) => scan_database::run(args, ctx).await,
     }
 }

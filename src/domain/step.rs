@@ -59,6 +59,8 @@ pub enum Action {
     StageCredential {
         /// The credential.
         credential: CredentialId,
+        /// Counts its rotations within the incident, from 1: one that is staged already is not staged again.
+        generation: u32,
     },
     /// Make the issuer honour the new value.
     IssueCredential {

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::{GUARD, Order, rotate, step, step_id};
 use crate::domain::{Action, CredentialId, Phase, Plan, StepId, StepSpec};
 use crate::policy::Policies;
-use crate::policy::credentials::{CredentialPolicy, IssuerPolicy, ServicePolicy};
+use crate::policy::credentials::{CredentialPolicy, CredentialsPolicy, IssuerPolicy, ServicePolicy};
 use crate::policy::pause::PausePolicy;
 
 /// What the planner of a lockdown is told beyond the policies.
@@ -77,8 +77,14 @@ pub fn pause(policy: &PausePolicy) -> Plan {
     Plan { steps }
 }
 
+/// A plan of those steps with the restarts that they ask for.
+pub fn with_restarts(mut steps: Vec<StepSpec>, policy: &CredentialsPolicy) -> Plan {
+    add_restarts(&mut steps, &policy.services, &policy.credentials);
+    Plan { steps }
+}
+
 /// One restart for each service that uses a credential of the plan, after all of those are stored.
-pub(super) fn add_restarts(steps: &mut Vec<StepSpec>, services: &[ServicePolicy], credentials: &[CredentialPolicy]) {
+fn add_restarts(steps: &mut Vec<StepSpec>, services: &[ServicePolicy], credentials: &[CredentialPolicy]) {
     for service in services.iter().filter(|service| service.restart.is_some()) {
         let users: Vec<&CredentialId> = credentials
             .iter()

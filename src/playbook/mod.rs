@@ -4,7 +4,7 @@ mod containment;
 mod resume;
 mod rotation;
 
-pub use containment::{Containment, containment, pause};
+pub use containment::{Containment, containment, pause, with_restarts};
 pub use resume::resume;
 pub use rotation::{Order, prove, revoke, rotate};
 

@@ -53,8 +53,8 @@ impl<'a> Builder<'a> {
     }
 
     fn stage(&mut self, after: &[StepId]) {
-        let credential = self.credential.id.clone();
-        self.add("stage", "new value sealed", Action::StageCredential { credential }, 30).after = after.to_vec();
+        let action = Action::StageCredential { credential: self.credential.id.clone(), generation: self.generation };
+        self.add("stage", "new value sealed", action, 30).after = after.to_vec();
     }
 
     fn revoke(&mut self, after: Vec<StepId>, needs: Vec<StepId>) {

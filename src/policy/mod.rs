@@ -14,7 +14,7 @@ pub mod shipped;
 pub mod starter;
 
 pub use error::PolicyError;
-use error::nearest;
+pub(crate) use error::nearest;
 
 /// Reads a YAML policy of type `T` from the text of `file` (a name for messages).
 pub fn parse<T: serde::de::DeserializeOwned>(file: &str, text: &str) -> Result<T, PolicyError> {

@@ -13,6 +13,8 @@ pub struct Found {
     pub env_keys: Vec<String>,
     /// Role of the PostgreSQL `DATABASE_URL` in `.env`.
     pub database_role: Option<String>,
+    /// Whether `scripts/restore.sh` is there.
+    pub restore_script: bool,
     /// Command in front of compose arguments: `docker compose` or `docker-compose`.
     pub compose_command: Vec<String>,
 }
@@ -109,6 +111,18 @@ pub fn back_end(found: &Found) -> Option<&str> {
         .map(String::as_str)
 }
 
+/// `recovery.yml` with the service that was found, and the restore command only where its script is.
+pub fn recovery(template: &str, found: &Found) -> String {
+    let services = match (credentials(found).is_some(), back_end(found)) {
+        // Without a tailored credentials.yml, the shipped one declares `backend`.
+        (false, _) => "services: [backend]".to_owned(),
+        (true, Some(name)) => format!("services: [{name}]"),
+        (true, None) => "services: []".to_owned(),
+    };
+    let text = template.replacen("services: [backend]", &services, 1);
+    if found.restore_script { text } else { text.replacen("\nrestore: [", "\n# restore: [", 1) }
+}
+
 /// `resume.yml` with approvers: `(name, roles, key line)`.
 pub fn resume(template: &str, approvers: &[(String, Vec<String>, String)]) -> String {
     if approvers.is_empty() {
@@ -147,6 +161,7 @@ mod tests {
                 .map(String::from)
                 .to_vec(),
             database_role: Some("trading app: \"x\"".into()),
+            restore_script: false,
             compose_command: vec!["docker-compose".into()],
         }
     }
@@ -160,6 +175,23 @@ mod tests {
         assert_eq!(policy.credentials[0].issuer, IssuerPolicy::PostgresRole { role: "trading app: \"x\"".into() });
         assert!(matches!(policy.credentials[2].issuer, IssuerPolicy::Manual { .. }));
         assert_eq!(policy.services[0].restart.as_deref().unwrap(), ["docker-compose", "restart", "backend"]);
+    }
+
+    #[test]
+    fn what_init_writes_fits_together() {
+        use crate::policy::{Policies, shipped::SHIPPED};
+        for found in [found(), Found::default(), Found { services: Vec::new(), ..found() }] {
+            let texts = SHIPPED.iter().map(|(path, text)| {
+                let text = match *path {
+                    "credentials.yml" => credentials(&found).unwrap_or((*text).into()),
+                    "recovery.yml" => recovery(text, &found),
+                    _ => (*text).into(),
+                };
+                ((*path).to_owned(), text)
+            });
+            let policies = Policies::from_texts(texts.collect()).unwrap();
+            assert_eq!(policies.recovery.restore.is_some(), found.restore_script);
+        }
     }
 
     #[test]

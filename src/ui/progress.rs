@@ -48,6 +48,11 @@ impl Progress {
         self.bar.set_message(what.to_owned());
     }
 
+    /// Prints above the line, so that the two don't mix.
+    pub fn above(&self, print: impl FnOnce()) {
+        self.bar.suspend(print);
+    }
+
     /// Takes the line away.
     pub fn finish(&self) {
         self.bar.finish_and_clear();

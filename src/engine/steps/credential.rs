@@ -114,12 +114,15 @@ fn part(slot: &StorePolicy) -> ValuePart {
 }
 
 /// Old and new value sealed; nothing outside our home is changed.
-pub(super) struct Stage(pub Rotation);
+pub(super) struct Stage {
+    pub rotation: Rotation,
+    pub generation: u32,
+}
 
 impl Stage {
     /// The first store's value, and a note where stores disagree or could not be read.
     async fn current(&self) -> Result<(Option<SecretString>, Vec<String>), Fault> {
-        let rotation = &self.0;
+        let rotation = &self.rotation;
         let mut value: Option<SecretString> = None;
         let mut notes = Vec::new();
         let mut last = None;
@@ -149,20 +152,20 @@ impl Stage {
 #[async_trait]
 impl Effect for Stage {
     async fn observe(&self) -> Result<Seen, Fault> {
-        let staged = self.0.state().generation > 0 && self.0.sealed("new")?.is_some();
+        let staged = self.rotation.state().generation >= self.generation && self.rotation.sealed("new")?.is_some();
         Ok(if staged { Seen::Satisfied("was staged".into()) } else { Seen::Needed })
     }
 
     async fn act(&self) -> Result<String, StepError> {
-        let Rotation { run, policy } = &self.0;
+        let Rotation { run, policy } = &self.rotation;
         let (old, mut notes) = self.current().await?;
         let new = generate(run, policy)?;
-        let generation = self.0.state().generation + 1;
+        let generation = self.rotation.state().generation + 1;
         let vault = &run.deployment.vault;
         if let Some(old) = &old {
-            vault.seal(&self.0.sealed_name(generation, "old")?, old)?;
+            vault.seal(&self.rotation.sealed_name(generation, "old")?, old)?;
         }
-        vault.seal(&self.0.sealed_name(generation, "new")?, &new)?;
+        vault.seal(&self.rotation.sealed_name(generation, "new")?, &new)?;
         let prints = run.deployment.machine.fingerprints();
         let event = Event::CredentialStaged {
             credential: policy.id.clone(),

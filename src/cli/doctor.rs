@@ -1,0 +1,194 @@
+use serde::Serialize;
+
+use super::{Context, Exit, Failure};
+use crate::engine::Deployment;
+use crate::ui::{Printer, Record, Style, clean};
+
+/// Arguments of `doctor`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  portcullis doctor --format json     (for cron: exit code 0 only if everything is ready)")]
+pub struct DoctorArgs {}
+
+#[derive(Debug, Serialize)]
+struct Item {
+    check: String,
+    ready: bool,
+    detail: String,
+    mend: Option<String>,
+}
+
+impl Record for Item {
+    const TYPE: &'static str = "doctor";
+    fn text(&self, printer: &Printer) -> String {
+        let mark =
+            if self.ready { printer.paint(Style::Good, "ready    ") } else { printer.paint(Style::Bad, "NOT READY") };
+        let mut text = format!("  {mark} {:<18} {}", clean(&self.check), clean(&self.detail));
+        if let Some(mend) = &self.mend {
+            text.push_str(&format!("\n{:31}{} {mend}", "", printer.paint(Style::Strong, "mend:")));
+        }
+        text
+    }
+}
+
+fn item(check: impl Into<String>, result: Result<String, (String, &str)>) -> Item {
+    match result {
+        Ok(detail) => Item { check: check.into(), ready: true, detail, mend: None },
+        Err((detail, mend)) => Item { check: check.into(), ready: false, detail, mend: Some(mend.to_owned()) },
+    }
+}
+
+/// Looks at everything that a bad night will need. Changes nothing.
+pub async fn run(_args: DoctorArgs, ctx: &Context) -> Result<Exit, Failure> {
+    let deployment = ctx.deployment()?;
+    let mut items = vec![database(&deployment).await, guard(&deployment).await];
+    items.extend(stores(&deployment).await);
+    items.extend(issuers(&deployment));
+    items.extend(services(&deployment).await);
+    items.push(roster(&deployment));
+    items.push(backups(&deployment).await);
+    items.push(cases(ctx, &deployment)?);
+    let ready = items.iter().all(|item| item.ready);
+    for item in &items {
+        ctx.printer.emit(item);
+    }
+    ctx.printer.say(if ready { "\nready" } else { "\nnot ready" });
+    Ok(if ready { Exit::Done } else { Exit::Failed })
+}
+
+async fn database(deployment: &Deployment) -> Item {
+    let result = match &deployment.database {
+        None => Err(("DATABASE_URL is not set".to_owned(), "set DATABASE_URL as the application has it")),
+        Some(database) => match database.ping().await {
+            Ok(version) => Ok(format!("{version}, {}", database.describe())),
+            Err(fault) => {
+                Err((fault.chain(), "check host, user and password in DATABASE_URL and PORTCULLIS_DATABASE_URL"))
+            }
+        },
+    };
+    item("database", result)
+}
+
+async fn guard(deployment: &Deployment) -> Item {
+    let result = match &deployment.guard {
+        None => Err((
+            "no guard".to_owned(),
+            "name the trade table under `guard:` in policies/pause.yml and set DATABASE_URL",
+        )),
+        Some(guard) => match guard.inspect().await {
+            Ok(report) if report.installed && report.bypass.is_empty() => Ok(report.detail),
+            // On SQLite the file itself is the bypass: said, but nothing that could be mended.
+            Ok(report) if report.installed && deployment.own_role.is_none() => {
+                Ok(format!("{}; {}", report.detail, report.bypass.join("; ")))
+            }
+            Ok(report) if report.installed => Err((
+                format!("{}, but {}", report.detail, report.bypass.join("; ")),
+                "let the application use a role that neither owns the trade table nor is a superuser",
+            )),
+            Ok(report) => Err((report.detail, "portcullis install")),
+            Err(fault) => Err((fault.chain(), "portcullis install, as a role that may create a schema and a trigger")),
+        },
+    };
+    item("guard", result)
+}
+
+async fn stores(deployment: &Deployment) -> Vec<Item> {
+    let mut items = Vec::new();
+    for credential in &deployment.policies.credentials.credentials {
+        for slot in &credential.kept {
+            let store = deployment.store(slot);
+            let place = store.describe(slot);
+            let result = match store.read(slot).await {
+                Ok(Some(_)) => Ok(format!("kept in {place}")),
+                Ok(None) => Err((format!("{place} holds no value"), "correct `kept:` in policies/credentials.yml")),
+                Err(fault) => Err((fault.chain(), "check the store, its address and permissions")),
+            };
+            items.push(item(credential.id.as_str(), result));
+        }
+    }
+    items
+}
+
+fn issuers(deployment: &Deployment) -> Vec<Item> {
+    use crate::policy::credentials::IssuerPolicy;
+    let credentials = deployment.policies.credentials.credentials.iter();
+    credentials
+        .filter(|credential| {
+            !matches!(credential.issuer, IssuerPolicy::Manual { .. })
+                && !deployment.issuers.contains_key(&credential.id)
+        })
+        .map(|credential| {
+            let words = "its issuer can't be reached as configured".to_owned();
+            item(credential.id.as_str(), Err((words, "set DATABASE_URL to the database that honours it")))
+        })
+        .collect()
+}
+
+async fn services(deployment: &Deployment) -> Vec<Item> {
+    let mut items = Vec::new();
+    for service in &deployment.services {
+        let result = match tokio::time::timeout(std::time::Duration::from_secs(3), service.health()).await {
+            Ok(Ok(words)) => Ok(words),
+            Ok(Err(fault)) => Err((fault.chain(), "check `health:` in policies/credentials.yml, and the service")),
+            Err(_) => Err((
+                "no healthy answer within 3 s".to_owned(),
+                "check `health:` in policies/credentials.yml, and the service",
+            )),
+        };
+        items.push(item(format!("service {}", service.name()), result));
+    }
+    items
+}
+
+fn roster(deployment: &Deployment) -> Item {
+    let policy = &deployment.policies.resume;
+    let valid = policy.approvers.iter().filter(|approver| !approver.revoked).count();
+    let bad = policy
+        .approvers
+        .iter()
+        .flat_map(|approver| &approver.keys)
+        .find_map(|key| crate::gate::PublicKey::parse(key).err().map(|error| error.to_string()));
+    let result = match bad {
+        Some(error) => {
+            Err((format!("a key can't be used: {error}"), "correct approvers[].keys in policies/resume.yml"))
+        }
+        None if valid < policy.threshold as usize => Err((
+            format!("{valid} approvers for a threshold of {}", policy.threshold),
+            "portcullis init --approver NAME=KEYFILE:ROLE in a new folder shows the form; add people to policies/resume.yml",
+        )),
+        None => Ok(format!("{valid} approvers, {} must sign", policy.threshold)),
+    };
+    item("approvers", result)
+}
+
+async fn backups(deployment: &Deployment) -> Item {
+    let Some(store) = &deployment.backups else {
+        return item(
+            "backups",
+            Err(("no backup store".to_owned(), "set directory and pattern in policies/recovery.yml")),
+        );
+    };
+    let result = match store.list().await {
+        Err(fault) => Err((fault.chain(), "set directory and pattern in policies/recovery.yml")),
+        Ok(list) => match list.iter().filter_map(|backup| backup.started).max() {
+            None => Err(("there is no backup".to_owned(), "set directory and pattern in policies/recovery.yml")),
+            Some(newest) => {
+                let minutes = deployment.clock.now().duration_since(newest).as_secs() / 60;
+                let limit = i64::try_from(deployment.policies.recovery.rpo_minutes).unwrap_or(i64::MAX);
+                let words = format!("{} backups, the newest {minutes} min old (RPO {limit} min)", list.len());
+                if minutes <= limit { Ok(words) } else { Err((words, "look at the job that makes backups")) }
+            }
+        },
+    };
+    item("backups", result)
+}
+
+fn cases(ctx: &Context, deployment: &Deployment) -> Result<Item, Failure> {
+    let open = ctx.open_incidents(deployment)?;
+    let words = match open.len() {
+        0 => "no incident is open".to_owned(),
+        _ => format!("open: {}", open.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
+    };
+    Ok(item("incidents", Ok(words)))
+}

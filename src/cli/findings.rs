@@ -1,0 +1,122 @@
+//! How findings and summaries are shown, and how they get into the case.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::{Context, Exit, Failure, journal_failure};
+use crate::domain::{Finding, Level, Source};
+use crate::engine::{Deployment, Journal, findings};
+use crate::ui::{Printer, Record, Style, clean};
+
+/// A finding's record.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub struct FindingRecord<'a>(pub &'a Finding);
+
+impl Record for FindingRecord<'_> {
+    const TYPE: &'static str = "finding";
+    fn text(&self, printer: &Printer) -> String {
+        let finding = self.0;
+        let style = match finding.rule.level {
+            Level::Critical | Level::High => Style::Bad,
+            Level::Medium => Style::Warn,
+            Level::Low | Level::Informational => Style::Dim,
+        };
+        let level = printer.paint(style, format!("{:<13}", finding.rule.level));
+        let time = finding.time.map_or("-".to_owned(), |time| time.to_string());
+        let place = match &finding.source {
+            Source::File { path, line: Some(line), .. } => format!("{path}:{line}"),
+            Source::File { path, record, .. } => format!("{path} record {record}"),
+            Source::Table { table, key } => {
+                let key: Vec<_> = key.iter().map(|(name, value)| format!("{name}={}", plain(value))).collect();
+                format!("{table} {}", key.join(" "))
+            }
+        };
+        let mut text =
+            format!("  {level} {time:<24} {}\n                {}", clean(&finding.rule.title), clean(&place));
+        let why: Vec<_> = finding.matched.iter().map(|(name, value)| format!("{name}: {}", plain(value))).collect();
+        let why = why.join("; ");
+        let shown: String = clean(&why).chars().take(300).collect();
+        if !shown.is_empty() {
+            text.push_str(&format!("\n                {}", printer.paint(Style::Dim, shown)));
+        }
+        text
+    }
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), String::from)
+}
+
+/// The `summary` of a scan.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub struct ScanSummary(pub Map<String, Value>);
+
+impl Record for ScanSummary {
+    const TYPE: &'static str = "summary";
+    fn text(&self, printer: &Printer) -> String {
+        let number = |name: &str| self.0.get(name).and_then(Value::as_u64);
+        let mut parts = Vec::new();
+        for (name, word) in [("files", "files"), ("bytes", "bytes"), ("events", "events"), ("rules", "rules")] {
+            if let Some(count) = number(name) {
+                parts.push(format!("{count} {word}"));
+            }
+        }
+        let found = number("findings").unwrap_or(0);
+        let style = if found == 0 { Style::Good } else { Style::Bad };
+        let head = printer.paint(style, format!("{found} findings"));
+        let ms = number("elapsed_ms").map_or(String::new(), |ms| format!(" in {ms} ms"));
+        let mut text = format!("\n{head} in {}{ms}", parts.join(", "));
+        for (name, word) in [
+            ("uncovered", "NOT COVERED"),
+            ("unreadable", "NOT READ"),
+            ("rules_skipped", "rule skipped"),
+            ("unmapped_columns", "column without a role"),
+        ] {
+            for item in self.0.get(name).and_then(Value::as_array).into_iter().flatten() {
+                let words = match item {
+                    Value::Object(fields) => fields.values().map(plain).collect::<Vec<_>>().join(": "),
+                    other => plain(other),
+                };
+                text.push_str(&format!("\n  {} {}", printer.paint(Style::Warn, format!("{word}:")), clean(&words)));
+            }
+        }
+        text
+    }
+}
+
+/// Opens the case that findings belong to: `--incident`, or the open one; `None` if there is none.
+pub fn case(ctx: &Context, deployment: &Deployment) -> Result<Option<Journal>, Failure> {
+    if ctx.incident.is_none() && ctx.open_incidents(deployment)?.is_empty() {
+        return Ok(None);
+    }
+    ctx.open_case(deployment).map(Some)
+}
+
+/// Prints findings and summary, and records them if there is a case. The exit code says what was found.
+pub fn conclude(
+    ctx: &Context,
+    journal: Option<&Journal>,
+    scan: &str,
+    found: &[Finding],
+    summary: Map<String, Value>,
+    complete: bool,
+) -> Result<Exit, Failure> {
+    for finding in found {
+        ctx.printer.emit(&FindingRecord(finding));
+    }
+    if let Some(journal) = journal {
+        findings::record_scan(journal, scan, found, summary.clone(), complete)
+            .map_err(|error| journal_failure(&error))?;
+        journal.checkpoint().map_err(|error| journal_failure(&error))?;
+    }
+    ctx.printer.emit(&ScanSummary(summary));
+    Ok(if !found.is_empty() {
+        Exit::Findings
+    } else if complete {
+        Exit::Done
+    } else {
+        Exit::Incomplete
+    })
+}

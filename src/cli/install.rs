@@ -1,0 +1,46 @@
+use serde::Serialize;
+
+use super::{Context, Exit, Failure, fault_failure};
+use crate::ports::GuardReport;
+use crate::ui::{Printer, Record, Style, clean};
+
+/// Arguments of `install`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  portcullis install      (in peacetime; again at any time: it repairs what was altered and keeps the pause as it is)")]
+pub struct InstallArgs {}
+
+#[derive(Debug, Serialize)]
+struct GuardRecord {
+    done: String,
+    #[serde(flatten)]
+    report: GuardReport,
+}
+
+impl Record for GuardRecord {
+    const TYPE: &'static str = "guard";
+    fn text(&self, printer: &Printer) -> String {
+        let style = if self.report.installed { Style::Good } else { Style::Bad };
+        let mut text = format!("guard  {}  ({})", printer.paint(style, clean(&self.report.detail)), clean(&self.done));
+        for bypass in &self.report.bypass {
+            text.push_str(&format!("\n  {} {}", printer.paint(Style::Warn, "bypass:"), clean(bypass)));
+        }
+        text
+    }
+}
+
+/// Puts the guard into the database and says what could get past it.
+pub async fn run(_args: InstallArgs, ctx: &Context) -> Result<Exit, Failure> {
+    let deployment = ctx.deployment()?;
+    let guard = deployment.guard.as_ref().ok_or_else(|| {
+        Failure::new(Exit::Usage, "there is no guard to install: pause.yml names none, or DATABASE_URL is not set")
+            .hint("set DATABASE_URL (and PORTCULLIS_DATABASE_URL for a stronger role), and `guard:` in policies/pause.yml")
+    })?;
+    let failed = |fault: crate::ports::Fault| fault_failure("failed to install the guard", &fault);
+    let done = guard.install().await.map_err(failed)?;
+    let report = guard.inspect().await.map_err(failed)?;
+    let whole = report.installed;
+    ctx.printer.emit(&GuardRecord { done, report });
+    Ok(if whole { Exit::Done } else { Exit::Failed })
+}

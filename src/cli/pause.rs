@@ -1,0 +1,126 @@
+use std::sync::Arc;
+
+use clap::Subcommand;
+use serde::Serialize;
+
+use super::steps::Live;
+use super::{Context, Exit, Failure, journal_failure};
+use crate::domain::SwitchState;
+use crate::engine::lockdown::{Tally, carry_out, open};
+use crate::engine::{Deployment, Opening};
+use crate::playbook;
+use crate::ui::{Printer, Record, Style, clean};
+
+/// Subcommands of `pause`.
+#[derive(Debug, Subcommand)]
+pub enum PauseCommand {
+    /// Engage every switch and prove it with a refused trade (lifting it is `resume`, and only that)
+    On(OnArgs),
+    /// Say what every switch is now
+    Status,
+}
+
+/// Arguments of `pause on`.
+#[derive(Debug, clap::Args)]
+pub struct OnArgs {
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT", default_value = "pause")]
+    reason: String,
+}
+
+#[derive(Debug, Serialize)]
+struct SwitchRecord {
+    switch: String,
+    state: String,
+    detail: String,
+    bypass: Vec<String>,
+}
+
+impl Record for SwitchRecord {
+    const TYPE: &'static str = "switch";
+    fn text(&self, printer: &Printer) -> String {
+        let style = match self.state.as_str() {
+            "engaged" => Style::Good,
+            "released" => Style::Dim,
+            _ => Style::Warn,
+        };
+        let mut text = format!(
+            "  {:<16} {}  {}",
+            clean(&self.switch),
+            printer.paint(style, format!("{:<12}", self.state)),
+            clean(&self.detail)
+        );
+        for bypass in &self.bypass {
+            text.push_str(&format!("\n{:>19}{} {}", "", printer.paint(Style::Warn, "bypass:"), clean(bypass)));
+        }
+        text
+    }
+}
+
+/// Runs a subcommand.
+pub async fn run(command: PauseCommand, ctx: &Context) -> Result<Exit, Failure> {
+    match command {
+        PauseCommand::On(args) => on(args, ctx).await,
+        PauseCommand::Status => status(ctx).await,
+    }
+}
+
+async fn on(args: OnArgs, ctx: &Context) -> Result<Exit, Failure> {
+    let deployment = ctx.deployment()?;
+    if !ctx.confirm("This stops trading now.")? {
+        return Err(Failure::new(Exit::Usage, "not confirmed; nothing was touched"));
+    }
+    let operator = ctx.settings.operator.clone();
+    let journal = if ctx.incident.is_none() && ctx.open_incidents(&deployment)?.is_empty() {
+        let opening = Opening { reason: args.reason, operator: operator.clone(), compromised: Vec::new() };
+        open(&deployment, opening).map_err(|error| journal_failure(&error))?
+    } else {
+        ctx.open_case(&deployment)?
+    };
+    let journal = Arc::new(journal);
+    let plan = playbook::pause(&deployment.policies.pause);
+    let live = Live::new(ctx, "pause");
+    let reports = carry_out(&deployment, &journal, "pause on", &operator, &plan, &|event| live.hear(event)).await;
+    live.finish();
+    let tally = Tally::of(&reports.map_err(|error| journal_failure(&error))?);
+    Ok(if tally.failed == 0 { Exit::Done } else { Exit::Incomplete })
+}
+
+async fn status(ctx: &Context) -> Result<Exit, Failure> {
+    let deployment = ctx.deployment()?;
+    let mut unknown = false;
+    for record in records(&deployment).await {
+        unknown |= record.state == "unknown";
+        ctx.printer.emit(&record);
+    }
+    Ok(if unknown { Exit::Incomplete } else { Exit::Done })
+}
+
+async fn records(deployment: &Deployment) -> Vec<SwitchRecord> {
+    let mut records = Vec::new();
+    if deployment.policies.pause.guard.is_some() {
+        let seen = match &deployment.guard {
+            Some(guard) => guard.inspect().await.map_err(|fault| fault.chain()),
+            None => Err("DATABASE_URL is not set".to_owned()),
+        };
+        let switch = playbook::GUARD.to_owned();
+        records.push(match seen {
+            Ok(report) => {
+                let state = if report.installed && report.paused { "engaged" } else { "released" }.to_owned();
+                SwitchRecord { switch, state, detail: report.detail, bypass: report.bypass }
+            }
+            Err(words) => SwitchRecord { switch, state: "unknown".into(), detail: words, bypass: Vec::new() },
+        });
+    }
+    for switch in &deployment.switches {
+        let (state, detail) = match switch.observe().await {
+            Ok(SwitchState::Engaged) => ("engaged", switch.describe()),
+            Ok(SwitchState::Released) => ("released", switch.describe()),
+            Ok(SwitchState::Unobservable) => ("unobservable", switch.describe()),
+            Err(fault) => ("unknown", fault.chain()),
+        };
+        let (switch, state) = (switch.name().to_owned(), state.to_owned());
+        records.push(SwitchRecord { switch, state, detail, bypass: Vec::new() });
+    }
+    records
+}

@@ -1,0 +1,369 @@
+use super::Verdict;
+use crate::domain::guard::{GUARD_TRIGGER, POSTGRES_BODY, quote_identifier, sqlite_trigger};
+use crate::domain::{DatabaseObject, Level};
+
+/// Number of rules below.
+pub(super) const COUNT: usize = 19;
+
+/// Extensions through which files, hosts or commands are reached.
+const REACHING: [&str; 10] = [
+    "dblink",
+    "file_fdw",
+    "postgres_fdw",
+    "pg_cron",
+    "plpython3u",
+    "plperlu",
+    "plsh",
+    "adminpack",
+    "pg_read_server_files",
+    "lo",
+];
+
+/// Settings that run a command or load code, with what they do.
+const RUNNING: [(&str, &str); 7] = [
+    ("archive_command", "runs a shell command at every WAL segment"),
+    ("archive_library", "loads a library into the server"),
+    ("restore_command", "runs a shell command while recovering"),
+    ("shared_preload_libraries", "loads libraries into every process"),
+    ("session_preload_libraries", "loads libraries into every session"),
+    ("local_preload_libraries", "loads libraries into every session"),
+    ("krb_server_keyfile", "names the file of keys that log-ins are checked with"),
+];
+
+/// Predefined roles that reach files and programs of the server.
+const SERVER_ROLES: [&str; 3] = ["pg_execute_server_program", "pg_write_server_files", "pg_read_server_files"];
+
+/// What could be persistence, and what is known to be harmless.
+pub(super) fn judge(object: &DatabaseObject, dialect: &str) -> Option<Verdict> {
+    match object.class.as_str() {
+        "trigger" if dialect == "sqlite" => sqlite_object(object),
+        "trigger" => postgres_trigger(object),
+        "event_trigger" => verdict(
+            "db-event-trigger",
+            "Event trigger",
+            Level::Critical,
+            "runs at every DDL statement of anybody, superusers included",
+            format!("DROP EVENT TRIGGER {}", quote_identifier(&object.name)),
+        ),
+        "function" => function(object),
+        "rule" => verdict(
+            "db-rule",
+            "Rewrite rule",
+            Level::High,
+            "replaces statements on its table by others, unseen by the application",
+            String::new(),
+        ),
+        "policy" => verdict(
+            "db-row-policy",
+            "Row security policy",
+            Level::Low,
+            "hides or shows rows by role; one that was altered hides an intruder's rows",
+            String::new(),
+        ),
+        "view" if dialect == "sqlite" => sqlite_object(object),
+        "role" => role(object),
+        "membership" => membership(object),
+        "role_setting" => role_setting(object),
+        "setting" => setting(object),
+        "extension" => extension(object),
+        "foreign_server" => verdict(
+            "db-foreign-server",
+            "Foreign server",
+            Level::High,
+            "lets queries read from or write to another host or to files",
+            format!("DROP SERVER {} CASCADE", quote_identifier(&object.name)),
+        ),
+        "user_mapping" => verdict(
+            "db-user-mapping",
+            "User mapping",
+            Level::Medium,
+            "holds a password for another server",
+            String::new(),
+        ),
+        "cron_job" => verdict(
+            "db-cron-job",
+            "Scheduled job",
+            Level::High,
+            "runs SQL again and again without a session of its maker",
+            String::new(),
+        ),
+        "default" | "check" => calling(object),
+        "hba" => hba(object),
+        "publication" => verdict(
+            "db-publication",
+            "Publication",
+            Level::Medium,
+            "sends changes of its tables to whoever subscribes",
+            format!("DROP PUBLICATION {}", quote_identifier(&object.name)),
+        ),
+        "subscription" => verdict(
+            "db-subscription",
+            "Subscription",
+            Level::High,
+            "writes rows of another server into tables here",
+            format!("DROP SUBSCRIPTION {}", quote_identifier(&object.name)),
+        ),
+        "table" => verdict(
+            "db-virtual-table",
+            "Virtual table",
+            Level::Medium,
+            "runs code of a module when it is read",
+            String::new(),
+        ),
+        _ => None,
+    }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the rules above are expressions of the same form")]
+fn verdict(rule: &'static str, title: &'static str, level: Level, how: &str, remove: String) -> Option<Verdict> {
+    Some(Verdict { rule, title, level, how: how.to_owned(), remove })
+}
+
+fn sqlite_object(object: &DatabaseObject) -> Option<Verdict> {
+    let (table, name) = object.name.split_once('.').unwrap_or(("", &object.name));
+    if object.class == "view" {
+        return verdict(
+            "db-view",
+            "View",
+            Level::Informational,
+            "shows other rows than its name says, if it was put in the place of a table",
+            format!("DROP VIEW {}", quote_identifier(name)),
+        );
+    }
+    let ours = ["INSERT", "UPDATE", "DELETE"].map(|statement| sqlite_trigger(table, statement));
+    match ours.iter().find(|(known, _)| known == name) {
+        Some((_, text)) if *text == object.definition => None,
+        Some(_) => {
+            verdict("db-guard-altered", "The guard was altered", Level::Critical, ALTERED, "portcullis install".into())
+        }
+        None => verdict(
+            "db-trigger",
+            "Trigger that is not expected",
+            Level::High,
+            "runs whenever its table is written, whoever writes",
+            format!("DROP TRIGGER {}", quote_identifier(name)),
+        ),
+    }
+}
+
+const ALTERED: &str = "the pause does not hold as long as the guard is not what was installed";
+
+fn postgres_trigger(object: &DatabaseObject) -> Option<Verdict> {
+    let mut parts = object.name.rsplitn(2, '.');
+    let (name, table) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let runs_ours = object.definition.contains("EXECUTE FUNCTION portcullis.refuse_while_paused()");
+    if name == GUARD_TRIGGER || runs_ours {
+        let whole = object.definition.starts_with("enabled=A ")
+            && runs_ours
+            && name == GUARD_TRIGGER
+            && object.definition.ends_with(&format!("-- body: {POSTGRES_BODY}"));
+        if whole {
+            return None;
+        }
+        return verdict(
+            "db-guard-altered",
+            "The guard was altered",
+            Level::Critical,
+            ALTERED,
+            "portcullis install".into(),
+        );
+    }
+    let table: Vec<_> = table.split('.').map(quote_identifier).collect();
+    verdict(
+        "db-trigger",
+        "Trigger that is not expected",
+        Level::High,
+        "runs whenever its table is written, whoever writes",
+        format!("DROP TRIGGER {} ON {}", quote_identifier(name), table.join(".")),
+    )
+}
+
+fn function(object: &DatabaseObject) -> Option<Verdict> {
+    if object.name == "portcullis.refuse_while_paused()" {
+        if object.definition.ends_with(&format!("body: {POSTGRES_BODY}"))
+            && object.definition.contains("security_definer=false")
+        {
+            return None;
+        }
+        return verdict(
+            "db-guard-altered",
+            "The guard was altered",
+            Level::Critical,
+            ALTERED,
+            "portcullis install".into(),
+        );
+    }
+    let remove = format!("DROP FUNCTION {}", object.name);
+    let head = object.definition.split(" body: ").next().unwrap_or_default();
+    if head.contains("trusted=false") && !head.contains("language=internal") {
+        return verdict(
+            "db-untrusted-language",
+            "Function in an untrusted language",
+            Level::Critical,
+            "runs as the server's operating-system user",
+            remove,
+        );
+    }
+    if head.contains("security_definer=true") {
+        return verdict(
+            "db-security-definer",
+            "SECURITY DEFINER function",
+            Level::High,
+            "runs with its owner's rights for anybody who may call it",
+            remove,
+        );
+    }
+    let body = object.definition.to_ascii_lowercase();
+    if body.contains("program") && body.contains("copy") {
+        return verdict(
+            "db-copy-program",
+            "Function that starts a program",
+            Level::Critical,
+            "COPY ... PROGRAM starts a program on the server",
+            remove,
+        );
+    }
+    verdict(
+        "db-function",
+        "Function that is not expected",
+        Level::Low,
+        "a back end on Prisma has none; triggers and defaults can call it",
+        remove,
+    )
+}
+
+fn role(object: &DatabaseObject) -> Option<Verdict> {
+    let has = |word: &str| object.definition.split(' ').any(|one| one == word);
+    if has("bootstrap") || has("containment") {
+        return None;
+    }
+    let remove =
+        format!("ALTER ROLE {} NOSUPERUSER NOCREATEROLE NOREPLICATION NOBYPASSRLS", quote_identifier(&object.name));
+    if has("superuser") {
+        return verdict(
+            "db-superuser",
+            "Superuser that is not expected",
+            Level::Critical,
+            "may do anything, on the server's files too",
+            remove,
+        );
+    }
+    if has("createrole") || has("replication") || has("bypassrls") {
+        return verdict(
+            "db-powerful-role",
+            "Role with powers that an application does not need",
+            Level::High,
+            "may make roles, copy the whole database or look past row security",
+            remove,
+        );
+    }
+    None
+}
+
+fn membership(object: &DatabaseObject) -> Option<Verdict> {
+    let (member, role) = object.name.split_once(" in ")?;
+    let remove = format!("REVOKE {} FROM {}", quote_identifier(role), quote_identifier(member));
+    if SERVER_ROLES.contains(&role) {
+        return verdict(
+            "db-server-role",
+            "Member of a role that reaches the server",
+            Level::Critical,
+            "may start programs or read and write files as the server's operating-system user",
+            remove,
+        );
+    }
+    (object.definition.contains("admin")).then_some(Verdict {
+        rule: "db-admin-option",
+        title: "Membership with admin option",
+        level: Level::Medium,
+        how: "may hand the role to others".into(),
+        remove,
+    })
+}
+
+fn role_setting(object: &DatabaseObject) -> Option<Verdict> {
+    let words = object.definition.to_ascii_lowercase();
+    let dangerous = ["session_preload", "local_preload", "search_path", "session_replication_role", "row_security"];
+    let level = if dangerous.iter().any(|word| words.contains(word)) { Level::High } else { Level::Low };
+    verdict(
+        "db-role-setting",
+        "Setting bound to a role",
+        level,
+        "takes effect at every log-in of the role",
+        String::new(),
+    )
+}
+
+fn setting(object: &DatabaseObject) -> Option<Verdict> {
+    let value = object.definition.split(" (from ").next().unwrap_or_default();
+    if let Some((_, how)) = RUNNING.iter().find(|(name, _)| *name == object.name) {
+        let harmless =
+            ["", "(disabled)"].contains(&value) || (object.name == "krb_server_keyfile" && value.starts_with("FILE:"));
+        if harmless {
+            return None;
+        }
+        return verdict(
+            "db-running-setting",
+            "Setting that runs code",
+            Level::High,
+            how,
+            format!("ALTER SYSTEM RESET {}", object.name),
+        );
+    }
+    if object.name == "session_replication_role" && value != "origin" {
+        return verdict(
+            "db-running-setting",
+            "Setting that switches triggers off",
+            Level::High,
+            "triggers don't fire for such sessions",
+            String::new(),
+        );
+    }
+    object.definition.contains("postgresql.auto.conf").then(|| Verdict {
+        rule: "db-altered-setting",
+        title: "Setting changed by ALTER SYSTEM",
+        level: Level::Low,
+        how: "changed from within the database, it survives restarts".into(),
+        remove: format!("ALTER SYSTEM RESET {}", object.name),
+    })
+}
+
+fn extension(object: &DatabaseObject) -> Option<Verdict> {
+    REACHING.contains(&object.name.as_str()).then(|| Verdict {
+        rule: "db-extension",
+        title: "Extension that reaches out of the database",
+        level: Level::High,
+        how: "reaches files, hosts or schedules from within SQL".into(),
+        remove: format!("DROP EXTENSION {}", quote_identifier(&object.name)),
+    })
+}
+
+/// Defaults and checks are expected to call what PostgreSQL itself ships.
+fn calling(object: &DatabaseObject) -> Option<Verdict> {
+    let words = object.definition.to_ascii_lowercase();
+    let reaching =
+        ["dblink", "lo_import", "lo_export", "pg_read_file", "pg_ls_dir", "set_config", "query_to_xml", "program"];
+    reaching.iter().any(|word| words.contains(word)).then(|| Verdict {
+        rule: "db-calling-expression",
+        title: "Default or check that calls out",
+        level: Level::High,
+        how: "is evaluated whenever a row is written".into(),
+        remove: String::new(),
+    })
+}
+
+fn hba(object: &DatabaseObject) -> Option<Verdict> {
+    let words: Vec<&str> = object.definition.split(' ').collect();
+    let trusting = words.contains(&"trust");
+    let local =
+        words.first() == Some(&"local") || object.definition.contains("127.0.0.1") || object.definition.contains("::1");
+    if !trusting {
+        return None;
+    }
+    let (level, how) = if local {
+        (Level::Medium, "anybody on this machine logs in as any role without a password")
+    } else {
+        (Level::Critical, "anybody who reaches the port logs in as any role without a password")
+    };
+    verdict("db-trust", "Log-in without a password", level, how, String::new())
+}

@@ -1,0 +1,98 @@
+use super::*;
+use crate::domain::guard::{GUARD_TRIGGER, POSTGRES_BODY, sqlite_trigger};
+
+fn object(class: &str, name: &str, definition: &str) -> DatabaseObject {
+    DatabaseObject { class: class.into(), name: name.into(), owner: None, definition: definition.into() }
+}
+
+fn rule(dialect: &str, object: DatabaseObject) -> Option<(String, Level)> {
+    let list = ObjectList { objects: vec![object], uncovered: Vec::new() };
+    findings(&list, dialect, &DatabasePolicy::default()).pop().map(|finding| (finding.rule.id, finding.rule.level))
+}
+
+#[test]
+fn each_way_to_persist_is_found_and_its_harmless_twin_is_not() {
+    let found = [
+        ("event_trigger", "spy", "on ddl_command_end", "db-event-trigger"),
+        (
+            "function",
+            "public.f()",
+            "language=plpython3u trusted=false security_definer=false config= body: x",
+            "db-untrusted-language",
+        ),
+        (
+            "function",
+            "public.f()",
+            "language=plpgsql trusted=true security_definer=true config= body: x",
+            "db-security-definer",
+        ),
+        (
+            "function",
+            "public.f()",
+            "language=plpgsql trusted=true security_definer=false config= body: COPY t TO PROGRAM 'sh'",
+            "db-copy-program",
+        ),
+        ("role", "eve", "superuser login", "db-superuser"),
+        ("role", "eve", "replication login", "db-powerful-role"),
+        ("membership", "eve in pg_execute_server_program", "member", "db-server-role"),
+        ("setting", "archive_command", "sh -c id (from /etc/x)", "db-running-setting"),
+        ("setting", "work_mem", "64MB (from /data/postgresql.auto.conf)", "db-altered-setting"),
+        ("extension", "dblink", "version 1.2", "db-extension"),
+        ("default", "public.Trade.id", "lo_export(1, '/x')::text", "db-calling-expression"),
+        ("hba", "line 3", "host all all 0.0.0.0 0.0.0.0 trust", "db-trust"),
+        (
+            "trigger",
+            "public.Trade.spy",
+            "enabled=O CREATE TRIGGER spy ... EXECUTE FUNCTION public.f() -- body: x",
+            "db-trigger",
+        ),
+    ];
+    for (class, name, definition, expected) in found {
+        let (id, _) = rule("postgres", object(class, name, definition)).unwrap_or_else(|| panic!("{class} {name}"));
+        assert_eq!(id, expected);
+    }
+    let harmless = [
+        ("role", "postgres", "superuser login bootstrap"),
+        ("role", "app", "login"),
+        ("membership", "app in readers", "member"),
+        ("setting", "archive_command", "(disabled) (from default)"),
+        ("extension", "plpgsql", "version 1.0"),
+        ("default", "public.Trade.createdAt", "CURRENT_TIMESTAMP"),
+        ("hba", "line 3", "host all all 127.0.0.1 255.255.255.255 scram-sha-256"),
+    ];
+    for (class, name, definition) in harmless {
+        assert_eq!(rule("postgres", object(class, name, definition)), None, "{class} {name}");
+    }
+}
+
+#[test]
+fn our_guard_is_known_by_its_exact_words_only() {
+    let name = format!("public.Trade.{GUARD_TRIGGER}");
+    let text = format!(
+        "enabled=A CREATE TRIGGER {GUARD_TRIGGER} BEFORE INSERT ON public.\"Trade\" FOR EACH ROW EXECUTE FUNCTION portcullis.refuse_while_paused() -- body: {POSTGRES_BODY}"
+    );
+    assert_eq!(rule("postgres", object("trigger", &name, &text)), None);
+    let disabled = text.replacen("enabled=A", "enabled=D", 1);
+    assert_eq!(rule("postgres", object("trigger", &name, &disabled)).unwrap().0, "db-guard-altered");
+    let hollow = text.replace("IS DISTINCT FROM false", "AND false");
+    assert_eq!(rule("postgres", object("trigger", &name, &hollow)).unwrap().0, "db-guard-altered");
+
+    let (name, text) = sqlite_trigger("Trade", "INSERT");
+    assert_eq!(rule("sqlite", object("trigger", &format!("Trade.{name}"), &text)), None);
+    let altered = text.replace("IS NOT 0", "IS 7");
+    assert_eq!(rule("sqlite", object("trigger", &format!("Trade.{name}"), &altered)).unwrap().0, "db-guard-altered");
+    assert_eq!(rule("sqlite", object("trigger", "Trade.spy", "CREATE TRIGGER spy")).unwrap().0, "db-trigger");
+}
+
+#[test]
+fn what_policy_expects_is_no_finding() {
+    let policy: DatabasePolicy =
+        crate::policy::parse("database.yml", "version: 1\nexpected: { trigger: [Trade.audit] }\n").unwrap();
+    let list = ObjectList {
+        objects: vec![object("trigger", "Trade.audit", "x"), object("trigger", "Trade.spy", "x")],
+        uncovered: Vec::new(),
+    };
+    let found = findings(&list, "sqlite", &policy);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].matched["remove"], "DROP TRIGGER \"spy\"");
+}

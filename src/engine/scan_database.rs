@@ -1,0 +1,46 @@
+//! The database scan over any database: the live one, a scratch copy of a backup.
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::detect::database::{DatabasePolicy, RULES, findings};
+use crate::domain::Finding;
+use crate::ports::{Database, Fault};
+
+/// What a scan gave.
+#[derive(Debug, Clone, Serialize)]
+pub struct DatabaseScanResult {
+    /// Findings.
+    pub findings: Vec<Finding>,
+    /// Objects looked at.
+    pub objects: usize,
+    /// Classes of objects that could not be read, with the reason.
+    pub uncovered: Vec<(String, String)>,
+}
+
+impl DatabaseScanResult {
+    /// Whether every class was read.
+    pub fn complete(&self) -> bool {
+        self.uncovered.is_empty()
+    }
+
+    /// The fields of the scan's summary record.
+    pub fn summary(&self) -> Map<String, Value> {
+        let uncovered: Vec<_> =
+            self.uncovered.iter().map(|(class, reason)| json!({"policy": class, "reason": reason})).collect();
+        let mut summary = Map::new();
+        summary.insert("scan".into(), "database".into());
+        summary.insert("events".into(), self.objects.into());
+        summary.insert("findings".into(), self.findings.len().into());
+        summary.insert("rules".into(), RULES.into());
+        summary.insert("uncovered".into(), Value::Array(uncovered));
+        summary
+    }
+}
+
+/// Reads the catalog and judges every object.
+pub async fn run(database: &dyn Database, policy: &DatabasePolicy) -> Result<DatabaseScanResult, Fault> {
+    let list = database.objects().await?;
+    let findings = findings(&list, database.dialect(), policy);
+    Ok(DatabaseScanResult { findings, objects: list.objects.len(), uncovered: list.uncovered })
+}
