@@ -263,8 +263,12 @@ pub trait BackupStore: Send + Sync {
     async fn list(&self) -> Result<Vec<crate::domain::Backup>, Fault>;
     /// Opens one, decompressed, for streaming.
     fn open(&self, path: &str) -> Result<Box<dyn std::io::Read + Send>, Fault>;
-    /// Puts one back into the live database (the old state is kept aside where the way allows); words for people.
-    async fn restore(&self, path: &str) -> Result<String, Fault>;
+    /// Whose dumps they are.
+    fn dialect(&self) -> crate::detect::backup::Dialect;
+    /// Puts one back into the live database; the old one is kept aside under `suffix` where the way allows. Words for people.
+    async fn restore(&self, path: &str, suffix: &str) -> Result<String, Fault>;
+    /// Runs the deployment's own validation; `None` if there is none.
+    async fn validate(&self) -> Result<Option<String>, Fault>;
     /// A scratch copy made from it, to scan; dropped when the value is dropped.
     /// `Invalid` where no scratch copy can be made: its text is then scanned instead.
     async fn scratch(&self, path: &str) -> Result<std::sync::Arc<dyn Database>, Fault>;

@@ -18,7 +18,7 @@ pub enum SettingsError {
 pub struct Settings {
     /// The application's database (`DATABASE_URL`): also the role as which canaries are tried.
     pub database_url: Option<SecretString>,
-    /// A stronger role for containment (`PORTCULLIS_DATABASE_URL`); falls back to the first.
+    /// A stronger role for containment (`PORTCULLIS_DATABASE_URL`); `world` falls back to the first.
     pub containment_url: Option<SecretString>,
     /// State of this program (`PORTCULLIS_HOME`, default `.portcullis`).
     pub home: PathBuf,

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use crate::adapters::backup_files::BackupFiles;
 use crate::adapters::case_files::CaseFiles;
 use crate::adapters::command::CommandSwitch;
 use crate::adapters::database_url::DatabaseUrl;
-use crate::adapters::dotenv::DotenvStore;
+use crate::adapters::dotenv::{DotenvStore, dotenv_value};
 use crate::adapters::file_switch::FileSwitch;
 use crate::adapters::http::HttpSwitch;
 use crate::adapters::issuers::{ApiKeyTable, KeyDatabase, PostgresRole, SelfMade};
@@ -22,11 +23,12 @@ use crate::adapters::sqlite::{SqliteDatabase, SqliteGuard};
 use crate::adapters::system::{OsRandom, SystemClock};
 use crate::adapters::vault::SealedFiles;
 use crate::domain::CredentialId;
+use crate::embedded::{BackEnd, EmbeddedIssuer, EmbeddedSecretsManager, FAULTS_VARIABLE, FaultPlan, inject};
 use crate::engine::Deployment;
 use crate::policy::Policies;
 use crate::policy::credentials::IssuerPolicy;
 use crate::policy::pause::SwitchPolicy;
-use crate::ports::{Database, Fault, Guard, Issuer, MachineKey, PauseSwitch, Service};
+use crate::ports::{BackupStore, Database, Fault, FaultKind, Guard, Issuer, MachineKey, PauseSwitch, Service};
 use crate::settings::Settings;
 
 /// The machine's key in that home, made if it is missing.
@@ -46,9 +48,15 @@ struct Databases {
 }
 
 impl Databases {
+    /// Without `DATABASE_URL` in the environment, the deployment's own `.env` says it: after a rotation it holds the new one.
     fn parse(root: &Path, settings: &Settings) -> Result<Self, Fault> {
-        let parse = |url: &Option<SecretString>| url.as_ref().map(|url| DatabaseUrl::parse(url, root)).transpose();
-        Ok(Self { app: parse(&settings.database_url)?, containment: parse(&settings.containment_url)? })
+        let app = match &settings.database_url {
+            Some(url) => Some(url.clone()),
+            None => dotenv_value(root, "DATABASE_URL")?,
+        };
+        let containment = settings.containment_url.clone().or_else(|| app.clone());
+        let parse = |url: Option<SecretString>| url.map(|url| DatabaseUrl::parse(&url, root)).transpose();
+        Ok(Self { app: parse(app)?, containment: parse(containment)? })
     }
 
     fn database(&self) -> Option<Arc<dyn Database>> {
@@ -68,6 +76,14 @@ impl Databases {
             (_, DatabaseUrl::Sqlite(path)) => Some(Arc::new(SqliteGuard::new(path, policy))),
             _ => None,
         }
+    }
+
+    fn backups(&self, root: &Path, policies: &Policies) -> Option<Arc<dyn BackupStore>> {
+        let live = match self.containment.as_ref()? {
+            DatabaseUrl::Sqlite(path) => Some(path.clone()),
+            DatabaseUrl::Postgres { .. } => None,
+        };
+        Some(Arc::new(BackupFiles::new(root, policies.recovery.clone(), live, policies.pause.guard.clone())))
     }
 
     /// Who honours each credential; those that a person or an unreachable database honours have none.
@@ -144,13 +160,33 @@ pub fn live(root: &Path, settings: &Settings, policies: Arc<Policies>) -> Result
         secrets_manager: Arc::new(SecretsManager::default()),
         dotenv: Arc::new(DotenvStore::new(root)),
         services: services(root, &policies),
-        backups: None,
+        backups: databases.backups(root, &policies),
         own_role: databases.containment.as_ref().and_then(|url| url.user().map(String::from)),
         policies,
     })
 }
 
-/// The embedded deployment in `root`.
-pub fn embedded(_root: &Path, _settings: &Settings, _policies: Arc<Policies>) -> Result<Deployment, Fault> {
-    Err(Fault::new(crate::ports::FaultKind::Invalid, "not wired yet"))
+/// The embedded deployment in `root`: real adapters over its folder, stand-ins for its back end and for what lies beyond the
+/// network, and the faults that its environment asks for.
+pub fn embedded(root: &Path, settings: &Settings, policies: Arc<Policies>) -> Result<Deployment, Fault> {
+    if !root.join("embedded").is_dir() {
+        let message = format!("{} is no embedded deployment (make one with: portcullis drill --keep)", root.display());
+        return Err(Fault::new(FaultKind::NotFound, message));
+    }
+    let address = Some(SecretString::from("file:./trading.db"));
+    let settings = Settings { database_url: address.clone(), containment_url: address, ..settings.clone() };
+    let mut deployment = live(root, &settings, policies)?;
+    let back_end = Arc::new(BackEnd::new(root, Arc::clone(&deployment.clock)));
+    let clock = Arc::clone(&deployment.clock);
+    let issuer = |inner: &Arc<dyn Issuer>| -> Arc<dyn Issuer> {
+        Arc::new(EmbeddedIssuer::new(Arc::clone(&back_end), Arc::clone(&clock), Arc::clone(inner)))
+    };
+    deployment.issuers = deployment.issuers.iter().map(|(id, inner)| (id.clone(), issuer(inner))).collect();
+    deployment.services = vec![back_end];
+    deployment.secrets_manager = Arc::new(EmbeddedSecretsManager::new(root));
+    match std::env::var(FAULTS_VARIABLE) {
+        Ok(text) => Ok(inject(deployment, FaultPlan::parse(&text)?)),
+        Err(std::env::VarError::NotPresent) => Ok(deployment),
+        Err(error) => Err(Fault::with(FaultKind::Invalid, format!("failed to read {FAULTS_VARIABLE}"), error)),
+    }
 }

@@ -211,7 +211,7 @@ mod tests {
         let reader = cases.peek(&id).unwrap();
         assert_eq!(reader.read_ledger().unwrap(), b"one\n");
         assert_eq!(reader.write("x", b"y").unwrap_err().kind, FaultKind::Denied);
-        assert_eq!(cases.list().unwrap(), [id.clone()]);
+        assert_eq!(cases.list().unwrap(), std::slice::from_ref(&id));
         drop(store);
         let store = cases.open(&id, false).unwrap();
         store.append_ledger(b"two\n").unwrap();

@@ -220,6 +220,12 @@ fn read_file(path: &Path) -> Result<Option<Zeroizing<String>>, Fault> {
     fs::read_to_string(path).map(Zeroizing::new).map(Some).map_err(failed)
 }
 
+/// The value of a key in `.env` below `root`; `None` if the file or the key is not there.
+pub fn dotenv_value(root: &Path, key: &str) -> Result<Option<SecretString>, Fault> {
+    let Some(text) = read_file(&root.join(".env"))? else { return Ok(None) };
+    Ok(places(&text, key).last().map(|place| SecretString::from(value(&text, place).as_str())))
+}
+
 /// Replaces the file as a whole: temporary file beside it with its mode and owner, sync, rename, directory sync.
 fn replace_file(path: &Path, text: &str) -> Result<(), Fault> {
     // A link is followed once, here: the file that it names is replaced, the link stays.
@@ -258,6 +264,9 @@ fn unwritable(path: &Path, error: std::io::Error) -> Fault {
     Fault::with(kind, format!("failed to replace {}; it is as it was", path.display()), error)
 }
 
+/// Two credentials in one file are written by two steps at once: one reads what the other has written.
+static ONE_WRITER: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 #[async_trait]
 impl SecretStore for DotenvStore {
     fn describe(&self, slot: &StorePolicy) -> String {
@@ -275,8 +284,6 @@ impl SecretStore for DotenvStore {
 
     async fn write(&self, slot: &StorePolicy, new: &SecretString, _token: &str) -> Result<(), Fault> {
         let (path, key) = self.slot(slot)?;
-        // Two credentials in one file are written by two steps at once: one reads what the other has written.
-        static ONE_WRITER: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
         let _writing = ONE_WRITER.lock().await;
         let text = read_file(&path)?
             .ok_or_else(|| Fault::new(FaultKind::NotFound, format!("{} does not exist", path.display())))?;

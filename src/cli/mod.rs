@@ -9,16 +9,24 @@ use crate::domain::IncidentId;
 use crate::settings::Settings;
 use crate::ui::{ColorChoice, Format, Printer};
 
+mod approve;
+mod audit;
+mod backup;
+mod checklist;
 mod completions;
 mod context;
 mod doctor;
+mod drill;
 mod failure;
 mod findings;
+mod incident;
 mod init;
 mod install;
 mod keys;
 mod lockdown;
 mod pause;
+mod restore;
+mod resume;
 mod scan;
 mod scan_database;
 mod scan_logs;
@@ -27,6 +35,7 @@ mod scan_secrets;
 mod scan_trades;
 mod steps;
 
+pub use audit::audit_failure;
 pub use context::{Context, fault_failure, journal_failure};
 pub use failure::{Exit, Failure};
 
@@ -56,10 +65,10 @@ struct Global {
     /// Incident to work on [default: the open one]
     #[arg(long, global = true, value_name = "ID")]
     incident: Option<IncidentId>,
-    /// Policies [env: PORTCULLIS_POLICIES] [default: policies]
+    /// Policies [env: `PORTCULLIS_POLICIES`] [default: policies]
     #[arg(long, global = true, value_name = "DIR")]
     policies: Option<PathBuf>,
-    /// State of this program [env: PORTCULLIS_HOME] [default: .portcullis]
+    /// State of this program [env: `PORTCULLIS_HOME`] [default: .portcullis]
     #[arg(long, global = true, value_name = "DIR")]
     home: Option<PathBuf>,
     /// Work on the embedded deployment in this folder (made by `drill --keep`)
@@ -95,6 +104,25 @@ enum Command {
     /// Find what the intruder did
     #[command(subcommand)]
     Scan(scan::ScanCommand),
+    /// Look at incidents and decide what findings are
+    #[command(subcommand)]
+    Incident(incident::IncidentCommand),
+    /// List and verify backups
+    #[command(subcommand)]
+    Backup(backup::BackupCommand),
+    /// Put a backup back, the newest clean one with --clean
+    Restore(restore::RestoreArgs),
+    /// The post-recovery checklist: what the program checks and what people attest
+    Checklist(checklist::ChecklistArgs),
+    /// Make, show and verify the audit record
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Show what approvers sign, or take a signature
+    Approve(approve::ApproveArgs),
+    /// Ask the gate and, if every check passes, let trading in again
+    Resume(resume::ResumeArgs),
+    /// Rehearse a whole breach in an embedded deployment: no service, no network, no set-up
+    Drill(drill::DrillArgs),
     /// Print a shell completion script
     Completions(completions::CompletionsArgs),
 }
@@ -168,6 +196,14 @@ async fn run(command: Command, ctx: &Context) -> Result<Exit, Failure> {
         Command::Pause(command) => pause::run(command, ctx).await,
         Command::Keys(command) => keys::run(command, ctx).await,
         Command::Scan(command) => scan::run(command, ctx).await,
+        Command::Incident(command) => incident::run(command, ctx),
+        Command::Audit(command) => audit::run(command, ctx).await,
+        Command::Approve(args) => approve::run(&args, ctx),
+        Command::Resume(args) => resume::run(args, ctx).await,
+        Command::Drill(args) => drill::run(args, ctx).await,
+        Command::Backup(command) => backup::run(command, ctx).await,
+        Command::Restore(args) => restore::run(args, ctx).await,
+        Command::Checklist(args) => checklist::run(args, ctx).await,
         Command::Completions(args) => completions::run(&args, ctx),
     }
 }

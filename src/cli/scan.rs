@@ -5,7 +5,7 @@ use super::{Context, Exit, Failure, scan_database, scan_logs, scan_secrets, scan
 /// Subcommands of `scan`.
 #[derive(Debug, Subcommand)]
 pub enum ScanCommand {
-    /// Log files, with Sigma rules
+    /// Log files against Sigma rules
     Logs(scan_logs::ScanLogsArgs),
     /// The trade table against policies
     Trades(scan_trades::TradesArgs),

@@ -1,11 +1,11 @@
 //! `findings.jsonl`: every finding of the case, once.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
 use super::{Journal, JournalError};
-use crate::domain::{Finding, Level, Timestamp};
+use crate::domain::{Digest, Finding, Level, Timestamp};
 use crate::ledger::Event;
 use crate::ports::{Fault, FaultKind};
 
@@ -37,10 +37,23 @@ pub fn record_scan(
     complete: bool,
 ) -> Result<(), JournalError> {
     let old = journal.store().read(FINDINGS)?.unwrap_or_default();
-    let mut known: BTreeMap<String, ()> = read(&old)?.into_iter().map(|finding| (finding.id, ())).collect();
+    let bound = journal.state().files.get(FINDINGS).map(|file| (file.bytes, file.sha256));
+    let old = match bound {
+        None => old,
+        Some((_, sha256)) if Digest::of(&old) == sha256 => old,
+        // A scan that died between the file and its entry has only added to the file: what was bound is still its head.
+        Some((bytes, sha256)) => match usize::try_from(bytes).ok().and_then(|bytes| old.get(..bytes)) {
+            Some(head) if Digest::of(head) == sha256 => head.to_vec(),
+            _ => {
+                let message = format!("{FINDINGS} is not the file that the ledger names: somebody changed it");
+                return Err(Fault::new(FaultKind::Corrupt, message).into());
+            }
+        },
+    };
+    let mut known: BTreeSet<String> = read(&old)?.into_iter().map(|finding| finding.id).collect();
     let mut bytes = old;
     for finding in found {
-        if known.insert(finding.id.clone(), ()).is_some() {
+        if !known.insert(finding.id.clone()) {
             continue;
         }
         let line = serde_json::to_vec(finding)

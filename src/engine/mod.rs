@@ -3,12 +3,14 @@
 pub mod audit;
 mod case;
 mod deployment;
+pub mod dispose;
 mod executor;
 pub mod findings;
 mod gate_input;
 mod journal;
 pub mod lockdown;
-mod recovery;
+pub mod recovery;
+pub mod resume;
 pub mod scan_database;
 pub mod scan_trades;
 mod steps;

@@ -1,6 +1,7 @@
 //! Checks of the gate on the state of the incident and of the world.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use super::build::open_findings;
 use super::decide::{Case, LiveCredential, Ruling, ensure};
@@ -156,11 +157,31 @@ impl Case<'_> {
     pub(super) fn scan(&self, name: &str) -> Ruling {
         let again = || format!("run: portcullis scan {name}");
         let scan = self.state.scans.get(name).ok_or_else(|| format!("it was not made; {}", again()))?;
-        ensure(scan.complete, || format!("it did not cover all that was asked for (entry {}); {}", scan.seq, again()))?;
-        if let Some(restored) = self.last_restore() {
+        let accepted = self.attested_after(&format!("scan.{name}"), scan.seq);
+        ensure(scan.complete || accepted.is_some(), || {
+            format!(
+                "it did not cover all that was asked for (entry {}); {}, or attest what was not covered: portcullis checklist --attest scan.{name} --note TEXT",
+                scan.seq,
+                again()
+            )
+        })?;
+        // Logs and files are not changed by a restore; what lies in the database is.
+        if let Some(restored) = self.last_restore().filter(|_| matches!(name, "trades" | "database")) {
             ensure(scan.seq > restored, || format!("a backup was put back since; {}", again()))?;
         }
-        Ok(format!("complete, {} findings, entry {}", scan.findings, scan.seq))
+        let how = match accepted.filter(|_| !scan.complete) {
+            Some(person) => format!("not complete, accepted by {person}"),
+            None => "complete".to_owned(),
+        };
+        Ok(format!("{how}, {} findings, entry {}", scan.findings, scan.seq))
+    }
+
+    /// Who attested an item after that entry: what was attested before it can't be about it.
+    fn attested_after(&self, item: &str, seq: u64) -> Option<&str> {
+        self.entries.iter().filter(|entry| entry.seq > seq).find_map(|entry| match &entry.event {
+            Event::ItemAttested { item: attested, operator, .. } if attested == item => Some(operator.as_str()),
+            _ => None,
+        })
     }
 
     pub(super) fn findings(&self) -> Ruling {
@@ -177,6 +198,26 @@ impl Case<'_> {
             )
         })?;
         Ok(format!("{} findings, none open at {from} or above", self.input.findings.len()))
+    }
+
+    /// What the last database scan found must be gone, or be benign: a decision alone does not remove a trigger.
+    pub(super) fn persistence(&self) -> Ruling {
+        let Some(scan) = self.state.scans.get("database") else { return Ok("no database scan was made".into()) };
+        let from = self.input.policies.resume.findings_block_from;
+        let present = scan.coverage.get("present").and_then(serde_json::Value::as_array);
+        let present: BTreeSet<&str> = present.into_iter().flatten().filter_map(serde_json::Value::as_str).collect();
+        let left: Vec<String> = self
+            .input
+            .findings
+            .iter()
+            .filter(|finding| finding.rule.level >= from && present.contains(finding.id.as_str()))
+            .filter(|finding| self.state.dispositions.get(&finding.id).is_none_or(|known| known.verdict != "benign"))
+            .map(|finding| format!("{} ({})", finding.id, finding.rule.title))
+            .collect();
+        ensure(left.is_empty(), || {
+            format!("still in the database: {}; remove it or restore, then: portcullis scan database", named(&left))
+        })?;
+        Ok(format!("{} objects found by the last database scan, none above {from} that is not benign", present.len()))
     }
 
     pub(super) fn attestations(&self) -> Ruling {
@@ -218,7 +259,7 @@ fn ask_again(live: &LiveCredential, old_known: bool) -> Result<(), String> {
 fn named(items: &[String]) -> String {
     let mut text = items.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
     if items.len() > NAMED {
-        text.push_str(&format!(" and {} more", items.len() - NAMED));
+        let _ = write!(text, " and {} more", items.len() - NAMED);
     }
     text
 }

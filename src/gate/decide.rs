@@ -105,6 +105,7 @@ pub fn may_resume(input: &GateInput) -> Vec<GateCheck> {
         checks.push(ruled(&format!("scan.{scan}"), case.scan(scan)));
     }
     checks.push(ruled("findings", case.findings()));
+    checks.push(ruled("persistence", case.persistence()));
     checks.push(ruled("attestations", case.attestations()));
     checks.push(ruled("database", case.database()));
     checks
@@ -290,8 +291,12 @@ impl<'a> Case<'a> {
         ensure(since.is_empty(), || {
             format!("changed since the record was made: {}; {HINT_PREPARE}", since.join(", "))
         })?;
-        let added = now.len() - opened.len();
-        Ok(format!("{} files as they were when the incident was opened, {added} added", opened.len()))
+        let added = now.keys().filter(|name| !opened.contains_key(*name)).count();
+        let completed = now.get(RESUME) != opened.get(RESUME);
+        let note =
+            if completed { "; resume.yml was completed since, as nobody could have approved before" } else { "" };
+        let same = opened.len() - usize::from(completed);
+        Ok(format!("{same} files as they were when the incident was opened, {added} added{note}"))
     }
 
     /// Whether the roster that the incident was opened with could decide nothing, for instance since nobody was enrolled.

@@ -401,9 +401,8 @@ fn after_a_restore_everything_is_shown_again() {
             "credential.db",
             "credential.jwt",
             "restore",
-            "scan.logs",
+            // Logs and files are as they were: only what lies in the database is scanned again.
             "scan.trades",
-            "scan.secrets",
             "scan.database"
         ]
     );
@@ -420,11 +419,22 @@ fn after_a_restore_everything_is_shown_again() {
 #[test]
 fn required_scans_must_be_there_and_whole() {
     let missing = with(|case| {
-        case.before.retain(|event| !matches!(event, Event::ScanCompleted { scan, .. } if scan == "trades"))
+        case.before.retain(|event| !matches!(event, Event::ScanCompleted { scan, .. } if scan == "trades"));
     });
     assert_eq!(refusing(&missing), ["scan.trades"]);
     let partial = with(|case| case.before.push(scan("logs", false, &case.findings.clone())));
     assert_eq!(refusing(&partial), ["scan.logs"]);
+    let attested = || Event::ItemAttested { item: "scan.logs".into(), note: "n".into(), operator: "dana".into() };
+    let accepted = with(|case| {
+        case.before.push(scan("logs", false, &case.findings.clone()));
+        case.before.push(attested());
+    });
+    assert!(refusing(&accepted).is_empty(), "a person accepts, by name, what was not covered");
+    let too_early = with(|case| {
+        case.before.push(attested());
+        case.before.push(scan("logs", false, &case.findings.clone()));
+    });
+    assert_eq!(refusing(&too_early), ["scan.logs"]);
 }
 
 #[test]
@@ -444,6 +454,27 @@ fn open_findings_block() {
     });
     assert_eq!(refusing(&more), ["findings"]);
     assert!(!findings_bytes(&more.findings).is_empty());
+}
+
+#[test]
+fn what_is_still_in_the_database_blocks_until_it_is_gone_or_benign() {
+    let present = |verdict: &'static str| {
+        with(move |case| {
+            let mut event = scan("database", true, &case.findings.clone());
+            if let Event::ScanCompleted { coverage, .. } = &mut event {
+                coverage.insert("present".into(), serde_json::json!(["f1"]));
+            }
+            case.before.push(event);
+            case.before.push(Event::FindingDisposed {
+                findings: vec!["f1".into()],
+                verdict: verdict.into(),
+                note: String::new(),
+                operator: "dana".into(),
+            });
+        })
+    };
+    assert_eq!(refusing(&present("confirmed")), ["persistence"]);
+    assert!(refusing(&present("benign")).is_empty());
 }
 
 #[test]

@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use super::super::testing::{Form, Signer};
 use super::*;
 
@@ -6,9 +8,9 @@ const RECORD: &[u8] = b"{}\n";
 fn policy(more: &str, people: &[(&str, Vec<String>, &str)]) -> ResumePolicy {
     let mut text = format!("version: 1\n{more}\napprovers:\n");
     for (name, keys, more) in people {
-        text.push_str(&format!("  - name: {name}\n    keys: {keys:?}\n"));
+        let _ = writeln!(text, "  - name: {name}\n    keys: {keys:?}");
         if !more.is_empty() {
-            text.push_str(&format!("    {more}\n"));
+            let _ = writeln!(text, "    {more}");
         }
     }
     crate::policy::parse("resume.yml", &text).unwrap()

@@ -1,10 +1,12 @@
 //! Planners: policy and observed world in, plan out. Pure.
 
 mod containment;
+mod recovery;
 mod resume;
 mod rotation;
 
 pub use containment::{Containment, containment, pause, with_restarts};
+pub use recovery::recovery;
 pub use resume::resume;
 pub use rotation::{Order, prove, revoke, rotate};
 

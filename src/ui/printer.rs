@@ -57,6 +57,7 @@ pub struct Printer {
     format: Format,
     color_out: bool,
     color_err: bool,
+    silent: bool,
     failed: Mutex<Option<io::Error>>,
 }
 
@@ -72,8 +73,14 @@ impl Printer {
             format,
             color_out: format == Format::Text && decide(io::stdout().is_terminal()),
             color_err: decide(io::stderr().is_terminal()),
+            silent: false,
             failed: Mutex::new(None),
         }
+    }
+
+    /// A printer that prints nothing: for commands that another command runs and reports on.
+    pub fn silent() -> Self {
+        Self { silent: true, ..Self::new(Format::Text, ColorChoice::Never, true) }
     }
 
     /// The format.
@@ -121,6 +128,9 @@ impl Printer {
 
     /// A diagnostic line on standard error.
     pub fn note(&self, text: impl AsRef<str>) {
+        if self.silent {
+            return;
+        }
         let _ = writeln!(io::stderr().lock(), "{}", text.as_ref());
     }
 
@@ -146,6 +156,9 @@ impl Printer {
     }
 
     fn out(&self, text: &str) {
+        if self.silent {
+            return;
+        }
         if let Err(error) = writeln!(io::stdout().lock(), "{text}")
             && error.kind() != io::ErrorKind::BrokenPipe
         {

@@ -1,6 +1,7 @@
 //! A small finished case on disk, made with real `ssh-keygen` keys; then every byte of it is damaged in turn.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -63,7 +64,7 @@ fn policies(home: &Path) -> Policies {
         let made = keygen(home, &["-q", "-t", kind, "-N", "", "-C", name, "-f", name], b"");
         assert!(made.status.success(), "{made:?}");
         let key = std::fs::read_to_string(home.join(format!("{name}.pub"))).unwrap();
-        approvers.push_str(&format!("  - {{ name: {name}, keys: [\"{}\"] }}\n", key.trim()));
+        let _ = writeln!(approvers, "  - {{ name: {name}, keys: [\"{}\"] }}", key.trim());
     }
     let credentials = "version: 1\ncredentials:\n  - { id: mail, issuer: { kind: manual, instructions: call } }\n";
     let texts = BTreeMap::from([

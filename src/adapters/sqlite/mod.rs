@@ -1,6 +1,7 @@
 //! SQLite: the deployment's database, or a scratch copy of it.
 
 mod guard;
+pub mod restore;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};

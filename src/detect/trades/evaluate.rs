@@ -102,6 +102,11 @@ struct Hit {
     why: String,
 }
 
+/// The role whose column says when what a check found was done: not always when the trade was made.
+fn deed(check: &Check) -> Option<Role> {
+    matches!(check, Check::EditedAfter { .. }).then_some(Role::UpdatedAt)
+}
+
 impl<'a> Evaluation<'a> {
     /// Policies whose roles or reference are missing are put among the uncovered, with the reason.
     /// `columns` are those of the rows, in order.
@@ -298,7 +303,7 @@ impl<'a> Evaluation<'a> {
             id: finding_id(FindingKind::Trade, &policy.id, &source),
             kind: FindingKind::Trade,
             rule: policy.rule(),
-            time: cells.time,
+            time: deed(&policy.check).map_or(cells.time, |role| cells.time_of(role)),
             source,
             matched,
             event,

@@ -1,0 +1,111 @@
+//! Makes a SQLite database out of a dump, and puts it in the place of the live one.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
+
+use super::{SqliteGuard, fault, open};
+use crate::detect::backup::{Dialect, Piece, Statements};
+use crate::policy::pause::GuardPolicy;
+use crate::ports::{Fault, FaultKind, Guard};
+
+/// Fills a new database file from a dump that was surveyed and holds only statements of the allow-list.
+pub async fn build(path: &Path, dump: Box<dyn Read + Send>) -> Result<(), Fault> {
+    let mut connection = sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .foreign_keys(false)
+        .synchronous(sqlx::sqlite::SqliteSynchronous::Off)
+        .disable_statement_logging()
+        .connect()
+        .await
+        .map_err(|error| fault(&format!("failed to make {}", path.display()), &error))?;
+    let mut pieces = Statements::new(dump, Dialect::Sqlite);
+    loop {
+        let piece =
+            pieces.next_piece().map_err(|error| Fault::with(FaultKind::Corrupt, "failed to read the dump", error))?;
+        match piece {
+            None => break,
+            Some(Piece::Statement { line, text, .. }) => {
+                let ran = connection.execute(AssertSqlSafe(text)).await;
+                ran.map_err(|error| fault(&format!("line {line} of the dump can't be restored"), &error))?;
+            }
+            Some(_) => return Err(Fault::new(FaultKind::Corrupt, "the dump is not one of SQLite")),
+        }
+    }
+    check(&mut connection).await?;
+    connection.close().await.map_err(|error| fault("failed to close the restored database", &error))?;
+    File::open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(|error| Fault::with(FaultKind::Unavailable, format!("failed to sync {}", path.display()), error))
+}
+
+/// Structure and foreign keys.
+async fn check(connection: &mut SqliteConnection) -> Result<(), Fault> {
+    let failed = |error: sqlx::Error| fault("failed to check the restored database", &error);
+    let whole: String =
+        sqlx::query_scalar("PRAGMA integrity_check(1)").fetch_one(&mut *connection).await.map_err(failed)?;
+    if whole != "ok" {
+        return Err(Fault::new(FaultKind::Corrupt, format!("the restored database is damaged: {whole}")));
+    }
+    let orphans = sqlx::query("PRAGMA foreign_key_check").fetch_all(connection).await.map_err(failed)?;
+    if orphans.is_empty() {
+        return Ok(());
+    }
+    Err(Fault::new(
+        FaultKind::Corrupt,
+        format!("{} rows of the restored database refer to rows that are not there", orphans.len()),
+    ))
+}
+
+/// Restores beside the live database, with the guard engaged in it, then swaps by rename. The old database is kept under
+/// the returned name. Interrupted anywhere, the live name holds the old or the new database, whole.
+pub async fn swap_in(
+    live: &Path,
+    dump: Box<dyn Read + Send>,
+    guard: Option<GuardPolicy>,
+    suffix: &str,
+) -> Result<PathBuf, Fault> {
+    let beside = |ending: &str| {
+        let mut name = live.as_os_str().to_owned();
+        name.push(ending);
+        PathBuf::from(name)
+    };
+    let io = |error: std::io::Error| {
+        Fault::with(FaultKind::Unavailable, format!("failed to put {} back", live.display()), error)
+    };
+    let fresh = beside(".restoring");
+    remove(&fresh).map_err(io)?;
+    build(&fresh, dump).await?;
+    if let Some(policy) = guard {
+        // The new database must not trade for one moment.
+        SqliteGuard::new(&fresh, policy).engage().await?;
+    }
+    if live.exists() {
+        // Folds the write-ahead log into the file and takes it away: it must not meet the new file.
+        let mut connection = open(live, false).await?;
+        connection
+            .execute("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode = DELETE")
+            .await
+            .map_err(|error| fault("failed to close the live database; stop what uses it", &error))?;
+        connection.close().await.map_err(|error| fault("failed to close the live database", &error))?;
+    }
+    let aside = beside(&format!(".before-restore-{suffix}"));
+    if live.exists() && !aside.exists() {
+        fs::hard_link(live, &aside).map_err(io)?;
+    }
+    fs::rename(&fresh, live).map_err(io)?;
+    let folder = live.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
+    Ok(aside)
+}
+
+fn remove(path: &Path) -> std::io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,304 @@
+use clap::Subcommand;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::audit::audit_failure;
+use super::findings::FindingRecord;
+use super::{Context, Exit, Failure, fault_failure, journal_failure};
+use crate::domain::{Finding, IncidentId, Level, Timestamp};
+use crate::engine::dispose::{Choice, choose, dispose};
+use crate::engine::findings::{FINDINGS, read};
+use crate::engine::{Deployment, Journal};
+use crate::ledger::{Entry, Event, IncidentState};
+use crate::ui::{Printer, Record, Style, clean};
+
+/// Subcommands of `incident`.
+#[derive(Debug, Subcommand)]
+pub enum IncidentCommand {
+    /// All incidents
+    List,
+    /// One incident: pause, credentials, scans, findings, what is missing
+    Show,
+    /// What happened and what was done, in order
+    Timeline,
+    /// Decide what findings are; undecided ones at or above the policy's level block the resume
+    Dispose(DisposeArgs),
+}
+
+/// Arguments of `incident dispose`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  portcullis incident dispose 3f2a9c01 --as confirmed --note 'forged by the intruder'
+  portcullis incident dispose --rule burst --as benign --note 'market maker'
+  portcullis incident dispose --open --at-most medium --as benign --note 'looked at'")]
+pub struct DisposeArgs {
+    /// Findings, by id or its first 8 or more characters
+    #[arg(value_name = "FINDING")]
+    ids: Vec<String>,
+    /// All findings of this rule
+    #[arg(long, value_name = "ID")]
+    rule: Option<String>,
+    /// All findings at or below this level
+    #[arg(long, value_name = "LEVEL")]
+    at_most: Option<Level>,
+    /// All findings that nobody has decided on
+    #[arg(long)]
+    open: bool,
+    /// What they are
+    #[arg(long = "as", value_name = "VERDICT", value_parser = ["benign", "confirmed", "unknown"])]
+    verdict: String,
+    /// Why
+    #[arg(long, value_name = "TEXT")]
+    note: String,
+}
+
+/// Runs a subcommand.
+pub fn run(command: IncidentCommand, ctx: &Context) -> Result<Exit, Failure> {
+    match command {
+        IncidentCommand::List => list(ctx),
+        IncidentCommand::Show => show(ctx),
+        IncidentCommand::Timeline => timeline(ctx),
+        IncidentCommand::Dispose(args) => dispose_findings(args, ctx),
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct IncidentRecord {
+    incident: IncidentId,
+    status: &'static str,
+    opened: Option<Timestamp>,
+    reason: String,
+    operator: String,
+    paused: bool,
+    entries: u64,
+    problem: Option<String>,
+}
+
+impl Record for IncidentRecord {
+    const TYPE: &'static str = "incident";
+    fn text(&self, printer: &Printer) -> String {
+        let style = if self.status == "resumed" { Style::Good } else { Style::Bad };
+        let opened = self.opened.map_or("-".to_owned(), |time| time.to_string());
+        let mut text = format!(
+            "  {}  {}  {opened}  {}",
+            printer.paint(style, format!("{:<8}", self.status)),
+            self.incident,
+            clean(&self.reason)
+        );
+        if let Some(problem) = &self.problem {
+            text.push_str(&format!("\n            {}", printer.paint(Style::Bad, clean(problem))));
+        }
+        text
+    }
+}
+
+fn record(incident: &IncidentId, state: Result<IncidentState, String>) -> IncidentRecord {
+    let (state, problem) = match state {
+        Ok(state) => (state, None),
+        Err(problem) => (IncidentState::default(), Some(problem)),
+    };
+    let status = match (&problem, state.resumed) {
+        (Some(_), _) => "damaged",
+        (None, Some(_)) => "resumed",
+        (None, None) => "open",
+    };
+    IncidentRecord {
+        incident: incident.clone(),
+        status,
+        opened: state.opened,
+        paused: state.pause.proven,
+        reason: state.reason,
+        operator: state.operator,
+        entries: state.entries,
+        problem,
+    }
+}
+
+fn list(ctx: &Context) -> Result<Exit, Failure> {
+    let deployment = ctx.deployment()?;
+    let all = deployment.cases.list().map_err(|fault| fault_failure("failed to list the incidents", &fault))?;
+    if all.is_empty() {
+        ctx.printer.say("no incidents");
+    }
+    let mut damaged = false;
+    for incident in all {
+        let state = deployment
+            .cases
+            .peek(&incident)
+            .map_err(|fault| fault.chain())
+            .and_then(|store| Journal::read_state(store.as_ref()).map_err(|error| crate::gate::with_cause(&error)));
+        let record = record(&incident, state);
+        damaged |= record.problem.is_some();
+        ctx.printer.emit(&record);
+    }
+    Ok(if damaged { Exit::Corrupt } else { Exit::Done })
+}
+
+struct Peeked {
+    incident: IncidentId,
+    state: IncidentState,
+    entries: Vec<Entry>,
+    findings: Vec<Finding>,
+}
+
+fn peek(ctx: &Context, deployment: &Deployment) -> Result<Peeked, Failure> {
+    let incident = ctx.incident(deployment)?;
+    let store = ctx.peek_case(deployment)?;
+    let verified = Journal::verify(&store).map_err(|error| journal_failure(&error))?;
+    let bytes = store.read(FINDINGS).map_err(|fault| fault_failure("failed to read the findings", &fault))?;
+    let findings =
+        read(&bytes.unwrap_or_default()).map_err(|fault| fault_failure("failed to read the findings", &fault))?;
+    Ok(Peeked { incident, state: verified.state, entries: verified.entries, findings })
+}
+
+#[derive(Debug, Serialize)]
+struct Count {
+    level: Level,
+    findings: usize,
+    open: usize,
+}
+
+impl Record for Count {
+    const TYPE: &'static str = "findings";
+    fn text(&self, printer: &Printer) -> String {
+        let style = if self.open == 0 { Style::Good } else { Style::Warn };
+        format!(
+            "  {:<13} {} findings, {}",
+            self.level,
+            self.findings,
+            printer.paint(style, format!("{} undecided", self.open))
+        )
+    }
+}
+
+fn show(ctx: &Context) -> Result<Exit, Failure> {
+    let deployment = ctx.deployment()?;
+    let Peeked { incident, state, findings, .. } = peek(ctx, &deployment)?;
+    ctx.printer.emit(&record(&incident, Ok(state.clone())));
+    let pause = state
+        .pause
+        .pause_ms
+        .map_or("never proven".to_owned(), |ms| format!("proven after {ms} ms; {}", state.pause.detail));
+    ctx.printer.say(format!("\npause        {}", clean(&pause)));
+    for (id, known) in &state.credentials {
+        let dead = if known.new_accepted && known.old_refused { "dead" } else { "NOT proven dead" };
+        ctx.printer.say(format!("credential   {id}: old value {dead} {}", clean(&known.detail)));
+    }
+    for (name, scan) in &state.scans {
+        let whole = if scan.complete { "complete" } else { "NOT complete" };
+        ctx.printer.say(format!("scan         {}: {} findings, {whole}", clean(name), scan.findings));
+    }
+    ctx.printer.say("findings");
+    for level in Level::ALL.into_iter().rev() {
+        let of: Vec<_> = findings.iter().filter(|finding| finding.rule.level == level).collect();
+        let open = of.iter().filter(|finding| !state.dispositions.contains_key(&finding.id)).count();
+        if !of.is_empty() {
+            ctx.printer.emit(&Count { level, findings: of.len(), open });
+        }
+    }
+    ctx.printer.say("\nwhat still blocks the resume: portcullis audit show --gate");
+    Ok(Exit::Done)
+}
+
+#[derive(Debug, Serialize)]
+struct Moment {
+    time: Timestamp,
+    what: &'static str,
+    kind: String,
+    words: String,
+}
+
+impl Record for Moment {
+    const TYPE: &'static str = "moment";
+    fn text(&self, printer: &Printer) -> String {
+        let style = if self.what == "finding" { Style::Bad } else { Style::Dim };
+        format!(
+            "  {:<24} {} {}",
+            self.time.to_string(),
+            printer.paint(style, format!("{:<22}", self.kind)),
+            clean(&self.words)
+        )
+    }
+}
+
+fn timeline(ctx: &Context) -> Result<Exit, Failure> {
+    let deployment = ctx.deployment()?;
+    let Peeked { entries, findings, .. } = peek(ctx, &deployment)?;
+    let mut moments: Vec<Moment> = findings
+        .iter()
+        .filter_map(|finding| {
+            let words = format!("{} ({})", finding.rule.title, Value::from(finding.id.get(..8).unwrap_or_default()));
+            Some(Moment { time: finding.time?, what: "finding", kind: finding.rule.level.to_string(), words })
+        })
+        .collect();
+    moments.extend(entries.iter().filter_map(|entry| {
+        let words = words(&entry.event)?;
+        Some(Moment { time: entry.time, what: "entry", kind: entry.event.kind().to_owned(), words })
+    }));
+    moments.sort_by_key(|moment| moment.time);
+    let timeless = findings.iter().filter(|finding| finding.time.is_none()).count();
+    for moment in &moments {
+        ctx.printer.emit(moment);
+    }
+    if timeless > 0 {
+        ctx.printer
+            .say(format!("\n{timeless} findings have no time of their own (deleted rows, objects, leaked values)"));
+    }
+    Ok(Exit::Done)
+}
+
+/// An entry in words; steps show their outcome only.
+fn words(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::StepIntent { .. } | Event::CredentialStaged { .. } => return None,
+        Event::IncidentOpened { reason, operator, .. } => format!("{operator}: {reason}"),
+        Event::IncidentWidened { compromised, .. } => {
+            format!("compromised too: {}", compromised.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+        }
+        Event::PlanMade { command, steps, operator, .. } => format!("{operator}: {command}, {steps} steps"),
+        Event::StepOutcome { step, outcome, detail, .. } => format!("{outcome} {step}: {detail}"),
+        Event::CredentialProof { credential, detail, .. } => format!("{credential}: {detail}"),
+        Event::PauseProof { refused, detail, .. } => {
+            format!("a trade is {}: {detail}", if *refused { "refused" } else { "NOT refused" })
+        }
+        Event::EvidenceCollected { name, .. } => name.clone(),
+        Event::ScanCompleted { scan, findings, .. } => format!("{scan}: {findings} findings"),
+        Event::FindingDisposed { findings, verdict, note, operator } => {
+            format!("{operator}: {} findings {verdict}: {note}", findings.len())
+        }
+        Event::BackupChosen { path, .. } => path.clone().unwrap_or_else(|| "none passed".into()),
+        Event::ItemAttested { item, note, operator } => format!("{operator}: {item}: {note}"),
+        Event::AuditPrepared { file, .. } => file.sha256.to_string(),
+        Event::ApprovalRecorded { approver, key, .. } => format!("{approver} with {key}"),
+        Event::GateEvaluated { opened, operator, .. } => {
+            format!("{operator}: the gate {}", if *opened { "opened" } else { "stayed shut" })
+        }
+        Event::IncidentResumed { operator, monitor_until, .. } => {
+            format!("{operator}: monitoring until {monitor_until}")
+        }
+        Event::ReportWritten { file } | Event::TailQuarantined { file } => file.path.clone(),
+    })
+}
+
+fn dispose_findings(args: DisposeArgs, ctx: &Context) -> Result<Exit, Failure> {
+    let deployment = ctx.deployment()?;
+    let journal = ctx.open_case(&deployment)?;
+    let choice = Choice { ids: args.ids, rule: args.rule, at_most: args.at_most, open: args.open };
+    let chosen = choose(&journal, &choice).map_err(|error| audit_failure(&error))?.map_err(|unknown| {
+        let unknown: Vec<_> = unknown.iter().map(|id| clean(id).into_owned()).collect();
+        Failure::new(Exit::Usage, format!("the case has no finding {}", unknown.join(", ")))
+            .hint("ids are in findings.jsonl; give the first 8 or more characters")
+    })?;
+    if chosen.is_empty() {
+        return Err(Failure::new(Exit::Usage, "no finding is meant by that; nothing was recorded")
+            .hint("give ids, or --rule, --at-most, --open"));
+    }
+    dispose(&journal, &chosen, &args.verdict, &args.note, &ctx.settings.operator)
+        .map_err(|error| audit_failure(&error))?;
+    for finding in &chosen {
+        ctx.printer.emit(&FindingRecord(finding));
+    }
+    ctx.printer.say(format!("\n{} findings are {}", chosen.len(), args.verdict));
+    Ok(Exit::Done)
+}

@@ -1,0 +1,112 @@
+use std::sync::Arc;
+
+use super::backup::{VerdictRecord, find};
+use super::steps::{Live, print_plan};
+use super::{Context, Exit, Failure, fault_failure, journal_failure};
+use crate::domain::{Backup, BackupVerdict};
+use crate::engine::lockdown::{Tally, carry_out};
+use crate::engine::recovery::{choose, reconcile, verify};
+use crate::engine::{Deployment, Journal};
+use crate::ledger::Event;
+use crate::playbook;
+use crate::ui::clean;
+
+/// Arguments of `restore`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  portcullis restore --clean --plan      (which backup, why, and every step; touches nothing)
+  portcullis restore --clean
+  portcullis restore backups/db_backup_20261124_030000.sql.gz")]
+pub struct RestoreArgs {
+    /// Backup to put back
+    #[arg(value_name = "FILE", required_unless_present = "clean", conflicts_with = "clean")]
+    file: Option<String>,
+    /// The newest backup that is shown to be clean before the breach
+    #[arg(long)]
+    clean: bool,
+    /// Show what would be done and touch nothing
+    #[arg(long)]
+    plan: bool,
+}
+
+/// Restores within the open incident.
+pub async fn run(args: RestoreArgs, ctx: &Context) -> Result<Exit, Failure> {
+    let deployment = ctx.deployment()?;
+    let journal = Arc::new(ctx.open_case(&deployment)?);
+    let (verdicts, chosen) = pick(&args, &deployment, &journal).await?;
+    for verdict in &verdicts {
+        ctx.printer.emit(&VerdictRecord(verdict));
+    }
+    let round = u32::try_from(journal.state().entries).unwrap_or(u32::MAX);
+    if args.plan {
+        if let Some(backup) = &chosen {
+            print_plan(ctx, &playbook::recovery(&deployment.policies, &backup.path, round));
+        }
+        return Ok(if chosen.is_some() { Exit::Done } else { Exit::Failed });
+    }
+    let event = Event::BackupChosen {
+        path: chosen.as_ref().map(|backup| backup.path.clone()),
+        sha256: chosen.as_ref().and_then(|backup| backup.sha256),
+        verdicts: verdicts.iter().filter_map(|verdict| serde_json::to_value(verdict).ok()).collect(),
+    };
+    journal.record(event).map_err(|error| journal_failure(&error))?;
+    let Some(backup) = chosen else {
+        return Err(Failure::new(Exit::Failed, "no backup passed; the live database was not touched")
+            .hint("each refusal is above; name one that you trust more with: portcullis restore FILE"));
+    };
+    if !ctx.confirm(&format!(
+        "This replaces the live database by {} (the old one is kept where that is possible).",
+        clean(&backup.path)
+    ))? {
+        return Err(Failure::new(Exit::Usage, "not confirmed; the live database was not touched"));
+    }
+    put_back(ctx, &deployment, &journal, &backup, round).await
+}
+
+async fn put_back(
+    ctx: &Context,
+    deployment: &Deployment,
+    journal: &Arc<Journal>,
+    backup: &Backup,
+    round: u32,
+) -> Result<Exit, Failure> {
+    match reconcile(deployment, journal, backup).await {
+        Ok(count) => ctx.printer.say(format!(
+            "\n{count} trades of the live database are not in the backup; they are kept in the case's evidence\n"
+        )),
+        // A live database that can't be read is one reason to restore it.
+        Err(error) => {
+            ctx.printer.warn(format!("what would be lost could not be listed: {}", crate::gate::with_cause(&error)));
+        }
+    }
+    let plan = playbook::recovery(&deployment.policies, &backup.path, round);
+    let live = Live::new(ctx, "restore");
+    let began = deployment.clock.elapsed();
+    let reports =
+        carry_out(deployment, journal, "restore", &ctx.settings.operator, &plan, &|event| live.hear(event)).await;
+    live.finish();
+    let tally = Tally::of(&reports.map_err(|error| journal_failure(&error))?);
+    let seconds = deployment.clock.elapsed().saturating_sub(began).as_secs_f32();
+    let rto = deployment.policies.recovery.rto_minutes;
+    ctx.printer.say(format!(
+        "\n{} in {seconds:.1} s (objective {rto} min)\nnext: portcullis scan trades, portcullis scan database, then portcullis audit prepare",
+        if tally.failed == 0 { "restored" } else { "NOT restored whole" }
+    ));
+    Ok(if tally.failed == 0 { Exit::Done } else { Exit::Incomplete })
+}
+
+async fn pick(
+    args: &RestoreArgs,
+    deployment: &Deployment,
+    journal: &Journal,
+) -> Result<(Vec<BackupVerdict>, Option<Backup>), Failure> {
+    let failed = |fault: crate::ports::Fault| fault_failure("failed to judge the backups", &fault);
+    let Some(file) = &args.file else {
+        return choose(deployment, journal.state().first_malicious).await.map_err(failed);
+    };
+    let backup = find(deployment, file).await?;
+    let (verdict, _) = verify(deployment, &backup).map_err(failed)?;
+    let chosen = verdict.usable().then(|| verdict.backup.clone());
+    Ok((vec![verdict], chosen))
+}

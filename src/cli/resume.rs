@@ -1,0 +1,85 @@
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::steps::Live;
+use super::{Context, Exit, Failure};
+use crate::engine::resume::resume;
+use crate::ledger::{GateCheck, Verdict};
+use crate::ui::{Printer, Record, Style, clean};
+
+/// Arguments of `resume`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  portcullis resume      (asks the gate on the bytes of this moment; every check is printed, pass or refuse)")]
+pub struct ResumeArgs {}
+
+/// A gate check's record.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub struct GateRecord<'a>(pub &'a GateCheck);
+
+impl Record for GateRecord<'_> {
+    const TYPE: &'static str = "gate";
+    fn text(&self, printer: &Printer) -> String {
+        let verdict = match self.0.verdict {
+            Verdict::Pass => printer.paint(Style::Good, "pass  "),
+            Verdict::Refuse => printer.paint(Style::Bad, "REFUSE"),
+        };
+        format!("  {verdict} {:<18} {}", clean(&self.0.check), clean(&self.0.reason))
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Ended {
+    opened: bool,
+    resumed: bool,
+    monitor_until: Option<String>,
+}
+
+impl Record for Ended {
+    const TYPE: &'static str = "resumed";
+    fn text(&self, printer: &Printer) -> String {
+        match (&self.monitor_until, self.opened) {
+            (Some(until), _) => format!(
+                "\n{}  trading is let in again; enhanced monitoring until {until}",
+                printer.paint(Style::Good, "RESUMED")
+            ),
+            (None, true) => format!(
+                "\n{}  the gate opened, but not every switch was released: run resume again",
+                printer.paint(Style::Bad, "NOT RESUMED")
+            ),
+            (None, false) => format!(
+                "\n{}  the gate stays shut; mend each refusal above, then run resume again",
+                printer.paint(Style::Bad, "REFUSED")
+            ),
+        }
+    }
+}
+
+/// Asks the gate and, if every check passes, lets trading in again.
+pub async fn run(_args: ResumeArgs, ctx: &Context) -> Result<Exit, Failure> {
+    let deployment = ctx.deployment()?;
+    let journal = Arc::new(ctx.open_case(&deployment)?);
+    if !ctx.confirm("If the gate opens, this lets trading in again.")? {
+        return Err(Failure::new(Exit::Usage, "not confirmed; nothing was touched"));
+    }
+    let live = Live::new(ctx, "resume");
+    let ended = resume(&deployment, &journal, &ctx.settings.operator, &|event| live.hear(event)).await;
+    live.finish();
+    let ended = ended.map_err(|error| super::audit_failure(&error))?;
+    for check in &ended.checks {
+        ctx.printer.emit(&GateRecord(check));
+    }
+    ctx.printer.emit(&Ended {
+        opened: ended.opened,
+        resumed: ended.monitor_until.is_some(),
+        monitor_until: ended.monitor_until.map(|until| until.to_string()),
+    });
+    Ok(match (ended.opened, ended.monitor_until) {
+        (_, Some(_)) => Exit::Done,
+        (true, None) => Exit::Incomplete,
+        (false, None) => Exit::Refused,
+    })
+}

@@ -1,0 +1,193 @@
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use serde::{Deserialize, Serialize};
+
+use super::allow::{Allowed, judge};
+use super::statements::{DumpError, Piece, Statements};
+use super::words::{Word, words};
+use super::{Dialect, Suspicion};
+
+/// How many suspicions are kept with their words; all are counted.
+const KEPT: usize = 50;
+/// How much of a statement is shown.
+const SHOWN: usize = 160;
+
+/// What one pass over a dump saw.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Survey {
+    /// Dialect that it was read as.
+    pub dialect: Dialect,
+    /// Decompressed size in bytes.
+    pub bytes: u64,
+    /// Statements.
+    pub statements: u64,
+    /// Rows of each table that the dump makes, by the table's name without schema; the guard's own are left out.
+    pub tables: BTreeMap<String, u64>,
+    /// Why it is not whole; absent if its end marker is there, with nothing after it.
+    pub incomplete: Option<String>,
+    /// Statements that are not on the allow-list, the first 50.
+    pub suspicions: Vec<Suspicion>,
+    /// How many there are.
+    pub suspicious: u64,
+    /// When it was started, in the dump's own words (`pg_dump --verbose`).
+    pub started: Option<String>,
+}
+
+/// Reads a dump to its end, in a stream.
+pub fn survey(reader: impl Read, dialect: Dialect) -> Result<Survey, DumpError> {
+    let mut pieces = Statements::new(reader, dialect);
+    let mut survey = Surveyor::new(dialect);
+    while let Some(piece) = pieces.next_piece()? {
+        survey.piece(piece);
+    }
+    let trailer = pieces.trailer();
+    let in_copy = pieces.in_copy();
+    let mut result = survey.result;
+    result.bytes = pieces.bytes();
+    result.started = pieces.started().map(str::to_owned);
+    result.incomplete = if result.bytes == 0 {
+        Some("it is empty".into())
+    } else if in_copy {
+        Some("it ends within the rows of a table".into())
+    } else if survey.cut {
+        Some("it ends within a statement".into())
+    } else {
+        match dialect {
+            Dialect::Postgres if !trailer => Some("the closing line of pg_dump is missing".into()),
+            Dialect::Sqlite if !survey.committed => Some("it does not end with COMMIT".into()),
+            _ => None,
+        }
+    };
+    Ok(result)
+}
+
+struct Surveyor {
+    result: Survey,
+    committed: bool,
+    cut: bool,
+    /// Words of the statement that made each table, to hold COPY's columns against.
+    made: BTreeMap<String, Vec<String>>,
+    copy: Option<(String, usize)>,
+}
+
+impl Surveyor {
+    fn new(dialect: Dialect) -> Self {
+        let result = Survey {
+            dialect,
+            bytes: 0,
+            statements: 0,
+            tables: BTreeMap::new(),
+            incomplete: None,
+            suspicions: Vec::new(),
+            suspicious: 0,
+            started: None,
+        };
+        Self { result, committed: false, cut: false, made: BTreeMap::new(), copy: None }
+    }
+
+    fn piece(&mut self, piece: Piece) {
+        match piece {
+            Piece::Row { line, text } => self.row(line, &text),
+            Piece::Meta { line, text } => {
+                let restrict = text.split_once(' ').is_some_and(|(command, key)| {
+                    matches!(command, "\\restrict" | "\\unrestrict")
+                        && !key.is_empty()
+                        && key.bytes().all(|byte| byte.is_ascii_alphanumeric())
+                });
+                if !restrict {
+                    self.suspect(line, "a command for psql".into(), &text);
+                }
+            }
+            Piece::Statement { line, text, cut } => {
+                self.cut |= cut;
+                self.result.statements += 1;
+                self.committed = false;
+                self.copy = None;
+                match judge(self.result.dialect, &text) {
+                    Ok(allowed) => self.allowed(line, &text, allowed),
+                    Err(what) => self.suspect(line, what, &text),
+                }
+            }
+        }
+    }
+
+    fn allowed(&mut self, line: u64, text: &str, allowed: Allowed) {
+        match allowed {
+            Allowed::Table(name) => {
+                if is_guard_table(&name) {
+                    // On SQLite, the one that this program makes is known by its words and does not come here.
+                    if self.result.dialect == Dialect::Sqlite {
+                        self.suspect(line, "a guard table that this program did not make".into(), text);
+                    }
+                    self.made.insert(name, names(text, self.result.dialect));
+                    return;
+                }
+                self.made.insert(name.clone(), names(text, self.result.dialect));
+                self.result.tables.entry(name).or_insert(0);
+            }
+            Allowed::Insert { table, rows } => {
+                if let Some(count) = self.result.tables.get_mut(&table) {
+                    *count += rows;
+                } else if !is_guard_table(&table) && !table.starts_with("sqlite_") {
+                    self.suspect(line, format!("rows for `{table}`, which the dump does not make"), text);
+                }
+            }
+            Allowed::Copy { table, columns } => {
+                // If the server refuses the COPY, psql takes its rows for statements.
+                let known =
+                    self.made.get(&table).is_some_and(|made| columns.iter().all(|column| made.contains(column)));
+                if !known {
+                    let what = format!("rows for columns of `{table}` that the dump does not make");
+                    self.suspect(line, what, text);
+                }
+                self.copy = Some((table, columns.len()));
+            }
+            Allowed::Commit => self.committed = true,
+            Allowed::Guard | Allowed::Other => {}
+        }
+    }
+
+    fn row(&mut self, line: u64, text: &str) {
+        let Some((table, columns)) = self.copy.clone() else { return };
+        if text.split('\t').count() != columns {
+            self.suspect(line, format!("a row of `{table}` that does not have its {columns} columns"), text);
+        } else if let Some(escape) = strange_escape(text) {
+            self.suspect(line, format!("a row of `{table}` with the escape \\{escape}, which no dump writes"), text);
+        }
+        if let Some(count) = self.result.tables.get_mut(&table) {
+            *count += 1;
+        }
+    }
+
+    fn suspect(&mut self, line: u64, what: String, text: &str) {
+        self.result.suspicious += 1;
+        if self.result.suspicions.len() < KEPT {
+            let text = text.chars().take(SHOWN).collect();
+            self.result.suspicions.push(Suspicion { line, what, text });
+        }
+    }
+}
+
+fn is_guard_table(name: &str) -> bool {
+    name == "portcullis_guard" || name == "portcullis.guard"
+}
+
+fn names(text: &str, dialect: Dialect) -> Vec<String> {
+    words(text, dialect).iter().filter_map(Word::name).map(str::to_owned).collect()
+}
+
+/// The first backslash sequence that COPY's text format does not write.
+fn strange_escape(text: &str) -> Option<char> {
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        if character == '\\' {
+            match characters.next() {
+                Some('b' | 'f' | 'n' | 'r' | 't' | 'v' | 'N' | '\\') => {}
+                Some(other) => return Some(other),
+                None => return Some(' '),
+            }
+        }
+    }
+    None
+}

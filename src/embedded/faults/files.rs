@@ -1,0 +1,146 @@
+//! Ports over files: the case folder, sealed values, backups.
+
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+
+use super::Injector;
+use crate::domain::{Backup, IncidentId};
+use crate::ports::{BackupStore, CaseFolders, CaseStore, Database, Fault, Vault};
+
+struct FaultyCases {
+    injector: Arc<Injector>,
+    inner: Arc<dyn CaseFolders>,
+}
+
+struct FaultyCase {
+    injector: Arc<Injector>,
+    inner: Arc<dyn CaseStore>,
+}
+
+struct FaultyVault {
+    injector: Arc<Injector>,
+    inner: Arc<dyn Vault>,
+}
+
+struct FaultyBackups {
+    injector: Arc<Injector>,
+    inner: Arc<dyn BackupStore>,
+}
+
+pub(super) fn cases(injector: &Arc<Injector>, inner: Arc<dyn CaseFolders>) -> Arc<dyn CaseFolders> {
+    Arc::new(FaultyCases { injector: Arc::clone(injector), inner })
+}
+
+pub(super) fn vault(injector: &Arc<Injector>, inner: Arc<dyn Vault>) -> Arc<dyn Vault> {
+    Arc::new(FaultyVault { injector: Arc::clone(injector), inner })
+}
+
+pub(super) fn backups(injector: &Arc<Injector>, inner: Arc<dyn BackupStore>) -> Arc<dyn BackupStore> {
+    Arc::new(FaultyBackups { injector: Arc::clone(injector), inner })
+}
+
+impl CaseFolders for FaultyCases {
+    fn list(&self) -> Result<Vec<IncidentId>, Fault> {
+        self.injector.reach("case")?;
+        self.inner.list()
+    }
+
+    fn open(&self, incident: &IncidentId, create: bool) -> Result<Arc<dyn CaseStore>, Fault> {
+        self.injector.reach("case")?;
+        let inner = self.inner.open(incident, create)?;
+        Ok(Arc::new(FaultyCase { injector: Arc::clone(&self.injector), inner }))
+    }
+
+    fn peek(&self, incident: &IncidentId) -> Result<Arc<dyn CaseStore>, Fault> {
+        self.injector.reach("case")?;
+        self.inner.peek(incident)
+    }
+}
+
+impl CaseStore for FaultyCase {
+    fn location(&self) -> &Path {
+        self.inner.location()
+    }
+
+    fn read_ledger(&self) -> Result<Vec<u8>, Fault> {
+        self.injector.reach("ledger")?;
+        self.inner.read_ledger()
+    }
+
+    fn append_ledger(&self, line: &[u8]) -> Result<(), Fault> {
+        self.injector.effect_now("ledger", || self.inner.append_ledger(line))
+    }
+
+    fn truncate_ledger(&self, bytes: u64) -> Result<(), Fault> {
+        self.injector.effect_now("ledger", || self.inner.truncate_ledger(bytes))
+    }
+
+    fn read(&self, path: &str) -> Result<Option<Vec<u8>>, Fault> {
+        self.injector.reach("case")?;
+        self.inner.read(path)
+    }
+
+    fn write(&self, path: &str, bytes: &[u8]) -> Result<(), Fault> {
+        self.injector.effect_now("case", || self.inner.write(path, bytes))
+    }
+
+    fn list(&self, path: &str) -> Result<Vec<String>, Fault> {
+        self.injector.reach("case")?;
+        self.inner.list(path)
+    }
+
+    fn walk(&self) -> Result<Vec<String>, Fault> {
+        self.injector.reach("case")?;
+        self.inner.walk()
+    }
+}
+
+impl Vault for FaultyVault {
+    fn seal(&self, name: &str, value: &SecretString) -> Result<(), Fault> {
+        self.injector.effect_now("vault", || self.inner.seal(name, value))
+    }
+
+    fn open(&self, name: &str) -> Result<Option<SecretString>, Fault> {
+        self.injector.reach("vault")?;
+        self.inner.open(name)
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<String>, Fault> {
+        self.injector.reach("vault")?;
+        self.inner.list(prefix)
+    }
+}
+
+#[async_trait]
+impl BackupStore for FaultyBackups {
+    async fn list(&self) -> Result<Vec<Backup>, Fault> {
+        self.injector.reach("backup")?;
+        self.inner.list().await
+    }
+
+    fn open(&self, path: &str) -> Result<Box<dyn Read + Send>, Fault> {
+        self.injector.reach("backup")?;
+        self.inner.open(path)
+    }
+
+    fn dialect(&self) -> crate::detect::backup::Dialect {
+        self.inner.dialect()
+    }
+
+    async fn validate(&self) -> Result<Option<String>, Fault> {
+        self.inner.validate().await
+    }
+
+    async fn restore(&self, path: &str, suffix: &str) -> Result<String, Fault> {
+        self.injector.effect("backup", self.inner.restore(path, suffix)).await
+    }
+
+    async fn scratch(&self, path: &str) -> Result<Arc<dyn Database>, Fault> {
+        self.injector.reach("backup")?;
+        self.inner.scratch(path).await
+    }
+}
