@@ -4,9 +4,11 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{Context, Exit, Failure, journal_failure};
+use crate::detect::secrets::Redactor;
 use crate::domain::{Finding, Level, Source};
-use crate::engine::{Deployment, Journal, findings};
+use crate::engine::{Deployment, Journal, findings, known_values};
 use crate::ui::{Printer, Record, Style, clean};
+use secrecy::ExposeSecret;
 
 /// A finding's record.
 #[derive(Debug, Serialize)]
@@ -95,19 +97,26 @@ pub fn case(ctx: &Context, deployment: &Deployment) -> Result<Option<Journal>, F
 }
 
 /// Prints findings and summary, and records them if there is a case. The exit code says what was found.
-pub fn conclude(
+pub async fn conclude(
     ctx: &Context,
+    deployment: &Deployment,
     journal: Option<&Journal>,
     scan: &str,
-    found: &[Finding],
+    mut found: Vec<Finding>,
     summary: Map<String, Value>,
     complete: bool,
 ) -> Result<Exit, Failure> {
-    for finding in found {
+    let values = known_values(deployment, &mut Vec::new()).await;
+    let pairs: Vec<_> = values.iter().map(|(id, value)| (id.as_str(), value.expose_secret())).collect();
+    let redactor = Redactor::new(&pairs);
+    for finding in &mut found {
+        redactor.redact(finding);
+    }
+    for finding in &found {
         ctx.printer.emit(&FindingRecord(finding));
     }
     if let Some(journal) = journal {
-        findings::record_scan(journal, scan, found, summary.clone(), complete)
+        findings::record_scan(journal, scan, &found, summary.clone(), complete)
             .map_err(|error| journal_failure(&error))?;
         journal.checkpoint().map_err(|error| journal_failure(&error))?;
     }

@@ -18,7 +18,7 @@ pub enum ScanCommand {
 /// Runs a subcommand.
 pub async fn run(command: ScanCommand, ctx: &Context) -> Result<Exit, Failure> {
     match command {
-        ScanCommand::Logs(args) => scan_logs::run(&args, ctx),
+        ScanCommand::Logs(args) => scan_logs::run(args, ctx).await,
         ScanCommand::Trades(args) => scan_trades::run(args, ctx).await,
         ScanCommand::Secrets(args) => scan_secrets::run(args, ctx).await,
         ScanCommand::Database(args) => scan_database::run(args, ctx).await,

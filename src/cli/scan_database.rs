@@ -21,8 +21,8 @@ pub async fn run(_args: DatabaseArgs, ctx: &Context) -> Result<Exit, Failure> {
     let result = scan(database.as_ref(), &policy)
         .await
         .map_err(|fault| fault_failure(&format!("failed to scan {}", database.describe()), &fault))?;
-    let mut summary = result.summary();
+    let (mut summary, complete) = (result.summary(), result.complete());
     let elapsed = deployment.clock.elapsed().saturating_sub(began).as_millis();
     summary.insert("elapsed_ms".into(), u64::try_from(elapsed).unwrap_or(u64::MAX).into());
-    conclude(ctx, journal.as_ref(), "database", &result.findings, summary, result.complete())
+    conclude(ctx, &deployment, journal.as_ref(), "database", result.findings, summary, complete).await
 }

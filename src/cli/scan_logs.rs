@@ -6,7 +6,10 @@ use super::{Context, Exit, Failure};
 use crate::adapters::log_files::{self, Input, Unreadable};
 use crate::detect::logs::formats::time;
 use crate::detect::logs::{Coverage, Ruleset, ScanOptions, scan_reader};
+use crate::detect::secrets::Redactor;
 use crate::domain::{Level, Timestamp};
+use crate::engine::known_values;
+use secrecy::ExposeSecret;
 
 /// Largest rule file that is read, in bytes.
 const MAX_RULE_FILE: u64 = 4 << 20;
@@ -46,7 +49,8 @@ pub fn moment(text: &str) -> Result<Timestamp, String> {
 }
 
 /// Scans logs.
-pub fn run(args: &ScanLogsArgs, ctx: &Context) -> Result<Exit, Failure> {
+pub async fn run(args: ScanLogsArgs, ctx: &Context) -> Result<Exit, Failure> {
+    let redactor = redactor(ctx).await;
     let (rules, mut skipped) = rules(&args.rules, ctx)?;
     skipped.extend(rules.skipped().iter().map(|s| SkippedRule { rule: s.rule.clone(), reason: s.reason.clone() }));
     let case = case_for_findings(ctx)?;
@@ -66,7 +70,7 @@ pub fn run(args: &ScanLogsArgs, ctx: &Context) -> Result<Exit, Failure> {
             Err(error) => Coverage { unreadable: Some(error.to_string()), ..Coverage::default() },
         }
     };
-    let mut collector = Collector::new(ctx, case);
+    let mut collector = Collector::new(ctx, case, redactor);
     let said = scan_files(&inputs, scan, |finding| collector.give(finding));
     let run = rules.rules().iter().filter(|rule| rule.rule.level >= args.min_level).count() as u64;
     let mut summary =
@@ -75,6 +79,14 @@ pub fn run(args: &ScanLogsArgs, ctx: &Context) -> Result<Exit, Failure> {
         add(&mut summary, input.name(), coverage);
     }
     collector.finish(summary)
+}
+
+/// Knows the credentials' own values where there is a deployment to ask: a log line that holds one is evidence, the value is not.
+async fn redactor(ctx: &Context) -> Redactor {
+    let Ok(deployment) = ctx.deployment() else { return Redactor::new(&[]) };
+    let values = known_values(&deployment, &mut Vec::new()).await;
+    let pairs: Vec<_> = values.iter().map(|(id, value)| (id.as_str(), value.expose_secret())).collect();
+    Redactor::new(&pairs)
 }
 
 /// Adds what one file's scan covered.

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::findings::FindingRecord;
 use super::{Context, Exit, Failure, journal_failure};
 use crate::adapters::log_files::{Input, Unreadable};
+use crate::detect::secrets::Redactor;
 use crate::domain::Finding;
 use crate::engine::{Journal, findings};
 use crate::ui::{Printer, Progress, Record, Style, clean};
@@ -177,6 +178,7 @@ pub fn scan_files<C: Send>(
 pub struct Collector<'a> {
     ctx: &'a Context,
     case: Option<Journal>,
+    redactor: Redactor,
     kept: Vec<Finding>,
     count: u64,
     started: Instant,
@@ -184,12 +186,13 @@ pub struct Collector<'a> {
 
 impl<'a> Collector<'a> {
     /// For the case, if there is one.
-    pub fn new(ctx: &'a Context, case: Option<Journal>) -> Self {
-        Self { ctx, case, kept: Vec::new(), count: 0, started: Instant::now() }
+    pub fn new(ctx: &'a Context, case: Option<Journal>, redactor: Redactor) -> Self {
+        Self { ctx, case, redactor, kept: Vec::new(), count: 0, started: Instant::now() }
     }
 
     /// Takes a finding.
-    pub fn give(&mut self, finding: Finding) {
+    pub fn give(&mut self, mut finding: Finding) {
+        self.redactor.redact(&mut finding);
         self.count += 1;
         self.ctx.printer.emit(&FindingRecord(&finding));
         if self.case.is_some() {

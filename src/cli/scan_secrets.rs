@@ -1,12 +1,10 @@
-use std::collections::BTreeSet;
-
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 
 use super::scan_output::{Collector, ScanSummary, case_for_findings, resolve, scan_files};
 use super::{Context, Exit, Failure};
 use crate::adapters::log_files::{self, Input, Unreadable};
-use crate::detect::secrets::{MIN_VALUE, Needles, SecretCoverage, scan_secrets};
-use crate::engine::Deployment;
+use crate::detect::secrets::{MIN_VALUE, Needles, Redactor, SecretCoverage, scan_secrets};
+use crate::engine::known_values;
 
 /// Arguments of `scan secrets`.
 #[derive(Debug, clap::Args)]
@@ -26,7 +24,7 @@ pub async fn run(args: ScanSecretsArgs, ctx: &Context) -> Result<Exit, Failure> 
     let case = case_for_findings(ctx)?;
     let mut uncovered = Vec::new();
     let values = match ctx.deployment() {
-        Ok(deployment) => values(&deployment, &mut uncovered).await,
+        Ok(deployment) => known_values(&deployment, &mut uncovered).await,
         Err(failure) => {
             let why = failure.causes.first().map_or(String::new(), |cause| format!(": {cause}"));
             uncovered.push(format!("the credentials' own values ({}{why}): only known forms of keys", failure.message));
@@ -44,7 +42,7 @@ pub async fn run(args: ScanSecretsArgs, ctx: &Context) -> Result<Exit, Failure> 
         Ok(reader) => scan_secrets(&needles, &input.name(), reader, sink),
         Err(error) => SecretCoverage { unreadable: Some(error.to_string()), ..SecretCoverage::default() },
     };
-    let mut collector = Collector::new(ctx, case);
+    let mut collector = Collector::new(ctx, case, Redactor::new(&pairs));
     let said = scan_files(&inputs, scan, |finding| collector.give(finding));
     let mut summary = ScanSummary { scan: "secrets", unreadable, uncovered, ..ScanSummary::default() };
     for (input, coverage) in inputs.iter().zip(said) {
@@ -55,38 +53,4 @@ pub async fn run(args: ScanSecretsArgs, ctx: &Context) -> Result<Exit, Failure> 
         }
     }
     collector.finish(summary)
-}
-
-/// The values of all credentials: current ones from their stores, old and staged ones from the vault.
-async fn values(deployment: &Deployment, uncovered: &mut Vec<String>) -> Vec<(String, SecretString)> {
-    let mut out: Vec<(String, SecretString)> = Vec::new();
-    for credential in &deployment.policies.credentials.credentials {
-        for slot in &credential.kept {
-            let store = deployment.store(slot);
-            match store.read(slot).await {
-                Ok(Some(value)) => out.push((credential.id.to_string(), value)),
-                Ok(None) => uncovered.push(format!("{}: {} holds no value", credential.id, store.describe(slot))),
-                Err(fault) => {
-                    uncovered.push(format!("{}: {}: {}", credential.id, store.describe(slot), fault.chain()));
-                }
-            }
-        }
-    }
-    match deployment.vault.list("") {
-        Ok(names) => {
-            for name in names {
-                let credential = name.split('/').nth(1).unwrap_or(&name).to_owned();
-                match deployment.vault.open(&name) {
-                    Ok(Some(value)) => out.push((credential, value)),
-                    Ok(None) => {}
-                    Err(fault) => uncovered.push(format!("sealed value {name}: {}", fault.chain())),
-                }
-            }
-        }
-        Err(fault) => uncovered.push(format!("sealed values: {}", fault.chain())),
-    }
-    // One value in several stores is found once.
-    let mut seen = BTreeSet::new();
-    out.retain(|(id, value)| seen.insert((id.clone(), crate::domain::Digest::of(value.expose_secret().as_bytes()))));
-    out
 }

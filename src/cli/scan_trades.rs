@@ -108,5 +108,5 @@ pub async fn run(args: TradesArgs, ctx: &Context) -> Result<Exit, Failure> {
     let elapsed = deployment.clock.elapsed().saturating_sub(began).as_millis();
     summary.insert("elapsed_ms".into(), u64::try_from(elapsed).unwrap_or(u64::MAX).into());
     let complete = result.complete() && errors.is_empty();
-    conclude(ctx, journal.as_ref(), "trades", &result.findings, summary, complete)
+    conclude(ctx, &deployment, journal.as_ref(), "trades", result.findings, summary, complete).await
 }

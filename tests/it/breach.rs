@@ -116,12 +116,15 @@ fn scene(name: &str, aws_variable: &str) -> Option<Scene> {
          INSERT INTO \"Account\" VALUES ('acc', 1000);
          INSERT INTO \"ApiKey\" (\"id\", \"accountId\", \"keyHash\") VALUES ('k1', 'acc', '{}');
          INSERT INTO \"Trade\" SELECT 'n' || n, 'acc', 'k1', 'BTC', 1, 100, 100, timestamp '2026-11-20' + n * interval '10 min', timestamp '2026-11-20' + n * interval '10 min' FROM generate_series(1, 200) n;
-         INSERT INTO \"Trade\" VALUES ('evil-1', 'acc', 'ghost', 'BTC', 1, 100, 100, '2026-11-24 01:00', '2026-11-24 01:00'), ('evil-2', 'acc', 'k1', 'BTC', 99, 100, 9900, '2026-11-24 01:01', '2026-11-24 01:01');
-         CREATE FUNCTION public.spy() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN RETURN NEW; END $$;
-         CREATE TRIGGER spy AFTER INSERT ON \"Trade\" FOR EACH ROW EXECUTE FUNCTION public.spy();
          GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role};",
         hash(OLD_KEY)
     ));
+    back_up(root.path(), &postgres);
+    postgres.sql(
+        "INSERT INTO \"Trade\" VALUES ('evil-1', 'acc', 'ghost', 'BTC', 1, 100, 100, '2026-11-24 01:00', '2026-11-24 01:00'), ('evil-2', 'acc', 'k1', 'BTC', 99, 100, 9900, '2026-11-24 01:01', '2026-11-24 01:01');
+         CREATE FUNCTION public.spy() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN RETURN NEW; END $$;
+         CREATE TRIGGER spy AFTER INSERT ON \"Trade\" FOR EACH ROW EXECUTE FUNCTION public.spy();",
+    );
     secrets_manager(
         &aws,
         "CreateSecret",
@@ -140,13 +143,33 @@ fn scene(name: &str, aws_variable: &str) -> Option<Scene> {
     fs::write(
         root.path().join("logs/app.log"),
         format!(
-            "{{\"time\":\"2026-11-24T01:00:00Z\",\"level\":\"info\",\"event\":\"trade.created\",\"tradeId\":\"evil-1\",\"apiKeyId\":\"k1\",\"userAgent\":\"curl/8.5\"}}\n\
+            "{{\"time\":\"2026-11-24T01:00:00Z\",\"level\":\"info\",\"event\":\"trade.created\",\"tradeId\":\"evil-1\",\"apiKeyId\":\"k1\",\"userAgent\":\"curl/8.5\",\"authorization\":\"{OLD_KEY}\"}}\n\
              {{\"time\":\"2026-11-24T01:00:02Z\",\"level\":\"debug\",\"msg\":\"key {OLD_KEY} used\"}}\n"
         ),
     )
     .unwrap();
     write_policies(root.path(), &postgres, &role, &secret);
     Some(Scene { root, postgres, role, aws, secret, said: String::new() })
+}
+
+/// The hourly backup before the breach, by `pg_dump`, and the deployment's own restore script.
+fn back_up(root: &Path, postgres: &Postgres) {
+    for folder in ["backups", "scripts"] {
+        fs::create_dir(root.join(folder)).unwrap();
+    }
+    let script = format!(
+        "#!/bin/sh\nset -e\npsql -X -q -v ON_ERROR_STOP=1 -d '{0}' -c 'DROP SCHEMA public CASCADE; CREATE SCHEMA public; GRANT USAGE ON SCHEMA public TO PUBLIC'\ngunzip -c \"$1\" | psql -X -q -v ON_ERROR_STOP=1 -d '{0}' >/dev/null\n",
+        postgres.url
+    );
+    let path = root.join("scripts/restore.sh");
+    fs::write(&path, script).unwrap();
+    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let dump = Command::new("sh")
+        .args(["-c", "pg_dump -d \"$1\" | gzip > \"$2\"", "sh", &postgres.url])
+        .arg(root.join("backups/db_backup_20261123_230000.sql.gz"))
+        .output()
+        .unwrap();
+    assert!(dump.status.success() && dump.stderr.is_empty(), "{}", String::from_utf8_lossy(&dump.stderr));
 }
 
 fn write_policies(root: &Path, postgres: &Postgres, role: &str, secret: &str) {
@@ -259,7 +282,12 @@ fn refused_then_mended(scene: &mut Scene) {
     scene.expect(0, &["audit", "prepare"]);
     let refused = scene.expect(4, &["audit", "show", "--gate"]);
     assert!(refused.contains("still in the database"), "{refused}");
-    scene.postgres.sql("DROP TRIGGER spy ON \"Trade\"; DROP FUNCTION public.spy()");
+    let plan = scene.expect(0, &["restore", "--clean", "--plan"]);
+    assert!(plan.contains("db_backup_20261123_230000") && plan.contains("before the first malicious event"), "{plan}");
+    scene.expect(0, &["restore", "--clean", "--yes"]);
+    assert_eq!(scene.postgres.sql("SELECT count(*) FROM \"Trade\" WHERE \"id\" LIKE 'evil%'"), "0");
+    // A backup brings the old key back to life, and has no guard: both were seen to.
+    contained(scene);
     let (code, text) = scene.portcullis(&["scan", "database"]);
     assert!(code == 0 || code == 3, "{text}");
     scene.portcullis(&["incident", "dispose", "--open", "--as", "benign", "--note", "private test server"]);

@@ -330,14 +330,16 @@ impl Guard for PostgresGuard {
             }
             Err(fault) => return Err(fault),
         };
-        let table = self.table(&mut connection).await?;
+        // The catalog is read by the stronger role: an application without rights on the schema is refused by the INSERT.
+        let mut admin = connect(&self.admin).await?;
+        let table = self.table(&mut admin).await?;
         let columns: Vec<String> = sqlx::query_scalar(
             "SELECT a.attname::text FROM pg_catalog.pg_attribute a WHERE a.attrelid = (quote_ident($1) || '.' || quote_ident($2))::regclass \
              AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' AND a.attidentity <> 'a' ORDER BY a.attnum",
         )
         .bind(&table.schema)
         .bind(&table.name)
-        .fetch_all(&mut connection)
+        .fetch_all(&mut admin)
         .await
         .map_err(|error| fault("failed to read the catalog", &error))?;
         let mut begin = "BEGIN; SET LOCAL statement_timeout = '5s'; SET LOCAL lock_timeout = '3s'".to_owned();
