@@ -2,5 +2,9 @@
 
 mod case_folder;
 mod crash;
+mod docs;
 mod drill;
+mod help;
+mod house;
 mod support;
+mod tamper;
