@@ -14,10 +14,10 @@ use portcullis::engine::verify_case;
 use crate::support::{copy, embedded, files, finished_drill};
 
 /// Files up to this length are damaged at every byte: checkpoint, signatures and roster are.
-const EVERY: usize = 360;
+const EVERY: usize = 320;
 /// Of longer ones, every byte this near to either end, and one in so many between.
-const ENDS: usize = 24;
-const STRIDE: usize = 89;
+const ENDS: usize = 8;
+const STRIDE: usize = 397;
 
 /// Where a file of that length is damaged.
 fn places(length: usize) -> Vec<usize> {
