@@ -18,6 +18,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use crate::support::{Now, Ran, case_folder, copy, deployment, embedded, files, finish, folder, program, wait};
 
 const KILLED: i32 = 9;
+/// Runs at once: each waits more than it computes.
+const THREADS: usize = 6;
 /// The account of the trading key in the embedded deployment.
 const ACCOUNT: &str = "acct_08";
 
@@ -144,10 +146,10 @@ fn point(pristine: &Path, old: &[String; 3], fault: &str) {
 }
 
 /// Runs every point, and says which failed: one wrong step often shows at several.
-fn on_two_threads(points: &[String], run: impl Fn(&str) + Sync) -> Vec<String> {
+fn on_threads(points: &[String], run: impl Fn(&str) + Sync) -> Vec<String> {
     let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
-        for _ in 0..2 {
+        for _ in 0..THREADS {
             scope.spawn(|| {
                 while let Some(point) = points.get(next.fetch_add(1, Ordering::SeqCst)) {
                     if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(point))).is_err() {
@@ -180,7 +182,7 @@ fn lockdown_killed_at_any_effect_ends_the_same() {
     let points: Vec<String> =
         (1..=effects).flat_map(|n| [format!("kill-before={n}"), format!("kill-after={n}")]).collect();
     let began = Instant::now();
-    let failed = on_two_threads(&points, |fault| point(&pristine, &old, fault));
+    let failed = on_threads(&points, |fault| point(&pristine, &old, fault));
     println!("{effects} effects, {} points, {:.1} s", points.len(), began.elapsed().as_secs_f64());
     assert_eq!(failed, Vec::<String>::new(), "why is said above");
 }
