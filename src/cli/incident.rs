@@ -1,6 +1,5 @@
 use clap::Subcommand;
 use serde::Serialize;
-use serde_json::Value;
 
 use super::audit::audit_failure;
 use super::findings::FindingRecord;
@@ -228,7 +227,7 @@ fn timeline(ctx: &Context) -> Result<Exit, Failure> {
     let mut moments: Vec<Moment> = findings
         .iter()
         .filter_map(|finding| {
-            let words = format!("{} ({})", finding.rule.title, Value::from(finding.id.get(..8).unwrap_or_default()));
+            let words = format!("{} ({})", finding.rule.title, finding.id.get(..8).unwrap_or_default());
             Some(Moment { time: finding.time?, what: "finding", kind: finding.rule.level.to_string(), words })
         })
         .collect();
@@ -277,7 +276,7 @@ fn words(event: &Event) -> Option<String> {
         Event::IncidentResumed { operator, monitor_until, .. } => {
             format!("{operator}: monitoring until {monitor_until}")
         }
-        Event::ReportWritten { file } | Event::TailQuarantined { file } => file.path.clone(),
+        Event::TailQuarantined { file } => file.path.clone(),
     })
 }
 

@@ -27,7 +27,7 @@ impl Record for GateRecord<'_> {
             Verdict::Pass => printer.paint(Style::Good, "pass  "),
             Verdict::Refuse => printer.paint(Style::Bad, "REFUSE"),
         };
-        format!("  {verdict} {:<18} {}", clean(&self.0.check), clean(&self.0.reason))
+        format!("  {verdict} {:<28} {}", clean(&self.0.check), clean(&self.0.reason))
     }
 }
 

@@ -224,7 +224,6 @@ impl<'a> Case<'a> {
         match &entry.event {
             Event::ApprovalRecorded { .. }
             | Event::GateEvaluated { .. }
-            | Event::ReportWritten { .. }
             | Event::TailQuarantined { .. }
             | Event::PauseProof { refused: true, .. } => true,
             Event::PlanMade { command, .. } => command == "resume",

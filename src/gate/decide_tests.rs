@@ -1,6 +1,5 @@
 use super::super::fixture::{
-    Fixture, at, attested, binding, credential, finding, findings_bytes, key_line, pause, proof, scan, staged, step,
-    texts,
+    Fixture, at, attested, credential, finding, findings_bytes, key_line, pause, proof, scan, staged, step, texts,
 };
 use super::*;
 use crate::domain::{Level, Outcome, Phase};
@@ -143,7 +142,6 @@ fn entries_after_the_record_may_not_change_what_was_signed() {
     let evaluated = |opened| Event::GateEvaluated { opened, record: None, checks: Vec::new(), operator: "eve".into() };
     let harmless = vec![
         evaluated(false),
-        Event::ReportWritten { file: binding("report.html", b"x") },
         Event::PlanMade { command: "resume".into(), steps: 1, sha256: Digest::of(b""), operator: "eve".into() },
         pause(true),
     ];

@@ -255,12 +255,6 @@ pub enum Event {
         /// Enhanced monitoring is due until then.
         monitor_until: Timestamp,
     },
-    /// A report was written.
-    #[serde(rename = "report.written")]
-    ReportWritten {
-        /// The file.
-        file: FileBinding,
-    },
     /// A torn tail, left by a crash, was put aside.
     #[serde(rename = "tail.quarantined")]
     TailQuarantined {
@@ -290,7 +284,6 @@ impl Event {
             Self::ApprovalRecorded { .. } => "approval.recorded",
             Self::GateEvaluated { .. } => "gate.evaluated",
             Self::IncidentResumed { .. } => "incident.resumed",
-            Self::ReportWritten { .. } => "report.written",
             Self::TailQuarantined { .. } => "tail.quarantined",
         }
     }

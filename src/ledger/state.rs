@@ -220,7 +220,7 @@ impl IncidentState {
                 self.evidence.insert(name.clone());
                 self.bind(file);
             }
-            Event::ReportWritten { file } | Event::TailQuarantined { file } => self.bind(file),
+            Event::TailQuarantined { file } => self.bind(file),
             Event::ScanCompleted { scan, findings, highest, first_malicious, complete, coverage, file } => {
                 self.bind(file);
                 if let Some(time) = first_malicious {

@@ -243,7 +243,7 @@ impl PostgresGuard {
         let failed = |error: sqlx::Error| fault("failed to look for bypasses", &error);
         let app = self.app.get_username();
         let row = sqlx::query(
-            "SELECT r.rolsuper, r.rolreplication, pg_has_role(r.oid, c.relowner, 'MEMBER') AS owns, has_table_privilege(r.oid, g.oid, 'UPDATE') AS may_flag \
+            "SELECT r.rolsuper, r.rolreplication, pg_has_role(r.oid, c.relowner, 'MEMBER') AS owns, has_table_privilege(r.oid, g.oid, 'UPDATE') AS may_flag, has_table_privilege(r.oid, c.oid, 'TRUNCATE') AS may_truncate \
              FROM pg_catalog.pg_roles r, pg_catalog.pg_class c LEFT JOIN pg_catalog.pg_class g ON g.oid = to_regclass('portcullis.guard') \
              WHERE r.rolname = $1 AND c.oid = (quote_ident($2) || '.' || quote_ident($3))::regclass",
         )
@@ -263,6 +263,9 @@ impl PostgresGuard {
         }
         if is("may_flag")? && !is("rolsuper")? {
             found.push(format!("the application's role {app} may change the guard's flag"));
+        }
+        if is("may_truncate")? {
+            found.push(format!("the application's role {app} may TRUNCATE the trade table, which no row trigger sees"));
         }
         if is("rolreplication")? {
             found.push(format!("the application's role {app} may replicate"));
