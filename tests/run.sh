@@ -27,6 +27,7 @@ have python3 || missing+=(python3)
 have python3 && python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
 find_pg || missing+=(postgresql)
 have psql || missing+=(postgresql-client)
+have curl || missing+=(curl)
 if [ ${#missing[@]} -gt 0 ]; then
   log "installing ${missing[*]}"
   as_root apt-get update -qq

@@ -18,7 +18,7 @@ use crate::policy::recovery::RecoveryPolicy;
 use crate::ports::{BackupStore, Database, Fault, FaultKind, Row, Table, TableName};
 
 /// Bound on a restore or validation command.
-const BOUND: Duration = Duration::from_secs(30 * 60);
+const BOUND: Duration = Duration::from_mins(30);
 /// Most bytes that a backup may decompress to.
 const MAX_BYTES: u64 = 1 << 40;
 

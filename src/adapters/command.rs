@@ -88,7 +88,7 @@ async fn tail(stream: Option<impl AsyncRead + Unpin>) -> String {
 }
 
 fn one_line(text: &str) -> String {
-    let line = text.lines().map(str::trim).filter(|line| !line.is_empty()).next_back().unwrap_or_default();
+    let line = text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
     line.chars().filter(|c| !c.is_control()).take(300).collect()
 }
 

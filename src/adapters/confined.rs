@@ -28,7 +28,7 @@ fn temporary(name: &str) -> String {
 /// Whether a path names what a killed process was still writing.
 pub(crate) fn is_temporary(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
-    name.starts_with('.') && name.ends_with(".tmp")
+    name.starts_with('.') && name.strip_suffix(".tmp").is_some()
 }
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);

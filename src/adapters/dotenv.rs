@@ -264,6 +264,9 @@ fn unwritable(path: &Path, error: std::io::Error) -> Fault {
     Fault::with(kind, format!("failed to replace {}; it is as it was", path.display()), error)
 }
 
+/// Two credentials in one file are written by two steps at once: one reads what the other has written.
+static ONE_WRITER: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 #[async_trait]
 impl SecretStore for DotenvStore {
     fn describe(&self, slot: &StorePolicy) -> String {
@@ -281,8 +284,6 @@ impl SecretStore for DotenvStore {
 
     async fn write(&self, slot: &StorePolicy, new: &SecretString, _token: &str) -> Result<(), Fault> {
         let (path, key) = self.slot(slot)?;
-        // Two credentials in one file are written by two steps at once: one reads what the other has written.
-        static ONE_WRITER: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
         let _writing = ONE_WRITER.lock().await;
         let text = read_file(&path)?
             .ok_or_else(|| Fault::new(FaultKind::NotFound, format!("{} does not exist", path.display())))?;

@@ -10,7 +10,7 @@ use crate::policy::credentials::ServicePolicy;
 use crate::ports::{Fault, FaultKind, Service};
 
 /// Bound on a restart or stop command.
-const BOUND: Duration = Duration::from_secs(60);
+const BOUND: Duration = Duration::from_mins(1);
 
 /// A service that is steered by commands.
 #[derive(Debug, Clone)]

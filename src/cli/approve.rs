@@ -61,16 +61,11 @@ pub fn run(args: &ApproveArgs, ctx: &Context) -> Result<Exit, Failure> {
     std::fs::File::open(path)
         .and_then(|file| file.take(MAX_SIGNATURE_BYTES as u64 + 1).read_to_end(&mut bytes))
         .map_err(|error| Failure::from_error(Exit::Usage, format!("failed to read {}", path.display()), &error))?;
-    let approved = approve(&journal, &deployment.policies, approver, &bytes).map_err(|error| audit_failure(&error))?;
+    let counted = approve(&journal, &deployment.policies, approver, &bytes).map_err(|error| audit_failure(&error))?;
     let mut people: Vec<_> = journal.state().approvals.into_iter().map(|approval| approval.approver).collect();
     people.sort();
     people.dedup();
     let threshold = deployment.policies.resume.threshold;
-    ctx.printer.emit(&ApprovalRecord {
-        approver: approved.name,
-        key: approved.key,
-        approvals: people.len(),
-        threshold,
-    });
+    ctx.printer.emit(&ApprovalRecord { approver: counted.name, key: counted.key, approvals: people.len(), threshold });
     Ok(Exit::Done)
 }

@@ -22,7 +22,7 @@ pub enum AuditCommand {
     Show(ShowArgs),
     /// Verify a case folder by itself: no policies, no network, no key
     Verify(VerifyArgs),
-    /// Write the DSSE envelope and the allowed_signers file again
+    /// Write the DSSE envelope and the `allowed_signers` file again
     Export,
 }
 
@@ -134,16 +134,9 @@ impl Record for RecordRecord {
             let word = printer.paint(Style::Warn, outcome);
             lines.push(format!("  exception    {word} {}: {}", clean(&exception.target), clean(&exception.detail)));
         }
-        lines.push(format!(
-            "  quorum       {} people{}",
-            predicate.quorum.threshold,
-            predicate
-                .quorum
-                .roles
-                .iter()
-                .map(|(role, count)| format!(", {count} of them {}", clean(role)))
-                .collect::<String>()
-        ));
+        let roles = predicate.quorum.roles.iter().map(|(role, count)| format!("{count} of them {}", clean(role)));
+        let asked: Vec<_> = std::iter::once(format!("{} people", predicate.quorum.threshold)).chain(roles).collect();
+        lines.push(format!("  quorum       {}", asked.join(", ")));
         lines.join("\n")
     }
 }

@@ -31,6 +31,7 @@ pub struct ChecklistArgs {
 }
 
 #[derive(Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the name in the JSON output")]
 struct Item {
     item: String,
     done: bool,
@@ -67,6 +68,7 @@ pub async fn run(args: ChecklistArgs, ctx: &Context) -> Result<Exit, Failure> {
 fn known(deployment: &Deployment, state: &IncidentState, item: &str) -> Result<(), Failure> {
     let mut names: Vec<String> = BY_PERSON.iter().map(|(name, _)| (*name).to_owned()).collect();
     names.extend(deployment.policies.resume.required_attestations.iter().cloned());
+    names.extend(state.scans.iter().filter(|(_, scan)| !scan.complete).map(|(name, _)| format!("scan.{name}")));
     names.extend(
         state.steps.iter().filter(|(_, step)| step.outcome == Some(Outcome::Manual)).map(|(id, _)| id.to_string()),
     );
@@ -99,10 +101,15 @@ async fn items(deployment: &Deployment, journal: &Journal) -> Vec<Item> {
     }
     for scan in &deployment.policies.resume.required_scans {
         let (done, detail) = match state.scans.get(scan) {
-            Some(scan) => (
-                scan.complete,
-                format!("{} findings{}", scan.findings, if scan.complete { "" } else { ", NOT complete" }),
-            ),
+            Some(seen) if seen.complete => (true, format!("{} findings", seen.findings)),
+            Some(seen) => {
+                let person = state.attested.get(&format!("scan.{scan}"));
+                let words = person.map_or_else(
+                    || format!("attest what was not covered: portcullis checklist --attest scan.{scan} --note TEXT"),
+                    |person| format!("accepted by {person}"),
+                );
+                (person.is_some(), format!("{} findings, NOT complete; {words}", seen.findings))
+            }
             None => (false, format!("not done: portcullis scan {scan}")),
         };
         items.push(Item { item: format!("scan {scan}"), done, detail });

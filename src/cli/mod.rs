@@ -58,6 +58,7 @@ pub struct Cli {
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Global options")]
+#[expect(clippy::doc_markdown, reason = "the help is plain text")]
 struct Global {
     /// Form of the results on standard output
     #[arg(long, global = true, value_enum, default_value_t)]

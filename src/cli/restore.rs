@@ -77,7 +77,7 @@ async fn put_back(
         )),
         // A live database that can't be read is one reason to restore it.
         Err(error) => {
-            ctx.printer.warn(format!("what would be lost could not be listed: {}", crate::gate::with_cause(&error)))
+            ctx.printer.warn(format!("what would be lost could not be listed: {}", crate::gate::with_cause(&error)));
         }
     }
     let plan = playbook::recovery(&deployment.policies, &backup.path, round);

@@ -8,47 +8,15 @@ use std::time::Instant;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::findings::FindingRecord;
 use super::{Context, Exit, Failure, journal_failure};
 use crate::adapters::log_files::{Input, Unreadable};
-use crate::domain::{Finding, Level, Source};
+use crate::domain::Finding;
 use crate::engine::{Journal, findings};
 use crate::ui::{Printer, Progress, Record, Style, clean};
 
 /// Findings that wait for the printer before scanning slows down.
 const QUEUE: usize = 1_024;
-
-/// A finding, printed.
-#[derive(Debug, Serialize)]
-#[serde(transparent)]
-pub struct FindingRecord(pub Finding);
-
-impl Record for FindingRecord {
-    const TYPE: &'static str = "finding";
-
-    fn text(&self, printer: &Printer) -> String {
-        let finding = &self.0;
-        let style = match finding.rule.level {
-            Level::Critical | Level::High => Style::Bad,
-            Level::Medium => Style::Warn,
-            Level::Low | Level::Informational => Style::Dim,
-        };
-        let level = printer.paint(style, format!("{:<13}", finding.rule.level.as_str()));
-        let time = finding.time.map_or_else(|| "-".into(), |time| time.to_string());
-        let place = match &finding.source {
-            Source::File { path, line: Some(line), .. } => format!("{path}:{line}"),
-            Source::File { path, record, .. } => format!("{path} record {record}"),
-            Source::Table { table, key } => format!("{table} {}", Value::Object(key.clone())),
-        };
-        let mut text =
-            format!("{level} {time}  {}  {}", clean(&finding.rule.title), printer.paint(Style::Dim, clean(&place)));
-        for (field, value) in &finding.matched {
-            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            let short: String = value.chars().take(200).collect();
-            let _ = write!(text, "\n    {} = {}", clean(field), clean(&short));
-        }
-        text
-    }
-}
 
 /// A rule that was not run.
 #[derive(Debug, Clone, Serialize)]
@@ -223,10 +191,10 @@ impl<'a> Collector<'a> {
     /// Takes a finding.
     pub fn give(&mut self, finding: Finding) {
         self.count += 1;
+        self.ctx.printer.emit(&FindingRecord(&finding));
         if self.case.is_some() {
-            self.kept.push(finding.clone());
+            self.kept.push(finding);
         }
-        self.ctx.printer.emit(&FindingRecord(finding));
     }
 
     /// Records the scan in the case, prints the summary and says the exit code.
@@ -251,7 +219,7 @@ impl<'a> Collector<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{FindingKind, RuleRef};
+    use crate::domain::{FindingKind, Level, RuleRef, Source};
 
     #[test]
     fn findings_come_in_the_order_of_the_files() {

@@ -1,6 +1,6 @@
 //! `findings.jsonl`: every finding of the case, once.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
@@ -50,10 +50,10 @@ pub fn record_scan(
             }
         },
     };
-    let mut known: BTreeMap<String, ()> = read(&old)?.into_iter().map(|finding| (finding.id, ())).collect();
+    let mut known: BTreeSet<String> = read(&old)?.into_iter().map(|finding| finding.id).collect();
     let mut bytes = old;
     for finding in found {
-        if known.insert(finding.id.clone(), ()).is_some() {
+        if !known.insert(finding.id.clone()) {
             continue;
         }
         let line = serde_json::to_vec(finding)

@@ -157,12 +157,31 @@ impl Case<'_> {
     pub(super) fn scan(&self, name: &str) -> Ruling {
         let again = || format!("run: portcullis scan {name}");
         let scan = self.state.scans.get(name).ok_or_else(|| format!("it was not made; {}", again()))?;
-        ensure(scan.complete, || format!("it did not cover all that was asked for (entry {}); {}", scan.seq, again()))?;
+        let accepted = self.attested_after(&format!("scan.{name}"), scan.seq);
+        ensure(scan.complete || accepted.is_some(), || {
+            format!(
+                "it did not cover all that was asked for (entry {}); {}, or attest what was not covered: portcullis checklist --attest scan.{name} --note TEXT",
+                scan.seq,
+                again()
+            )
+        })?;
         // Logs and files are not changed by a restore; what lies in the database is.
         if let Some(restored) = self.last_restore().filter(|_| matches!(name, "trades" | "database")) {
             ensure(scan.seq > restored, || format!("a backup was put back since; {}", again()))?;
         }
-        Ok(format!("complete, {} findings, entry {}", scan.findings, scan.seq))
+        let how = match accepted.filter(|_| !scan.complete) {
+            Some(person) => format!("not complete, accepted by {person}"),
+            None => "complete".to_owned(),
+        };
+        Ok(format!("{how}, {} findings, entry {}", scan.findings, scan.seq))
+    }
+
+    /// Who attested an item after that entry: what was attested before it can't be about it.
+    fn attested_after(&self, item: &str, seq: u64) -> Option<&str> {
+        self.entries.iter().filter(|entry| entry.seq > seq).find_map(|entry| match &entry.event {
+            Event::ItemAttested { item: attested, operator, .. } if attested == item => Some(operator.as_str()),
+            _ => None,
+        })
     }
 
     pub(super) fn findings(&self) -> Ruling {

@@ -401,9 +401,8 @@ fn after_a_restore_everything_is_shown_again() {
             "credential.db",
             "credential.jwt",
             "restore",
-            "scan.logs",
+            // Logs and files are as they were: only what lies in the database is scanned again.
             "scan.trades",
-            "scan.secrets",
             "scan.database"
         ]
     );
@@ -425,6 +424,17 @@ fn required_scans_must_be_there_and_whole() {
     assert_eq!(refusing(&missing), ["scan.trades"]);
     let partial = with(|case| case.before.push(scan("logs", false, &case.findings.clone())));
     assert_eq!(refusing(&partial), ["scan.logs"]);
+    let attested = || Event::ItemAttested { item: "scan.logs".into(), note: "n".into(), operator: "dana".into() };
+    let accepted = with(|case| {
+        case.before.push(scan("logs", false, &case.findings.clone()));
+        case.before.push(attested());
+    });
+    assert!(refusing(&accepted).is_empty(), "a person accepts, by name, what was not covered");
+    let too_early = with(|case| {
+        case.before.push(attested());
+        case.before.push(scan("logs", false, &case.findings.clone()));
+    });
+    assert_eq!(refusing(&too_early), ["scan.logs"]);
 }
 
 #[test]

@@ -203,25 +203,7 @@ impl IncidentState {
 
     fn fold(&mut self, entry: &Entry) -> Result<(), String> {
         match &entry.event {
-            Event::IncidentOpened { incident, reason, operator, compromised, nonce, machine_key, policies, .. } => {
-                self.incident = Some(incident.clone());
-                self.reason.clone_from(reason);
-                self.operator.clone_from(operator);
-                self.compromised.clone_from(compromised);
-                self.nonce.clone_from(nonce);
-                self.machine_key.clone_from(machine_key);
-                self.policies.clone_from(policies);
-                self.opened = Some(entry.time);
-                self.acted(operator);
-            }
-            Event::IncidentWidened { compromised, operator, .. } => {
-                for id in compromised {
-                    if !self.compromised.contains(id) {
-                        self.compromised.push(id.clone());
-                    }
-                }
-                self.acted(operator);
-            }
+            Event::IncidentOpened { .. } | Event::IncidentWidened { .. } => self.fold_incident(entry),
             Event::PlanMade { operator, .. } => self.acted(operator),
             Event::StepIntent { .. } | Event::StepOutcome { .. } => return self.fold_step(entry),
             Event::CredentialStaged { .. } | Event::CredentialProof { .. } => return self.fold_credential(entry),
@@ -275,6 +257,31 @@ impl IncidentState {
             | Event::IncidentResumed { .. } => return self.fold_gate(entry),
         }
         Ok(())
+    }
+
+    fn fold_incident(&mut self, entry: &Entry) {
+        match &entry.event {
+            Event::IncidentOpened { incident, reason, operator, compromised, nonce, machine_key, policies, .. } => {
+                self.incident = Some(incident.clone());
+                self.reason.clone_from(reason);
+                self.operator.clone_from(operator);
+                self.compromised.clone_from(compromised);
+                self.nonce.clone_from(nonce);
+                self.machine_key.clone_from(machine_key);
+                self.policies.clone_from(policies);
+                self.opened = Some(entry.time);
+                self.acted(operator);
+            }
+            Event::IncidentWidened { compromised, operator, .. } => {
+                for id in compromised {
+                    if !self.compromised.contains(id) {
+                        self.compromised.push(id.clone());
+                    }
+                }
+                self.acted(operator);
+            }
+            _ => {}
+        }
     }
 
     fn fold_step(&mut self, entry: &Entry) -> Result<(), String> {

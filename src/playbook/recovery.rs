@@ -70,7 +70,13 @@ pub fn recovery(policies: &Policies, backup: &str, round: u32) -> Plan {
         started.push(spec.id.clone());
         steps.push(spec);
     }
-    // Trading is paused, but the service is asked for the proofs, so it runs again. Every credential is proven anew.
+    steps.extend(credentials(policies, round, &started));
+    Plan { steps }
+}
+
+/// Trading is paused, but the service is asked for the proofs, so it runs again. Every credential is proven anew.
+fn credentials(policies: &Policies, round: u32, started: &[StepId]) -> Vec<StepSpec> {
+    let mut steps = Vec::new();
     for credential in &policies.credentials.credentials {
         let id = &credential.id;
         let again = ("proof", "new accepted, old refused", Action::ProveCredential { credential: id.clone() });
@@ -83,7 +89,7 @@ pub fn recovery(policies: &Policies, backup: &str, round: u32) -> Plan {
             ],
             _ => vec![again],
         };
-        let mut last = started.clone();
+        let mut last = started.to_vec();
         for (verb, words, action) in acts {
             let mut spec =
                 step(&format!("restore.{round}.{id}.{verb}"), Phase::Recover, format!("{id} {words}"), action, 60);
@@ -91,5 +97,5 @@ pub fn recovery(policies: &Policies, backup: &str, round: u32) -> Plan {
             steps.push(spec);
         }
     }
-    Plan { steps }
+    steps
 }

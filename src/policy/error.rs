@@ -41,7 +41,7 @@ pub(super) fn parse<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, Po
 
 fn from_yaml(file: &str, error: &YamlError) -> PolicyError {
     let error = error.without_snippet();
-    let (line, column) = error.location().map_or((0, 0), |place| (u64::from(place.line()), u64::from(place.column())));
+    let (line, column) = error.location().map_or((0, 0), |place| (place.line(), place.column()));
     let message = match error {
         YamlError::SerdeUnknownField { field, expected, .. } => unknown("key", field, expected),
         YamlError::SerdeUnknownVariant { variant, expected, .. } => unknown("value", variant, expected),

@@ -12,8 +12,8 @@ use portcullis::domain::Timestamp;
 use portcullis::embedded::{Answer, BackEnd, EmbeddedDeployment, FAULTS_VARIABLE, Login, sign_token};
 use portcullis::ports::Vault;
 use secrecy::{ExposeSecret, SecretString};
+use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions, Connection};
 
 use crate::support::{Now, Ran, case_folder, copy, deployment, embedded, files, finish, folder, program, wait};
 

@@ -63,11 +63,10 @@ fn code(error: &sqlx::Error) -> Option<String> {
 
 fn fault(what: &str, error: &sqlx::Error) -> Fault {
     let kind = match (error, code(error).as_deref()) {
-        (sqlx::Error::Io(_) | sqlx::Error::Tls(_), _) => FaultKind::Unavailable,
+        (sqlx::Error::Io(_) | sqlx::Error::Tls(_), _) | (_, Some("53300" | "57P03")) => FaultKind::Unavailable,
         (_, Some("28P01" | "28000" | "42501")) => FaultKind::Denied,
         (_, Some("42704" | "3D000")) => FaultKind::NotFound,
         (_, Some("55P03" | "40001")) => FaultKind::Conflict,
-        (_, Some("53300" | "57P03")) => FaultKind::Unavailable,
         _ => FaultKind::Invalid,
     };
     let words = error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned());

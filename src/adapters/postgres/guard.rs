@@ -16,6 +16,13 @@ const LOCK_TRIES: u32 = 25;
 /// How long the drain waits for ended sessions to vanish.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
 
+/// Older transactions that could still bring in a trade: one holds a write lock on the table or a partition of it, or an
+/// old snapshot that does not see the flag.
+const OLDER: &str = "SELECT a.pid FROM pg_stat_activity a WHERE a.datname = current_database() AND a.backend_type = 'client backend' \
+            AND a.pid <> pg_backend_pid() AND a.xact_start < $1::timestamptz AND (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL OR EXISTS \
+            (SELECT 1 FROM pg_locks l WHERE l.pid = a.pid AND l.mode <> 'AccessShareLock' AND l.relation IN \
+            (SELECT relid FROM pg_partition_tree((quote_ident($2) || '.' || quote_ident($3))::regclass))))";
+
 /// The guard on PostgreSQL: an ENABLE ALWAYS row trigger that reads a flag, and a drain of older transactions.
 pub struct PostgresGuard {
     app: PgConnectOptions,
@@ -177,11 +184,6 @@ impl PostgresGuard {
         let failed = |error: sqlx::Error| fault("failed to drain older transactions", &error);
         let flag: String =
             sqlx::query_scalar("SELECT clock_timestamp()::text").fetch_one(&mut *connection).await.map_err(failed)?;
-        // Dangerous: holds a write lock on the table or one of its partitions, or an old snapshot that does not see the flag.
-        const OLDER: &str = "SELECT a.pid FROM pg_stat_activity a WHERE a.datname = current_database() AND a.backend_type = 'client backend' \
-            AND a.pid <> pg_backend_pid() AND a.xact_start < $1::timestamptz AND (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL OR EXISTS \
-            (SELECT 1 FROM pg_locks l WHERE l.pid = a.pid AND l.mode <> 'AccessShareLock' AND l.relation IN \
-            (SELECT relid FROM pg_partition_tree((quote_ident($2) || '.' || quote_ident($3))::regclass))))";
         let count = format!("SELECT count(*) FROM ({OLDER}) older");
         let end = format!("SELECT count(pg_terminate_backend(pid)) FROM ({OLDER}) older");
         let (mut seen, mut ended) = (None, 0_u64);
@@ -356,9 +358,8 @@ impl Guard for PostgresGuard {
         let _ = connection.execute("ROLLBACK").await;
         let _ = connection.close().await;
         let how = as_role.map_or(String::new(), |role| format!(" (as {role} by SET ROLE)"));
-        let error = match tried {
-            Ok(_) => return Ok(Canary::Passed { detail: format!("a row was accepted, and rolled back{how}") }),
-            Err(error) => error,
+        let Err(error) = tried else {
+            return Ok(Canary::Passed { detail: format!("a row was accepted, and rolled back{how}") });
         };
         let words = error.as_database_error().map_or_else(String::new, |error| error.message().to_owned());
         match code(&error).as_deref() {

@@ -73,12 +73,13 @@ pub(super) fn code(error: &sqlx::Error) -> Option<String> {
 pub(super) fn fault(what: &str, error: &sqlx::Error) -> Fault {
     let code = code(error);
     let kind = match (error, code.as_deref()) {
-        (sqlx::Error::Io(_) | sqlx::Error::Tls(_), _) => FaultKind::Unavailable,
+        (sqlx::Error::Io(_) | sqlx::Error::Tls(_), _) | (_, Some("57014" | "57P01" | "57P03" | "53100" | "53200")) => {
+            FaultKind::Unavailable
+        }
         (_, Some("28P01" | "28000" | "42501")) => FaultKind::Denied,
         (_, Some("3D000" | "3F000" | "42P01" | "42704")) => FaultKind::NotFound,
         (_, Some("55P03" | "40001" | "40P01")) => FaultKind::Conflict,
         (_, Some("53300")) => FaultKind::Throttled,
-        (_, Some("57014" | "57P01" | "57P03" | "53100" | "53200")) => FaultKind::Unavailable,
         (_, Some("XX001" | "XX002")) => FaultKind::Corrupt,
         _ => FaultKind::Invalid,
     };

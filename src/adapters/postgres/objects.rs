@@ -98,7 +98,7 @@ const CLASSES: &[(&str, &str)] = &[
     ),
 ];
 
-/// Only where pg_cron is installed.
+/// Only where `pg_cron` is installed.
 const CRON: &str = "SELECT 'job ' || jobid, username::text, schedule || ' ' || command FROM cron.job ORDER BY 1";
 
 /// Evidence: name and query of one JSON text a row. Query texts of sessions are left out: they can hold secrets.

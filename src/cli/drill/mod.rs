@@ -97,7 +97,7 @@ pub async fn run(args: DrillArgs, ctx: &Context) -> Result<Exit, Failure> {
         .collect();
     let victim = EmbeddedDeployment::create(folder.path(), random.as_ref(), clock, &roster).await.map_err(failed)?;
     let breach = Intruder::new(&victim, now).attack().await.map_err(failed)?;
-    ctx.printer.emit(&PhaseRecord::built(began.elapsed(), victim.root.display().to_string()));
+    ctx.printer.emit(&PhaseRecord::built(began.elapsed(), &victim.root.display().to_string()));
 
     let inner = stage_context(ctx, folder.path());
     let stage = Stage { ctx: &inner, victim: &victim, people: &people };

@@ -25,7 +25,7 @@ pub(super) struct PhaseRecord {
 
 impl PhaseRecord {
     /// The deployment was built and attacked.
-    pub fn built(took: Duration, folder: String) -> Self {
+    pub fn built(took: Duration, folder: &str) -> Self {
         Self {
             phase: "breach",
             command: None,

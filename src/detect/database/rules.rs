@@ -36,7 +36,7 @@ const SERVER_ROLES: [&str; 3] = ["pg_execute_server_program", "pg_write_server_f
 /// What could be persistence, and what is known to be harmless.
 pub(super) fn judge(object: &DatabaseObject, dialect: &str) -> Option<Verdict> {
     match object.class.as_str() {
-        "trigger" if dialect == "sqlite" => sqlite_object(object),
+        "trigger" | "view" if dialect == "sqlite" => sqlite_object(object),
         "trigger" => postgres_trigger(object),
         "event_trigger" => verdict(
             "db-event-trigger",
@@ -60,12 +60,20 @@ pub(super) fn judge(object: &DatabaseObject, dialect: &str) -> Option<Verdict> {
             "hides or shows rows by role; one that was altered hides an intruder's rows",
             String::new(),
         ),
-        "view" if dialect == "sqlite" => sqlite_object(object),
         "role" => role(object),
         "membership" => membership(object),
         "role_setting" => role_setting(object),
         "setting" => setting(object),
         "extension" => extension(object),
+        "default" | "check" => calling(object),
+        "hba" => hba(object),
+        _ => reaching_out(object),
+    }
+}
+
+/// Objects that reach out of this database, or run by themselves.
+fn reaching_out(object: &DatabaseObject) -> Option<Verdict> {
+    match object.class.as_str() {
         "foreign_server" => verdict(
             "db-foreign-server",
             "Foreign server",
@@ -87,8 +95,6 @@ pub(super) fn judge(object: &DatabaseObject, dialect: &str) -> Option<Verdict> {
             "runs SQL again and again without a session of its maker",
             String::new(),
         ),
-        "default" | "check" => calling(object),
-        "hba" => hba(object),
         "publication" => verdict(
             "db-publication",
             "Publication",

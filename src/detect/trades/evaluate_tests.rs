@@ -72,7 +72,9 @@ fn found(policy: &TradePolicy, rows: &[Row]) -> BTreeSet<String> {
     let mapping = map_schema(std::slice::from_ref(&table), None, "Trade").unwrap().trades;
     let policies = [policy.clone()];
     let mut evaluation = Evaluation::new(&policies, &mapping, &table.columns, reference());
-    rows.iter().for_each(|row| evaluation.row(row, true));
+    for row in rows {
+        evaluation.row(row, true);
+    }
     let (findings, ..) = evaluation.finish();
     findings
         .iter()

@@ -76,7 +76,9 @@ mod tests {
         #[test]
         fn gaps_are_what_is_missing(ids in proptest::collection::vec(0_i64..60, 0..60)) {
             let mut ranges = IdRanges::default();
-            ids.iter().for_each(|id| ranges.add(*id, None));
+            for id in &ids {
+                ranges.add(*id, None);
+            }
             let there: BTreeSet<_> = ids.into_iter().collect();
             let missing: Vec<_> = match (there.first(), there.last()) {
                 (Some(first), Some(last)) => (*first..*last).filter(|id| !there.contains(id)).collect(),

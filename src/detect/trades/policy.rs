@@ -115,7 +115,7 @@ impl TradePolicy {
             return Err(PolicyError::whole(file, format!("version is {}, this program reads 1", policy.version)));
         }
         let window = match policy.check {
-            Check::Burst { trades, within_s, .. } => trades >= 1 && trades <= 1_000_000 && within_s >= 1,
+            Check::Burst { trades, within_s, .. } => (1..=1_000_000).contains(&trades) && within_s >= 1,
             Check::OffMarket { neighbours, .. } => (5..=1000).contains(&neighbours),
             _ => true,
         };
@@ -152,13 +152,12 @@ impl TradePolicy {
     /// Roles of the trade table without which it can't be evaluated.
     pub fn needs(&self) -> Vec<Role> {
         match &self.check {
-            Check::UnknownKey { .. } => vec![Role::Key],
-            Check::RevokedKey { .. } => vec![Role::Key],
-            Check::WhilePaused { .. } => vec![],
+            Check::UnknownKey { .. } | Check::RevokedKey { .. } | Check::Burst { by: BurstBy::Key, .. } => {
+                vec![Role::Key]
+            }
             Check::OverLimit { limit } if limit.is_none() => vec![Role::Account],
-            Check::OverLimit { .. } => vec![],
+            Check::OverLimit { .. } | Check::WhilePaused { .. } => vec![],
             Check::EditedAfter { .. } => vec![Role::CreatedAt, Role::UpdatedAt],
-            Check::Burst { by: BurstBy::Key, .. } => vec![Role::Key],
             Check::Burst { by: BurstBy::Account, .. } => vec![Role::Account],
             Check::SequenceGap { .. } => vec![Role::Id],
             Check::OffMarket { .. } => vec![Role::Instrument, Role::Price],

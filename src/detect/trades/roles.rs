@@ -324,7 +324,7 @@ mod tests {
         }
     }
 
-    fn column<'a>(mapping: &'a SchemaMapping, role: Role) -> &'a str {
+    fn column(mapping: &SchemaMapping, role: Role) -> &str {
         mapping.trades.column(role).unwrap_or("-")
     }
 
