@@ -22,7 +22,6 @@ fn words(line: &str) -> Vec<String> {
         match (quote, letter) {
             (Some(open), _) if open == letter => quote = None,
             (Some('"') | None, '\\') => word.extend(letters.next()),
-            (Some(_), _) => word.push(letter),
             (None, '"' | '\'') => (quote, begun) = (Some(letter), true),
             (None, '#') if word.is_empty() && !begun => break,
             (None, '|' | '>' | '<' | ';' | '&') => break,
@@ -32,7 +31,7 @@ fn words(line: &str) -> Vec<String> {
                     begun = false;
                 }
             }
-            (None, _) => word.push(letter),
+            (Some(_) | None, _) => word.push(letter),
         }
     }
     if begun || !word.is_empty() {

@@ -18,8 +18,8 @@ fn the_help_of_every_command() {
     let mut command = portcullis::cli::command();
     let mut out = String::new();
     walk(&mut command, "portcullis", &mut out);
-    let trimmed: String = out.lines().map(|line| format!("{}\n", line.trim_end())).collect();
-    insta::assert_snapshot!("help", trimmed);
+    let lines: Vec<_> = out.lines().map(str::trim_end).collect();
+    insta::assert_snapshot!("help", lines.join("\n"));
 }
 
 #[test]

@@ -89,25 +89,25 @@ fn test_files(texts: &BTreeMap<PathBuf, String>) -> BTreeSet<PathBuf> {
 }
 
 fn sources() -> Vec<Source> {
-    let root = root();
-    let rust = files(&root).into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    let folder = root();
+    let rust = files(&folder).into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
     let texts: BTreeMap<PathBuf, String> =
         rust.map(|path| (path.clone(), std::fs::read_to_string(path).unwrap())).collect();
-    let tests = test_files(&texts);
-    assert!(tests.len() > 5 && tests.iter().all(|path| path.exists()), "{tests:?}");
+    let only_tests = test_files(&texts);
+    assert!(only_tests.len() > 5 && only_tests.iter().all(|path| path.exists()), "{only_tests:?}");
     let inline = Regex::new(r"(?m)^#\[cfg\(test\)\]\s*mod \w+ \{").unwrap();
-    let mut sources = Vec::new();
-    for (path, text) in texts.iter().filter(|(path, _)| !tests.contains(*path)) {
-        let path = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+    let mut found = Vec::new();
+    for (path, text) in texts.iter().filter(|(path, _)| !only_tests.contains(*path)) {
+        let path = path.strip_prefix(&folder).unwrap().to_str().unwrap().to_owned();
         let room = path.split('/').next().unwrap().trim_end_matches(".rs").to_owned();
         // Tests inside a file are its end.
-        let text = &text[..inline.find(text).map_or(text.len(), |found| found.start())];
+        let text = &text[..inline.find(text).map_or(text.len(), |hit| hit.start())];
         let lines = text.lines().enumerate().map(|(number, line)| (number + 1, line.to_owned()));
         let lines: Vec<_> = lines.filter(|(_, line)| !line.trim_start().starts_with("//")).collect();
-        sources.push(Source { path, room, lines, length: text.lines().count() });
+        found.push(Source { path, room, lines, length: text.lines().count() });
     }
-    assert!(sources.len() > 100, "{}", sources.len());
-    sources
+    assert!(found.len() > 100, "{}", found.len());
+    found
 }
 
 static SINGLE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\bcrate::(\w+)").unwrap());
