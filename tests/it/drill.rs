@@ -22,7 +22,8 @@ fn every_phase_passes_and_every_mark_is_found() {
     assert_eq!(summary["found"], summary["planted"]);
     assert_eq!(summary["planted"], marks.len());
     assert_eq!(summary["failed_phases"], 0);
-    assert_eq!(summary["case"], Value::Null);
+    assert_eq!(summary["kept"], false);
+    assert!(!std::path::Path::new(summary["case"].as_str().unwrap()).exists(), "what is not kept is removed");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left behind");
 }
 

@@ -115,7 +115,7 @@ pub async fn run(args: DrillArgs, ctx: &Context) -> Result<Exit, Failure> {
     for mark in &marks {
         ctx.printer.emit(mark);
     }
-    let summary = DrillSummary::new(&marks, failures, took, RTO, args.keep.then(|| stage.case_folder()));
+    let summary = DrillSummary::new(&marks, failures, took, stage.case_folder(), args.keep);
     ctx.printer.emit(&summary);
     Ok(if summary.passed() { Exit::Done } else { Exit::Failed })
 }

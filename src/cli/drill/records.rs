@@ -125,12 +125,14 @@ pub(super) struct DrillSummary {
     found: usize,
     elapsed_ms: u64,
     rto_ms: u64,
-    case: Option<String>,
+    case: String,
+    kept: bool,
 }
 
 impl DrillSummary {
-    /// Sums up. `case` is the folder, if it stays.
-    pub fn new(marks: &[MarkRecord], failures: usize, took: Duration, rto: Duration, case: Option<String>) -> Self {
+    /// Sums up. `case` is the case folder, `kept` whether it stays.
+    pub fn new(marks: &[MarkRecord], failures: usize, took: Duration, case: String, kept: bool) -> Self {
+        let rto = super::RTO;
         let found = marks.iter().filter(|mark| mark.found).count();
         Self {
             passed: failures == 0 && found == marks.len() && took <= rto,
@@ -140,6 +142,7 @@ impl DrillSummary {
             elapsed_ms: millis(took),
             rto_ms: millis(rto),
             case,
+            kept,
         }
     }
 
@@ -157,10 +160,8 @@ impl Record for DrillSummary {
         } else {
             printer.paint(Style::Bad, "DRILL FAILED")
         };
-        let case = match &self.case {
-            Some(case) => format!("case folder: {}", clean(case)),
-            None => "keep the deployment and its case folder with: portcullis drill --keep".into(),
-        };
+        let fate = if self.kept { "" } else { " (removed now; keep it with: portcullis drill --keep)" };
+        let case = format!("case folder: {}{fate}", clean(&self.case));
         format!(
             "\n{verdict}  {} of {} planted marks found, {} phases failed, {:.1} s from the alarm to the end (objective: {} min)\n{case}",
             self.found,
