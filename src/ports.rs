@@ -158,6 +158,21 @@ pub trait SecretStore: Send + Sync {
 pub trait Issuer: Send + Sync {
     /// Asks the server that honours it.
     async fn probe(&self, credential: &CredentialPolicy, value: &SecretString) -> Result<Probe, Fault>;
+    /// A value in use that no store holds but the issuer can give, so that its death can be shown; most have none.
+    async fn current(&self, _credential: &CredentialPolicy) -> Result<Option<SecretString>, Fault> {
+        Ok(None)
+    }
+    /// Makes a new value where only the issuer can ([`makes_values`]). Whatever else it honours for this credential, `old`
+    /// aside, was left by a lost reply or by an intruder, and is removed first.
+    ///
+    /// [`makes_values`]: crate::policy::credentials::IssuerPolicy::makes_values
+    async fn create(&self, credential: &CredentialPolicy, _old: Option<&SecretString>) -> Result<SecretString, Fault> {
+        Err(Fault::new(FaultKind::Invalid, format!("the issuer of `{}` makes no values", credential.id)))
+    }
+    /// Cancels what was started with the value and would outlive it: open orders at an exchange. Says what was done.
+    async fn cancel(&self, credential: &CredentialPolicy, _value: &SecretString) -> Result<String, Fault> {
+        Err(Fault::new(FaultKind::Invalid, format!("the issuer of `{}` can cancel nothing", credential.id)))
+    }
     /// Makes the server honour `new`; repeating it changes nothing. `old` is the value that it replaces, if known.
     async fn issue(
         &self,

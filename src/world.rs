@@ -90,7 +90,7 @@ impl Databases {
     fn issuers(&self, policies: &Policies) -> BTreeMap<CredentialId, Arc<dyn Issuer>> {
         let issuer = |policy: &IssuerPolicy| -> Option<Arc<dyn Issuer>> {
             match (policy, self.containment.as_ref()) {
-                (IssuerPolicy::SelfMade, _) => Some(Arc::new(SelfMade)),
+                (IssuerPolicy::SelfMade { .. }, _) => Some(Arc::new(SelfMade)),
                 (IssuerPolicy::PostgresRole { .. }, Some(DatabaseUrl::Postgres { options, .. })) => {
                     let app = match &self.app {
                         Some(DatabaseUrl::Postgres { options, .. }) => options.as_ref().clone(),

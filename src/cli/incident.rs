@@ -250,7 +250,7 @@ fn timeline(ctx: &Context) -> Result<Exit, Failure> {
 /// An entry in words; steps show their outcome only.
 fn words(event: &Event) -> Option<String> {
     Some(match event {
-        Event::StepIntent { .. } | Event::CredentialStaged { .. } => return None,
+        Event::StepIntent { .. } | Event::CredentialStaged { .. } | Event::CredentialCreated { .. } => return None,
         Event::IncidentOpened { reason, operator, .. } => format!("{operator}: {reason}"),
         Event::IncidentWidened { compromised, .. } => {
             format!("compromised too: {}", compromised.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))

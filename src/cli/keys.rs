@@ -123,9 +123,12 @@ async fn record(deployment: &Deployment, credential: &CredentialPolicy, known: O
         stores.push(StoreRecord { store: store.describe(slot), value, problem });
     }
     let issuer = match &credential.issuer {
-        IssuerPolicy::PostgresRole { role } => format!("PostgreSQL role {role}"),
+        IssuerPolicy::PostgresRole { role, .. } => format!("PostgreSQL role {role}"),
         IssuerPolicy::ApiKeyTable { table, key_id, .. } => format!("key table {table}, row {key_id}"),
-        IssuerPolicy::SelfMade => "made by the deployment".to_owned(),
+        IssuerPolicy::SelfMade { .. } => "made by the deployment".to_owned(),
+        IssuerPolicy::AwsIamUser(policy) => format!("AWS IAM user {}", policy.user),
+        IssuerPolicy::AwsRoleSessions(policy) => format!("sessions of {}", policy.role_arn),
+        IssuerPolicy::HttpApi(policy) => format!("{} {}", policy.create.method, policy.create.url),
         IssuerPolicy::Manual { .. } => "by hand".to_owned(),
     };
     KeyRecord {

@@ -7,6 +7,7 @@ mod digest;
 mod finding;
 pub mod guard;
 mod ids;
+pub mod key_pair;
 mod pause;
 mod step;
 pub mod url_password;

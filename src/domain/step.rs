@@ -55,6 +55,11 @@ pub enum Action {
         /// Name of the collector, for instance `sessions`, `roles`, `guard`, `env-digests`.
         what: String,
     },
+    /// Cancel the open orders that were placed with the credential, while its key still works.
+    CancelOrders {
+        /// The credential.
+        credential: CredentialId,
+    },
     /// Read the current value from its stores, make the new one, seal both: nothing outside our home changes.
     StageCredential {
         /// The credential.

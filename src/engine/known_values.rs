@@ -6,8 +6,9 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::Deployment;
 use crate::domain::Digest;
+use crate::domain::key_pair;
 use crate::domain::url_password::password_of;
-use crate::policy::credentials::{StorePolicy, ValuePart};
+use crate::policy::credentials::ValuePart;
 
 /// The values of all credentials with their ids: current ones from their stores, old and staged ones from the vault. What
 /// could not be had is added to `uncovered`.
@@ -19,11 +20,14 @@ pub async fn known_values(deployment: &Deployment, uncovered: &mut Vec<String>) 
             match store.read(slot).await {
                 Ok(Some(value)) => {
                     // A connection URL leaks as a whole, its password also alone.
-                    let (StorePolicy::SecretsManager { part, .. } | StorePolicy::Dotenv { part, .. }) = slot;
-                    if *part == ValuePart::UrlPassword
+                    if slot.part() == ValuePart::UrlPassword
                         && let Some(password) = password_of(&value)
                     {
                         out.push((credential.id.to_string(), password));
+                    }
+                    // A key's id is no secret: it stands in logs, and is what they are searched for.
+                    if slot.part() == ValuePart::KeyId {
+                        continue;
                     }
                     out.push((credential.id.to_string(), value));
                 }
@@ -37,7 +41,8 @@ pub async fn known_values(deployment: &Deployment, uncovered: &mut Vec<String>) 
             for name in names {
                 let credential = name.split('/').nth(1).unwrap_or(&name).to_owned();
                 match deployment.vault.open(&name) {
-                    Ok(Some(value)) => out.push((credential, value)),
+                    // The secret of a pair leaks alone.
+                    Ok(Some(value)) => out.push((credential.clone(), alone(deployment, &credential, value))),
                     Ok(None) => {}
                     Err(fault) => uncovered.push(format!("sealed value {name}: {}", fault.chain())),
                 }
@@ -49,4 +54,13 @@ pub async fn known_values(deployment: &Deployment, uncovered: &mut Vec<String>) 
     let mut seen = BTreeSet::new();
     out.retain(|(id, value)| seen.insert((id.clone(), Digest::of(value.expose_secret().as_bytes()))));
     out
+}
+
+fn alone(deployment: &Deployment, id: &str, value: SecretString) -> SecretString {
+    let credentials = &deployment.policies.credentials.credentials;
+    let pair = credentials.iter().any(|credential| credential.id.as_str() == id && credential.is_pair());
+    if !pair {
+        return value;
+    }
+    key_pair::secret_of(&value).unwrap_or(value)
 }

@@ -9,7 +9,7 @@ use super::statement::{
 use crate::domain::{CredentialId, Digest, Finding, Level, Phase, Timestamp};
 use crate::ledger::{IncidentState, origin};
 use crate::policy::Policies;
-use crate::policy::credentials::{CredentialPolicy, IssuerPolicy};
+use crate::policy::credentials::CredentialPolicy;
 
 /// Why no record can be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -104,8 +104,9 @@ fn credentials(state: &IncidentState, policies: &Policies) -> BTreeMap<Credentia
     let ids = policy.iter().map(|credential| &credential.id).chain(state.credentials.keys()).chain(&state.compromised);
     ids.map(|id| {
         let known = state.credentials.get(id).cloned().unwrap_or_default();
+        let kind = |credential: &CredentialPolicy| credential.issuer.kind();
         let credential = Credential {
-            issuer: policy.iter().find(|credential| credential.id == *id).map_or("gone", issuer).into(),
+            issuer: policy.iter().find(|credential| credential.id == *id).map_or("gone", kind).into(),
             generation: known.generation,
             old: known.old,
             new: known.new,
@@ -118,15 +119,6 @@ fn credentials(state: &IncidentState, policies: &Policies) -> BTreeMap<Credentia
         (id.clone(), credential)
     })
     .collect()
-}
-
-fn issuer(credential: &CredentialPolicy) -> &'static str {
-    match credential.issuer {
-        IssuerPolicy::PostgresRole { .. } => "postgres_role",
-        IssuerPolicy::ApiKeyTable { .. } => "api_key_table",
-        IssuerPolicy::SelfMade => "self_made",
-        IssuerPolicy::Manual { .. } => "manual",
-    }
 }
 
 fn scans(state: &IncidentState) -> BTreeMap<String, Scan> {

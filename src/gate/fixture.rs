@@ -113,7 +113,7 @@ pub(crate) fn staged(id: &str, generation: u32) -> Event {
         credential: credential(id),
         generation,
         old: Some(fingerprint("old")),
-        new: fingerprint("new"),
+        new: Some(fingerprint("new")),
         token: "t".into(),
     }
 }

@@ -122,10 +122,20 @@ pub enum Event {
         generation: u32,
         /// Fingerprint of the old value; absent if it could not be read.
         old: Option<Fingerprint>,
-        /// Fingerprint of the new value.
-        new: Fingerprint,
+        /// Fingerprint of the new value; null where only the issuer can make one (`credential.created` then says it).
+        new: Option<Fingerprint>,
         /// Idempotency token for stores that take one (Secrets Manager's `ClientRequestToken`).
         token: String,
+    },
+    /// The issuer made the new value, which is sealed outside the case folder.
+    #[serde(rename = "credential.created")]
+    CredentialCreated {
+        /// The credential.
+        credential: CredentialId,
+        /// Rotation it belongs to.
+        generation: u32,
+        /// Fingerprint of the new value.
+        new: Fingerprint,
     },
     /// The result of a proof.
     #[serde(rename = "credential.proof")]
@@ -273,6 +283,7 @@ impl Event {
             Self::StepIntent { .. } => "step.intent",
             Self::StepOutcome { .. } => "step.outcome",
             Self::CredentialStaged { .. } => "credential.staged",
+            Self::CredentialCreated { .. } => "credential.created",
             Self::CredentialProof { .. } => "credential.proof",
             Self::PauseProof { .. } => "pause.proof",
             Self::EvidenceCollected { .. } => "evidence.collected",

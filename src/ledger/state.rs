@@ -206,7 +206,9 @@ impl IncidentState {
             Event::IncidentOpened { .. } | Event::IncidentWidened { .. } => self.fold_incident(entry),
             Event::PlanMade { operator, .. } => self.acted(operator),
             Event::StepIntent { .. } | Event::StepOutcome { .. } => return self.fold_step(entry),
-            Event::CredentialStaged { .. } | Event::CredentialProof { .. } => return self.fold_credential(entry),
+            Event::CredentialStaged { .. } | Event::CredentialCreated { .. } | Event::CredentialProof { .. } => {
+                return self.fold_credential(entry);
+            }
             Event::PauseProof { refused, pause_ms, detail } => {
                 self.pause.proven = *refused;
                 self.pause.detail.clone_from(detail);
@@ -332,10 +334,23 @@ impl IncidentState {
                 *state = CredentialState {
                     generation: *generation,
                     old: old.clone(),
-                    new: Some(new.clone()),
+                    new: new.clone(),
                     token: token.clone(),
                     ..CredentialState::default()
                 };
+            }
+            Event::CredentialCreated { credential, generation, new } => {
+                let state = self.credentials.entry(credential.clone()).or_default();
+                if *generation != state.generation || *generation == 0 {
+                    return Err(format!(
+                        "a value of generation {generation} was made, current is {}",
+                        state.generation
+                    ));
+                }
+                if state.new.is_some() {
+                    return Err(format!("generation {generation} of `{credential}` has its new value already"));
+                }
+                state.new = Some(new.clone());
             }
             Event::CredentialProof { credential, generation, new_accepted, old_refused, strength, detail } => {
                 let state = self.credentials.entry(credential.clone()).or_default();

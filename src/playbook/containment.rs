@@ -40,7 +40,7 @@ pub fn containment(policies: &Policies, told: &Containment) -> Plan {
 }
 
 fn is_own(credential: &CredentialPolicy, own: Option<&str>) -> bool {
-    matches!(&credential.issuer, IssuerPolicy::PostgresRole { role } if Some(role.as_str()) == own)
+    matches!(&credential.issuer, IssuerPolicy::PostgresRole { role, .. } if Some(role.as_str()) == own)
 }
 
 fn generation(told: &Containment, credential: &CredentialPolicy) -> u32 {

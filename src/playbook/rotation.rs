@@ -49,7 +49,7 @@ impl<'a> Builder<'a> {
     }
 
     fn has_issuer(&self) -> bool {
-        matches!(self.credential.issuer, IssuerPolicy::PostgresRole { .. } | IssuerPolicy::ApiKeyTable { .. })
+        self.credential.issuer.acts()
     }
 
     fn stage(&mut self, after: &[StepId]) {
@@ -129,6 +129,17 @@ pub fn rotate(credential: &CredentialPolicy, generation: u32, order: Order, afte
         return builder.steps;
     }
     let (issue, revoke) = (builder.id("issue"), builder.id("revoke"));
+    if let IssuerPolicy::SelfMade { .. } = credential.issuer {
+        // Whoever holds the store's value honours it: nobody is told of the new one, and what was derived from the old one
+        // is cleared once the services have forgotten it.
+        let mut done = builder.spread(&stage);
+        builder.revoke(done.clone(), vec![stage]);
+        done.push(builder.id("revoke"));
+        builder.prove(done);
+        return builder.steps;
+    }
+    // Sessions can only be ended; new ones are then made at will.
+    let order = if credential.kept.is_empty() { Order::RevokeFirst } else { order };
     let mut done = if order == Order::RevokeFirst {
         // Even if no new value could be staged, the old one must die.
         builder.revoke(vec![stage], Vec::new());

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::{Policies, PolicyError, nearest};
-use crate::policy::credentials::{CredentialPolicy, IssuerPolicy, ProofPolicy};
+use crate::policy::credentials::{CredentialPolicy, IssuerPolicy, ProofPolicy, ValuePart};
 
 /// Shortest generated value.
 const MIN_LENGTH: usize = 20;
@@ -61,13 +61,24 @@ fn check_credentials(policies: &Policies) -> Result<(), PolicyError> {
 
 fn inconsistent(credential: &CredentialPolicy) -> Option<&'static str> {
     let manual = matches!(credential.issuer, IssuerPolicy::Manual { .. });
-    if !manual && credential.kept.is_empty() {
+    let sessions = matches!(credential.issuer, IssuerPolicy::AwsRoleSessions(_));
+    if !manual && !sessions && credential.kept.is_empty() {
         return Some("`kept` is empty, so its value could neither be read nor replaced");
     }
-    if matches!(credential.issuer, IssuerPolicy::SelfMade) && credential.proof.is_none() {
+    if matches!(credential.issuer, IssuerPolicy::SelfMade { .. }) && credential.proof.is_none() {
         return Some(
             "a self_made credential needs `proof`: `http`, or `store` to accept that only the stores are asked",
         );
+    }
+    let has = |part| credential.kept.iter().any(|slot| slot.part() == part);
+    if credential.is_pair() && !(has(ValuePart::KeyId) && has(ValuePart::KeySecret)) {
+        return Some("one of `kept` has part key_id or key_secret, so another must have the other");
+    }
+    if credential.is_pair() && (has(ValuePart::Whole) || has(ValuePart::UrlPassword)) {
+        return Some("where one of `kept` has part key_id or key_secret, all must");
+    }
+    if matches!(credential.issuer, IssuerPolicy::AwsIamUser(_)) && !credential.is_pair() {
+        return Some("an AWS access key is kept as two parts: key_id and key_secret");
     }
     if let Some(ProofPolicy::Http { url, template, .. }) = &credential.proof {
         if url.contains('{') {

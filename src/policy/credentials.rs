@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use super::api::HttpApiPolicy;
+use super::aws::{AwsIamUserPolicy, AwsRoleSessionsPolicy};
 use crate::domain::CredentialId;
 
 /// The whole file.
@@ -77,6 +79,9 @@ pub enum IssuerPolicy {
     PostgresRole {
         /// The role.
         role: String,
+        /// Poolers in front of the server, told of the change.
+        #[serde(default)]
+        pgbouncer: Vec<PgBouncerPolicy>,
     },
     /// A row of an API key table in the deployment's database.
     ApiKeyTable {
@@ -93,12 +98,70 @@ pub enum IssuerPolicy {
         columns: ApiKeyColumns,
     },
     /// A value that the deployment made for itself: a JWT signing key, a webhook secret.
-    SelfMade,
+    SelfMade {
+        /// Tables of what was derived from it and would outlive it: refresh tokens, sessions.
+        #[serde(default)]
+        clear: Vec<ClearPolicy>,
+    },
+    /// An access key of an AWS IAM user.
+    AwsIamUser(AwsIamUserPolicy),
+    /// Every session of an AWS IAM role.
+    AwsRoleSessions(AwsRoleSessionsPolicy),
+    /// A key that somebody else's HTTP API makes and deletes.
+    HttpApi(Box<HttpApiPolicy>),
     /// Only a person can change it, at somebody else's console.
     Manual {
         /// What to do.
         instructions: String,
     },
+}
+
+/// A pgbouncer, reached over its admin console.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PgBouncerPolicy {
+    /// Environment variable that holds the address of its admin console: `postgres://admin:...@host:6432/pgbouncer`.
+    pub url_env: String,
+}
+
+/// Rows that are cleared when the credential's old value is revoked.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClearPolicy {
+    /// Table, as the catalog writes it.
+    pub table: String,
+    /// Column that is set to the time of revocation where it is NULL; absent: the rows are deleted.
+    #[serde(default)]
+    pub revoked_at: Option<String>,
+}
+
+impl IssuerPolicy {
+    /// Whether only the issuer can make a new value, so that none can be sealed before it is asked.
+    pub fn makes_values(&self) -> bool {
+        matches!(self, Self::AwsIamUser(_) | Self::AwsRoleSessions(_) | Self::HttpApi(_))
+    }
+
+    /// Whether anybody but the stores has to be told.
+    pub fn acts(&self) -> bool {
+        match self {
+            Self::SelfMade { clear } => !clear.is_empty(),
+            Self::Manual { .. } => false,
+            _ => true,
+        }
+    }
+
+    /// The kind, as `credentials.yml` and the audit record write it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::PostgresRole { .. } => "postgres_role",
+            Self::ApiKeyTable { .. } => "api_key_table",
+            Self::SelfMade { .. } => "self_made",
+            Self::AwsIamUser(_) => "aws_iam_user",
+            Self::AwsRoleSessions(_) => "aws_role_sessions",
+            Self::HttpApi(_) => "http_api",
+            Self::Manual { .. } => "manual",
+        }
+    }
 }
 
 fn default_key_table() -> String {
@@ -114,6 +177,10 @@ pub enum HashScheme {
     Sha256,
     /// The value itself.
     Plain,
+    /// bcrypt (`$2b$`), cost 12.
+    Bcrypt,
+    /// Argon2id (`$argon2id$`), the library's parameters.
+    Argon2,
 }
 
 /// Column names of an API key table; absent ones are found by introspection.
@@ -158,6 +225,22 @@ pub enum StorePolicy {
     },
 }
 
+impl StorePolicy {
+    /// Which part of the stored text is the value.
+    pub fn part(&self) -> ValuePart {
+        match self {
+            Self::SecretsManager { part, .. } | Self::Dotenv { part, .. } => *part,
+        }
+    }
+}
+
+impl CredentialPolicy {
+    /// Whether its value is a pair of a key's id and its secret, kept in different places.
+    pub fn is_pair(&self) -> bool {
+        self.kept.iter().any(|slot| matches!(slot.part(), ValuePart::KeyId | ValuePart::KeySecret))
+    }
+}
+
 fn default_dotenv() -> String {
     ".env".into()
 }
@@ -171,6 +254,10 @@ pub enum ValuePart {
     Whole,
     /// The password of a connection URL (percent-encoded there).
     UrlPassword,
+    /// The id of a key that is an id and a secret (an AWS access key, an exchange key, a JWT `kid`).
+    KeyId,
+    /// The secret of such a key.
+    KeySecret,
 }
 
 /// How death is proven where the issuer alone can't tell.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::domain::Digest;
 
+pub mod api;
+pub mod aws;
 mod check;
 pub mod credentials;
 mod error;

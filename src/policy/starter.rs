@@ -172,7 +172,10 @@ mod tests {
         let policy: CredentialsPolicy = crate::policy::parse("credentials.yml", &text).unwrap();
         let ids: Vec<_> = policy.credentials.iter().map(|c| c.id.as_str()).collect();
         assert_eq!(ids, ["database", "jwt-secret", "stripe-secret-key"]);
-        assert_eq!(policy.credentials[0].issuer, IssuerPolicy::PostgresRole { role: "trading app: \"x\"".into() });
+        assert_eq!(
+            policy.credentials[0].issuer,
+            IssuerPolicy::PostgresRole { role: "trading app: \"x\"".into(), pgbouncer: Vec::new() }
+        );
         assert!(matches!(policy.credentials[2].issuer, IssuerPolicy::Manual { .. }));
         assert_eq!(policy.services[0].restart.as_deref().unwrap(), ["docker-compose", "restart", "backend"]);
     }

@@ -75,7 +75,7 @@ fn fault(what: &str, error: &sqlx::Error) -> Fault {
 
 fn role(credential: &CredentialPolicy) -> Result<&str, Fault> {
     match &credential.issuer {
-        IssuerPolicy::PostgresRole { role } => Ok(role),
+        IssuerPolicy::PostgresRole { role, .. } => Ok(role),
         _ => Err(Fault::new(FaultKind::Invalid, "this credential is not a PostgreSQL role")),
     }
 }

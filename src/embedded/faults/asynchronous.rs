@@ -73,6 +73,19 @@ impl Issuer for Faulty<dyn Issuer> {
         self.inner.probe(credential, value).await
     }
 
+    async fn current(&self, credential: &CredentialPolicy) -> Result<Option<SecretString>, Fault> {
+        self.injector.reach(&self.place)?;
+        self.inner.current(credential).await
+    }
+
+    async fn create(&self, credential: &CredentialPolicy, old: Option<&SecretString>) -> Result<SecretString, Fault> {
+        self.injector.effect(&self.place, self.inner.create(credential, old)).await
+    }
+
+    async fn cancel(&self, credential: &CredentialPolicy, value: &SecretString) -> Result<String, Fault> {
+        self.injector.effect(&self.place, self.inner.cancel(credential, value)).await
+    }
+
     async fn issue(
         &self,
         credential: &CredentialPolicy,

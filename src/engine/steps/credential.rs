@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{Effect, Seen, StepError, credential_policy};
 use crate::domain::url_password::{password_of, with_password};
-use crate::domain::{CredentialId, Probe};
+use crate::domain::{CredentialId, Probe, key_pair};
 use crate::engine::Run;
 use crate::ledger::{CredentialState, Event};
 use crate::policy::credentials::{CredentialPolicy, StorePolicy, ValuePart};
@@ -73,16 +73,29 @@ impl Rotation {
     /// The credential's value in a store: the whole text, or the part that policy names.
     pub async fn stored(&self, slot: &StorePolicy) -> Result<Option<SecretString>, Fault> {
         let Some(text) = self.run.deployment.store(slot).read(slot).await? else { return Ok(None) };
-        match part(slot) {
+        match slot.part() {
             ValuePart::Whole => Ok(Some(text)),
             ValuePart::UrlPassword => password_of(&text).map(Some).ok_or_else(|| self.no_password(slot)),
+            ValuePart::KeyId | ValuePart::KeySecret => Ok(Some(text)),
         }
+    }
+
+    /// What a store holds of a value: all of it, or its part of a pair.
+    pub fn part_of(&self, slot: &StorePolicy, value: &SecretString) -> Result<SecretString, Fault> {
+        let part = match slot.part() {
+            ValuePart::Whole | ValuePart::UrlPassword => return Ok(value.clone()),
+            ValuePart::KeyId => key_pair::id_of(value).map(SecretString::from),
+            ValuePart::KeySecret => key_pair::secret_of(value),
+        };
+        part.ok_or_else(|| {
+            Fault::new(FaultKind::Corrupt, format!("the value of `{}` is no id with a secret", self.policy.id))
+        })
     }
 
     /// The text that the store must hold for that value.
     async fn text_with(&self, slot: &StorePolicy, value: &SecretString) -> Result<SecretString, Fault> {
-        match part(slot) {
-            ValuePart::Whole => Ok(value.clone()),
+        match slot.part() {
+            ValuePart::Whole | ValuePart::KeyId | ValuePart::KeySecret => self.part_of(slot, value),
             ValuePart::UrlPassword => {
                 let text = self.run.deployment.store(slot).read(slot).await?;
                 text.and_then(|text| with_password(&text, value)).ok_or_else(|| self.no_password(slot))
@@ -107,28 +120,30 @@ impl Rotation {
     }
 }
 
-fn part(slot: &StorePolicy) -> ValuePart {
-    match slot {
-        StorePolicy::SecretsManager { part, .. } | StorePolicy::Dotenv { part, .. } => *part,
-    }
-}
-
-/// Old and new value sealed; nothing outside our home is changed.
-pub(super) struct Stage {
-    pub rotation: Rotation,
-    pub generation: u32,
-}
-
-impl Stage {
+impl Rotation {
     /// The first store's value, and a note where stores disagree or could not be read.
     async fn current(&self) -> Result<(Option<SecretString>, Vec<String>), Fault> {
-        let rotation = &self.rotation;
-        let mut value: Option<SecretString> = None;
         let mut notes = Vec::new();
+        if self.policy.kept.is_empty() {
+            return Ok((self.issuer()?.current(&self.policy).await?, notes));
+        }
+        let (ids, values): (Vec<_>, Vec<_>) = self.policy.kept.iter().partition(|slot| slot.part() == ValuePart::KeyId);
+        let value = self.agreed(&values, &mut notes).await?;
+        if ids.is_empty() {
+            return Ok((value, notes));
+        }
+        let id = self.agreed(&ids, &mut notes).await?;
+        let pair = id.zip(value).map(|(id, secret)| key_pair::join(id.expose_secret(), &secret));
+        Ok((pair, notes))
+    }
+
+    /// The value that the first of the slots to hold one holds.
+    async fn agreed(&self, slots: &[&StorePolicy], notes: &mut Vec<String>) -> Result<Option<SecretString>, Fault> {
+        let mut value: Option<SecretString> = None;
         let mut last = None;
-        for slot in &rotation.policy.kept {
-            let place = rotation.run.deployment.store(slot).describe(slot);
-            match rotation.stored(slot).await {
+        for slot in slots {
+            let place = self.run.deployment.store(slot).describe(slot);
+            match self.stored(slot).await {
                 Ok(Some(found)) => match &value {
                     None => value = Some(found),
                     Some(known) if same(known, &found) => {}
@@ -144,52 +159,94 @@ impl Stage {
         match (value, last) {
             // If no store answers, none could take the new value either: better later than locked out.
             (None, Some(fault)) => Err(fault),
-            (value, _) => Ok((value, notes)),
+            (value, _) => Ok(value),
         }
     }
+}
+
+/// Open orders cancelled, while the key that placed them still works.
+pub(super) struct Cancel(pub Rotation);
+
+#[async_trait]
+impl Effect for Cancel {
+    async fn observe(&self) -> Result<Seen, Fault> {
+        // Only the exchange knows what is open; cancelling nothing changes nothing.
+        Ok(Seen::Needed)
+    }
+
+    async fn act(&self) -> Result<String, StepError> {
+        let (value, _) = self.0.current().await?;
+        let value = value.ok_or_else(|| {
+            Fault::new(FaultKind::NotFound, format!("no store holds a value of `{}`", self.0.policy.id))
+        })?;
+        Ok(self.0.issuer()?.cancel(&self.0.policy, &value).await?)
+    }
+
+    async fn verify(&self) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
+/// Old and new value sealed; nothing outside our home is changed.
+pub(super) struct Stage {
+    pub rotation: Rotation,
+    pub generation: u32,
 }
 
 #[async_trait]
 impl Effect for Stage {
     async fn observe(&self) -> Result<Seen, Fault> {
-        let staged = self.rotation.state().generation >= self.generation && self.rotation.sealed("new")?.is_some();
+        let staged = self.rotation.state().generation >= self.generation
+            && (self.rotation.policy.issuer.makes_values() || self.rotation.sealed("new")?.is_some());
         Ok(if staged { Seen::Satisfied("was staged".into()) } else { Seen::Needed })
     }
 
     async fn act(&self) -> Result<String, StepError> {
         let Rotation { run, policy } = &self.rotation;
-        let (old, mut notes) = self.current().await?;
-        let new = generate(run, policy)?;
+        let (old, mut notes) = self.rotation.current().await?;
+        let new = if policy.issuer.makes_values() { None } else { Some(generate(run, policy)?) };
         let generation = self.rotation.state().generation + 1;
         let vault = &run.deployment.vault;
         if let Some(old) = &old {
             vault.seal(&self.rotation.sealed_name(generation, "old")?, old)?;
         }
-        vault.seal(&self.rotation.sealed_name(generation, "new")?, &new)?;
+        if let Some(new) = &new {
+            vault.seal(&self.rotation.sealed_name(generation, "new")?, new)?;
+        }
         let prints = run.deployment.machine.fingerprints();
         let event = Event::CredentialStaged {
             credential: policy.id.clone(),
             generation,
             old: old.as_ref().map(|old| prints.fingerprint(old.expose_secret())),
-            new: prints.fingerprint(new.expose_secret()),
+            new: new.as_ref().map(|new| prints.fingerprint(new.expose_secret())),
             token: token(run)?,
         };
         run.record(event).await?;
         if old.is_none() {
             notes.push("the old value is not known, so its death can't be shown by itself".into());
         }
-        notes.insert(0, "old and new value sealed".into());
+        let sealed = if new.is_some() { "old and new value sealed" } else { "old value sealed" };
+        notes.insert(0, sealed.into());
         Ok(notes.join("; "))
     }
 }
 
-/// A value of `A-Za-z0-9`, each character equally likely, behind the policy's prefix.
+/// A value that the policy asks for: random characters behind its prefix, and for a pair an id in front.
 fn generate(run: &Run, policy: &CredentialPolicy) -> Result<SecretString, Fault> {
+    let secret = characters(run, &policy.generate.prefix, policy.generate.length)?;
+    if !policy.is_pair() {
+        return Ok(secret);
+    }
+    let id = characters(run, "", 16)?;
+    Ok(key_pair::join(id.expose_secret(), &secret))
+}
+
+/// `length` characters of `A-Za-z0-9`, each equally likely, behind a prefix.
+fn characters(run: &Run, prefix: &str, length: usize) -> Result<SecretString, Fault> {
     const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    let mut text =
-        zeroize::Zeroizing::new(String::with_capacity(policy.generate.prefix.len() + policy.generate.length));
-    text.push_str(&policy.generate.prefix);
-    let mut left = policy.generate.length;
+    let mut text = zeroize::Zeroizing::new(String::with_capacity(prefix.len() + length));
+    text.push_str(prefix);
+    let mut left = length;
     while left > 0 {
         let mut bytes = zeroize::Zeroizing::new([0_u8; 64]);
         run.deployment.random.fill(bytes.as_mut_slice())?;
@@ -217,9 +274,34 @@ fn token(run: &Run) -> Result<String, Fault> {
 /// The issuer honours the new value.
 pub(super) struct Issue(pub Rotation);
 
+impl Issue {
+    /// Asks the issuer for the new value, once: what it gave is sealed before anything else, then written into the ledger.
+    async fn create(&self, old: Option<&SecretString>) -> Result<(), StepError> {
+        let Rotation { run, policy } = &self.0;
+        let state = self.0.state();
+        let new = match self.0.sealed("new")? {
+            Some(new) => new,
+            None => {
+                let new = self.0.issuer()?.create(policy, old).await?;
+                run.deployment.vault.seal(&self.0.sealed_name(state.generation, "new")?, &new)?;
+                new
+            }
+        };
+        if state.new.is_none() {
+            let new = run.deployment.machine.fingerprints().fingerprint(new.expose_secret());
+            let credential = policy.id.clone();
+            run.record(Event::CredentialCreated { credential, generation: state.generation, new }).await?;
+        }
+        Ok(())
+    }
+}
+
 #[async_trait]
 impl Effect for Issue {
     async fn observe(&self) -> Result<Seen, Fault> {
+        if self.0.state().new.is_none() {
+            return Ok(Seen::Needed);
+        }
         match self.0.probe(&self.0.new_value()?).await? {
             Probe::Accepted => Ok(Seen::Satisfied("the new value was honoured".into())),
             Probe::Refused { .. } | Probe::Meaningless { .. } => Ok(Seen::Needed),
@@ -227,7 +309,11 @@ impl Effect for Issue {
     }
 
     async fn act(&self) -> Result<String, StepError> {
-        let (new, old) = (self.0.new_value()?, self.0.old_value()?);
+        let old = self.0.old_value()?;
+        if self.0.policy.issuer.makes_values() {
+            self.create(old.as_ref()).await?;
+        }
+        let new = self.0.new_value()?;
         self.0.issuer()?.issue(&self.0.policy, &new, old.as_ref()).await?;
         Ok("the new value is honoured".into())
     }
@@ -253,9 +339,12 @@ pub(super) struct Store {
 impl Effect for Store {
     async fn observe(&self) -> Result<Seen, Fault> {
         let new = self.rotation.new_value()?;
-        let stored = self.rotation.stored(self.rotation.slot(self.store)?).await?;
+        let slot = self.rotation.slot(self.store)?;
+        let stored = self.rotation.stored(slot).await?;
         Ok(match stored {
-            Some(stored) if same(&stored, &new) => Seen::Satisfied("held the new value".into()),
+            Some(stored) if same(&stored, &self.rotation.part_of(slot, &new)?) => {
+                Seen::Satisfied("held the new value".into())
+            }
             _ => Seen::Needed,
         })
     }

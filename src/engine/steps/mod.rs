@@ -60,6 +60,9 @@ pub(super) fn build(run: &Arc<Run>, action: &Action) -> Result<Box<dyn Effect>, 
         Action::ProvePause => Box::new(pause::Prove { run, refused: true }),
         Action::ProveResume => Box::new(pause::Prove { run, refused: false }),
         Action::CollectEvidence { what } => Box::new(evidence::Collect { run, what: what.clone() }),
+        Action::CancelOrders { credential } => {
+            Box::new(credential::Cancel(credential::Rotation::new(run, credential)?))
+        }
         Action::StageCredential { credential, generation } => Box::new(credential::Stage {
             rotation: credential::Rotation::new(run, credential)?,
             generation: *generation,

@@ -69,7 +69,9 @@ impl Prove {
             let store = self.0.run.deployment.store(slot);
             let place = store.describe(slot);
             match self.0.stored(slot).await? {
-                Some(value) if same(&value, new) => words.push(format!("{place} holds the new value")),
+                Some(value) if same(&value, &self.0.part_of(slot, new)?) => {
+                    words.push(format!("{place} holds the new value"))
+                }
                 _ => {
                     fresh = false;
                     words.push(format!("{place} does NOT hold the new value"));
