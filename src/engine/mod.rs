@@ -12,6 +12,7 @@ mod known_values;
 pub mod lockdown;
 pub mod recovery;
 pub mod resume;
+mod retry;
 pub mod scan_database;
 pub mod scan_trades;
 mod steps;
