@@ -182,10 +182,9 @@ impl Carrier<'_> {
                 Ok(Ok(detail)) => return Ok(self.verified(detail).await),
                 Ok(Err(StepError::Journal(error))) => return Err(error),
                 Ok(Err(StepError::Fault(fault))) => fault,
-                Err(_) => Fault::new(
-                    FaultKind::OutcomeUnknown,
-                    format!("took longer than {:.1} s", self.bound.as_secs_f32()),
-                ),
+                Err(_) => {
+                    Fault::new(FaultKind::OutcomeUnknown, format!("took longer than {:.1} s", self.bound.as_secs_f32()))
+                }
             };
             let end = match retry::next(fault.kind) {
                 Next::Stop => return Ok((Outcome::Failed, fault.chain())),

@@ -27,11 +27,9 @@ pub(super) fn next(kind: FaultKind) -> Next {
     match kind {
         FaultKind::Throttled | FaultKind::Unavailable => Next::Again,
         FaultKind::OutcomeUnknown => Next::Look,
-        FaultKind::NotFound
-        | FaultKind::Denied
-        | FaultKind::Conflict
-        | FaultKind::Corrupt
-        | FaultKind::Invalid => Next::Stop,
+        FaultKind::NotFound | FaultKind::Denied | FaultKind::Conflict | FaultKind::Corrupt | FaultKind::Invalid => {
+            Next::Stop
+        }
     }
 }
 

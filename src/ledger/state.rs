@@ -222,9 +222,7 @@ impl IncidentState {
             }
             Event::CredentialStaged { credential, generation, .. } => {
                 let known = self.credentials.get(credential).map_or(0, |state| state.generation);
-                fits(*generation == known + 1, &|| {
-                    format!("generation {generation} of `{credential}` follows {known}")
-                })
+                fits(*generation == known + 1, &|| format!("generation {generation} of `{credential}` follows {known}"))
             }
             Event::CredentialProof { credential, generation, .. } => {
                 let known = self.credentials.get(credential).map_or(0, |state| state.generation);
