@@ -247,9 +247,9 @@ fn replace_file(path: &Path, text: &str) -> Result<(), Fault> {
     };
     let open = File::open(folder).map_err(|error| unwritable(&path, error))?;
     let replaced = durable::replace(open.as_fd(), folder, (&temporary, name), text.as_bytes(), prepare);
-    replaced.map_err(|error| match fs::read(&path) {
+    replaced.map_err(|error| match fs::read(&path).map(Zeroizing::new) {
         // After the rename only the sync of the folder is left.
-        Ok(there) if Zeroizing::new(there).as_slice() == text.as_bytes() => Fault::with(
+        Ok(there) if there.as_slice() == text.as_bytes() => Fault::with(
             FaultKind::OutcomeUnknown,
             format!("{} was written, but its folder was not synced", path.display()),
             error,

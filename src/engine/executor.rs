@@ -106,18 +106,25 @@ async fn one(run: Arc<Run>, spec: StepSpec, unmet: Option<String>) -> Result<Ste
     let attempt = run.journal.with_state(|state| state.steps.get(&spec.id).map_or(0, |step| step.attempts)) + 1;
     let clock = Arc::clone(&run.deployment.clock);
     let began = clock.elapsed();
-    run.record(Event::StepIntent {
+    let intent = Event::StepIntent {
         step: spec.id.clone(),
         phase: spec.phase,
         target: spec.target.clone(),
         action: spec.action.clone(),
         attempt,
-    })
-    .await?;
+    };
+    // Before the effect, but in a rehearsal that leaves that out.
+    let late = run.deployment.left_out.intent.then(|| intent.clone());
+    if late.is_none() {
+        run.record(intent).await?;
+    }
     let (outcome, detail) = match unmet {
         Some(reason) => (Outcome::Skipped, reason),
         None => act(&run, &spec).await?,
     };
+    if let Some(intent) = late {
+        run.record(intent).await?;
+    }
     let elapsed_ms = millis(clock.as_ref(), began);
     run.record(Event::StepOutcome { step: spec.id.clone(), attempt, outcome, elapsed_ms, detail: detail.clone() })
         .await?;
@@ -144,9 +151,10 @@ async fn act(run: &Arc<Run>, spec: &StepSpec) -> Result<(Outcome, String), Journ
         Ok(effect) => effect,
         Err(fault) => return Ok((Outcome::Failed, fault.chain())),
     };
-    let carrier = Carrier { run, effect: effect.as_ref(), bound: Duration::from_millis(spec.timeout_ms) };
+    let blind = run.deployment.left_out.look.as_ref().is_some_and(|step| spec.id.as_str().starts_with(step.as_str()));
+    let carrier = Carrier { run, effect: effect.as_ref(), bound: Duration::from_millis(spec.timeout_ms), blind };
     match AssertUnwindSafe(carrier.carry()).catch_unwind().await {
-        Ok(carried) => carried,
+        Ok(ended) => ended,
         // What it had done by then nobody knows. The panic's own words may hold anything: they are not passed on.
         Err(_) => Ok((Outcome::Unknown, "the step died of an error in this program; run the command again".into())),
     }
@@ -157,11 +165,14 @@ struct Carrier<'a> {
     run: &'a Run,
     effect: &'a dyn Effect,
     bound: Duration,
+    /// Acts without looking first (see [`super::LeftOut`]).
+    blind: bool,
 }
 
 impl Carrier<'_> {
     async fn carry(&self) -> Result<(Outcome, String), JournalError> {
-        let unseen = match self.look().await {
+        let first = if self.blind { Ok(Seen::Needed) } else { self.look().await };
+        let unseen = match first {
             Ok(Seen::Satisfied(detail)) => return Ok((Outcome::Already, detail)),
             Ok(Seen::Needed) => None,
             // What can't be seen may still be done: in a breach it is tried.

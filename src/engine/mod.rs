@@ -19,7 +19,7 @@ mod steps;
 mod verify;
 
 pub use case::{Opening, open_incident};
-pub use deployment::Deployment;
+pub use deployment::{Deployment, LeftOut};
 pub use executor::{Run, StepEvent, execute};
 pub use gate_input::gather;
 pub use journal::{CHECKPOINT, Journal, JournalError, LEDGER};
