@@ -17,9 +17,9 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
-/// Both ways to be cut off at an effect.
+/// Every effect to be cut off before; before the next one is after this one.
 fn points(effects: u64) -> Vec<String> {
-    (1..=effects).flat_map(|n| [format!("halt-before={n}"), format!("halt-after={n}")]).collect()
+    (1..=effects).map(|n| format!("halt-before={n}")).collect()
 }
 
 async fn effects(small: &Small, from: &std::path::Path) -> u64 {
@@ -49,7 +49,7 @@ fn cut_off_twice_anywhere_it_ends_the_same() {
         let pairs = pairs.load(Ordering::SeqCst);
         println!("{first} effects, {pairs} pairs, {:.1} s", began.elapsed().as_secs_f64());
         assert!(wrong.is_empty(), "{} of {pairs}:\n{}", wrong.len(), wrong[..wrong.len().min(20)].join("\n"));
-        assert!(pairs > 1000);
+        assert!(pairs > 1000, "{pairs}");
     });
 }
 
@@ -83,4 +83,82 @@ async fn after_first(small: Arc<Small>, first: String, pairs: Arc<AtomicUsize>, 
         wrong.extend(joined.unwrap());
     }
     wrong
+}
+
+/// Every point on its own copy, many at once: what is wrong, with the point's name.
+async fn each(small: &Arc<Small>, points: Vec<String>) -> Vec<String> {
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    let mut flying = JoinSet::new();
+    for point in points {
+        let (small, places) = (Arc::clone(small), Arc::clone(&places));
+        flying.spawn(async move {
+            let _place = places.acquire().await.unwrap();
+            let copy = Small::copy_of(&small.pristine);
+            small.lockdown(copy.path(), &point).await;
+            let mut wrong = small.violations(copy.path(), When::Between).await;
+            wrong.extend(small.finish(copy.path()).await);
+            wrong.into_iter().map(|why| format!("{point}: {why}")).collect::<Vec<_>>()
+        });
+    }
+    let mut wrong = Vec::new();
+    while let Some(joined) = flying.join_next().await {
+        wrong.extend(joined.unwrap());
+    }
+    wrong
+}
+
+#[test]
+fn a_reply_lost_anywhere_changes_nothing_in_the_end() {
+    let small = Arc::new(Small::new());
+    runtime().block_on(async {
+        let effects = effects(&small, &small.pristine).await;
+        // Lost, and the run goes on; lost, and the process dies before the next effect; dies right after the effect.
+        let lost = (1..=effects).flat_map(|n| {
+            let next = n + 1;
+            [format!("lose-reply={n}"), format!("lose-reply={n},halt-before={next}"), format!("halt-after={n}")]
+        });
+        let points: Vec<String> = lost.collect();
+        let number = points.len();
+        let wrong = each(&small, points).await;
+        println!("{effects} effects, {number} points of lost replies");
+        assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong[..wrong.len().min(20)].join("\n"));
+    });
+}
+
+#[test]
+fn a_ledger_torn_at_any_byte_of_its_last_entries_goes_on() {
+    let small = Arc::new(Small::new());
+    runtime().block_on(async {
+        // In the middle of the work: the checkpoint covers only the beginning.
+        let torn = Small::copy_of(&small.pristine);
+        let middle = effects(&small, &small.pristine).await / 2;
+        small.lockdown(torn.path(), &format!("halt-before={middle}")).await;
+        let case = crate::support::case_folder(torn.path()).strip_prefix(torn.path()).unwrap().join("ledger.jsonl");
+        let whole = std::fs::read(torn.path().join(&case)).unwrap();
+        let starts: Vec<usize> = whole.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(at, _)| at + 1).collect();
+        let from = starts[starts.len() - 4];
+        let places = Arc::new(Semaphore::new(AT_ONCE));
+        let mut flying = JoinSet::new();
+        for length in from..whole.len() {
+            let place = Arc::clone(&places).acquire_owned().await.unwrap();
+            let copy = Small::copy_of(torn.path());
+            std::fs::write(copy.path().join(&case), &whole[..length]).unwrap();
+            let (small, whole_line) = (Arc::clone(&small), starts.contains(&length));
+            flying.spawn(async move {
+                let mut wrong = small.finish(copy.path()).await;
+                let aside = crate::support::case_folder(copy.path()).join("quarantine").is_dir();
+                if aside == whole_line {
+                    wrong.push(format!("put aside: {aside}"));
+                }
+                drop(place);
+                wrong.into_iter().map(|why| format!("{length}: {why}")).collect::<Vec<_>>()
+            });
+        }
+        let mut wrong = Vec::new();
+        while let Some(joined) = flying.join_next().await {
+            wrong.extend(joined.unwrap());
+        }
+        println!("{} lengths", whole.len() - from);
+        assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong[..wrong.len().min(20)].join("\n"));
+    });
 }

@@ -2,7 +2,7 @@
 //! kept in Secrets Manager - and lockdowns on it within this process, cut off at any effect.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 
 use portcullis::domain::CredentialId;
 use portcullis::embedded::FaultPlan;
@@ -146,8 +146,6 @@ fn unverifiable(root: &Path, policies: &Arc<Policies>) -> Option<String> {
 }
 
 pub fn embedded(root: &Path, policies: &Arc<Policies>, faults: &str) -> Deployment {
-    static QUIET: Once = Once::new();
-    QUIET.call_once(|| {});
     let settings = Settings { database_url: None, home: root.join(".portcullis"), ..Settings::from_env().unwrap() };
     let plan = FaultPlan::parse(faults).unwrap();
     world::embedded_with(root, &settings, Arc::clone(policies), Some(plan)).unwrap()
