@@ -14,6 +14,7 @@ mod house;
 mod invariants;
 mod peers;
 mod postgres;
+mod power_cut;
 mod small;
 mod support;
 mod tamper;

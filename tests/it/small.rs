@@ -122,14 +122,19 @@ impl Small {
         if end != End::Well {
             wrong.insert(0, format!("the last run did not end well: {end:?}"));
         }
-        wrong.extend(unverifiable(root, &self.policies));
+        wrong.extend(self.unverifiable(root));
         wrong
+    }
+
+    /// Why the ledger, or a file that it names, does not verify.
+    pub fn unverifiable(&self, root: &Path) -> Option<String> {
+        unverifiable(root, &self.policies)
     }
 }
 
 fn unverifiable(root: &Path, policies: &Arc<Policies>) -> Option<String> {
     let deployment = embedded(root, policies, "");
-    let incident = deployment.cases.list().unwrap().pop().unwrap();
+    let Some(incident) = deployment.cases.list().unwrap().pop() else { return Some("there is no incident".into()) };
     let store = deployment.cases.peek(&incident).unwrap();
     match Journal::verify(&store) {
         Ok(verified) if verified.tail.is_some() => Some("a torn tail is left".into()),

@@ -104,6 +104,9 @@ impl Witness for Shared {
             _ => return true,
         };
         let path = path.strip_prefix(&self.0.root).unwrap_or(path).display().to_string();
+        if path.is_empty() {
+            return skip != "folder:root";
+        }
         // Below the root: `file:.portcullis/sealed` is every file of the vault.
         !skip.strip_prefix(kind).and_then(|rest| rest.strip_prefix(':')).is_some_and(|wanted| {
             path.starts_with(wanted) || path.rsplit('/').next().is_some_and(|name| name.starts_with(wanted))
