@@ -24,7 +24,7 @@ use crate::adapters::system::{OsRandom, SystemClock};
 use crate::adapters::vault::SealedFiles;
 use crate::domain::CredentialId;
 use crate::embedded::{BackEnd, EmbeddedIssuer, EmbeddedSecretsManager, FAULTS_VARIABLE, FaultPlan, inject};
-use crate::engine::Deployment;
+use crate::engine::{Deployment, LeftOut};
 use crate::policy::Policies;
 use crate::policy::credentials::IssuerPolicy;
 use crate::policy::pause::SwitchPolicy;
@@ -161,6 +161,7 @@ pub fn live(root: &Path, settings: &Settings, policies: Arc<Policies>) -> Result
         dotenv: Arc::new(DotenvStore::new(root)),
         services: services(root, &policies),
         backups: databases.backups(root, &policies),
+        left_out: LeftOut::default(),
         own_role: databases.containment.as_ref().and_then(|url| url.user().map(String::from)),
         policies,
     })
@@ -169,6 +170,23 @@ pub fn live(root: &Path, settings: &Settings, policies: Arc<Policies>) -> Result
 /// The embedded deployment in `root`: real adapters over its folder, stand-ins for its back end and for what lies beyond the
 /// network, and the faults that its environment asks for.
 pub fn embedded(root: &Path, settings: &Settings, policies: Arc<Policies>) -> Result<Deployment, Fault> {
+    let plan = match std::env::var(FAULTS_VARIABLE) {
+        Ok(text) => Some(FaultPlan::parse(&text)?),
+        Err(std::env::VarError::NotPresent) => None,
+        Err(error) => {
+            return Err(Fault::with(FaultKind::Invalid, format!("failed to read {FAULTS_VARIABLE}"), error));
+        }
+    };
+    embedded_with(root, settings, policies, plan)
+}
+
+/// The embedded deployment in `root` with those faults.
+pub fn embedded_with(
+    root: &Path,
+    settings: &Settings,
+    policies: Arc<Policies>,
+    plan: Option<FaultPlan>,
+) -> Result<Deployment, Fault> {
     if !root.join("embedded").is_dir() {
         let message = format!("{} is no embedded deployment (make one with: portcullis drill --keep)", root.display());
         return Err(Fault::new(FaultKind::NotFound, message));
@@ -184,9 +202,8 @@ pub fn embedded(root: &Path, settings: &Settings, policies: Arc<Policies>) -> Re
     deployment.issuers = deployment.issuers.iter().map(|(id, inner)| (id.clone(), issuer(inner))).collect();
     deployment.services = vec![back_end];
     deployment.secrets_manager = Arc::new(EmbeddedSecretsManager::new(root));
-    match std::env::var(FAULTS_VARIABLE) {
-        Ok(text) => Ok(inject(deployment, FaultPlan::parse(&text)?)),
-        Err(std::env::VarError::NotPresent) => Ok(deployment),
-        Err(error) => Err(Fault::with(FaultKind::Invalid, format!("failed to read {FAULTS_VARIABLE}"), error)),
+    match plan {
+        Some(plan) => inject(deployment, plan),
+        None => Ok(deployment),
     }
 }

@@ -9,6 +9,7 @@ use crate::domain::IncidentId;
 use crate::ports::{CaseFolders, CaseStore, Fault, FaultKind};
 
 use super::confined::{Confined, fault};
+use super::durable;
 
 const LEDGER: &str = "ledger.jsonl";
 const LOCK: &str = "lock";
@@ -151,17 +152,16 @@ impl CaseStore for CaseFolder {
     }
 
     fn append_ledger(&self, line: &[u8]) -> Result<(), Fault> {
+        let ledger = self.folder.path().join(LEDGER);
         self.with_ledger("append to", |file| {
-            file.write_all(line)?;
-            file.sync_data()
+            durable::write(file, &ledger, line)?;
+            durable::sync(file, &ledger)
         })
     }
 
     fn truncate_ledger(&self, bytes: u64) -> Result<(), Fault> {
-        self.with_ledger("cut", |file| {
-            file.set_len(bytes)?;
-            file.sync_all()
-        })
+        let ledger = self.folder.path().join(LEDGER);
+        self.with_ledger("cut", |file| durable::cut(file, &ledger, bytes))
     }
 
     fn read(&self, path: &str) -> Result<Option<Vec<u8>>, Fault> {

@@ -5,16 +5,15 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, fstat, linkat, mkdirat, open, openat, renameat, statat, unlinkat,
-};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fstat, open, openat, statat};
 use rustix::io::Errno;
 
+use super::durable;
 use crate::ports::{Fault, FaultKind};
 
 /// Longest file that is read into memory, in bytes.
@@ -44,10 +43,7 @@ impl Confined {
     /// Opens a folder; `create` makes it (mode 0700) with those above it. The folder itself may not be a symbolic link.
     pub(crate) fn open(path: &Path, create: bool) -> Result<Self, Fault> {
         if create {
-            use std::os::unix::fs::DirBuilderExt;
-            let mut builder = std::fs::DirBuilder::new();
-            builder.recursive(true).mode(0o700);
-            builder.create(path).map_err(|error| fault("make the folder", path, error))?;
+            durable::make_folders(path).map_err(|error| fault("make the folder", path, error))?;
         }
         let fd = open(path, FOLDER, Mode::empty()).map_err(|error| fault("open the folder", path, error.into()))?;
         Ok(Self { path: path.to_owned(), fd })
@@ -89,29 +85,9 @@ impl Confined {
         let Some(folder) = self.folder(&parents, true)? else {
             return Err(Fault::new(FaultKind::NotFound, format!("there is no folder for {}", self.show(path))));
         };
-        let temporary = temporary(name);
-        let result = self.replace(&folder, &temporary, name, bytes);
-        if result.is_err() {
-            // Nothing of the half-written file may stay; that it can't be removed adds nothing to the first failure.
-            let _ = unlinkat(folder.as_fd(), temporary.as_str(), AtFlags::empty());
-        }
-        result.map_err(|error| self.fault("write", path, error))
-    }
-
-    fn replace(&self, folder: &OwnedFd, temporary: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let _ = self;
-        // Left by a process of the same id that died: never opened, so that a link planted there is not followed.
-        match unlinkat(folder.as_fd(), temporary, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut file = File::from(openat(folder.as_fd(), temporary, flags, Mode::RUSR | Mode::WUSR)?);
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        renameat(folder.as_fd(), temporary, folder.as_fd(), name)?;
-        rustix::fs::fsync(folder)?;
-        Ok(())
+        let shown = self.path.join(parents.join("/"));
+        durable::replace(folder.as_fd(), &shown, (&temporary(name), name), bytes, |_| Ok(()))
+            .map_err(|error| self.fault("write", path, error))
     }
 
     /// Writes a file directly below the folder unless there is one already, which then stays. Mode 0600.
@@ -119,28 +95,22 @@ impl Confined {
         let (_, name) = split(name)?;
         let temporary = temporary(name);
         self.write(&temporary, bytes)?;
-        let made = linkat(self.fd.as_fd(), temporary.as_str(), self.fd.as_fd(), name, AtFlags::empty());
-        let removed = unlinkat(self.fd.as_fd(), temporary.as_str(), AtFlags::empty());
+        let made = durable::link(self.fd.as_fd(), &self.path, &temporary, name);
+        let removed = durable::remove(self.fd.as_fd(), &self.path, &temporary);
         match made {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(error) => return Err(self.fault("write", name, error.into())),
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(self.fault("write", name, error)),
         }
-        removed.and_then(|()| rustix::fs::fsync(&self.fd)).map_err(|error| self.fault("write", name, error.into()))
+        removed
+            .and_then(|()| durable::sync_folder(self.fd.as_fd(), &self.path))
+            .map_err(|error| self.fault("write", name, error))
     }
 
     /// Opens a file below the folder itself for reading and appending, made if it is missing. Mode 0600.
     pub(crate) fn append(&self, name: &str, create: bool) -> Result<File, Fault> {
         let (_, name) = split(name)?;
-        let mut flags = OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        if create {
-            flags |= OFlags::CREATE;
-        }
-        let fd = openat(self.fd.as_fd(), name, flags, Mode::RUSR | Mode::WUSR)
-            .map_err(|error| self.fault("open", name, error.into()))?;
-        if create {
-            rustix::fs::fsync(&self.fd).map_err(|error| self.fault("sync the folder of", name, error.into()))?;
-        }
-        Ok(File::from(fd))
+        durable::open_append(self.fd.as_fd(), &self.path, name, create).map_err(|error| self.fault("open", name, error))
     }
 
     /// Names of what lies directly below a folder (`""` is the folder itself), sorted: regular files, or folders.
@@ -200,13 +170,11 @@ impl Confined {
     fn folder(&self, parents: &[&str], create: bool) -> Result<Option<OwnedFd>, Fault> {
         let failed = |error: Errno| self.fault("open the folder", &parents.join("/"), error.into());
         let mut current = self.fd.try_clone().map_err(|error| self.fault("open", "", error))?;
-        for name in parents {
+        for (depth, name) in parents.iter().enumerate() {
             if create {
-                match mkdirat(current.as_fd(), *name, Mode::RWXU) {
-                    Ok(()) => rustix::fs::fsync(&current).map_err(failed)?,
-                    Err(Errno::EXIST) => {}
-                    Err(error) => return Err(failed(error)),
-                }
+                let shown = self.path.join(parents[..depth].join("/"));
+                durable::make_folder(current.as_fd(), &shown, name)
+                    .map_err(|error| self.fault("make the folder", &parents.join("/"), error))?;
             }
             current = match openat(current.as_fd(), *name, FOLDER, Mode::empty()) {
                 Ok(fd) => fd,

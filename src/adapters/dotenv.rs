@@ -1,15 +1,16 @@
 //! `.env` files: one value is replaced, every other byte stays.
 
 use std::fs::{self, File};
-use std::io::Write;
 use std::ops::Range;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
+use super::durable;
 use crate::policy::credentials::StorePolicy;
 use crate::ports::{Fault, FaultKind, SecretStore};
 
@@ -232,26 +233,28 @@ fn replace_file(path: &Path, text: &str) -> Result<(), Fault> {
     let path = fs::canonicalize(path).map_err(|error| unwritable(path, error))?;
     let folder = path.parent().unwrap_or(Path::new("/"));
     let metadata = fs::metadata(&path).map_err(|error| unwritable(&path, error))?;
-    let mut temporary = tempfile::Builder::new()
-        .prefix(".env.portcullis-")
-        .permissions(fs::Permissions::from_mode(0o600))
-        .tempfile_in(folder)
-        .map_err(|error| unwritable(&path, error))?;
-    temporary.write_all(text.as_bytes()).map_err(|error| unwritable(&path, error))?;
-    let file = temporary.as_file();
-    let ours = file.metadata().map_err(|error| unwritable(&path, error))?;
-    if (ours.uid(), ours.gid()) != (metadata.uid(), metadata.gid()) {
-        fchown(file, Some(metadata.uid()), Some(metadata.gid())).map_err(|error| unwritable(&path, error))?;
-    }
-    file.set_permissions(metadata.permissions()).map_err(|error| unwritable(&path, error))?;
-    file.sync_all().map_err(|error| unwritable(&path, error))?;
-    temporary.persist(&path).map_err(|error| unwritable(&path, error.error))?;
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| {
-        Fault::with(
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .ok_or_else(|| Fault::new(FaultKind::Invalid, format!("the name of {} is not UTF-8", path.display())))?;
+    let temporary = format!("{name}.portcullis-{}", std::process::id());
+    let prepare = |file: &File| {
+        let ours = file.metadata()?;
+        if (ours.uid(), ours.gid()) != (metadata.uid(), metadata.gid()) {
+            fchown(file, Some(metadata.uid()), Some(metadata.gid()))?;
+        }
+        file.set_permissions(metadata.permissions())
+    };
+    let open = File::open(folder).map_err(|error| unwritable(&path, error))?;
+    let replaced = durable::replace(open.as_fd(), folder, (&temporary, name), text.as_bytes(), prepare);
+    replaced.map_err(|error| match fs::read(&path).map(Zeroizing::new) {
+        // After the rename only the sync of the folder is left.
+        Ok(there) if there.as_slice() == text.as_bytes() => Fault::with(
             FaultKind::OutcomeUnknown,
             format!("{} was written, but its folder was not synced", path.display()),
             error,
-        )
+        ),
+        _ => unwritable(&path, error),
     })
 }
 
@@ -304,6 +307,8 @@ impl SecretStore for DotenvStore {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
     use crate::policy::credentials::ValuePart;

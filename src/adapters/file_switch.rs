@@ -1,11 +1,12 @@
 //! A file whose existence means "paused".
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 
+use super::durable;
 use crate::domain::SwitchState;
 use crate::ports::{Fault, FaultKind, PauseSwitch};
 
@@ -28,7 +29,7 @@ impl FileSwitch {
 
     fn sync_folder(&self) -> std::io::Result<()> {
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder)?.sync_all()
+        durable::sync_folder(File::open(folder)?.as_fd(), folder)
     }
 }
 
@@ -53,11 +54,15 @@ impl PauseSwitch for FileSwitch {
     async fn engage(&self) -> Result<String, Fault> {
         match File::create_new(&self.path) {
             Ok(mut file) => {
-                let written = file.write_all(b"paused by portcullis\n").and_then(|()| file.sync_all());
+                durable::made(&self.path);
+                let written = durable::write(&mut file, &self.path, b"paused by portcullis\n")
+                    .and_then(|()| durable::sync(&file, &self.path));
                 written.and_then(|()| self.sync_folder()).map_err(|error| self.failed(error))?;
                 Ok(format!("{} made", self.path.display()))
             }
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                // Whoever made it may have died before it was synced.
+                self.sync_folder().map_err(|error| self.failed(error))?;
                 Ok(format!("{} was there", self.path.display()))
             }
             Err(error) => Err(self.failed(error)),
@@ -67,6 +72,7 @@ impl PauseSwitch for FileSwitch {
     async fn release(&self) -> Result<String, Fault> {
         match fs::remove_file(&self.path) {
             Ok(()) => {
+                durable::removed(&self.path);
                 self.sync_folder().map_err(|error| self.failed(error))?;
                 Ok(format!("{} removed", self.path.display()))
             }

@@ -1,5 +1,5 @@
 //! Adapters: the ports, on real systems. They never import the engine or the command line, nor each other but for the
-//! plumbing that several need (`command`, `confined`, `http`).
+//! plumbing that several need (`command`, `confined`, `durable`, `http`).
 
 pub mod backup_files;
 pub mod case_files;
@@ -7,6 +7,7 @@ pub mod command;
 mod confined;
 pub mod database_url;
 pub mod dotenv;
+pub mod durable;
 pub mod file_switch;
 pub mod http;
 pub mod issuers;

@@ -43,8 +43,19 @@ pub struct Deployment {
     pub services: Vec<Arc<dyn Service>>,
     /// Backups.
     pub backups: Option<Arc<dyn BackupStore>>,
+    /// What the engine leaves out on purpose: nothing, but in a rehearsal of its own safeguards.
+    pub left_out: LeftOut,
     /// The PostgreSQL role as which this program works: its own password is rotated last.
     pub own_role: Option<String>,
+}
+
+/// Safeguards that are left out so that a test can require their absence to be noticed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Steps whose id starts so act without looking first.
+    pub look: Option<String>,
+    /// Intents are written after the effect.
+    pub intent: bool,
 }
 
 impl Deployment {

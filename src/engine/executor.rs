@@ -1,10 +1,13 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::task::JoinSet;
 
-use super::steps::{self, Seen};
+use super::retry::{self, Next, Patience};
+use super::steps::{self, Effect, Seen, StepError};
 use super::{Deployment, Journal, JournalError};
 use crate::domain::{Action, Outcome, Plan, StepId, StepReport, StepSpec};
 use crate::ledger::Event;
@@ -100,21 +103,28 @@ pub async fn execute(
 
 /// One step: intent, observation, effect, verification, outcome.
 async fn one(run: Arc<Run>, spec: StepSpec, unmet: Option<String>) -> Result<StepReport, JournalError> {
-    let attempt = run.journal.state().steps.get(&spec.id).map_or(0, |state| state.attempts) + 1;
+    let attempt = run.journal.with_state(|state| state.steps.get(&spec.id).map_or(0, |step| step.attempts)) + 1;
     let clock = Arc::clone(&run.deployment.clock);
     let began = clock.elapsed();
-    run.record(Event::StepIntent {
+    let intent = Event::StepIntent {
         step: spec.id.clone(),
         phase: spec.phase,
         target: spec.target.clone(),
         action: spec.action.clone(),
         attempt,
-    })
-    .await?;
+    };
+    // Before the effect, but in a rehearsal that leaves that out.
+    let late = run.deployment.left_out.intent.then(|| intent.clone());
+    if late.is_none() {
+        run.record(intent).await?;
+    }
     let (outcome, detail) = match unmet {
         Some(reason) => (Outcome::Skipped, reason),
         None => act(&run, &spec).await?,
     };
+    if let Some(intent) = late {
+        run.record(intent).await?;
+    }
     let elapsed_ms = millis(clock.as_ref(), began);
     run.record(Event::StepOutcome { step: spec.id.clone(), attempt, outcome, elapsed_ms, detail: detail.clone() })
         .await?;
@@ -125,10 +135,11 @@ fn millis(clock: &dyn Clock, began: Duration) -> u64 {
     u64::try_from(clock.elapsed().saturating_sub(began).as_millis()).unwrap_or(u64::MAX)
 }
 
+/// The step without its frame in the ledger. Whatever goes wrong in it is its own outcome: only the ledger stops a run.
 async fn act(run: &Arc<Run>, spec: &StepSpec) -> Result<(Outcome, String), JournalError> {
     if let Action::Manual { instructions, .. } = &spec.action {
-        let state = run.journal.state();
-        return Ok(match state.attested.get(spec.id.as_str()) {
+        let attested = run.journal.with_state(|state| state.attested.get(spec.id.as_str()).cloned());
+        return Ok(match attested {
             Some(person) => (Outcome::Already, format!("attested by {person}")),
             None => (
                 Outcome::Manual,
@@ -140,33 +151,105 @@ async fn act(run: &Arc<Run>, spec: &StepSpec) -> Result<(Outcome, String), Journ
         Ok(effect) => effect,
         Err(fault) => return Ok((Outcome::Failed, fault.chain())),
     };
-    let first = tokio::time::timeout(OBSERVE, effect.observe()).await;
-    if let Ok(Ok(Seen::Satisfied(detail))) = first {
-        return Ok((Outcome::Already, detail));
+    let blind = run.deployment.left_out.look.as_ref().is_some_and(|step| spec.id.as_str().starts_with(step.as_str()));
+    let carrier = Carrier { run, effect: effect.as_ref(), bound: Duration::from_millis(spec.timeout_ms), blind };
+    match AssertUnwindSafe(carrier.carry()).catch_unwind().await {
+        Ok(ended) => ended,
+        // What it had done by then nobody knows. The panic's own words may hold anything: they are not passed on.
+        Err(_) => Ok((Outcome::Unknown, "the step died of an error in this program; run the command again".into())),
     }
-    let bound = Duration::from_millis(spec.timeout_ms);
-    let acted = tokio::time::timeout(bound, effect.act()).await;
-    let (kind, words) = match acted {
-        Ok(Ok(detail)) => {
-            return Ok(match tokio::time::timeout(OBSERVE, effect.verify()).await {
-                Ok(Ok(())) => (Outcome::Done, detail),
-                Ok(Err(fault)) if fault.kind == FaultKind::Unavailable => {
-                    (Outcome::Unknown, format!("{detail}, but it could not be verified: {}", fault.chain()))
-                }
-                Ok(Err(fault)) => (Outcome::Failed, fault.chain()),
-                Err(_) => (Outcome::Unknown, format!("{detail}, but verifying it took too long")),
-            });
-        }
-        Ok(Err(steps::StepError::Journal(error))) => return Err(error),
-        Ok(Err(steps::StepError::Fault(fault))) => (fault.kind, fault.chain()),
-        Err(_) => (FaultKind::OutcomeUnknown, format!("took longer than {} s", bound.as_secs())),
-    };
-    if kind != FaultKind::OutcomeUnknown {
-        return Ok((Outcome::Failed, words));
-    }
-    // A reply was lost: the world itself knows whether it happened.
-    Ok(match tokio::time::timeout(OBSERVE, effect.observe()).await {
-        Ok(Ok(Seen::Satisfied(detail))) => (Outcome::Done, format!("{detail} (seen after a lost reply)")),
-        _ => (Outcome::Unknown, words),
-    })
 }
+
+/// Carries one effect through observation, act and verification.
+struct Carrier<'a> {
+    run: &'a Run,
+    effect: &'a dyn Effect,
+    bound: Duration,
+    /// Acts without looking first (see [`super::LeftOut`]).
+    blind: bool,
+}
+
+impl Carrier<'_> {
+    async fn carry(&self) -> Result<(Outcome, String), JournalError> {
+        let first = if self.blind { Ok(Seen::Needed) } else { self.look().await };
+        let unseen = match first {
+            Ok(Seen::Satisfied(detail)) => return Ok((Outcome::Already, detail)),
+            Ok(Seen::Needed) => None,
+            // What can't be seen may still be done: in a breach it is tried.
+            Err(fault) => Some(fault.chain()),
+        };
+        let (outcome, mut detail) = self.act().await?;
+        if let Some(unseen) = unseen.filter(|unseen| !outcome.is_success() && *unseen != detail) {
+            detail.push_str(&format!("; before that it could not be observed: {unseen}"));
+        }
+        Ok((outcome, detail))
+    }
+
+    /// Acts, again where the fault allows it, and verifies.
+    async fn act(&self) -> Result<(Outcome, String), JournalError> {
+        let mut patience = Patience::new(self.run.deployment.random.as_ref(), self.bound);
+        loop {
+            let fault = match tokio::time::timeout(patience.left(), self.effect.act()).await {
+                Ok(Ok(detail)) => return Ok(self.verified(detail).await),
+                Ok(Err(StepError::Journal(error))) => return Err(error),
+                Ok(Err(StepError::Fault(fault))) => fault,
+                Err(_) => {
+                    Fault::new(FaultKind::OutcomeUnknown, format!("took longer than {:.1} s", self.bound.as_secs_f32()))
+                }
+            };
+            let end = match retry::next(fault.kind) {
+                Next::Stop => return Ok((Outcome::Failed, fault.chain())),
+                Next::Again => Outcome::Failed,
+                Next::Look => match self.look().await {
+                    Ok(Seen::Satisfied(detail)) => {
+                        return Ok((Outcome::Done, format!("{detail} (seen after a lost reply)")));
+                    }
+                    Ok(Seen::Needed) => Outcome::Unknown,
+                    Err(blind) => {
+                        return Ok((
+                            Outcome::Unknown,
+                            format!("{}; then it could not be observed: {}", fault.chain(), blind.chain()),
+                        ));
+                    }
+                },
+            };
+            if !patience.wait().await {
+                return Ok((end, fault.chain()));
+            }
+        }
+    }
+
+    async fn verified(&self, detail: String) -> (Outcome, String) {
+        let mut patience = Patience::new(self.run.deployment.random.as_ref(), self.look_bound());
+        loop {
+            let fault = match tokio::time::timeout(patience.left(), self.effect.verify()).await {
+                Ok(Ok(())) => return (Outcome::Done, detail),
+                Err(_) => return (Outcome::Unknown, format!("{detail}, but verifying it took too long")),
+                Ok(Err(fault)) => fault,
+            };
+            // A look has no effect, so that even a lost reply may be asked for again.
+            if retry::next(fault.kind) == Next::Stop {
+                return (Outcome::Failed, fault.chain());
+            }
+            if !patience.wait().await {
+                return (Outcome::Unknown, format!("{detail}, but it could not be verified: {}", fault.chain()));
+            }
+        }
+    }
+
+    /// One observation. The engine does not wait for a better one: the act follows in any case.
+    async fn look(&self) -> Result<Seen, Fault> {
+        match tokio::time::timeout(self.look_bound(), self.effect.observe()).await {
+            Ok(seen) => seen,
+            Err(_) => Err(Fault::new(FaultKind::Unavailable, "observing it took too long")),
+        }
+    }
+
+    fn look_bound(&self) -> Duration {
+        OBSERVE.min(self.bound)
+    }
+}
+
+#[cfg(test)]
+#[path = "executor_tests.rs"]
+mod tests;

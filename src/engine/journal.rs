@@ -143,8 +143,7 @@ impl Journal {
         let line = entry.encode().map_err(JournalError::Encode)?;
         // What is written must read back: a line that does not would be damage from then on.
         Entry::decode(&line).map_err(JournalError::Encode)?;
-        let mut next = inner.state.clone();
-        next.apply(&entry)?;
+        inner.state.check(&entry)?;
         let mut bytes = line.clone();
         bytes.push(b'\n');
         if let Err(fault) = self.store.append_ledger(&bytes) {
@@ -152,7 +151,7 @@ impl Journal {
             return Err(fault.into());
         }
         let seq = entry.seq;
-        inner.state = next;
+        inner.state.apply(&entry)?;
         inner.tree.push(&line);
         inner.lines.push(line);
         inner.entries.push(entry);
@@ -189,6 +188,11 @@ impl Journal {
     /// The state after the newest entry.
     pub fn state(&self) -> IncidentState {
         self.lock().state.clone()
+    }
+
+    /// Something of the state after the newest entry, without a copy of all of it.
+    pub fn with_state<T>(&self, look: impl FnOnce(&IncidentState) -> T) -> T {
+        look(&self.lock().state)
     }
 
     /// All entries.

@@ -259,3 +259,38 @@ fn an_illegal_event_or_one_that_would_not_read_back_is_not_written() {
     assert_eq!(case.ledger(), before);
     assert_eq!(journal.record(proof(3)).unwrap(), 3);
 }
+
+#[test]
+fn a_refused_event_leaves_the_state_as_it_was() {
+    let case = Case::new();
+    let journal = case.open().unwrap();
+    let before = journal.state();
+    let staged = |generation| Event::CredentialStaged {
+        credential: crate::domain::CredentialId::new("key").unwrap(),
+        generation,
+        old: None,
+        new: Some(Key(1).fingerprints().fingerprint("x")),
+        token: "t".into(),
+    };
+    let proven = Event::CredentialProof {
+        credential: crate::domain::CredentialId::new("key").unwrap(),
+        generation: 7,
+        new_accepted: true,
+        old_refused: true,
+        strength: "server".into(),
+        detail: String::new(),
+    };
+    let resumed = Event::IncidentResumed {
+        record: Digest::of(b""),
+        operator: "somebody new".into(),
+        monitor_until: case.clock.now(),
+    };
+    for illegal in [staged(2), proven, resumed] {
+        assert!(matches!(journal.record(illegal), Err(JournalError::Replay(_))));
+        assert_eq!(journal.state(), before);
+    }
+    journal.record(staged(1)).unwrap();
+    assert_ne!(journal.state(), before);
+    let folded = IncidentState::replay(&journal.entries()).unwrap();
+    assert_eq!(journal.state(), folded, "kept in place, it is what the ledger says");
+}

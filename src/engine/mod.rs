@@ -12,13 +12,14 @@ mod known_values;
 pub mod lockdown;
 pub mod recovery;
 pub mod resume;
+mod retry;
 pub mod scan_database;
 pub mod scan_trades;
 mod steps;
 mod verify;
 
 pub use case::{Opening, open_incident};
-pub use deployment::Deployment;
+pub use deployment::{Deployment, LeftOut};
 pub use executor::{Run, StepEvent, execute};
 pub use gate_input::gather;
 pub use journal::{CHECKPOINT, Journal, JournalError, LEDGER};

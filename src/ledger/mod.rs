@@ -6,6 +6,7 @@ mod checkpoint;
 mod entry;
 mod event;
 pub mod merkle;
+mod order;
 mod read;
 mod state;
 

@@ -53,7 +53,7 @@ impl SecretStore for Faulty<dyn SecretStore> {
     }
 
     async fn write(&self, slot: &StorePolicy, value: &SecretString, token: &str) -> Result<(), Fault> {
-        self.injector.effect(&self.place, self.inner.write(slot, value, token)).await
+        self.injector.effect(&self.place, "write", self.inner.write(slot, value, token)).await
     }
 
     async fn has_previous(&self, slot: &StorePolicy) -> Result<bool, Fault> {
@@ -62,7 +62,7 @@ impl SecretStore for Faulty<dyn SecretStore> {
     }
 
     async fn retire_previous(&self, slot: &StorePolicy) -> Result<(), Fault> {
-        self.injector.effect(&self.place, self.inner.retire_previous(slot)).await
+        self.injector.effect(&self.place, "retire_previous", self.inner.retire_previous(slot)).await
     }
 }
 
@@ -79,11 +79,11 @@ impl Issuer for Faulty<dyn Issuer> {
     }
 
     async fn create(&self, credential: &CredentialPolicy, old: Option<&SecretString>) -> Result<SecretString, Fault> {
-        self.injector.effect(&self.place, self.inner.create(credential, old)).await
+        self.injector.effect(&self.place, "create", self.inner.create(credential, old)).await
     }
 
     async fn cancel(&self, credential: &CredentialPolicy, value: &SecretString) -> Result<String, Fault> {
-        self.injector.effect(&self.place, self.inner.cancel(credential, value)).await
+        self.injector.effect(&self.place, "cancel", self.inner.cancel(credential, value)).await
     }
 
     async fn issue(
@@ -92,7 +92,7 @@ impl Issuer for Faulty<dyn Issuer> {
         new: &SecretString,
         old: Option<&SecretString>,
     ) -> Result<(), Fault> {
-        self.injector.effect(&self.place, self.inner.issue(credential, new, old)).await
+        self.injector.effect(&self.place, "issue", self.inner.issue(credential, new, old)).await
     }
 
     async fn revoke(
@@ -101,7 +101,7 @@ impl Issuer for Faulty<dyn Issuer> {
         old: Option<&SecretString>,
         new: Option<&SecretString>,
     ) -> Result<String, Fault> {
-        self.injector.effect(&self.place, self.inner.revoke(credential, old, new)).await
+        self.injector.effect(&self.place, "revoke", self.inner.revoke(credential, old, new)).await
     }
 }
 
@@ -121,11 +121,11 @@ impl PauseSwitch for Faulty<dyn PauseSwitch> {
     }
 
     async fn engage(&self) -> Result<String, Fault> {
-        self.injector.effect(&self.place, self.inner.engage()).await
+        self.injector.effect(&self.place, "engage", self.inner.engage()).await
     }
 
     async fn release(&self) -> Result<String, Fault> {
-        self.injector.effect(&self.place, self.inner.release()).await
+        self.injector.effect(&self.place, "release", self.inner.release()).await
     }
 }
 
@@ -136,11 +136,11 @@ impl Service for Faulty<dyn Service> {
     }
 
     async fn restart(&self) -> Result<String, Fault> {
-        self.injector.effect(&self.place, self.inner.restart()).await
+        self.injector.effect(&self.place, "restart", self.inner.restart()).await
     }
 
     async fn stop(&self) -> Result<String, Fault> {
-        self.injector.effect(&self.place, self.inner.stop()).await
+        self.injector.effect(&self.place, "stop", self.inner.stop()).await
     }
 
     async fn health(&self) -> Result<String, Fault> {
@@ -152,7 +152,7 @@ impl Service for Faulty<dyn Service> {
 #[async_trait]
 impl Guard for Faulty<dyn Guard> {
     async fn install(&self) -> Result<String, Fault> {
-        self.injector.effect(&self.place, self.inner.install()).await
+        self.injector.effect(&self.place, "install", self.inner.install()).await
     }
 
     async fn inspect(&self) -> Result<GuardReport, Fault> {
@@ -161,11 +161,11 @@ impl Guard for Faulty<dyn Guard> {
     }
 
     async fn engage(&self) -> Result<String, Fault> {
-        self.injector.effect(&self.place, self.inner.engage()).await
+        self.injector.effect(&self.place, "engage", self.inner.engage()).await
     }
 
     async fn release(&self) -> Result<String, Fault> {
-        self.injector.effect(&self.place, self.inner.release()).await
+        self.injector.effect(&self.place, "release", self.inner.release()).await
     }
 
     async fn canary(&self) -> Result<Canary, Fault> {

@@ -72,11 +72,11 @@ impl CaseStore for FaultyCase {
     }
 
     fn append_ledger(&self, line: &[u8]) -> Result<(), Fault> {
-        self.injector.effect_now("ledger", || self.inner.append_ledger(line))
+        self.injector.effect_now("ledger", "append_ledger", || self.inner.append_ledger(line))
     }
 
     fn truncate_ledger(&self, bytes: u64) -> Result<(), Fault> {
-        self.injector.effect_now("ledger", || self.inner.truncate_ledger(bytes))
+        self.injector.effect_now("ledger", "truncate_ledger", || self.inner.truncate_ledger(bytes))
     }
 
     fn read(&self, path: &str) -> Result<Option<Vec<u8>>, Fault> {
@@ -85,7 +85,7 @@ impl CaseStore for FaultyCase {
     }
 
     fn write(&self, path: &str, bytes: &[u8]) -> Result<(), Fault> {
-        self.injector.effect_now("case", || self.inner.write(path, bytes))
+        self.injector.effect_now("case", "write", || self.inner.write(path, bytes))
     }
 
     fn list(&self, path: &str) -> Result<Vec<String>, Fault> {
@@ -101,7 +101,7 @@ impl CaseStore for FaultyCase {
 
 impl Vault for FaultyVault {
     fn seal(&self, name: &str, value: &SecretString) -> Result<(), Fault> {
-        self.injector.effect_now("vault", || self.inner.seal(name, value))
+        self.injector.effect_now("vault", "seal", || self.inner.seal(name, value))
     }
 
     fn open(&self, name: &str) -> Result<Option<SecretString>, Fault> {
@@ -136,7 +136,7 @@ impl BackupStore for FaultyBackups {
     }
 
     async fn restore(&self, path: &str, suffix: &str) -> Result<String, Fault> {
-        self.injector.effect("backup", self.inner.restore(path, suffix)).await
+        self.injector.effect("backup", "restore", self.inner.restore(path, suffix)).await
     }
 
     async fn scratch(&self, path: &str) -> Result<Arc<dyn Database>, Fault> {

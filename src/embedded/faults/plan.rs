@@ -12,6 +12,10 @@ pub struct FaultPlan {
     pub kill_before: Option<u64>,
     /// The process dies just after that effect, before anybody hears of it.
     pub kill_after: Option<u64>,
+    /// From just before that effect on nothing has any effect: a death that the process survives, for many in one.
+    pub halt_before: Option<u64>,
+    /// From just after that effect on nothing has any effect.
+    pub halt_after: Option<u64>,
     /// That effect happens, and its reply is lost.
     pub lose_reply: Option<u64>,
     /// Places that can't be reached at all: `secretsmanager`, `dotenv`, `issuer`, `switch`, `guard`, `service`, `ledger`,
@@ -19,6 +23,16 @@ pub struct FaultPlan {
     pub fail: Vec<String>,
     /// Where the number of effects so far is written after each.
     pub count: Option<PathBuf>,
+    /// Where each effect is named, one line each: its number, its place, what it does.
+    pub log: Option<PathBuf>,
+    /// Folder into which every write and sync is noted, for the rehearsal of a power cut.
+    pub record: Option<PathBuf>,
+    /// Syncs that are left out: `file:NAME` or `folder:NAME`, the last part of a path or its beginning.
+    pub skip_sync: Option<String>,
+    /// Steps, by the beginning of their id, that act without looking first.
+    pub skip_look: Option<String>,
+    /// Intents are written after the effect.
+    pub skip_intent: bool,
 }
 
 impl FaultPlan {
@@ -37,8 +51,21 @@ impl FaultPlan {
                 "lose-reply" => plan.lose_reply = number()?,
                 "fail" if PLACES.contains(&value.split(':').next().unwrap_or(value)) => plan.fail.push(value.into()),
                 "fail" => return Err(wrong(part, &format!("places are {}", PLACES.join(", ")))),
+                "halt-before" => plan.halt_before = number()?,
+                "halt-after" => plan.halt_after = number()?,
+                "log" => plan.log = Some(Path::new(value).to_owned()),
+                "record" => plan.record = Some(Path::new(value).to_owned()),
+                "skip-sync" if value.starts_with("file:") || value.starts_with("folder:") => {
+                    plan.skip_sync = Some(value.to_owned());
+                }
+                "skip-look" => plan.skip_look = Some(value.to_owned()),
+                "skip-intent" => plan.skip_intent = value == "all",
                 "count" => plan.count = Some(Path::new(value).to_owned()),
-                _ => return Err(wrong(part, "use kill-before, kill-after, lose-reply, fail or count")),
+                _ => {
+                    let known =
+                        "kill-before, kill-after, halt-before, halt-after, lose-reply, fail, count, log, record";
+                    return Err(wrong(part, &format!("use {known}, skip-sync, skip-look or skip-intent")));
+                }
             }
         }
         Ok(plan)

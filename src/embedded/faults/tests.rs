@@ -6,7 +6,7 @@ use crate::domain::IncidentId;
 use crate::ports::{CaseFolders, Vault};
 
 fn injector(plan: &str) -> Arc<Injector> {
-    Arc::new(Injector { plan: FaultPlan::parse(plan).unwrap(), effects: AtomicU64::new(0) })
+    Injector::new(FaultPlan::parse(plan).unwrap(), None)
 }
 
 #[tokio::test]
@@ -19,7 +19,7 @@ async fn a_lost_reply_is_an_effect_all_the_same() {
             *done.lock().unwrap() += 1;
             Ok(())
         };
-        kinds.push(injector.effect("guard", effect).await.err().map(|fault| fault.kind));
+        kinds.push(injector.effect("guard", "engage", effect).await.err().map(|fault| fault.kind));
     }
     assert_eq!(kinds, [None, Some(FaultKind::OutcomeUnknown), None]);
     assert_eq!(*done.lock().unwrap(), 3);
