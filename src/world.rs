@@ -21,6 +21,7 @@ use crate::adapters::secrets_manager::SecretsManager;
 use crate::adapters::service::CommandService;
 use crate::adapters::sqlite::{SqliteDatabase, SqliteGuard};
 use crate::adapters::system::{OsRandom, SystemClock};
+use crate::adapters::value_files::ValueFiles;
 use crate::adapters::vault::SealedFiles;
 use crate::domain::CredentialId;
 use crate::embedded::{BackEnd, EmbeddedIssuer, EmbeddedSecretsManager, FAULTS_VARIABLE, FaultPlan, inject};
@@ -159,6 +160,7 @@ pub fn live(root: &Path, settings: &Settings, policies: Arc<Policies>) -> Result
         issuers: databases.issuers(&policies),
         secrets_manager: Arc::new(SecretsManager::default()),
         dotenv: Arc::new(DotenvStore::new(root)),
+        files: Arc::new(ValueFiles::new(root)),
         services: services(root, &policies),
         backups: databases.backups(root, &policies),
         left_out: LeftOut::default(),

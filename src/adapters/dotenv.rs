@@ -1,21 +1,15 @@
 //! `.env` files: one value is replaced, every other byte stays.
 
-use std::fs::{self, File};
 use std::ops::Range;
-use std::os::fd::AsFd;
-use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
-use super::durable;
+use super::whole_file::{ONE_WRITER, read_file, replace_file};
 use crate::policy::credentials::StorePolicy;
 use crate::ports::{Fault, FaultKind, SecretStore};
-
-/// Largest file that is read.
-const MAX_BYTES: u64 = 1 << 20;
 
 /// `.env` files below a root.
 #[derive(Debug, Clone)]
@@ -32,7 +26,7 @@ impl DotenvStore {
     fn slot<'a>(&self, slot: &'a StorePolicy) -> Result<(PathBuf, &'a str), Fault> {
         match slot {
             StorePolicy::Dotenv { path, key, .. } => Ok((self.root.join(path), key)),
-            StorePolicy::SecretsManager { .. } => Err(Fault::new(FaultKind::Invalid, "this slot is not a .env file")),
+            _ => Err(Fault::new(FaultKind::Invalid, "this slot is not a .env file")),
         }
     }
 }
@@ -204,79 +198,16 @@ fn escaped(new: &str) -> String {
     out
 }
 
-fn read_file(path: &Path) -> Result<Option<Zeroizing<String>>, Fault> {
-    let failed = |error: std::io::Error| {
-        let kind =
-            if error.kind() == std::io::ErrorKind::PermissionDenied { FaultKind::Denied } else { FaultKind::Invalid };
-        Fault::with(kind, format!("failed to read {}", path.display()), error)
-    };
-    match fs::metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(error)),
-        Ok(metadata) if metadata.len() > MAX_BYTES => {
-            return Err(Fault::new(FaultKind::Invalid, format!("{} is larger than {MAX_BYTES} bytes", path.display())));
-        }
-        Ok(_) => {}
-    }
-    fs::read_to_string(path).map(Zeroizing::new).map(Some).map_err(failed)
-}
-
 /// The value of a key in `.env` below `root`; `None` if the file or the key is not there.
 pub fn dotenv_value(root: &Path, key: &str) -> Result<Option<SecretString>, Fault> {
     let Some(text) = read_file(&root.join(".env"))? else { return Ok(None) };
     Ok(places(&text, key).last().map(|place| SecretString::from(value(&text, place).as_str())))
 }
 
-/// Replaces the file as a whole: temporary file beside it with its mode and owner, sync, rename, directory sync.
-fn replace_file(path: &Path, text: &str) -> Result<(), Fault> {
-    // A link is followed once, here: the file that it names is replaced, the link stays.
-    let path = fs::canonicalize(path).map_err(|error| unwritable(path, error))?;
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    let metadata = fs::metadata(&path).map_err(|error| unwritable(&path, error))?;
-    let name = path
-        .file_name()
-        .and_then(|name| name.to_str())
-        .ok_or_else(|| Fault::new(FaultKind::Invalid, format!("the name of {} is not UTF-8", path.display())))?;
-    let temporary = format!("{name}.portcullis-{}", std::process::id());
-    let prepare = |file: &File| {
-        let ours = file.metadata()?;
-        if (ours.uid(), ours.gid()) != (metadata.uid(), metadata.gid()) {
-            fchown(file, Some(metadata.uid()), Some(metadata.gid()))?;
-        }
-        file.set_permissions(metadata.permissions())
-    };
-    let open = File::open(folder).map_err(|error| unwritable(&path, error))?;
-    let replaced = durable::replace(open.as_fd(), folder, (&temporary, name), text.as_bytes(), prepare);
-    replaced.map_err(|error| match fs::read(&path).map(Zeroizing::new) {
-        // After the rename only the sync of the folder is left.
-        Ok(there) if there.as_slice() == text.as_bytes() => Fault::with(
-            FaultKind::OutcomeUnknown,
-            format!("{} was written, but its folder was not synced", path.display()),
-            error,
-        ),
-        _ => unwritable(&path, error),
-    })
-}
-
-fn unwritable(path: &Path, error: std::io::Error) -> Fault {
-    let kind = match error.kind() {
-        std::io::ErrorKind::PermissionDenied => FaultKind::Denied,
-        std::io::ErrorKind::NotFound => FaultKind::NotFound,
-        _ => FaultKind::Unavailable,
-    };
-    Fault::with(kind, format!("failed to replace {}; it is as it was", path.display()), error)
-}
-
-/// Two credentials in one file are written by two steps at once: one reads what the other has written.
-static ONE_WRITER: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-
 #[async_trait]
 impl SecretStore for DotenvStore {
     fn describe(&self, slot: &StorePolicy) -> String {
-        match slot {
-            StorePolicy::Dotenv { path, key, .. } => format!("{path} {key}"),
-            StorePolicy::SecretsManager { secret, .. } => secret.clone(),
-        }
+        slot.to_string()
     }
 
     async fn read(&self, slot: &StorePolicy) -> Result<Option<SecretString>, Fault> {
@@ -308,7 +239,8 @@ impl SecretStore for DotenvStore {
 mod tests {
     use proptest::prelude::*;
 
-    use std::os::unix::fs::PermissionsExt;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
     use crate::policy::credentials::ValuePart;

@@ -1,5 +1,5 @@
 //! Adapters: the ports, on real systems. They never import the engine or the command line, nor each other but for the
-//! plumbing that several need (`command`, `confined`, `durable`, `http`).
+//! plumbing that several need (`command`, `confined`, `durable`, `http`, `whole_file`).
 
 pub mod backup_files;
 pub mod case_files;
@@ -20,4 +20,6 @@ pub mod secrets_manager;
 pub mod service;
 pub mod sqlite;
 pub mod system;
+pub mod value_files;
 pub mod vault;
+mod whole_file;

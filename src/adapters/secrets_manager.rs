@@ -180,7 +180,7 @@ where
 fn parts(slot: &StorePolicy) -> Result<(&str, Option<&str>), Fault> {
     match slot {
         StorePolicy::SecretsManager { secret, field, .. } => Ok((secret, field.as_deref())),
-        StorePolicy::Dotenv { .. } => Err(Fault::new(FaultKind::Invalid, "this slot is not in Secrets Manager")),
+        _ => Err(Fault::new(FaultKind::Invalid, "this slot is not in Secrets Manager")),
     }
 }
 
@@ -194,13 +194,7 @@ fn object(secret: &str, text: &SecretString) -> Result<serde_json::Map<String, V
 #[async_trait]
 impl SecretStore for SecretsManager {
     fn describe(&self, slot: &StorePolicy) -> String {
-        match slot {
-            StorePolicy::SecretsManager { secret, field: Some(field), .. } => {
-                format!("Secrets Manager {secret}#{field}")
-            }
-            StorePolicy::SecretsManager { secret, field: None, .. } => format!("Secrets Manager {secret}"),
-            StorePolicy::Dotenv { path, key, .. } => format!("{path} {key}"),
-        }
+        slot.to_string()
     }
 
     async fn read(&self, slot: &StorePolicy) -> Result<Option<SecretString>, Fault> {

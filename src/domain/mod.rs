@@ -4,6 +4,7 @@ mod backup;
 mod catalog;
 mod credential;
 mod digest;
+pub mod ed25519_pem;
 mod finding;
 pub mod guard;
 mod ids;

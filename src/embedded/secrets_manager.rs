@@ -47,7 +47,7 @@ impl EmbeddedSecretsManager {
 fn names(slot: &StorePolicy) -> Result<(&str, Option<&str>), Fault> {
     match slot {
         StorePolicy::SecretsManager { secret, field, .. } => Ok((secret, field.as_deref())),
-        StorePolicy::Dotenv { .. } => Err(Fault::new(FaultKind::Invalid, "a .env file is not kept in Secrets Manager")),
+        _ => Err(Fault::new(FaultKind::Invalid, "this slot is not in Secrets Manager")),
     }
 }
 
@@ -77,13 +77,7 @@ fn with_value(secret: &str, field: Option<&str>, current: Option<&Version>, valu
 #[async_trait]
 impl SecretStore for EmbeddedSecretsManager {
     fn describe(&self, slot: &StorePolicy) -> String {
-        match slot {
-            StorePolicy::SecretsManager { secret, field: Some(field), .. } => {
-                format!("secretsmanager {secret}#{field}")
-            }
-            StorePolicy::SecretsManager { secret, field: None, .. } => format!("secretsmanager {secret}"),
-            StorePolicy::Dotenv { path, key, .. } => format!("{path} {key}"),
-        }
+        slot.to_string()
     }
 
     async fn read(&self, slot: &StorePolicy) -> Result<Option<SecretString>, Fault> {

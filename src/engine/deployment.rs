@@ -39,6 +39,8 @@ pub struct Deployment {
     pub secrets_manager: Arc<dyn SecretStore>,
     /// `.env` files.
     pub dotenv: Arc<dyn SecretStore>,
+    /// Other files that hold values.
+    pub files: Arc<dyn SecretStore>,
     /// Services.
     pub services: Vec<Arc<dyn Service>>,
     /// Backups.
@@ -64,6 +66,7 @@ impl Deployment {
         match slot {
             StorePolicy::SecretsManager { .. } => &self.secrets_manager,
             StorePolicy::Dotenv { .. } => &self.dotenv,
+            StorePolicy::File { .. } => &self.files,
         }
     }
 

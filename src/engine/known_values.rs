@@ -25,8 +25,8 @@ pub async fn known_values(deployment: &Deployment, uncovered: &mut Vec<String>) 
                     {
                         out.push((credential.id.to_string(), password));
                     }
-                    // A key's id is no secret: it stands in logs, and is what they are searched for.
-                    if slot.part() == ValuePart::KeyId {
+                    // A key's id and its public half are no secrets: they stand in logs, and are what those are searched for.
+                    if matches!(slot.part(), ValuePart::KeyId | ValuePart::PublicKey) {
                         continue;
                     }
                     out.push((credential.id.to_string(), value));

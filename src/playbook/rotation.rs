@@ -16,15 +16,6 @@ fn target(credential: &CredentialPolicy, what: &str) -> String {
     format!("{} {what}", credential.id)
 }
 
-/// Words for a store.
-fn store_words(store: &StorePolicy) -> String {
-    match store {
-        StorePolicy::SecretsManager { secret, field: Some(field), .. } => format!("Secrets Manager {secret}#{field}"),
-        StorePolicy::SecretsManager { secret, field: None, .. } => format!("Secrets Manager {secret}"),
-        StorePolicy::Dotenv { path, key, .. } => format!("{path} {key}"),
-    }
-}
-
 struct Builder<'a> {
     credential: &'a CredentialPolicy,
     generation: u32,
@@ -76,7 +67,7 @@ impl<'a> Builder<'a> {
         let mut stored = Vec::new();
         for (store, slot) in self.credential.kept.iter().enumerate() {
             let credential = self.credential.id.clone();
-            let words = format!("in {}", store_words(slot));
+            let words = format!("in {}", slot);
             let spec = self.add(&format!("store.{store}"), &words, Action::StoreCredential { credential, store }, 45);
             spec.needs = vec![needs.clone()];
             stored.push(spec.id.clone());
@@ -86,7 +77,7 @@ impl<'a> Builder<'a> {
         for (store, slot) in self.credential.kept.iter().enumerate() {
             if let StorePolicy::SecretsManager { .. } = slot {
                 let credential = self.credential.id.clone();
-                let words = format!("previous version in {}", store_words(slot));
+                let words = format!("previous version in {}", slot);
                 let after = done.clone();
                 let spec = self.add(&format!("retire.{store}"), &words, Action::RetireStored { credential, store }, 45);
                 spec.after = after;

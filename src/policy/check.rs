@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::{Policies, PolicyError, nearest};
-use crate::policy::credentials::{CredentialPolicy, IssuerPolicy, ProofPolicy, ValuePart};
+use crate::policy::credentials::{CredentialPolicy, GenerateKind, IssuerPolicy, ProofPolicy, ValuePart};
 
 /// Shortest generated value.
 const MIN_LENGTH: usize = 20;
@@ -76,6 +76,19 @@ fn inconsistent(credential: &CredentialPolicy) -> Option<&'static str> {
     }
     if credential.is_pair() && (has(ValuePart::Whole) || has(ValuePart::UrlPassword)) {
         return Some("where one of `kept` has part key_id or key_secret, all must");
+    }
+    let pem = credential.generate.kind == GenerateKind::Ed25519Pem;
+    if pem && !matches!(credential.issuer, IssuerPolicy::SelfMade { .. }) {
+        return Some("generate.kind ed25519_pem is for self_made credentials");
+    }
+    if pem && credential.is_pair() {
+        return Some("generate.kind ed25519_pem makes one text, no id with a secret");
+    }
+    if has(ValuePart::PublicKey) && !pem {
+        return Some("part public_key needs generate.kind ed25519_pem");
+    }
+    if has(ValuePart::PublicKey) && !has(ValuePart::Whole) {
+        return Some("part public_key alone does not keep the key: another of `kept` must be whole");
     }
     if matches!(credential.issuer, IssuerPolicy::AwsIamUser(_)) && !credential.is_pair() {
         return Some("an AWS access key is kept as two parts: key_id and key_secret");

@@ -1,5 +1,7 @@
 //! `policies/credentials.yml`: which credentials there are, who honours them, where they are kept, who uses them.
 
+use std::fmt;
+
 use serde::Deserialize;
 
 use super::api::HttpApiPolicy;
@@ -122,6 +124,9 @@ pub enum IssuerPolicy {
 pub struct PgBouncerPolicy {
     /// Environment variable that holds the address of its admin console: `postgres://admin:...@host:6432/pgbouncer`.
     pub url_env: String,
+    /// Its databases whose clients are cut off (`KILL`, then `RESUME`); without any, server connections are made anew only.
+    #[serde(default)]
+    pub databases: Vec<String>,
 }
 
 /// Rows that are cleared when the credential's old value is revoked.
@@ -223,13 +228,37 @@ pub enum StorePolicy {
         #[serde(default)]
         part: ValuePart,
     },
+    /// Another file: all of it (a PEM key, a Docker secret), or one string of a JSON document.
+    File {
+        /// Path.
+        path: String,
+        /// JSON pointer (RFC 6901) of the string, for instance `/jwt/secret`; absent: the whole file.
+        #[serde(default)]
+        pointer: Option<String>,
+        /// Which part of the text is the value.
+        #[serde(default)]
+        part: ValuePart,
+    },
 }
 
 impl StorePolicy {
     /// Which part of the stored text is the value.
     pub fn part(&self) -> ValuePart {
         match self {
-            Self::SecretsManager { part, .. } | Self::Dotenv { part, .. } => *part,
+            Self::SecretsManager { part, .. } | Self::Dotenv { part, .. } | Self::File { part, .. } => *part,
+        }
+    }
+}
+
+/// For people: the place, never what it holds.
+impl fmt::Display for StorePolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SecretsManager { secret, field: Some(field), .. } => write!(f, "Secrets Manager {secret}#{field}"),
+            Self::SecretsManager { secret, field: None, .. } => write!(f, "Secrets Manager {secret}"),
+            Self::Dotenv { path, key, .. } => write!(f, "{path} {key}"),
+            Self::File { path, pointer: Some(pointer), .. } => write!(f, "{path} {pointer}"),
+            Self::File { path, pointer: None, .. } => write!(f, "{path}"),
         }
     }
 }
@@ -258,6 +287,8 @@ pub enum ValuePart {
     KeyId,
     /// The secret of such a key.
     KeySecret,
+    /// The public half of an Ed25519 key that was generated as PEM, itself as PEM: for those who only verify.
+    PublicKey,
 }
 
 /// How death is proven where the issuer alone can't tell.
@@ -284,6 +315,8 @@ pub enum ProofPolicy {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GeneratePolicy {
+    /// What is made.
+    pub kind: GenerateKind,
     /// Characters of `A-Za-z0-9` (default 40, at least 20).
     pub length: usize,
     /// Text in front of it (`sk_live_`), kept so that the deployment recognises its keys.
@@ -292,6 +325,17 @@ pub struct GeneratePolicy {
 
 impl Default for GeneratePolicy {
     fn default() -> Self {
-        Self { length: 40, prefix: String::new() }
+        Self { kind: GenerateKind::Text, length: 40, prefix: String::new() }
     }
+}
+
+/// What a new value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GenerateKind {
+    /// Random characters.
+    #[default]
+    Text,
+    /// An Ed25519 private key: PKCS #8 (RFC 8410) as PEM.
+    Ed25519Pem,
 }

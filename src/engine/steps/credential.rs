@@ -5,10 +5,10 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{Effect, Seen, StepError, credential_policy};
 use crate::domain::url_password::{password_of, with_password};
-use crate::domain::{CredentialId, Probe, key_pair};
+use crate::domain::{CredentialId, Probe, ed25519_pem, key_pair};
 use crate::engine::Run;
 use crate::ledger::{CredentialState, Event};
-use crate::policy::credentials::{CredentialPolicy, StorePolicy, ValuePart};
+use crate::policy::credentials::{CredentialPolicy, GenerateKind, StorePolicy, ValuePart};
 use crate::ports::{Fault, FaultKind, Issuer};
 
 /// One rotation of one credential.
@@ -76,7 +76,7 @@ impl Rotation {
         match slot.part() {
             ValuePart::Whole => Ok(Some(text)),
             ValuePart::UrlPassword => password_of(&text).map(Some).ok_or_else(|| self.no_password(slot)),
-            ValuePart::KeyId | ValuePart::KeySecret => Ok(Some(text)),
+            ValuePart::KeyId | ValuePart::KeySecret | ValuePart::PublicKey => Ok(Some(text)),
         }
     }
 
@@ -86,16 +86,20 @@ impl Rotation {
             ValuePart::Whole | ValuePart::UrlPassword => return Ok(value.clone()),
             ValuePart::KeyId => key_pair::id_of(value).map(SecretString::from),
             ValuePart::KeySecret => key_pair::secret_of(value),
+            ValuePart::PublicKey => ed25519_pem::public(value),
         };
         part.ok_or_else(|| {
-            Fault::new(FaultKind::Corrupt, format!("the value of `{}` is no id with a secret", self.policy.id))
+            let message = format!("the value of `{}` has no such part as {slot} is to hold", self.policy.id);
+            Fault::new(FaultKind::Corrupt, message)
         })
     }
 
     /// The text that the store must hold for that value.
     async fn text_with(&self, slot: &StorePolicy, value: &SecretString) -> Result<SecretString, Fault> {
         match slot.part() {
-            ValuePart::Whole | ValuePart::KeyId | ValuePart::KeySecret => self.part_of(slot, value),
+            ValuePart::Whole | ValuePart::KeyId | ValuePart::KeySecret | ValuePart::PublicKey => {
+                self.part_of(slot, value)
+            }
             ValuePart::UrlPassword => {
                 let text = self.run.deployment.store(slot).read(slot).await?;
                 text.and_then(|text| with_password(&text, value)).ok_or_else(|| self.no_password(slot))
@@ -127,7 +131,9 @@ impl Rotation {
         if self.policy.kept.is_empty() {
             return Ok((self.issuer()?.current(&self.policy).await?, notes));
         }
-        let (ids, values): (Vec<_>, Vec<_>) = self.policy.kept.iter().partition(|slot| slot.part() == ValuePart::KeyId);
+        // A public half says nothing of the value.
+        let slots = self.policy.kept.iter().filter(|slot| slot.part() != ValuePart::PublicKey);
+        let (ids, values): (Vec<_>, Vec<_>) = slots.partition(|slot| slot.part() == ValuePart::KeyId);
         let value = self.agreed(&values, &mut notes).await?;
         if ids.is_empty() {
             return Ok((value, notes));
@@ -233,7 +239,14 @@ impl Effect for Stage {
 
 /// A value that the policy asks for: random characters behind its prefix, and for a pair an id in front.
 fn generate(run: &Run, policy: &CredentialPolicy) -> Result<SecretString, Fault> {
-    let secret = characters(run, &policy.generate.prefix, policy.generate.length)?;
+    let secret = match policy.generate.kind {
+        GenerateKind::Text => characters(run, &policy.generate.prefix, policy.generate.length)?,
+        GenerateKind::Ed25519Pem => {
+            let mut seed = zeroize::Zeroizing::new([0; 32]);
+            run.deployment.random.fill(seed.as_mut_slice())?;
+            ed25519_pem::private(&seed)
+        }
+    };
     if !policy.is_pair() {
         return Ok(secret);
     }
