@@ -91,7 +91,7 @@ impl Databases {
     fn issuers(&self, policies: &Policies) -> BTreeMap<CredentialId, Arc<dyn Issuer>> {
         let issuer = |policy: &IssuerPolicy| -> Option<Arc<dyn Issuer>> {
             match (policy, self.containment.as_ref()) {
-                (IssuerPolicy::SelfMade { .. }, _) => Some(Arc::new(SelfMade)),
+                (IssuerPolicy::SelfMade { .. }, url) => Some(Arc::new(SelfMade::new(url.map(key_database)))),
                 (IssuerPolicy::PostgresRole { .. }, Some(DatabaseUrl::Postgres { options, .. })) => {
                     let app = match &self.app {
                         Some(DatabaseUrl::Postgres { options, .. }) => options.as_ref().clone(),
@@ -99,17 +99,19 @@ impl Databases {
                     };
                     Some(Arc::new(PostgresRole::new(options.as_ref().clone(), app)))
                 }
-                (IssuerPolicy::ApiKeyTable { .. }, Some(DatabaseUrl::Postgres { options, .. })) => {
-                    Some(Arc::new(ApiKeyTable::new(KeyDatabase::Postgres(options.clone()))))
-                }
-                (IssuerPolicy::ApiKeyTable { .. }, Some(DatabaseUrl::Sqlite(path))) => {
-                    Some(Arc::new(ApiKeyTable::new(KeyDatabase::Sqlite(path.clone()))))
-                }
+                (IssuerPolicy::ApiKeyTable { .. }, Some(url)) => Some(Arc::new(ApiKeyTable::new(key_database(url)))),
                 _ => None,
             }
         };
         let credentials = policies.credentials.credentials.iter();
         credentials.filter_map(|credential| Some((credential.id.clone(), issuer(&credential.issuer)?))).collect()
+    }
+}
+
+fn key_database(url: &DatabaseUrl) -> KeyDatabase {
+    match url {
+        DatabaseUrl::Postgres { options, .. } => KeyDatabase::Postgres(options.clone()),
+        DatabaseUrl::Sqlite(path) => KeyDatabase::Sqlite(path.clone()),
     }
 }
 

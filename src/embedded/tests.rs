@@ -161,7 +161,7 @@ async fn tokens_live_and_die_with_the_secret_that_was_loaded_at_the_start() {
     let jwt = policies.credentials.credentials.iter().find(|c| c.id.as_str() == "jwt").unwrap();
     // Another process over the same folder.
     let back_end = Arc::new(BackEnd::new(root, Arc::new(Fixed)));
-    let issuer = EmbeddedIssuer::new(back_end, Arc::new(Fixed), Arc::new(SelfMade));
+    let issuer = EmbeddedIssuer::new(back_end, Arc::new(Fixed), Arc::new(SelfMade::new(None)));
     let new = SecretString::from("a-new-secret-of-some-length");
     let probe = async |value: &SecretString| issuer.probe(jwt, value).await.unwrap();
     assert_eq!(probe(&victim.jwt_secret).await, Probe::Accepted);

@@ -1,31 +1,14 @@
-use std::path::PathBuf;
-use std::time::Duration;
-
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::ConnectOptions;
-use sqlx::postgres::PgConnectOptions;
-use sqlx::sqlite::SqliteConnectOptions;
 
 mod hash;
-mod session;
-
-use session::{Session, fault};
 
 use super::http_probe;
+use super::session::{Field, KeyDatabase, Session};
 use crate::domain::guard::quote_identifier;
 use crate::domain::{Digest, Probe};
 use crate::policy::credentials::{ApiKeyColumns, CredentialPolicy, HashScheme, IssuerPolicy};
 use crate::ports::{Fault, FaultKind, Issuer};
-
-/// Where the key table is.
-#[derive(Clone)]
-pub enum KeyDatabase {
-    /// PostgreSQL, as a role that may change the table.
-    Postgres(Box<PgConnectOptions>),
-    /// A SQLite file.
-    Sqlite(PathBuf),
-}
 
 /// An API key table: one row a key, with a hash or the value, revoked by a time or a flag.
 ///
@@ -51,12 +34,6 @@ struct Shape {
 /// Rows with salted hashes that are tried for a value.
 const MOST_ROWS: usize = 1000;
 
-#[derive(Clone)]
-struct Field {
-    name: String,
-    data_type: String,
-}
-
 impl ApiKeyTable {
     /// The table in that database.
     pub fn new(database: KeyDatabase) -> Self {
@@ -64,25 +41,7 @@ impl ApiKeyTable {
     }
 
     async fn session(&self) -> Result<Session, Fault> {
-        let failed = |error: sqlx::Error| fault("failed to reach the database of the key table", &error);
-        match &self.database {
-            KeyDatabase::Postgres(options) => {
-                let options = options.as_ref().clone().application_name("portcullis");
-                let connected = tokio::time::timeout(Duration::from_secs(5), options.connect()).await;
-                let connection = connected
-                    .map_err(|_| Fault::new(FaultKind::Unavailable, "the database did not answer within 5 s"))?
-                    .map_err(failed)?;
-                Ok(Session::Postgres(Box::new(connection)))
-            }
-            KeyDatabase::Sqlite(path) => {
-                let options = SqliteConnectOptions::new()
-                    .filename(path)
-                    .create_if_missing(false)
-                    .busy_timeout(Duration::from_secs(5))
-                    .disable_statement_logging();
-                Ok(Session::Sqlite(Box::new(options.connect().await.map_err(failed)?)))
-            }
-        }
+        Session::open(&self.database).await
     }
 }
 
@@ -259,7 +218,7 @@ impl Shape {
 #[async_trait]
 impl Issuer for ApiKeyTable {
     async fn probe(&self, credential: &CredentialPolicy, value: &SecretString) -> Result<Probe, Fault> {
-        if let Some(asked) = http_probe::probe(credential.proof.as_ref(), value).await {
+        if let Some(asked) = http_probe::probe(credential, value).await {
             return asked;
         }
         let mut session = self.session().await?;

@@ -1,4 +1,5 @@
-use sqlx::{AssertSqlSafe, Connection as _};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 
 use super::*;
 use crate::domain::CredentialId;

@@ -1,7 +1,29 @@
-use sqlx::{AssertSqlSafe, Connection, Database, Executor, IntoArguments, Row as _};
+//! The deployment's database as issuers use it: PostgreSQL or SQLite, a few statements, values always bound.
 
-use super::Field;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Database, Executor, IntoArguments, Row as _};
+
 use crate::ports::{Fault, FaultKind};
+
+/// Where the tables are.
+#[derive(Clone)]
+pub enum KeyDatabase {
+    /// PostgreSQL, as a role that may change them.
+    Postgres(Box<PgConnectOptions>),
+    /// A SQLite file.
+    Sqlite(PathBuf),
+}
+
+/// A column.
+#[derive(Clone)]
+pub(super) struct Field {
+    pub name: String,
+    pub data_type: String,
+}
 
 /// A connection of either kind, with the few statements that are needed. Values are always bound.
 pub(super) enum Session {
@@ -26,13 +48,12 @@ where
     for bind in binds {
         query = query.bind(bind.clone());
     }
-    let rows = query.fetch_all(connection).await.map_err(|error| fault("failed to use the key table", &error))?;
+    let rows = query.fetch_all(connection).await.map_err(|error| fault("failed to use the table", &error))?;
     rows.iter()
         .map(|row| {
             (0..row.len())
                 .map(|index| {
-                    row.try_get::<Option<String>, _>(index)
-                        .map_err(|error| fault("failed to read the key table", &error))
+                    row.try_get::<Option<String>, _>(index).map_err(|error| fault("failed to read the table", &error))
                 })
                 .collect()
         })
@@ -40,6 +61,29 @@ where
 }
 
 impl Session {
+    /// Connects.
+    pub(super) async fn open(database: &KeyDatabase) -> Result<Self, Fault> {
+        let failed = |error: sqlx::Error| fault("failed to reach the database", &error);
+        match database {
+            KeyDatabase::Postgres(options) => {
+                let options = options.as_ref().clone().application_name("portcullis");
+                let connected = tokio::time::timeout(Duration::from_secs(5), options.connect()).await;
+                let connection = connected
+                    .map_err(|_| Fault::new(FaultKind::Unavailable, "the database did not answer within 5 s"))?
+                    .map_err(failed)?;
+                Ok(Self::Postgres(Box::new(connection)))
+            }
+            KeyDatabase::Sqlite(path) => {
+                let options = SqliteConnectOptions::new()
+                    .filename(path)
+                    .create_if_missing(false)
+                    .busy_timeout(Duration::from_secs(5))
+                    .disable_statement_logging();
+                Ok(Self::Sqlite(Box::new(options.connect().await.map_err(failed)?)))
+            }
+        }
+    }
+
     /// Rows as text; `?1`-style placeholders become `$1` on PostgreSQL.
     pub(super) async fn all(&mut self, sql: &str, binds: &[String]) -> Result<Vec<Vec<Option<String>>>, Fault> {
         match self {
@@ -99,7 +143,7 @@ impl Session {
     }
 }
 
-pub(super) fn fault(what: &str, error: &sqlx::Error) -> Fault {
+fn fault(what: &str, error: &sqlx::Error) -> Fault {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     let kind = match (error, code.as_deref()) {
         (sqlx::Error::Io(_) | sqlx::Error::Tls(_), _) => FaultKind::Unavailable,
