@@ -12,5 +12,6 @@ mod help;
 mod house;
 mod peers;
 mod postgres;
+mod proxy;
 mod support;
 mod tamper;
