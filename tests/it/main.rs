@@ -8,6 +8,7 @@ mod case_folder;
 mod crash;
 mod docs;
 mod drill;
+mod faults;
 mod help;
 mod house;
 mod peers;

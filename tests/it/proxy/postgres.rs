@@ -168,11 +168,7 @@ async fn requests(
 }
 
 /// From server to client. After a cut was asked for, the connection ends once the server is through with the statement.
-async fn replies(
-    mut from: OwnedReadHalf,
-    client: &Mutex<OwnedWriteHalf>,
-    cut: &AtomicBool,
-) -> std::io::Result<()> {
+async fn replies(mut from: OwnedReadHalf, client: &Mutex<OwnedWriteHalf>, cut: &AtomicBool) -> std::io::Result<()> {
     let mut done = false;
     loop {
         let message = read(&mut from).await?;
