@@ -61,7 +61,10 @@ impl Scene {
     /// A deployment of its own, before the breach.
     pub fn new(name: &str) -> Option<Self> {
         let moto = address("PORTCULLIS_TEST_MOTO_URL")?;
-        let database = Postgres::fresh(&format!("fault_{}", name.replace([' ', '-', ',', ':', '.', '/'], "_")))?;
+        let database = Postgres::fresh(&format!(
+            "fault_{}",
+            name.replace(|c: char| !c.is_ascii_alphanumeric(), "_").to_ascii_lowercase()
+        ))?;
         let root = tempfile::tempdir().unwrap();
         let role = format!("r_{}", &hash(&database.name)[..12]);
         database.sql(&format!(
@@ -189,7 +192,7 @@ impl Scene {
     /// Whether only a new version of the secret can be had by a label.
     fn replaced(&self, which: &str, old: &str) -> bool {
         let id = self.secret(which);
-        let current = self.moto("GetSecretValue", &json!({"SecretId": id}));
+        let current = self.moto("GetSecretValue", &json!({"SecretId": id, "VersionStage": "AWSCURRENT"}));
         let described = self.moto("DescribeSecret", &json!({"SecretId": id}));
         let versions = described["VersionIdsToStages"].as_object().unwrap().values();
         let labels: Vec<&str> = versions.flat_map(|v| v.as_array().unwrap()).filter_map(Value::as_str).collect();
