@@ -283,6 +283,11 @@ impl SecretStore for SecretsManager {
             self.put(secret, &text, token).await?;
         }
         let described = self.describe_secret(secret).await?;
+        // Promoting a version that is not there would leave the secret without a current one.
+        if !described.has(token) {
+            let message = format!("secret {secret} does not show the version that was written: nothing was promoted");
+            return Err(Fault::new(FaultKind::Conflict, message));
+        }
         let current = described.with(CURRENT).map(String::from);
         self.move_label(secret, CURRENT, current.as_deref(), Some(token)).await?;
         if self.describe_secret(secret).await?.with(PENDING) == Some(token) {

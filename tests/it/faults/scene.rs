@@ -154,7 +154,6 @@ impl Scene {
                 .current_dir(self.root.path())
                 .env_clear()
                 .env("PATH", std::env::var_os("PATH").unwrap())
-                .env("PORTCULLIS_CONTAINMENT_DATABASE_URL", &admin)
                 .env("PORTCULLIS_DATABASE_URL", &admin)
                 .env("PORTCULLIS_OPERATOR", "dana")
                 .env("ADMIN_TOKEN", "admin-token-for-tests")

@@ -6,6 +6,8 @@ pub mod http;
 mod identity;
 pub mod postgres;
 mod rate;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
