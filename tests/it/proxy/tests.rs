@@ -53,11 +53,11 @@ fn a_token_names_one_value_and_writes_above_the_limit_are_throttled() {
     let before = proxy.counts();
     let began = Instant::now();
     let throttled = (0..20).filter(|n| put(&format!("0000001{}", n % 10), "c").text().contains("ThrottlingException"));
-    let throttled = throttled.count() as u64;
+    let throttled = u32::try_from(throttled.count()).unwrap();
     let allowed = 2.0 + began.elapsed().as_secs_f64() * 5.0;
     let counts = proxy.counts();
-    assert_eq!(counts.throttled - before.throttled, throttled);
-    assert!(throttled > 0 && 20.0 - throttled as f64 <= allowed.ceil(), "{throttled} of 20, {allowed} allowed");
+    assert_eq!(counts.throttled - before.throttled, u64::from(throttled));
+    assert!(throttled > 0 && 20.0 - f64::from(throttled) <= allowed.ceil(), "{throttled} of 20, {allowed} allowed");
     // Others who take the whole limit leave nothing.
     proxy.limit_writes(5.0, 1.0);
     let others = proxy.foreign_writes(100.0);
@@ -91,7 +91,7 @@ fn a_deactivated_key_is_refused_after_a_while_and_an_old_session_denied() {
     // The session outlives its key until a policy denies what was issued before.
     let list = format!("Action=ListAccessKeys&UserName={user}");
     assert_eq!(iam(&session, &list).0, 200);
-    let policy = r#"%7B%22Statement%22%3A%5B%7B%22Effect%22%3A%22Deny%22%2C%22Action%22%3A%22*%22%2C%22Resource%22%3A%22*%22%2C%22Condition%22%3A%7B%22DateLessThan%22%3A%7B%22aws%3ATokenIssueTime%22%3A%222100-01-01T00%3A00%3A00Z%22%7D%7D%7D%5D%2C%22Version%22%3A%222012-10-17%22%7D"#;
+    let policy = r"%7B%22Statement%22%3A%5B%7B%22Effect%22%3A%22Deny%22%2C%22Action%22%3A%22*%22%2C%22Resource%22%3A%22*%22%2C%22Condition%22%3A%7B%22DateLessThan%22%3A%7B%22aws%3ATokenIssueTime%22%3A%222100-01-01T00%3A00%3A00Z%22%7D%7D%7D%5D%2C%22Version%22%3A%222012-10-17%22%7D";
     let put = format!("Action=PutUserPolicy&UserName={user}&PolicyName=dead&PolicyDocument={policy}");
     assert_eq!(iam("test", &put).0, 200);
     let denied = iam(&session, &list);
