@@ -18,8 +18,12 @@ use crate::ports::{Fault, FaultKind, SecretStore};
 
 const CURRENT: &str = "AWSCURRENT";
 const PENDING: &str = "AWSPENDING";
-/// Between two writes: 40 a second, below the 50 that a region allows.
-const WRITE_GAP: Duration = Duration::from_millis(25);
+/// Between two writes: 47 a second, below the 50 that a region allows.
+const WRITE_GAP: Duration = Duration::from_millis(21);
+/// How long a write that is refused for its rate is tried again: less than the bound of a step.
+const THROTTLED_WITHIN: Duration = Duration::from_secs(25);
+/// The longest rest of all writes after one was refused for its rate.
+const LONGEST_REST: Duration = Duration::from_millis(800);
 
 /// Secrets Manager of the account and region that the environment names.
 pub struct SecretsManager {
@@ -110,34 +114,76 @@ impl SecretsManager {
         }
     }
 
-    async fn put(&self, secret: &str, text: &SecretString, token: &str) -> Result<(), Fault> {
-        let client = self.client().await;
-        self.pace().await;
-        client
-            .put_secret_value()
-            .secret_id(secret)
-            .client_request_token(token)
-            .secret_string(text.expose_secret())
-            .version_stages(PENDING)
-            .send()
-            .await
-            .map_err(|error| fault("write", secret, &error))?;
-        Ok(())
+    /// Others write in the region too: after a refusal all our writes rest, each time twice as long.
+    async fn rest(&self, refusals: u32) {
+        let rest = (WRITE_GAP * 2_u32.saturating_pow(refusals.min(6))).min(LONGEST_REST);
+        let mut next = self.next_write.lock().await;
+        let until = Instant::now() + rest;
+        *next = Some(next.map_or(until, |next| next.max(until)));
     }
 
+    async fn put(&self, secret: &str, text: &SecretString, token: &str) -> Result<(), Fault> {
+        let client = self.client().await;
+        let mut tries = Tries::new();
+        loop {
+            self.pace().await;
+            let put = client
+                .put_secret_value()
+                .secret_id(secret)
+                .client_request_token(token)
+                .secret_string(text.expose_secret())
+                .version_stages(PENDING);
+            match put.send().await.map_err(|error| fault("write", secret, &error)) {
+                Err(fault) if tries.again(&fault) => self.rest(tries.refused).await,
+                ended => return ended.map(drop),
+            }
+        }
+    }
+
+    /// Moves a label. A reply may be lost and the request repeated, which is refused then, since the label is no longer where it
+    /// was: whether it is where it should be, the secret itself says.
     async fn move_label(&self, secret: &str, label: &str, from: Option<&str>, to: Option<&str>) -> Result<(), Fault> {
-        self.pace().await;
-        self.client()
-            .await
-            .update_secret_version_stage()
-            .secret_id(secret)
-            .version_stage(label)
-            .set_remove_from_version_id(from.map(String::from))
-            .set_move_to_version_id(to.map(String::from))
-            .send()
-            .await
-            .map_err(|error| fault("move a label of", secret, &error))?;
-        Ok(())
+        let client = self.client().await;
+        let mut tries = Tries::new();
+        let fault = loop {
+            self.pace().await;
+            let update = client
+                .update_secret_version_stage()
+                .secret_id(secret)
+                .version_stage(label)
+                .set_remove_from_version_id(from.map(String::from))
+                .set_move_to_version_id(to.map(String::from));
+            match update.send().await.map_err(|error| fault("move a label of", secret, &error)) {
+                Ok(_) => return Ok(()),
+                Err(fault) if tries.again(&fault) => self.rest(tries.refused).await,
+                Err(fault) => break fault,
+            }
+        };
+        if !matches!(fault.kind, FaultKind::Invalid | FaultKind::Conflict | FaultKind::OutcomeUnknown) {
+            return Err(fault);
+        }
+        match self.describe_secret(secret).await {
+            Ok(described) if described.with(label) == to => Ok(()),
+            _ => Err(fault),
+        }
+    }
+}
+
+/// How often one write was refused for its rate, and since when it is tried.
+struct Tries {
+    began: Instant,
+    refused: u32,
+}
+
+impl Tries {
+    fn new() -> Self {
+        Self { began: Instant::now(), refused: 0 }
+    }
+
+    /// Whether the write is tried again after that fault.
+    fn again(&mut self, fault: &Fault) -> bool {
+        self.refused += 1;
+        fault.kind == FaultKind::Throttled && self.began.elapsed() < THROTTLED_WITHIN
     }
 }
 
@@ -231,6 +277,11 @@ impl SecretStore for SecretsManager {
             self.put(secret, &text, token).await?;
         }
         let described = self.describe_secret(secret).await?;
+        // Promoting a version that is not there would leave the secret without a current one.
+        if !described.has(token) {
+            let message = format!("secret {secret} does not show the version that was written: nothing was promoted");
+            return Err(Fault::new(FaultKind::Conflict, message));
+        }
         let current = described.with(CURRENT).map(String::from);
         self.move_label(secret, CURRENT, current.as_deref(), Some(token)).await?;
         if self.describe_secret(secret).await?.with(PENDING) == Some(token) {

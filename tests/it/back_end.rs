@@ -17,6 +17,7 @@ use crate::peers::psql;
 pub struct BackEnd {
     /// `http://127.0.0.1:PORT`.
     pub url: String,
+    state: Arc<State>,
 }
 
 struct State {
@@ -45,13 +46,19 @@ impl BackEnd {
             paused: Mutex::new(false),
             keys: keys.to_owned(),
         });
+        let serving = Arc::clone(&state);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let state = Arc::clone(&state);
+                let state = Arc::clone(&serving);
                 std::thread::spawn(move || drop(answer(&state, stream)));
             }
         });
-        Self { url }
+        Self { url, state }
+    }
+
+    /// Whether it takes no trade.
+    pub fn is_paused(&self) -> bool {
+        *self.state.paused.lock().unwrap()
     }
 }
 

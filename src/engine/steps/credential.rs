@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
@@ -342,6 +343,15 @@ impl Effect for Issue {
     }
 }
 
+/// How long a store is given to show what was written to it.
+const SETTLE: [Duration; 5] = [
+    Duration::from_millis(50),
+    Duration::from_millis(200),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+];
+
 /// A store holds the new value.
 pub(super) struct Store {
     pub rotation: Rotation,
@@ -368,6 +378,20 @@ impl Effect for Store {
         let store = self.rotation.run.deployment.store(slot);
         store.write(slot, &text, &self.rotation.token(self.store)).await?;
         Ok("holds the new value".into())
+    }
+
+    /// A store far away may show a write only after a moment.
+    async fn verify(&self) -> Result<(), Fault> {
+        for wait in SETTLE {
+            if matches!(self.observe().await?, Seen::Satisfied(_)) {
+                return Ok(());
+            }
+            tokio::time::sleep(wait).await;
+        }
+        match self.observe().await? {
+            Seen::Satisfied(_) => Ok(()),
+            Seen::Needed => Err(Fault::new(FaultKind::Conflict, "written, but the store does not give the new value")),
+        }
     }
 }
 
