@@ -68,7 +68,8 @@ async fn after_first(small: Arc<Small>, first: String, pairs: Arc<AtomicUsize>, 
     // All pairs take minutes. Otherwise each N is met by another sixth of all M, so that each N and each M is met.
     let all = std::env::var_os("PORTCULLIS_TEST_ALL_PAIRS").is_some();
     let offset: usize = first.rsplit('=').next().unwrap().parse().unwrap();
-    for (_, point) in points(second).into_iter().enumerate().filter(|(m, _)| all || (m + offset) % STRIDE == 0) {
+    for (_, point) in points(second).into_iter().enumerate().filter(|(m, _)| all || (m + offset).is_multiple_of(STRIDE))
+    {
         let place = Arc::clone(&places).acquire_owned().await.unwrap();
         let twice = Small::copy_of(once.path());
         let (small, first) = (Arc::clone(&small), first.clone());

@@ -186,7 +186,9 @@ impl Noted {
         let copy = last.build(&self.small);
         let mut wrong = self.small.violations(copy.path(), When::Final).await;
         wrong.extend(self.small.unverifiable(copy.path()));
-        wrong.iter_mut().for_each(|why| why.insert_str(0, "at the end: "));
+        for why in &mut wrong {
+            why.insert_str(0, "at the end: ");
+        }
         let places = Arc::new(Semaphore::new(48));
         let mut flying = JoinSet::new();
         for state in states {
