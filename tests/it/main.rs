@@ -7,6 +7,7 @@ mod breach;
 mod case_folder;
 mod crash;
 mod crash_checks;
+mod crash_commands;
 mod crash_pairs;
 mod docs;
 mod drill;
