@@ -105,6 +105,10 @@ impl Journal {
         }
         let inner = Inner { state, entries, lines, tree, signed, poisoned: false };
         let journal = Self { store, clock, machine, inner: Mutex::new(inner) };
+        if signed == 0 {
+            // The writer died between its first entry and the signature. A second entry without one would be damage.
+            journal.checkpoint()?;
+        }
         if let Some(tail) = tail {
             journal.quarantine(&tail)?;
         }

@@ -294,3 +294,23 @@ fn a_refused_event_leaves_the_state_as_it_was() {
     let folded = IncidentState::replay(&journal.entries()).unwrap();
     assert_eq!(journal.state(), folded, "kept in place, it is what the ledger says");
 }
+
+#[test]
+fn a_first_entry_that_was_never_signed_is_signed_before_a_second_is_written() {
+    let case = Case::new();
+    let first = case.ledger().iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    for tail in [&b""[..], b"{\"v\":1"] {
+        case.store.files.lock().unwrap().remove(CHECKPOINT);
+        case.store.change(LEDGER, |bytes| {
+            bytes.truncate(first);
+            bytes.extend_from_slice(tail);
+        });
+        let journal = case.open().unwrap();
+        let checkpoint = case.store.read(CHECKPOINT).unwrap().unwrap();
+        journal.record(proof(1)).unwrap();
+        drop(journal);
+        // Killed before the next signature.
+        case.store.write(CHECKPOINT, &checkpoint).unwrap();
+        case.open().unwrap();
+    }
+}

@@ -28,6 +28,8 @@ pub struct StepState {
     pub attempts: u32,
     /// Outcome of the last try; absent while it is in flight, or if the program died.
     pub outcome: Option<Outcome>,
+    /// Some try, this one or an earlier one, ended well.
+    pub succeeded: bool,
     /// Detail of the last outcome.
     pub detail: String,
     /// Entry of the last outcome (or intent, if in flight).
@@ -301,6 +303,7 @@ impl IncidentState {
                     action: action.clone(),
                     attempts: *attempt,
                     outcome: None,
+                    succeeded: self.steps.get(step).is_some_and(|before| before.succeeded),
                     detail: String::new(),
                     seq: entry.seq,
                     elapsed_ms: 0,
@@ -310,6 +313,7 @@ impl IncidentState {
             Event::StepOutcome { step, outcome, elapsed_ms, detail, .. } => {
                 let Some(state) = self.steps.get_mut(step) else { return };
                 state.outcome = Some(*outcome);
+                state.succeeded |= outcome.is_success();
                 state.detail.clone_from(detail);
                 state.elapsed_ms = *elapsed_ms;
                 state.seq = entry.seq;

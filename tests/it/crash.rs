@@ -15,6 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
+use crate::invariants::{self, Credential, Honoured, When};
 use crate::support::{Now, Ran, case_folder, copy, deployment, embedded, files, finish, folder, program, wait};
 
 const KILLED: i32 = 9;
@@ -130,8 +131,20 @@ fn contained(root: &Path, old: &[String; 3], runs: &[&Ran]) {
         back_end_agrees(root, [&old[0], &old[1]], [&new[0], &new[1]]).await;
     });
     nothing_leaked(root, old, runs);
+    let said: Vec<&str> = runs.iter().flat_map(|ran| [ran.stdout.as_str(), ran.stderr.as_str()]).collect();
+    let wrong = wait(invariants::violations(root, &credentials(old), &said, When::Final));
+    assert_eq!(wrong, Vec::<String>::new());
     let case = case_folder(root).display().to_string();
     embedded(root, &["audit", "verify", &case]).expect(0);
+}
+
+fn credentials(old: &[String; 3]) -> [Credential; 3] {
+    let kept = |env, secret, honoured, old: &String| Credential { env: Some(env), secret, honoured, old: old.clone() };
+    [
+        kept("TRADING_API_KEY", None, Honoured::Rows("key_trading"), &old[0]),
+        kept("JWT_SECRET", None, Honoured::Tokens, &old[1]),
+        kept("WEBHOOK_SECRET", Some("prod/webhook"), Honoured::Nobody, &old[2]),
+    ]
 }
 
 /// One point: the deployment as it was, a run that is killed there, a run without faults.

@@ -12,6 +12,8 @@ use crate::small::{End, Small};
 
 /// Runs at once: each waits (between the tries of a proof) more than it computes.
 const AT_ONCE: usize = 64;
+/// One of so many pairs is tried, unless all are asked for.
+const STRIDE: usize = 6;
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
@@ -49,7 +51,7 @@ fn cut_off_twice_anywhere_it_ends_the_same() {
         let pairs = pairs.load(Ordering::SeqCst);
         println!("{first} effects, {pairs} pairs, {:.1} s", began.elapsed().as_secs_f64());
         assert!(wrong.is_empty(), "{} of {pairs}:\n{}", wrong.len(), wrong[..wrong.len().min(20)].join("\n"));
-        assert!(pairs > 1000, "{pairs}");
+        assert!(pairs > 400, "{pairs}");
     });
 }
 
@@ -63,7 +65,11 @@ async fn after_first(small: Arc<Small>, first: String, pairs: Arc<AtomicUsize>, 
     let second = effects(&small, once.path()).await;
     drop(place);
     let mut flying = JoinSet::new();
-    for point in points(second) {
+    // All pairs take minutes. Otherwise each N is met by another sixth of all M, so that each N and each M is met.
+    let all = std::env::var_os("PORTCULLIS_TEST_ALL_PAIRS").is_some();
+    let offset: usize = first.rsplit('=').next().unwrap().parse().unwrap();
+    for (_, point) in points(second).into_iter().enumerate().filter(|(m, _)| all || (m + offset).is_multiple_of(STRIDE))
+    {
         let place = Arc::clone(&places).acquire_owned().await.unwrap();
         let twice = Small::copy_of(once.path());
         let (small, first) = (Arc::clone(&small), first.clone());

@@ -92,12 +92,11 @@ fn sealed(root: &Path) -> (Vec<String>, Vec<String>) {
     let salt = ring::hkdf::Salt::new(ring::hkdf::HKDF_SHA256, b"portcullis machine key");
     let info: [&[u8]; 1] = [b"portcullis sealed values v1"];
     salt.extract(seed).expand(&info, ring::hkdf::HKDF_SHA256).unwrap().fill(&mut key).unwrap();
-    let opener =
-        ring::aead::LessSafeKey::new(ring::aead::UnboundKey::new(&ring::aead::CHACHA20_POLY1305, &key).unwrap());
+    let aead = ring::aead::LessSafeKey::new(ring::aead::UnboundKey::new(&ring::aead::CHACHA20_POLY1305, &key).unwrap());
     let folder = home.join("sealed");
     for path in files(&folder) {
         let name = path.strip_prefix(&folder).unwrap().to_str().unwrap().to_owned();
-        if name.ends_with(".tmp") {
+        if path.extension().is_some_and(|end| end == "tmp") {
             continue;
         }
         let bytes = std::fs::read(&path).unwrap();
@@ -105,7 +104,7 @@ fn sealed(root: &Path) -> (Vec<String>, Vec<String>) {
             bytes.strip_prefix(b"PCV1").and_then(|bytes| bytes.split_at_checked(12)).and_then(|(nonce, body)| {
                 let nonce = ring::aead::Nonce::try_assume_unique_for_key(nonce).ok()?;
                 let mut body = body.to_vec();
-                let value = opener.open_in_place(nonce, ring::aead::Aad::from(name.as_bytes()), &mut body).ok()?;
+                let value = aead.open_in_place(nonce, ring::aead::Aad::from(name.as_bytes()), &mut body).ok()?;
                 String::from_utf8(value.to_vec()).ok()
             });
         match opened {

@@ -6,6 +6,8 @@ mod bad_input;
 mod breach;
 mod case_folder;
 mod crash;
+mod crash_checks;
+mod crash_commands;
 mod crash_pairs;
 mod docs;
 mod drill;

@@ -141,11 +141,15 @@ fn unverifiable(root: &Path, policies: &Arc<Policies>) -> Option<String> {
         Ok(verified) if verified.signed < verified.entries.len() as u64 => {
             Some("the newest entries are not signed".into())
         }
-        Ok(verified) => verified.state.files.values().find_map(|file| {
-            let bytes = store.read(&file.path).ok().flatten();
-            let fits = bytes.is_some_and(|bytes| portcullis::domain::Digest::of(&bytes) == file.sha256);
-            (!fits).then(|| format!("{} is not what the ledger names", file.path))
-        }),
+        Ok(verified) => {
+            let files = verified.state.files.values().map(|file| (file.path.clone(), file.sha256));
+            let policies = verified.state.policies.iter().map(|(path, digest)| (format!("policies/{path}"), *digest));
+            files.chain(policies).find_map(|(path, digest)| {
+                let bytes = store.read(&path).ok().flatten();
+                let fits = bytes.is_some_and(|bytes| portcullis::domain::Digest::of(&bytes) == digest);
+                (!fits).then(|| format!("{path} is not what the ledger names"))
+            })
+        }
         Err(error) => Some(format!("the ledger does not verify: {error}")),
     }
 }

@@ -426,7 +426,7 @@ impl Effect for Revoke {
         let state = self.0.run.journal.state();
         let revoked = state.steps.values().any(|step| {
             matches!(&step.action, crate::domain::Action::RevokeCredential { credential } if *credential == self.0.policy.id)
-                && step.outcome.is_some_and(crate::domain::Outcome::is_success)
+                && step.succeeded
         });
         let Some(old) = self.0.old_value()?.filter(|_| revoked) else { return Ok(Seen::Needed) };
         match self.0.probe(&old).await? {
