@@ -8,6 +8,7 @@ mod case_folder;
 mod crash;
 mod docs;
 mod drill;
+mod guard;
 mod help;
 mod house;
 mod peers;

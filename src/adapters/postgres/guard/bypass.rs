@@ -155,10 +155,8 @@ async fn event_triggers(connection: &mut PgConnection) -> Result<Vec<Bypass>, Fa
 /// What the containment role itself may.
 pub(super) struct Powers {
     pub name: String,
-    /// Sees every session's transaction.
-    pub sees: bool,
-    /// Ends every session but a superuser's.
-    pub ends: bool,
+    /// Sees every session's transaction, and ends every session but a superuser's.
+    pub drains: bool,
     /// May take rights on the table from others.
     pub revokes: bool,
     /// May take the application's log-in away.
@@ -169,7 +167,7 @@ pub(super) struct Powers {
 pub(super) async fn powers(connection: &mut PgConnection, table: &TableName, app: &str) -> Result<Powers, Fault> {
     let failed = |error: sqlx::Error| fault("failed to look for this role's own rights", &error);
     let row = sqlx::query(
-        "SELECT me.rolname::text AS name, pg_has_role('pg_read_all_stats', 'USAGE') AS sees, me.rolsuper OR pg_has_role('pg_signal_backend', 'USAGE') AS ends, \
+        "SELECT me.rolname::text AS name, me.rolsuper OR (pg_has_role('pg_read_all_stats', 'USAGE') AND pg_has_role('pg_signal_backend', 'USAGE')) AS drains, \
          pg_has_role(c.relowner, 'USAGE') AS revokes, \
          coalesce(me.rolsuper OR (me.rolcreaterole AND NOT app.rolsuper AND (current_setting('server_version_num')::int < 160000 \
            OR pg_has_role(app.oid, 'MEMBER WITH ADMIN OPTION'))), false) AND me.rolname <> $2 AS forbids \
@@ -184,8 +182,7 @@ pub(super) async fn powers(connection: &mut PgConnection, table: &TableName, app
     let is = |name: &str| row.try_get::<bool, _>(name).map_err(failed);
     Ok(Powers {
         name: row.try_get("name").map_err(failed)?,
-        sees: is("sees")?,
-        ends: is("ends")?,
+        drains: is("drains")?,
         revokes: is("revokes")?,
         forbids: is("forbids")?,
     })
@@ -198,7 +195,7 @@ pub(super) fn lacks(powers: &Powers, found: &Found) -> Vec<Bypass> {
     let mut add = |how: String, mend: String| {
         lacks.push(Bypass { who: powers.name.clone(), grave: true, how, mend: Some(mend) });
     };
-    if !powers.sees || !powers.ends {
+    if !powers.drains {
         let how = format!(
             "the role {} may not see or end the sessions of others, so older transactions can't be drained",
             powers.name

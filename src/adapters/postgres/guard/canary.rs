@@ -90,8 +90,7 @@ pub(super) async fn canary(
         Err(denied) if denied.kind == FaultKind::Denied => {
             let mut connection = connect(admin_options).await?;
             let begin = format!("{BEGIN}; SET LOCAL ROLE {}", quote_identifier(role));
-            let begun = connection.execute(AssertSqlSafe(begin.clone())).await;
-            if let Err(error) = begun {
+            if let Err(error) = connection.execute(AssertSqlSafe(begin.clone())).await {
                 if code(&error).as_deref() == Some("42501") && no_log_in(admin, role).await? {
                     let reason = format!("28000 {role} may not log in, and has no session");
                     return Ok(Canary::Refused { reason });
@@ -122,8 +121,10 @@ pub(super) async fn canary(
 async fn try_both(connection: &mut PgConnection, begin: &str, sql: &Statements) -> Result<Tried, Fault> {
     let mut tried = None;
     for statement in [Some(&sql.table), sql.leaf.as_ref()].into_iter().flatten() {
-        let begun = connection.execute(AssertSqlSafe(begin.to_owned())).await;
-        begun.map_err(|error| fault("failed to begin the canary", &error))?;
+        connection
+            .execute(AssertSqlSafe(begin.to_owned()))
+            .await
+            .map_err(|error| fault("failed to begin the canary", &error))?;
         let now = insert(connection, statement).await?;
         let unplaced = matches!(now, Tried::Unplaced(_));
         // An application without a right on the partition itself says nothing of the table.
