@@ -250,9 +250,10 @@ pub trait Guard: Send + Sync {
     async fn install(&self) -> Result<String, Fault>;
     /// What is there and who could get past it.
     async fn inspect(&self) -> Result<GuardReport, Fault>;
-    /// Flag + drain of older transactions, acknowledged only after the drain. Installs the guard first if it is missing.
+    /// Flag, rights taken away, drain of older transactions; acknowledged only after the drain. Installs the guard first if it is
+    /// missing. Repeating it converges.
     async fn engage(&self) -> Result<String, Fault>;
-    /// Takes the flag away.
+    /// Gives back what was taken away and lifts the flag, in one transaction.
     async fn release(&self) -> Result<String, Fault>;
     /// Tries a trade as the application and rolls it back.
     async fn canary(&self) -> Result<Canary, Fault>;
@@ -265,10 +266,27 @@ pub struct GuardReport {
     pub installed: bool,
     /// The flag.
     pub paused: bool,
-    /// Who could get past it, and how: one sentence each.
-    pub bypass: Vec<String>,
+    /// Rights and log-ins that the pause took away and `release` gives back.
+    pub withheld: u64,
+    /// What a pause would do, in the order of its steps.
+    pub way: Vec<String>,
+    /// Who could get past it.
+    pub bypass: Vec<Bypass>,
     /// Words for people.
     pub detail: String,
+}
+
+/// Somebody who could get past the guard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bypass {
+    /// Role, program or object.
+    pub who: String,
+    /// Whether the pause does not bind the application itself, or can't be made as it should: worth mending in peacetime.
+    pub grave: bool,
+    /// One sentence.
+    pub how: String,
+    /// What would mend it: a statement, if one would.
+    pub mend: Option<String>,
 }
 
 /// The backups of the deployment.

@@ -23,11 +23,22 @@ impl Record for GuardRecord {
     fn text(&self, printer: &Printer) -> String {
         let style = if self.report.installed { Style::Good } else { Style::Bad };
         let mut text = format!("guard  {}  ({})", printer.paint(style, clean(&self.report.detail)), clean(&self.done));
-        for bypass in &self.report.bypass {
-            text.push_str(&format!("\n  {} {}", printer.paint(Style::Warn, "bypass:"), clean(bypass)));
-        }
+        text.push_str(&pause_words(&self.report, 2, printer));
         text
     }
+}
+
+/// What a pause would do, and who could get past it, one a line.
+pub(super) fn pause_words(report: &GuardReport, indent: usize, printer: &Printer) -> String {
+    let mut text = format!("\n{:indent$}a pause: {}", "", clean(&report.way.join("; ")));
+    for bypass in &report.bypass {
+        let style = if bypass.grave { Style::Bad } else { Style::Warn };
+        text.push_str(&format!("\n{:indent$}{} {}", "", printer.paint(style, "bypass:"), clean(&bypass.how)));
+        if let Some(mend) = &bypass.mend {
+            text.push_str(&format!("\n{:indent$}  {} {}", "", printer.paint(Style::Strong, "mend:"), clean(mend)));
+        }
+    }
+    text
 }
 
 /// Puts the guard into the database and says what could get past it.

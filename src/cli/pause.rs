@@ -3,12 +3,14 @@ use std::sync::Arc;
 use clap::Subcommand;
 use serde::Serialize;
 
+use super::install::pause_words;
 use super::steps::Live;
 use super::{Context, Exit, Failure, journal_failure};
 use crate::domain::SwitchState;
 use crate::engine::lockdown::{Tally, carry_out, open};
 use crate::engine::{Deployment, Opening};
 use crate::playbook;
+use crate::ports::{Bypass, GuardReport};
 use crate::ui::{Printer, Record, Style, clean};
 
 /// Subcommands of `pause`.
@@ -33,7 +35,25 @@ struct SwitchRecord {
     switch: String,
     state: String,
     detail: String,
-    bypass: Vec<String>,
+    /// What a pause does, and who could get past it; of the guard only.
+    #[serde(flatten)]
+    guard: Option<GuardWords>,
+}
+
+#[derive(Debug, Serialize)]
+struct GuardWords {
+    #[serde(skip)]
+    report: GuardReport,
+    way: Vec<String>,
+    withheld: u64,
+    bypass: Vec<Bypass>,
+}
+
+impl From<GuardReport> for GuardWords {
+    fn from(report: GuardReport) -> Self {
+        let (way, bypass) = (report.way.clone(), report.bypass.clone());
+        Self { way, withheld: report.withheld, bypass, report }
+    }
 }
 
 impl Record for SwitchRecord {
@@ -50,8 +70,8 @@ impl Record for SwitchRecord {
             printer.paint(style, format!("{:<12}", self.state)),
             clean(&self.detail)
         );
-        for bypass in &self.bypass {
-            text.push_str(&format!("\n{:>19}{} {}", "", printer.paint(Style::Warn, "bypass:"), clean(bypass)));
+        if let Some(guard) = &self.guard {
+            text.push_str(&pause_words(&guard.report, 19, printer));
         }
         text
     }
@@ -107,9 +127,9 @@ async fn records(deployment: &Deployment) -> Vec<SwitchRecord> {
         records.push(match seen {
             Ok(report) => {
                 let state = if report.installed && report.paused { "engaged" } else { "released" }.to_owned();
-                SwitchRecord { switch, state, detail: report.detail, bypass: report.bypass }
+                SwitchRecord { switch, state, detail: report.detail.clone(), guard: Some(report.into()) }
             }
-            Err(words) => SwitchRecord { switch, state: "unknown".into(), detail: words, bypass: Vec::new() },
+            Err(words) => SwitchRecord { switch, state: "unknown".into(), detail: words, guard: None },
         });
     }
     for switch in &deployment.switches {
@@ -120,7 +140,7 @@ async fn records(deployment: &Deployment) -> Vec<SwitchRecord> {
             Err(fault) => ("unknown", fault.chain()),
         };
         let (switch, state) = (switch.name().to_owned(), state.to_owned());
-        records.push(SwitchRecord { switch, state, detail, bypass: Vec::new() });
+        records.push(SwitchRecord { switch, state, detail, guard: None });
     }
     records
 }

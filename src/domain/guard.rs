@@ -6,21 +6,50 @@ pub const GUARD_CODE: &str = "PC001";
 pub const GUARD_MESSAGE: &str = "trading is paused by portcullis";
 /// Schema on PostgreSQL, prefix of names on SQLite.
 pub const GUARD_NAME: &str = "portcullis";
-/// Name of the trigger on PostgreSQL. The first letters put it in front of other triggers, which fire in order of name.
+/// Name of the row trigger on PostgreSQL. The first letters put it in front of other triggers, which fire in order of name.
 pub const GUARD_TRIGGER: &str = "aa_portcullis_guard";
+/// Name of the statement trigger against TRUNCATE, which row triggers don't see.
+pub const GUARD_TRUNCATE: &str = "aa_portcullis_truncate";
+/// The trigger function on PostgreSQL, as the catalog writes it.
+pub const GUARD_FUNCTION: &str = "portcullis.refuse_while_paused()";
+/// Tables of the guard on PostgreSQL: the flag, and what the pause took away and `release` gives back.
+pub const GUARD_TABLES: [&str; 2] = ["portcullis.guard", "portcullis.withheld"];
 
-/// Body of the PostgreSQL trigger function. A missing guard row refuses too.
+/// Body of the PostgreSQL trigger function. A missing guard row refuses too. No operator but `pg_catalog`'s is looked up, so that
+/// a session's `search_path` can't put another in its place; the table has one row at most.
 pub const POSTGRES_BODY: &str = "
 BEGIN
-  IF (SELECT g.paused FROM portcullis.guard g WHERE g.id = 1) IS DISTINCT FROM false THEN
+  IF (SELECT g.paused FROM portcullis.guard g) IS NOT FALSE THEN
     RAISE EXCEPTION 'trading is paused by portcullis' USING ERRCODE = 'PC001';
   END IF;
-  IF TG_OP = 'DELETE' THEN
+  IF TG_OP OPERATOR(pg_catalog.=) 'DELETE' THEN
     RETURN OLD;
   END IF;
   RETURN NEW;
 END
 ";
+
+/// Whether that is the definition of one of the guard's triggers as `pg_get_triggerdef` and `pg_dump` write it: no column list, no
+/// condition, our function.
+pub fn is_postgres_trigger(name: &str, definition: &str) -> bool {
+    let Some(rest) = definition.strip_prefix(&format!("CREATE TRIGGER {name} BEFORE ")) else { return false };
+    let Some((events, rest)) = rest.split_once(" ON ") else { return false };
+    let call = format!("EXECUTE FUNCTION {GUARD_FUNCTION}");
+    let mut events = events.split(" OR ");
+    match name {
+        GUARD_TRIGGER => {
+            rest.ends_with(&format!(" FOR EACH ROW {call}"))
+                && !rest.contains(" WHEN (")
+                && events.all(|event| ["INSERT", "UPDATE", "DELETE"].contains(&event))
+        }
+        GUARD_TRUNCATE => {
+            rest.ends_with(&format!(" FOR EACH STATEMENT {call}"))
+                && !rest.contains(" WHEN (")
+                && events.all(|event| event == "TRUNCATE")
+        }
+        _ => false,
+    }
+}
 
 /// An identifier in double quotes, for either dialect.
 pub fn quote_identifier(name: &str) -> String {

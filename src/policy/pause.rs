@@ -32,6 +32,27 @@ pub struct GuardPolicy {
     /// How long transactions that are older than the flag may go on before they are ended, in milliseconds.
     #[serde(default = "default_drain")]
     pub drain_ms: u64,
+    /// PostgreSQL: whether the pause takes the blocked rights on the table from every role, too.
+    #[serde(default = "default_revoke")]
+    pub revoke: bool,
+    /// PostgreSQL: what becomes of an application's role that could undo the guard, since it owns the table for instance.
+    #[serde(default)]
+    pub owner: OwnerPolicy,
+}
+
+/// What becomes of an application's role that could undo the guard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OwnerPolicy {
+    /// Its log-in is taken away for the pause, and its sessions are ended.
+    #[default]
+    Nologin,
+    /// It is trusted not to; named as a bypass only.
+    Trust,
+}
+
+fn default_revoke() -> bool {
+    true
 }
 
 fn default_table() -> String {

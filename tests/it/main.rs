@@ -12,6 +12,7 @@ mod crash_pairs;
 mod docs;
 mod drill;
 mod faults;
+mod guard;
 mod help;
 mod house;
 mod invariants;

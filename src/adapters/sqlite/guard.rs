@@ -8,7 +8,7 @@ use super::{fault, open};
 use crate::domain::Canary;
 use crate::domain::guard::{GUARD_CODE, SQLITE_TABLE, quote_identifier, sqlite_trigger};
 use crate::policy::pause::{GuardPolicy, Statement};
-use crate::ports::{Fault, FaultKind, Guard, GuardReport};
+use crate::ports::{Bypass, Fault, FaultKind, Guard, GuardReport};
 
 /// The guard on SQLite: triggers that read a flag. Whoever can write the file can take it away, and `inspect` says so.
 #[derive(Debug, Clone)]
@@ -131,8 +131,15 @@ impl Guard for SqliteGuard {
             (false, _) if wrong.is_empty() => "the guard table is missing or empty".to_owned(),
             (false, _) => wrong.join(", "),
         };
-        let bypass = vec!["any process that may write the database file can drop the triggers".to_owned()];
-        Ok(GuardReport { installed, paused: paused == Some(true), bypass, detail })
+        // Nothing that could be mended: the file itself is the bypass.
+        let bypass = vec![Bypass {
+            who: "file".into(),
+            grave: false,
+            how: "any process that may write the database file can drop the triggers".into(),
+            mend: None,
+        }];
+        let way = vec!["flag set, read by the triggers; a writer that is there is waited for".to_owned()];
+        Ok(GuardReport { installed, paused: paused == Some(true), withheld: 0, way, bypass, detail })
     }
 
     async fn engage(&self) -> Result<String, Fault> {

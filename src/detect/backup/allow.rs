@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 use super::Dialect;
 use super::literal::parse_insert;
 use super::words::{Word, words};
-use crate::domain::guard::{GUARD_NAME, GUARD_TRIGGER, POSTGRES_BODY, SQLITE_TABLE, sqlite_trigger};
+use crate::domain::guard::{
+    GUARD_FUNCTION, GUARD_NAME, GUARD_TRIGGER, GUARD_TRUNCATE, POSTGRES_BODY, SQLITE_TABLE, is_postgres_trigger,
+    sqlite_trigger,
+};
 
 /// A statement that a restore must not execute.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -339,8 +342,13 @@ fn select(words: &[Word]) -> Result<Allowed, String> {
 fn alter(words: &[Word]) -> Result<Allowed, String> {
     let has = |keyword: &str| words.iter().any(|word| word.is(keyword));
     if starts(words, "ALTER TABLE") {
-        let guard = words.iter().any(|word| word.name() == Some(GUARD_TRIGGER));
-        if has("TRIGGER") && has("ENABLE") && guard {
+        // As `pg_dump` writes it: `ALTER TABLE [ONLY] name ENABLE ALWAYS TRIGGER ours`.
+        if let [.., enable, always, trigger, name] = words
+            && enable.is("ENABLE")
+            && always.is("ALWAYS")
+            && trigger.is("TRIGGER")
+            && name.name().is_some_and(|name| [GUARD_TRIGGER, GUARD_TRUNCATE].contains(&name))
+        {
             return Ok(Allowed::Guard);
         }
         if has("TRIGGER") || has("RULE") || (has("ROW") && has("SECURITY")) || has("USING") && has("TYPE") {
@@ -361,19 +369,32 @@ fn alter(words: &[Word]) -> Result<Allowed, String> {
 /// The guard's function, by its exact body, and the trigger that calls it.
 fn is_postgres_guard(words: &[Word]) -> bool {
     if starts(words, "CREATE FUNCTION") {
-        let ours = words.get(2).and_then(Word::name) == Some(GUARD_NAME) && words.get(3) == Some(&Word::Sign('.'));
+        let named = plain(&words[2..words.len().min(7)]) == GUARD_FUNCTION;
         let body = matches!(words.last(), Some(Word::Text(body)) if body.trim() == POSTGRES_BODY.trim());
-        return ours && body && words.iter().filter(|word| matches!(word, Word::Text(_))).count() <= 2;
+        // Nothing between name and body but what `install` says: no SECURITY DEFINER, no SET, no second text.
+        let between = words.get(7..words.len().saturating_sub(1)).unwrap_or_default();
+        return named && body && plain(between) == "RETURNS trigger LANGUAGE plpgsql AS";
     }
     if starts(words, "CREATE TRIGGER") {
-        let named = words.get(2).and_then(Word::name) == Some(GUARD_TRIGGER);
-        let calls = match words {
-            [.., function, schema, Word::Sign('.'), _, Word::Sign('('), Word::Sign(')')] => {
-                function.is("FUNCTION") && schema.name() == Some(GUARD_NAME)
-            }
-            _ => false,
-        };
-        return named && calls && !words.iter().any(|word| word.is("WHEN"));
+        let name = words.get(2).and_then(Word::name).unwrap_or_default();
+        return is_postgres_trigger(name, &plain(words));
     }
     false
+}
+
+/// The words as the catalog writes them, names without quotes; a text stands for nothing that the guard has.
+fn plain(words: &[Word]) -> String {
+    let mut text = String::new();
+    for word in words {
+        match word {
+            Word::Sign(sign @ ('.' | '(' | ')')) => text.push(*sign),
+            word => {
+                if !text.is_empty() && !text.ends_with(['.', '(']) {
+                    text.push(' ');
+                }
+                text.push_str(word.name().unwrap_or("?"));
+            }
+        }
+    }
+    text
 }

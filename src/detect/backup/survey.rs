@@ -170,7 +170,7 @@ impl Surveyor {
 }
 
 fn is_guard_table(name: &str) -> bool {
-    name == "portcullis_guard" || name == "portcullis.guard"
+    name == "portcullis_guard" || crate::domain::guard::GUARD_TABLES.contains(&name)
 }
 
 fn names(text: &str, dialect: Dialect) -> Vec<String> {

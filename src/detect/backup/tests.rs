@@ -180,14 +180,34 @@ fn only_the_guards_own_words_are_the_guard() {
     assert_eq!(sqlite(&trigger.replace("IS NOT 0", "IS 7")).suspicious, 1);
     assert_eq!(sqlite(&trigger.replace("END", "SELECT 1; END")).suspicious, 1);
 
-    let postgres = |body: &str| {
-        let function = format!(
-            "CREATE FUNCTION portcullis.refuse() RETURNS trigger\n    LANGUAGE plpgsql\n    AS $$\n{body}\n$$;\nCREATE TRIGGER \
-             aa_portcullis_guard BEFORE INSERT ON public.\"Trade\" FOR EACH ROW EXECUTE FUNCTION portcullis.refuse();\n"
-        );
-        read(&POSTGRES.replace("GRANT SELECT", &format!("{function}GRANT SELECT")), Dialect::Postgres)
+    let guard = |body: &str| {
+        format!(
+            "CREATE FUNCTION portcullis.refuse_while_paused() RETURNS trigger\n    LANGUAGE plpgsql\n    AS $$\n{body}\n$$;\n\
+             ALTER FUNCTION portcullis.refuse_while_paused() OWNER TO postgres;\n\
+             CREATE TABLE portcullis.withheld (\n    grantee text NOT NULL\n);\nCOPY portcullis.withheld (grantee) FROM stdin;\napp\n\\.\n\
+             CREATE TRIGGER aa_portcullis_guard BEFORE INSERT OR DELETE OR UPDATE ON public.\"Trade\" FOR EACH ROW EXECUTE FUNCTION portcullis.refuse_while_paused();\n\
+             ALTER TABLE public.\"Trade\" ENABLE ALWAYS TRIGGER aa_portcullis_guard;\n\
+             CREATE TRIGGER aa_portcullis_truncate BEFORE TRUNCATE ON public.\"Trade\" FOR EACH STATEMENT EXECUTE FUNCTION portcullis.refuse_while_paused();\n\
+             ALTER TABLE public.\"Trade\" ENABLE ALWAYS TRIGGER aa_portcullis_truncate;\n"
+        )
     };
-    assert_eq!(postgres(POSTGRES_BODY).suspicions, []);
+    let read_with =
+        |guard: &str| read(&POSTGRES.replace("GRANT SELECT", &format!("{guard}GRANT SELECT")), Dialect::Postgres);
+    let postgres = |body: &str| read_with(&guard(body));
+    let whole = postgres(POSTGRES_BODY);
+    assert_eq!(whole.suspicions, []);
+    assert!(!whole.tables.contains_key("portcullis.withheld"));
+    for (from, to) in [
+        ("ENABLE ALWAYS TRIGGER aa_portcullis_guard", "ENABLE REPLICA TRIGGER aa_portcullis_guard"),
+        ("BEFORE INSERT OR DELETE OR UPDATE", "AFTER INSERT OR DELETE OR UPDATE"),
+        ("FOR EACH ROW EXECUTE", "FOR EACH ROW WHEN (false) EXECUTE"),
+        ("BEFORE TRUNCATE", "BEFORE INSERT"),
+        ("    LANGUAGE plpgsql", "    LANGUAGE plpgsql SECURITY DEFINER"),
+        ("CREATE FUNCTION portcullis.refuse_while_paused()", "CREATE FUNCTION portcullis.other()"),
+    ] {
+        let altered = guard(POSTGRES_BODY).replacen(from, to, 1);
+        assert_eq!(read_with(&altered).suspicious, 1, "{from} -> {to}");
+    }
     assert_eq!(postgres(&POSTGRES_BODY.replace("RAISE EXCEPTION", "RAISE NOTICE")).suspicious, 1);
 }
 

@@ -1,5 +1,7 @@
 use super::Verdict;
-use crate::domain::guard::{GUARD_TRIGGER, POSTGRES_BODY, quote_identifier, sqlite_trigger};
+use crate::domain::guard::{
+    GUARD_FUNCTION, GUARD_TRIGGER, GUARD_TRUNCATE, POSTGRES_BODY, is_postgres_trigger, quote_identifier, sqlite_trigger,
+};
 use crate::domain::{DatabaseObject, Level};
 
 /// Number of rules below.
@@ -157,12 +159,13 @@ const ALTERED: &str = "the pause does not hold as long as the guard is not what 
 fn postgres_trigger(object: &DatabaseObject) -> Option<Verdict> {
     let mut parts = object.name.rsplitn(2, '.');
     let (name, table) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    let runs_ours = object.definition.contains("EXECUTE FUNCTION portcullis.refuse_while_paused()");
-    if name == GUARD_TRIGGER || runs_ours {
-        let whole = object.definition.starts_with("enabled=A ")
-            && runs_ours
-            && name == GUARD_TRIGGER
-            && object.definition.ends_with(&format!("-- body: {POSTGRES_BODY}"));
+    let ours = [GUARD_TRIGGER, GUARD_TRUNCATE].contains(&name);
+    if ours || object.definition.contains(&format!("EXECUTE FUNCTION {GUARD_FUNCTION}")) {
+        let whole = object
+            .definition
+            .strip_prefix("enabled=A ")
+            .and_then(|rest| rest.strip_suffix(&format!(" -- body: {POSTGRES_BODY}")))
+            .is_some_and(|definition| is_postgres_trigger(name, definition));
         if whole {
             return None;
         }
@@ -185,10 +188,9 @@ fn postgres_trigger(object: &DatabaseObject) -> Option<Verdict> {
 }
 
 fn function(object: &DatabaseObject) -> Option<Verdict> {
-    if object.name == "portcullis.refuse_while_paused()" {
-        if object.definition.ends_with(&format!("body: {POSTGRES_BODY}"))
-            && object.definition.contains("security_definer=false")
-        {
+    if object.name == GUARD_FUNCTION {
+        let whole = format!("language=plpgsql trusted=true security_definer=false config= body: {POSTGRES_BODY}");
+        if object.definition == whole {
             return None;
         }
         return verdict(

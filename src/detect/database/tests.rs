@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::guard::{GUARD_TRIGGER, POSTGRES_BODY, sqlite_trigger};
+use crate::domain::guard::{GUARD_FUNCTION, GUARD_TRIGGER, GUARD_TRUNCATE, POSTGRES_BODY, sqlite_trigger};
 
 fn object(class: &str, name: &str, definition: &str) -> DatabaseObject {
     DatabaseObject { class: class.into(), name: name.into(), owner: None, definition: definition.into() }
@@ -74,7 +74,28 @@ fn our_guard_is_known_by_its_exact_words_only() {
     assert_eq!(rule("postgres", object("trigger", &name, &text)), None);
     let disabled = text.replacen("enabled=A", "enabled=D", 1);
     assert_eq!(rule("postgres", object("trigger", &name, &disabled)).unwrap().0, "db-guard-altered");
-    let hollow = text.replace("IS DISTINCT FROM false", "AND false");
+    for (from, to) in [
+        ("FOR EACH ROW ", "FOR EACH ROW WHEN (false) "),
+        ("BEFORE INSERT ON", "BEFORE UPDATE OF symbol ON"),
+        ("BEFORE", "AFTER"),
+        ("FOR EACH ROW", "FOR EACH STATEMENT"),
+    ] {
+        let altered = text.replacen(from, to, 1);
+        assert_eq!(rule("postgres", object("trigger", &name, &altered)).unwrap().0, "db-guard-altered", "{altered}");
+    }
+    let truncate = format!("public.Trade.{GUARD_TRUNCATE}");
+    let statement = text
+        .replace(GUARD_TRIGGER, GUARD_TRUNCATE)
+        .replace("BEFORE INSERT", "BEFORE TRUNCATE")
+        .replace("EACH ROW", "EACH STATEMENT");
+    assert_eq!(rule("postgres", object("trigger", &truncate, &statement)), None);
+    // Under the other's name it would not refuse a row.
+    assert_eq!(rule("postgres", object("trigger", &name, &statement)).unwrap().0, "db-guard-altered");
+    let function = format!("language=plpgsql trusted=true security_definer=false config= body: {POSTGRES_BODY}");
+    assert_eq!(rule("postgres", object("function", GUARD_FUNCTION, &function)), None);
+    let definer = function.replace("definer=false", "definer=true");
+    assert_eq!(rule("postgres", object("function", GUARD_FUNCTION, &definer)).unwrap().0, "db-guard-altered");
+    let hollow = text.replace("IS NOT FALSE", "AND false");
     assert_eq!(rule("postgres", object("trigger", &name, &hollow)).unwrap().0, "db-guard-altered");
 
     let (name, text) = sqlite_trigger("Trade", "INSERT");

@@ -77,6 +77,12 @@ pub(super) struct Release {
 #[async_trait]
 impl Effect for Release {
     async fn observe(&self) -> Result<Seen, Fault> {
+        // A guard that was altered is not engaged, but its flag and what it withheld are still there.
+        if self.switch == GUARD {
+            let report = guard(&self.run)?.inspect().await?;
+            let held = report.paused || report.withheld > 0;
+            return Ok(if held { Seen::Needed } else { Seen::Satisfied("was released".into()) });
+        }
         match state(&self.run, &self.switch).await? {
             Some(false) => Ok(Seen::Satisfied("was released".into())),
             _ => Ok(Seen::Needed),
