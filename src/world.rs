@@ -15,6 +15,7 @@ use crate::adapters::dotenv::{DotenvStore, dotenv_value};
 use crate::adapters::file_switch::FileSwitch;
 use crate::adapters::http::HttpSwitch;
 use crate::adapters::issuers::{ApiKeyTable, KeyDatabase, PostgresRole, SelfMade};
+use crate::adapters::login::{Login, Others};
 use crate::adapters::machine_key::MachineKeyFile;
 use crate::adapters::postgres::{PostgresDatabase, PostgresGuard};
 use crate::adapters::secrets_manager::SecretsManager;
@@ -24,12 +25,13 @@ use crate::adapters::system::{OsRandom, SystemClock};
 use crate::adapters::value_files::ValueFiles;
 use crate::adapters::vault::SealedFiles;
 use crate::domain::CredentialId;
+use crate::domain::url_password::password_of;
 use crate::embedded::{BackEnd, EmbeddedIssuer, EmbeddedSecretsManager, FAULTS_VARIABLE, FaultPlan, inject};
 use crate::engine::{Deployment, LeftOut};
 use crate::policy::Policies;
 use crate::policy::credentials::IssuerPolicy;
 use crate::policy::pause::SwitchPolicy;
-use crate::ports::{BackupStore, Database, Fault, FaultKind, Guard, Issuer, MachineKey, PauseSwitch, Service};
+use crate::ports::{BackupStore, Database, Fault, FaultKind, Guard, Issuer, MachineKey, PauseSwitch, Service, Vault};
 use crate::settings::Settings;
 
 /// The machine's key in that home, made if it is missing.
@@ -46,35 +48,56 @@ fn home(root: &Path, settings: &Settings) -> std::path::PathBuf {
 struct Databases {
     app: Option<DatabaseUrl>,
     containment: Option<DatabaseUrl>,
+    /// How this program logs in, where that is PostgreSQL.
+    login: Option<Login>,
 }
 
 impl Databases {
     /// Without `DATABASE_URL` in the environment, the deployment's own `.env` says it: after a rotation it holds the new one.
-    fn parse(root: &Path, settings: &Settings) -> Result<Self, Fault> {
+    fn parse(root: &Path, settings: &Settings, policies: &Policies, vault: &Arc<dyn Vault>) -> Result<Self, Fault> {
         let app = match &settings.database_url {
             Some(url) => Some(url.clone()),
             None => dotenv_value(root, "DATABASE_URL")?,
         };
         let containment = settings.containment_url.clone().or_else(|| app.clone());
         let parse = |url: Option<SecretString>| url.map(|url| DatabaseUrl::parse(&url, root)).transpose();
-        Ok(Self { app: parse(app)?, containment: parse(containment)? })
+        let (app, containment) = (parse(app)?, parse(containment)?);
+        let login = match &containment {
+            Some(DatabaseUrl::Postgres { options, .. }) => {
+                let others = other_passwords(root, options.get_username(), policies, vault);
+                Some(Login::new(options.as_ref().clone(), others))
+            }
+            _ => None,
+        };
+        Ok(Self { app, containment, login })
     }
 
     fn database(&self) -> Option<Arc<dyn Database>> {
-        match self.containment.as_ref()? {
-            DatabaseUrl::Postgres { options, .. } => Some(Arc::new(PostgresDatabase::new(options.as_ref().clone()))),
-            DatabaseUrl::Sqlite(path) => Some(Arc::new(SqliteDatabase::new(path))),
+        match (self.containment.as_ref()?, &self.login) {
+            (DatabaseUrl::Postgres { .. }, Some(login)) => Some(Arc::new(PostgresDatabase::new(login.clone()))),
+            (DatabaseUrl::Sqlite(path), _) => Some(Arc::new(SqliteDatabase::new(path))),
+            _ => None,
         }
     }
 
     fn guard(&self, policies: &Policies) -> Option<Arc<dyn Guard>> {
         let policy = policies.pause.guard.clone()?;
-        match (self.app.as_ref().or(self.containment.as_ref())?, self.containment.as_ref()?) {
-            (DatabaseUrl::Postgres { options: app, schema }, DatabaseUrl::Postgres { options: admin, .. }) => {
-                let (app, admin) = (app.as_ref().clone(), admin.as_ref().clone());
-                Some(Arc::new(PostgresGuard::new(app, admin, policy, schema.clone())))
+        let containment = self.containment.as_ref()?;
+        match (self.app.as_ref().unwrap_or(containment), containment) {
+            (DatabaseUrl::Postgres { options: app, schema }, DatabaseUrl::Postgres { .. }) => {
+                let (app, login) = (app.as_ref().clone(), self.login.clone()?);
+                Some(Arc::new(PostgresGuard::new(app, login, policy, schema.clone())))
             }
             (_, DatabaseUrl::Sqlite(path)) => Some(Arc::new(SqliteGuard::new(path, policy))),
+            _ => None,
+        }
+    }
+
+    /// The database as issuers use it.
+    fn tables(&self) -> Option<KeyDatabase> {
+        match (self.containment.as_ref()?, &self.login) {
+            (DatabaseUrl::Postgres { .. }, Some(login)) => Some(KeyDatabase::Postgres(login.clone())),
+            (DatabaseUrl::Sqlite(path), _) => Some(KeyDatabase::Sqlite(path.clone())),
             _ => None,
         }
     }
@@ -91,15 +114,15 @@ impl Databases {
     fn issuers(&self, policies: &Policies) -> BTreeMap<CredentialId, Arc<dyn Issuer>> {
         let issuer = |policy: &IssuerPolicy| -> Option<Arc<dyn Issuer>> {
             match (policy, self.containment.as_ref()) {
-                (IssuerPolicy::SelfMade { .. }, url) => Some(Arc::new(SelfMade::new(url.map(key_database)))),
+                (IssuerPolicy::SelfMade { .. }, _) => Some(Arc::new(SelfMade::new(self.tables()))),
                 (IssuerPolicy::PostgresRole { .. }, Some(DatabaseUrl::Postgres { options, .. })) => {
                     let app = match &self.app {
                         Some(DatabaseUrl::Postgres { options, .. }) => options.as_ref().clone(),
                         _ => options.as_ref().clone(),
                     };
-                    Some(Arc::new(PostgresRole::new(options.as_ref().clone(), app)))
+                    Some(Arc::new(PostgresRole::new(self.login.clone()?, app)))
                 }
-                (IssuerPolicy::ApiKeyTable { .. }, Some(url)) => Some(Arc::new(ApiKeyTable::new(key_database(url)))),
+                (IssuerPolicy::ApiKeyTable { .. }, Some(_)) => Some(Arc::new(ApiKeyTable::new(self.tables()?))),
                 _ => None,
             }
         };
@@ -108,11 +131,28 @@ impl Databases {
     }
 }
 
-fn key_database(url: &DatabaseUrl) -> KeyDatabase {
-    match url {
-        DatabaseUrl::Postgres { options, .. } => KeyDatabase::Postgres(options.clone()),
-        DatabaseUrl::Sqlite(path) => KeyDatabase::Sqlite(path.clone()),
-    }
+/// Passwords that may work where the configured one is refused: those sealed for a rotation of our own role, newest first,
+/// then the one of the deployment's `.env`.
+fn other_passwords(root: &Path, user: &str, policies: &Policies, vault: &Arc<dyn Vault>) -> Box<Others> {
+    let credentials = policies.credentials.credentials.iter();
+    let own = |issuer: &IssuerPolicy| matches!(issuer, IssuerPolicy::PostgresRole { role, .. } if role == user);
+    let ids: Vec<String> =
+        credentials.filter(|credential| own(&credential.issuer)).map(|credential| credential.id.to_string()).collect();
+    let (root, user, vault) = (root.to_owned(), user.to_owned(), Arc::clone(vault));
+    Box::new(move || {
+        let sealed = |name: &String| {
+            let mut parts = name.split('/');
+            parts.nth(1).is_some_and(|id| ids.iter().any(|own| own == id)) && name.ends_with("/new")
+        };
+        let names = vault.list("").unwrap_or_default();
+        let mut passwords: Vec<SecretString> =
+            names.iter().rev().filter(|name| sealed(name)).filter_map(|name| vault.open(name).ok().flatten()).collect();
+        let url = dotenv_value(&root, "DATABASE_URL").ok().flatten();
+        if let Some(url) = url.filter(|url| DatabaseUrl::parse(url, &root).is_ok_and(|url| url.user() == Some(&user))) {
+            passwords.extend(password_of(&url));
+        }
+        passwords
+    })
 }
 
 fn switches(root: &Path, policies: &Policies) -> Vec<Arc<dyn PauseSwitch>> {
@@ -146,15 +186,15 @@ fn services(root: &Path, policies: &Policies) -> Vec<Arc<dyn Service>> {
 /// The deployment that policies and environment describe. Nothing is connected to yet.
 pub fn live(root: &Path, settings: &Settings, policies: Arc<Policies>) -> Result<Deployment, Fault> {
     let home = home(root, settings);
-    let databases = Databases::parse(root, settings)?;
     let machine = MachineKeyFile::open_or_create(&home)?;
-    let vault = SealedFiles::new(&home, &machine.sealing_key())?;
+    let vault: Arc<dyn Vault> = Arc::new(SealedFiles::new(&home, &machine.sealing_key())?);
+    let databases = Databases::parse(root, settings, &policies, &vault)?;
     Ok(Deployment {
         root: root.to_owned(),
         clock: Arc::new(SystemClock::default()),
         random: Arc::new(OsRandom::default()),
         cases: Arc::new(CaseFiles::new(&home)),
-        vault: Arc::new(vault),
+        vault,
         machine: Arc::new(machine),
         database: databases.database(),
         guard: databases.guard(&policies),

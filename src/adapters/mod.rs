@@ -1,5 +1,5 @@
 //! Adapters: the ports, on real systems. They never import the engine or the command line, nor each other but for the
-//! plumbing that several need (`command`, `confined`, `durable`, `http`, `whole_file`).
+//! plumbing that several need (`command`, `confined`, `durable`, `http`, `login`, `whole_file`).
 
 pub mod backup_files;
 pub mod case_files;
@@ -12,6 +12,7 @@ pub mod file_switch;
 pub mod http;
 pub mod issuers;
 pub mod log_files;
+pub mod login;
 pub mod machine_key;
 pub mod policy_files;
 pub mod postgres;

@@ -187,7 +187,7 @@ fn plan(deployment: &Deployment, state: &IncidentState, chosen: &[&CredentialPol
         // A rotation that was proven is over: rotating again is the next one. One that was not is continued.
         let next = u32::from(ended && verb != Verb::Prove);
         let generation = known.map_or(0, |known| known.generation).max(1) + next;
-        let order = if state.compromised.contains(&credential.id) { Order::RevokeFirst } else { Order::Overlap };
+        let order = playbook::order_of(credential, &state.compromised, deployment.own_role.as_deref());
         steps.extend(match verb {
             Verb::Rotate => playbook::rotate(credential, generation, order, &[]),
             Verb::Revoke => playbook::revoke(credential, generation),

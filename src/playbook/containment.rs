@@ -39,6 +39,16 @@ pub fn containment(policies: &Policies, told: &Containment) -> Plan {
     Plan { steps }
 }
 
+/// Which comes first for a credential. The program's own role is never revoked first: that would lock the program out before it
+/// can set the new password, and setting it kills the old one at once.
+pub fn order_of(credential: &CredentialPolicy, compromised: &[CredentialId], own_role: Option<&str>) -> Order {
+    if compromised.contains(&credential.id) && !is_own(credential, own_role) {
+        Order::RevokeFirst
+    } else {
+        Order::Overlap
+    }
+}
+
 fn is_own(credential: &CredentialPolicy, own: Option<&str>) -> bool {
     matches!(&credential.issuer, IssuerPolicy::PostgresRole { role, .. } if Some(role.as_str()) == own)
 }
@@ -48,7 +58,7 @@ fn generation(told: &Containment, credential: &CredentialPolicy) -> u32 {
 }
 
 fn order(told: &Containment, credential: &CredentialPolicy) -> Order {
-    if told.compromised.contains(&credential.id) { Order::RevokeFirst } else { Order::Overlap }
+    order_of(credential, &told.compromised, told.own_role.as_deref())
 }
 
 /// The pause alone: all switches in parallel, then the proof.

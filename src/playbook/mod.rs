@@ -5,7 +5,7 @@ mod recovery;
 mod resume;
 mod rotation;
 
-pub use containment::{Containment, containment, pause, with_restarts};
+pub use containment::{Containment, containment, order_of, pause, with_restarts};
 pub use recovery::recovery;
 pub use resume::resume;
 pub use rotation::{Order, prove, revoke, rotate};

@@ -5,6 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
+use crate::adapters::login::Login;
 use crate::domain::Probe;
 use crate::domain::guard::quote_identifier;
 use crate::policy::credentials::{CredentialPolicy, IssuerPolicy};
@@ -16,7 +17,7 @@ use crate::ports::{Fault, FaultKind, Issuer};
 /// is kept out of the server's log.
 pub struct PostgresRole {
     /// Role that may change others.
-    admin: PgConnectOptions,
+    admin: Login,
     /// Host and database as the application reaches them.
     app: PgConnectOptions,
 }
@@ -26,13 +27,13 @@ const CONNECT: Duration = Duration::from_secs(5);
 
 impl PostgresRole {
     /// `admin` changes roles; probes log in over `app`'s host and database.
-    pub fn new(admin: PgConnectOptions, app: PgConnectOptions) -> Self {
+    pub fn new(admin: Login, app: PgConnectOptions) -> Self {
         Self { admin, app }
     }
 
     async fn admin(&self) -> Result<PgConnection, Fault> {
         let mut connection =
-            connect(&self.admin).await.map_err(|error| fault("failed to log in for containment", &error))?;
+            self.admin.connect().await.map_err(|error| fault("failed to log in for containment", &error))?;
         // Whatever the server logs, it must not be the verifier. Not every role may set each of these.
         for setting in
             ["log_statement = 'none'", "log_min_duration_statement = -1", "log_min_error_statement = 'panic'"]
@@ -121,6 +122,9 @@ impl Issuer for PostgresRole {
             .execute(&mut connection)
             .await
             .map_err(|error| fault(&format!("failed to change the password of {role}"), &error))?;
+        if self.admin.is(role) {
+            self.admin.hand_over(new);
+        }
         let _ = connection.close().await;
         Ok(())
     }
@@ -140,6 +144,12 @@ impl Issuer for PostgresRole {
             None => false,
         };
         let mut words = Vec::new();
+        if !replaced && self.admin.is(role) {
+            let message = format!(
+                "{role} is the role as which portcullis works: revoking it alone would lock it out; rotate it instead"
+            );
+            return Err(Fault::new(FaultKind::Invalid, message));
+        }
         if !replaced {
             let sql = format!("ALTER ROLE {} WITH NOLOGIN PASSWORD NULL", quote_identifier(role));
             sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.map_err(failed)?;

@@ -3,17 +3,17 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Database, Executor, IntoArguments, Row as _};
 
+use crate::adapters::login::Login;
 use crate::ports::{Fault, FaultKind};
 
 /// Where the tables are.
 #[derive(Clone)]
 pub enum KeyDatabase {
     /// PostgreSQL, as a role that may change them.
-    Postgres(Box<PgConnectOptions>),
+    Postgres(Login),
     /// A SQLite file.
     Sqlite(PathBuf),
 }
@@ -65,14 +65,7 @@ impl Session {
     pub(super) async fn open(database: &KeyDatabase) -> Result<Self, Fault> {
         let failed = |error: sqlx::Error| fault("failed to reach the database", &error);
         match database {
-            KeyDatabase::Postgres(options) => {
-                let options = options.as_ref().clone().application_name("portcullis");
-                let connected = tokio::time::timeout(Duration::from_secs(5), options.connect()).await;
-                let connection = connected
-                    .map_err(|_| Fault::new(FaultKind::Unavailable, "the database did not answer within 5 s"))?
-                    .map_err(failed)?;
-                Ok(Self::Postgres(Box::new(connection)))
-            }
+            KeyDatabase::Postgres(login) => Ok(Self::Postgres(Box::new(login.connect().await.map_err(failed)?))),
             KeyDatabase::Sqlite(path) => {
                 let options = SqliteConnectOptions::new()
                     .filename(path)

@@ -13,6 +13,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, Row as _};
 
 pub use guard::PostgresGuard;
 
+use super::login::Login;
 use crate::domain::guard::quote_identifier;
 use crate::ports::{Column, Database, Fault, FaultKind, ObjectList, Row, Table, TableName};
 
@@ -24,17 +25,17 @@ const STATEMENT_MS: u32 = 15 * 60 * 1000;
 /// A PostgreSQL database.
 #[derive(Clone)]
 pub struct PostgresDatabase {
-    options: PgConnectOptions,
+    login: Login,
 }
 
 impl PostgresDatabase {
     /// Connects when first used.
-    pub fn new(options: PgConnectOptions) -> Self {
-        Self { options }
+    pub fn new(login: Login) -> Self {
+        Self { login }
     }
 
     async fn snapshot(&self) -> Result<PgConnection, Fault> {
-        let mut connection = connect(&self.options).await?;
+        let mut connection = connect_as(&self.login).await?;
         // Whatever a view or a default of the intruder's would do, it can't write here, nor find its own functions first.
         let set = format!(
             "SET statement_timeout = {STATEMENT_MS}; SET default_transaction_read_only = on; SET search_path = pg_catalog; \
@@ -56,6 +57,14 @@ pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, 
             Err(Fault::new(FaultKind::Unavailable, format!("{place} did not answer within {} s", CONNECT.as_secs())))
         }
     }
+}
+
+/// Connects as this program.
+pub(super) async fn connect_as(login: &Login) -> Result<PgConnection, Fault> {
+    login.connect().await.map_err(|error| {
+        let options = login.options();
+        fault(&format!("failed to connect to {} as {}", place(&options), options.get_username()), &error)
+    })
 }
 
 fn place(options: &PgConnectOptions) -> String {
@@ -113,11 +122,11 @@ impl Database for PostgresDatabase {
     }
 
     fn describe(&self) -> String {
-        format!("PostgreSQL {}", place(&self.options))
+        format!("PostgreSQL {}", place(&self.login.options()))
     }
 
     async fn ping(&self) -> Result<String, Fault> {
-        let mut connection = connect(&self.options).await?;
+        let mut connection = connect_as(&self.login).await?;
         let version: String = sqlx::query_scalar("SELECT 'PostgreSQL ' || current_setting('server_version')")
             .fetch_one(&mut connection)
             .await

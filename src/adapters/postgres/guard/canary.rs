@@ -3,7 +3,8 @@
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection, Executor};
 
-use super::super::{code, connect, fault, qualified};
+use super::super::{code, connect, connect_as, fault, qualified};
+use crate::adapters::login::Login;
 use crate::domain::Canary;
 use crate::domain::guard::{GUARD_CODE, quote_identifier};
 use crate::ports::{Fault, FaultKind, TableName};
@@ -75,7 +76,7 @@ async fn insert(connection: &mut PgConnection, sql: &str) -> Result<Tried, Fault
 pub(super) async fn canary(
     app: &PgConnectOptions,
     admin: &mut PgConnection,
-    admin_options: &PgConnectOptions,
+    login: &Login,
     table: &TableName,
 ) -> Result<Canary, Fault> {
     // The catalog is read by the stronger role: an application without rights on the schema is refused by the INSERT.
@@ -88,7 +89,7 @@ pub(super) async fn canary(
             (tried, String::new())
         }
         Err(denied) if denied.kind == FaultKind::Denied => {
-            let mut connection = connect(admin_options).await?;
+            let mut connection = connect_as(login).await?;
             let begin = format!("{BEGIN}; SET LOCAL ROLE {}", quote_identifier(role));
             if let Err(error) = connection.execute(AssertSqlSafe(begin.clone())).await {
                 if code(&error).as_deref() == Some("42501") && no_log_in(admin, role).await? {

@@ -15,7 +15,8 @@ use async_trait::async_trait;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection, Executor};
 
-use super::{connect, fault};
+use super::{connect_as, fault};
+use crate::adapters::login::Login;
 use crate::domain::Canary;
 use crate::policy::pause::{GuardPolicy, OwnerPolicy};
 use crate::ports::{Fault, FaultKind, Guard, GuardReport, TableName};
@@ -25,20 +26,20 @@ const SET: &str = "SET lock_timeout = '2s'; UPDATE portcullis.guard SET paused =
 /// The guard of one trade table.
 pub struct PostgresGuard {
     app: PgConnectOptions,
-    admin: PgConnectOptions,
+    admin: Login,
     policy: GuardPolicy,
     schema: Option<String>,
 }
 
 impl PostgresGuard {
     /// `app` is whom the canary is tried as, `admin` who sets the flag and ends sessions.
-    pub fn new(app: PgConnectOptions, admin: PgConnectOptions, policy: GuardPolicy, schema: Option<String>) -> Self {
+    pub fn new(app: PgConnectOptions, admin: Login, policy: GuardPolicy, schema: Option<String>) -> Self {
         let schema = policy.schema.clone().or(schema);
         Self { app, admin, policy, schema }
     }
 
     async fn open(&self) -> Result<(PgConnection, TableName), Fault> {
-        let mut connection = connect(&self.admin).await?;
+        let mut connection = connect_as(&self.admin).await?;
         let table = tree::table(&mut connection, &self.policy, self.schema.as_deref()).await?;
         Ok((connection, table))
     }
