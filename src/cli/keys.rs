@@ -11,7 +11,7 @@ use crate::domain::{CredentialId, Plan, StepSpec};
 use crate::engine::lockdown::{Tally, carry_out, open};
 use crate::engine::{Deployment, Journal, Opening};
 use crate::ledger::{CredentialState, IncidentState};
-use crate::playbook::{self, Order};
+use crate::playbook::{self};
 use crate::policy::credentials::{CredentialPolicy, IssuerPolicy};
 use crate::ui::{Printer, Record, Style, clean};
 

@@ -1,4 +1,4 @@
-//! Ed25519 keys as PEM (RFC 7468): private ones as PKCS #8, public ones as SubjectPublicKeyInfo (both RFC 8410).
+//! Ed25519 keys as PEM (RFC 7468): private ones as PKCS #8, public ones as `SubjectPublicKeyInfo` (both RFC 8410).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -67,7 +67,7 @@ impl<'a> Builder<'a> {
         let mut stored = Vec::new();
         for (store, slot) in self.credential.kept.iter().enumerate() {
             let credential = self.credential.id.clone();
-            let words = format!("in {}", slot);
+            let words = format!("in {slot}");
             let spec = self.add(&format!("store.{store}"), &words, Action::StoreCredential { credential, store }, 45);
             spec.needs = vec![needs.clone()];
             stored.push(spec.id.clone());
@@ -77,7 +77,7 @@ impl<'a> Builder<'a> {
         for (store, slot) in self.credential.kept.iter().enumerate() {
             if let StorePolicy::SecretsManager { .. } = slot {
                 let credential = self.credential.id.clone();
-                let words = format!("previous version in {}", slot);
+                let words = format!("previous version in {slot}");
                 let after = done.clone();
                 let spec = self.add(&format!("retire.{store}"), &words, Action::RetireStored { credential, store }, 45);
                 spec.after = after;

@@ -52,7 +52,7 @@ async fn ask(url: &str, header: &str, text: SecretString) -> Result<Probe, Fault
     })
 }
 
-/// A token of five minutes (RFC 7515, RFC 7519): EdDSA (RFC 8037) if the key is an Ed25519 key in PEM, else HS256.
+/// A token of five minutes (RFC 7515, RFC 7519): `EdDSA` (RFC 8037) if the key is an Ed25519 key in PEM, else HS256.
 fn jwt(claims: Option<&str>, id: Option<&str>, key: &SecretString) -> Result<Zeroizing<String>, Fault> {
     let mut claims: serde_json::Map<String, serde_json::Value> = serde_json::from_str(claims.unwrap_or("{}"))
         .map_err(|error| Fault::with(FaultKind::Invalid, "proof.claims is not a JSON object", error))?;
@@ -67,12 +67,9 @@ fn jwt(claims: Option<&str>, id: Option<&str>, key: &SecretString) -> Result<Zer
     }
     let head = URL_SAFE_NO_PAD.encode(head.to_string());
     let mut token = Zeroizing::new(format!("{head}.{}", URL_SAFE_NO_PAD.encode(claims)));
-    let tag = match signer {
-        Some(signer) => signer.sign(token.as_bytes()).as_ref().to_vec(),
-        None => {
-            let key = hmac::Key::new(hmac::HMAC_SHA256, key.expose_secret().as_bytes());
-            hmac::sign(&key, token.as_bytes()).as_ref().to_vec()
-        }
+    let tag = if let Some(signer) = signer { signer.sign(token.as_bytes()).as_ref().to_vec() } else {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key.expose_secret().as_bytes());
+        hmac::sign(&key, token.as_bytes()).as_ref().to_vec()
     };
     token.push('.');
     token.push_str(&URL_SAFE_NO_PAD.encode(tag));

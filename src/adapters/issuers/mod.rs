@@ -2,6 +2,7 @@
 
 mod api_key_table;
 mod http_probe;
+mod pgbouncer;
 mod postgres_role;
 mod self_made;
 mod session;

@@ -5,10 +5,11 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
+use super::pgbouncer;
 use crate::adapters::login::Login;
 use crate::domain::Probe;
 use crate::domain::guard::quote_identifier;
-use crate::policy::credentials::{CredentialPolicy, IssuerPolicy};
+use crate::policy::credentials::{CredentialPolicy, IssuerPolicy, PgBouncerPolicy};
 use crate::ports::{Fault, FaultKind, Issuer};
 
 /// A PostgreSQL role's password.
@@ -81,6 +82,13 @@ fn role(credential: &CredentialPolicy) -> Result<&str, Fault> {
     }
 }
 
+fn poolers(credential: &CredentialPolicy) -> &[PgBouncerPolicy] {
+    match &credential.issuer {
+        IssuerPolicy::PostgresRole { pgbouncer, .. } => pgbouncer,
+        _ => &[],
+    }
+}
+
 /// `'` doubled: the verifier is base64 and `$`, but a rule without exceptions is easier to trust.
 fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
@@ -125,6 +133,10 @@ impl Issuer for PostgresRole {
         if self.admin.is(role) {
             self.admin.hand_over(new);
         }
+        // Poolers log in anew with the new password; clients are cut off when the old one is revoked.
+        for pooler in poolers(credential) {
+            pgbouncer::tell(pooler, false).await?;
+        }
         let _ = connection.close().await;
         Ok(())
     }
@@ -166,6 +178,9 @@ impl Issuer for PostgresRole {
         let _ = connection.close().await;
         let _ = old;
         words.push(format!("{ended} sessions ended"));
+        for pooler in poolers(credential) {
+            words.push(pgbouncer::tell(pooler, true).await?);
+        }
         Ok(words.join(", "))
     }
 }

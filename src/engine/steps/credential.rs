@@ -75,9 +75,8 @@ impl Rotation {
     pub async fn stored(&self, slot: &StorePolicy) -> Result<Option<SecretString>, Fault> {
         let Some(text) = self.run.deployment.store(slot).read(slot).await? else { return Ok(None) };
         match slot.part() {
-            ValuePart::Whole => Ok(Some(text)),
             ValuePart::UrlPassword => password_of(&text).map(Some).ok_or_else(|| self.no_password(slot)),
-            ValuePart::KeyId | ValuePart::KeySecret | ValuePart::PublicKey => Ok(Some(text)),
+            ValuePart::Whole | ValuePart::KeyId | ValuePart::KeySecret | ValuePart::PublicKey => Ok(Some(text)),
         }
     }
 
@@ -293,13 +292,10 @@ impl Issue {
     async fn create(&self, old: Option<&SecretString>) -> Result<(), StepError> {
         let Rotation { run, policy } = &self.0;
         let state = self.0.state();
-        let new = match self.0.sealed("new")? {
-            Some(new) => new,
-            None => {
-                let new = self.0.issuer()?.create(policy, old).await?;
-                run.deployment.vault.seal(&self.0.sealed_name(state.generation, "new")?, &new)?;
-                new
-            }
+        let new = if let Some(new) = self.0.sealed("new")? { new } else {
+            let new = self.0.issuer()?.create(policy, old).await?;
+            run.deployment.vault.seal(&self.0.sealed_name(state.generation, "new")?, &new)?;
+            new
         };
         if state.new.is_none() {
             let new = run.deployment.machine.fingerprints().fingerprint(new.expose_secret());

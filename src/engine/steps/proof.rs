@@ -70,7 +70,7 @@ impl Prove {
             let place = store.describe(slot);
             match self.0.stored(slot).await? {
                 Some(value) if same(&value, &self.0.part_of(slot, new)?) => {
-                    words.push(format!("{place} holds the new value"))
+                    words.push(format!("{place} holds the new value"));
                 }
                 _ => {
                     fresh = false;
