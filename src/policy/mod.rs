@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::domain::Digest;
 
 mod check;
+pub mod contacts;
 pub mod credentials;
 mod error;
 pub mod pause;
@@ -32,6 +33,8 @@ pub struct Policies {
     pub resume: resume::ResumePolicy,
     /// `recovery.yml`.
     pub recovery: recovery::RecoveryPolicy,
+    /// `contacts.yml`; nobody, if there is none.
+    pub contacts: contacts::ContactsPolicy,
     /// Text of every policy file by path below the policies folder (`credentials.yml`, `trades/unknown-key.yml`, ...).
     pub texts: BTreeMap<String, String>,
 }
@@ -44,6 +47,10 @@ impl Policies {
             pause: main_file(&texts, "pause.yml")?,
             resume: main_file(&texts, "resume.yml")?,
             recovery: main_file(&texts, "recovery.yml")?,
+            contacts: match texts.get(contacts::FILE) {
+                Some(text) => parse(contacts::FILE, text)?,
+                None => contacts::ContactsPolicy::default(),
+            },
             texts,
         };
         check::check(&policies)?;
