@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Canary, Probe, SwitchState, Timestamp};
+use crate::domain::{Canary, Notice, Probe, SwitchState, Timestamp};
 pub use crate::domain::{Column, DatabaseObject, ObjectList, Row, Table, TableName};
 use crate::policy::credentials::{CredentialPolicy, StorePolicy};
 
@@ -200,6 +200,21 @@ pub trait Service: Send + Sync {
     async fn stop(&self) -> Result<String, Fault>;
     /// Whether it answers; words for people.
     async fn health(&self) -> Result<String, Fault>;
+}
+
+/// A channel by which a contact is told.
+#[async_trait]
+pub trait Notifier: Send + Sync {
+    /// Name in `contacts.yml`.
+    fn contact(&self) -> &str;
+    /// `webhook`, `slack`, `pagerduty`, `smtp`.
+    fn channel(&self) -> &'static str;
+    /// Where notices go, without a secret.
+    fn describe(&self) -> String;
+    /// Environment variables that it needs and that are not set.
+    fn missing(&self) -> Vec<String>;
+    /// Tells; a bounded try. Says what the channel answered, never a secret.
+    async fn send(&self, notice: &Notice) -> Result<String, Fault>;
 }
 
 /// Reading the deployment's database (or a scratch copy of it), read-only.

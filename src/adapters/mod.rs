@@ -12,6 +12,7 @@ pub mod http;
 pub mod issuers;
 pub mod log_files;
 pub mod machine_key;
+pub mod notify;
 pub mod policy_files;
 pub mod postgres;
 pub mod process;

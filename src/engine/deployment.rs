@@ -6,8 +6,8 @@ use crate::domain::CredentialId;
 use crate::policy::Policies;
 use crate::policy::credentials::StorePolicy;
 use crate::ports::{
-    BackupStore, CaseFolders, Clock, Database, Guard, Issuer, MachineKey, PauseSwitch, Random, SecretStore, Service,
-    Vault,
+    BackupStore, CaseFolders, Clock, Database, Guard, Issuer, MachineKey, Notifier, PauseSwitch, Random, SecretStore,
+    Service, Vault,
 };
 
 /// The ports of one deployment, chosen by `world.rs`.
@@ -41,6 +41,8 @@ pub struct Deployment {
     pub dotenv: Arc<dyn SecretStore>,
     /// Services.
     pub services: Vec<Arc<dyn Service>>,
+    /// Who is told, in the order of `contacts.yml`.
+    pub notifiers: Vec<Arc<dyn Notifier>>,
     /// Backups.
     pub backups: Option<Arc<dyn BackupStore>>,
     /// The PostgreSQL role as which this program works: its own password is rotated last.
