@@ -31,7 +31,9 @@ use crate::engine::Deployment;
 use crate::policy::Policies;
 use crate::policy::credentials::IssuerPolicy;
 use crate::policy::pause::SwitchPolicy;
-use crate::ports::{BackupStore, Database, Fault, FaultKind, Guard, Issuer, MachineKey, Notifier, PauseSwitch, Service};
+use crate::ports::{
+    BackupStore, Database, Fault, FaultKind, Guard, Issuer, MachineKey, Notifier, PauseSwitch, Service,
+};
 use crate::settings::Settings;
 
 /// The machine's key in that home, made if it is missing.
@@ -196,8 +198,11 @@ pub fn embedded(root: &Path, settings: &Settings, policies: Arc<Policies>) -> Re
     };
     deployment.issuers = deployment.issuers.iter().map(|(id, inner)| (id.clone(), issuer(inner))).collect();
     deployment.services = vec![back_end];
-    deployment.notifiers =
-        deployment.notifiers.iter().map(|inner| -> Arc<dyn Notifier> { Arc::new(FileNotifier::new(root, inner)) }).collect();
+    deployment.notifiers = deployment
+        .notifiers
+        .iter()
+        .map(|inner| -> Arc<dyn Notifier> { Arc::new(FileNotifier::new(root, inner)) })
+        .collect();
     deployment.secrets_manager = Arc::new(EmbeddedSecretsManager::new(root));
     match std::env::var(FAULTS_VARIABLE) {
         Ok(text) => Ok(inject(deployment, FaultPlan::parse(&text)?)),

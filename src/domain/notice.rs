@@ -102,7 +102,7 @@ pub struct Notice {
 
 impl Notice {
     /// A notice out of texts of which some may be the intruder's: each becomes one clean, bounded line.
-    pub fn new(moment: Moment, incident: Option<IncidentId>, time: Timestamp, operator: &str, words: Words) -> Self {
+    pub fn new(moment: Moment, incident: Option<IncidentId>, time: Timestamp, operator: &str, words: &Words) -> Self {
         let subject = incident.as_ref().map_or("no-incident", IncidentId::as_str);
         let id = format!("{subject}/{moment}/{}", time.as_millisecond());
         let more = words.what.len().saturating_sub(LINES);
@@ -162,7 +162,7 @@ mod tests {
         #[test]
         fn no_text_breaks_out_of_its_line(headline in any::<String>(), what in prop::collection::vec(any::<String>(), 0..20)) {
             let words = Words { headline, what: what.clone(), next: "look".into() };
-            let notice = Notice::new(Moment::Test, None, Timestamp::UNIX_EPOCH, "a\nb", words);
+            let notice = Notice::new(Moment::Test, None, Timestamp::UNIX_EPOCH, "a\nb", &words);
             prop_assert!(notice.what.len() <= LINES + 1);
             let lines = notice.text();
             let blank = usize::from(!what.is_empty());

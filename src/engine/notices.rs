@@ -44,12 +44,14 @@ pub struct Notices {
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
+type Flying = BTreeMap<usize, (Arc<dyn Notifier>, Moment)>;
+
 struct Shared {
     deployment: Deployment,
     journal: Option<Arc<Journal>>,
     operator: String,
     /// Notices under way, by number: whoever takes one out says what became of it.
-    flying: Mutex<BTreeMap<usize, (Arc<dyn Notifier>, Moment)>>,
+    flying: Mutex<Flying>,
     /// Failed steps that nobody was told of yet.
     failed: Mutex<Vec<String>>,
     told: Mutex<Vec<Told>>,
@@ -76,20 +78,18 @@ impl Notices {
     }
 
     /// Tells everybody who is to be told of that moment. Returns at once.
-    pub fn tell(&self, moment: Moment, words: Words) {
+    pub fn tell(&self, moment: Moment, words: &Words) {
         self.tell_some(moment, words, &|_| true);
     }
 
     /// Tells those of whom the ledger does not say yet that they were told: a killed run is made good by the next one.
-    pub fn tell_missing(&self, moment: Moment, words: Words) {
+    pub fn tell_missing(&self, moment: Moment, words: &Words) {
         let told = self.shared.journal.as_ref().map(|journal| journal.state().notices).unwrap_or_default();
-        self.tell_some(moment, words, &|contact| {
-            told.get(&(contact.to_owned(), moment)) != Some(&Delivery::Sent)
-        });
+        self.tell_some(moment, words, &|contact| told.get(&(contact.to_owned(), moment)) != Some(&Delivery::Sent));
     }
 
     /// Tells one contact, or all, that this is a test.
-    pub fn test(&self, name: Option<&str>, words: Words) {
+    pub fn test(&self, name: Option<&str>, words: &Words) {
         self.tell_some(Moment::Test, words, &|contact| name.is_none_or(|name| name == contact));
     }
 
@@ -110,7 +110,7 @@ impl Notices {
         }
     }
 
-    fn tell_some(&self, moment: Moment, words: Words, who: &dyn Fn(&str) -> bool) {
+    fn tell_some(&self, moment: Moment, words: &Words, who: &dyn Fn(&str) -> bool) {
         let tasks = self.shared.spawn(moment, words, who);
         lock(&self.tasks).extend(tasks);
     }
@@ -146,13 +146,14 @@ impl Shared {
             what: failed,
             next: "mend what failed and run the same command again: it does only what is missing".to_owned(),
         };
-        self.spawn(Moment::StepFailed, words, &|_| true)
+        self.spawn(Moment::StepFailed, &words, &|_| true)
     }
 
-    fn spawn(self: &Arc<Self>, moment: Moment, words: Words, who: &dyn Fn(&str) -> bool) -> Vec<JoinHandle<()>> {
+    fn spawn(self: &Arc<Self>, moment: Moment, words: &Words, who: &dyn Fn(&str) -> bool) -> Vec<JoinHandle<()>> {
         let contacts = &self.deployment.policies.contacts.contacts;
         let wants = |name: &str| {
-            moment == Moment::Test || contacts.iter().any(|contact| contact.name == name && contact.on.contains(&moment))
+            moment == Moment::Test
+                || contacts.iter().any(|contact| contact.name == name && contact.on.contains(&moment))
         };
         let incident = self.journal.as_ref().and_then(|journal| journal.state().incident);
         let notice = Arc::new(Notice::new(moment, incident, self.deployment.clock.now(), &self.operator, words));
@@ -196,8 +197,7 @@ async fn deliver(notifier: &dyn Notifier, notice: &Notice) -> (Delivery, String)
                 Ok(words) => return (Delivery::Sent, words),
                 Err(fault) => fault,
             };
-            let again =
-                matches!(fault.kind, FaultKind::Unavailable | FaultKind::Throttled | FaultKind::OutcomeUnknown);
+            let again = matches!(fault.kind, FaultKind::Unavailable | FaultKind::Throttled | FaultKind::OutcomeUnknown);
             match pauses.next().filter(|_| again) {
                 Some(pause) => tokio::time::sleep(*pause).await,
                 None => return (delivery(&fault), fault.chain()),

@@ -158,7 +158,9 @@ impl ContactPolicy {
             return Some("a key that ends in `_env` names no environment variable");
         }
         if !self.variables().iter().all(|name| is_variable(name)) {
-            return Some("a key that ends in `_env` holds the name of an environment variable, never the secret itself");
+            return Some(
+                "a key that ends in `_env` holds the name of an environment variable, never the secret itself",
+            );
         }
         match &self.channel {
             ChannelPolicy::Webhook { url, bearer_env, .. } => address_problem(url, bearer_env.is_some()),

@@ -2,7 +2,11 @@
 
 mod printer;
 mod progress;
+mod screen;
+mod table;
 
 pub use crate::domain::{clean, clean_json};
-pub use printer::{ColorChoice, Format, Printer, Record, Style};
+pub use printer::{ColorChoice, Format, Printer, Record, Style, Watched};
 pub use progress::Progress;
+pub use screen::Screen;
+pub use table::{Frame, Row, Stand, Table, render};

@@ -42,9 +42,7 @@ pub fn notifier(contact: &ContactPolicy, variable: &dyn Fn(&str) -> Option<Secre
             bearer: bearer_env.as_ref().map(look_up),
             signing: hmac_env.as_ref().map(look_up),
         }),
-        ChannelPolicy::Slack { url_env } => {
-            Arc::new(slack::Slack { contact: contact_name, address: look_up(url_env) })
-        }
+        ChannelPolicy::Slack { url_env } => Arc::new(slack::Slack { contact: contact_name, address: look_up(url_env) }),
         ChannelPolicy::Pagerduty { routing_key_env, severity, url } => Arc::new(pagerduty::PagerDuty {
             contact: contact_name,
             url: url.clone(),

@@ -85,7 +85,7 @@ mod tests {
     fn sent(moment: Moment, action: &str) -> Value {
         let incident = Some(IncidentId::new("inc-1").unwrap());
         let words = Words { headline: "h".into(), what: vec!["w".into()], next: "n".into() };
-        event(&Notice::new(moment, incident, Timestamp::UNIX_EPOCH, "dana", words), action, Severity::Error)
+        event(&Notice::new(moment, incident, Timestamp::UNIX_EPOCH, "dana", &words), action, Severity::Error)
     }
 
     #[test]

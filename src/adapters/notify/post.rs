@@ -41,7 +41,8 @@ impl Post {
     fn send_blocking(&self) -> Result<String, Fault> {
         let place = &self.place;
         let invalid = |what: &str| Fault::new(FaultKind::Invalid, format!("{what} of {place} is not valid"));
-        let mut builder = ureq::http::Request::post(self.url.expose_secret()).header("content-type", "application/json");
+        let mut builder =
+            ureq::http::Request::post(self.url.expose_secret()).header("content-type", "application/json");
         for (name, value) in &self.headers {
             let mut value = ureq::http::HeaderValue::from_str(value.expose_secret())
                 .map_err(|_| invalid(&format!("the value of the header {name}")))?;

@@ -20,7 +20,8 @@ fn literal(text: &str) -> String {
 fn body(notice: &Notice) -> String {
     // No links are looked up: a look-up would tell the owner of a planted address that it was read.
     let text = literal(&notice.text());
-    json!({ "text": text, "mrkdwn": false, "unfurl_links": false, "unfurl_media": false, "link_names": false }).to_string()
+    json!({ "text": text, "mrkdwn": false, "unfurl_links": false, "unfurl_media": false, "link_names": false })
+        .to_string()
 }
 
 #[async_trait]
@@ -59,7 +60,7 @@ mod tests {
             what: vec!["a\u{202e}b".into()],
             next: "x".into(),
         };
-        let notice = Notice::new(Moment::StepFailed, None, Timestamp::UNIX_EPOCH, "dana", words);
+        let notice = Notice::new(Moment::StepFailed, None, Timestamp::UNIX_EPOCH, "dana", &words);
         let sent: serde_json::Value = serde_json::from_str(&body(&notice)).unwrap();
         let text = sent["text"].as_str().unwrap();
         assert!(text.starts_with("&lt;!channel&gt; &amp; &lt;https://evil.example|click&gt;\n"), "{text}");

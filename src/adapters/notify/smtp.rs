@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn a_hostile_headline_adds_no_header() {
         let words = Words { headline: "x\r\nBcc: evil@example.com".into(), what: vec![], next: "n".into() };
-        let notice = Notice::new(Moment::Test, None, Timestamp::UNIX_EPOCH, "dana", words);
+        let notice = Notice::new(Moment::Test, None, Timestamp::UNIX_EPOCH, "dana", &words);
         let text = String::from_utf8(mail(MailTls::None).message(&notice).unwrap().formatted()).unwrap();
         let (head, _) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.lines().all(|line| !line.to_ascii_lowercase().starts_with("bcc")), "{head}");
