@@ -72,11 +72,12 @@ fn state(stand: Stand) -> (&'static str, Style, u8) {
     }
 }
 
-/// Seconds, minutes and seconds beyond two.
+/// Seconds; beyond two minutes, minutes too; beyond two hours, hours and minutes.
 fn time(spent: Duration) -> String {
     match spent.as_secs() {
         0..120 => format!("{:.1} s", spent.as_secs_f64()),
-        seconds => format!("{} min {:02} s", seconds / 60, seconds % 60),
+        seconds @ 120..7200 => format!("{}m {:02}s", seconds / 60, seconds % 60),
+        seconds => format!("{}h {:02}m", seconds / 3600, seconds / 60 % 60),
     }
 }
 
