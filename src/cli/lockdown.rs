@@ -3,7 +3,7 @@ use std::sync::Arc;
 mod briefing;
 mod ending;
 
-use ending::{Ended, Summary};
+use ending::{Ended, Summary, pause_holds};
 
 use super::steps::{carry, print_plan};
 use super::{Context, Exit, Failure, journal_failure};
@@ -97,13 +97,21 @@ async fn execute(
     notices.tell_missing(Moment::IncidentOpened, &notice_words::opened(deployment, &journal.state()));
     let carried = carry(ctx, deployment, &journal, "lockdown", &plan, &notices).await?;
     let state = journal.state();
-    let done = contained(deployment, &state);
+    let paused = deployment.policies.pause.guard.is_none() || pause_holds(&state, &carried.reports);
+    let done = paused && contained(deployment, &state);
     let moment = if done { Moment::Contained } else { Moment::NotContained };
     notices.tell(moment, &notice_words::ended(done, &state, &carried.reports));
     let told = notices.finish(GRACE).await;
     journal.checkpoint().map_err(|error| journal_failure(&error))?;
-    let summary = Summary::new(&Ended { program: ctx.program(), deployment, state: &state, carried: &carried, told })
-        .ok_or_else(|| Failure::new(Exit::Corrupt, "the ledger names no incident"))?;
+    let summary = Summary::new(&Ended {
+        program: ctx.program(),
+        deployment,
+        state: &state,
+        carried: &carried,
+        holds: done,
+        told,
+    })
+    .ok_or_else(|| Failure::new(Exit::Corrupt, "the ledger names no incident"))?;
     ctx.printer.emit(&summary);
     Ok(if carried.tally.failed + carried.tally.manual == 0 { Exit::Done } else { Exit::Incomplete })
 }

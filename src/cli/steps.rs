@@ -13,6 +13,9 @@ use crate::engine::{Deployment, Journal, StepEvent};
 use crate::ledger::IncidentState;
 use crate::ui::{Printer, Record, Row, Screen, Stand, Style, Table, clean};
 
+/// Most causes, and most commands of one kind, that are named.
+pub const NAMED: usize = 5;
+
 /// A step's record.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
@@ -113,12 +116,11 @@ impl<'a> Live<'a> {
         }
     }
 
-    /// Ends; the last frame stays. Says whether the steps' own lines were left out.
-    pub fn finish(self) -> bool {
+    /// Ends; the last frame stays.
+    pub fn finish(self) {
         if let Some(screen) = self.screen {
             screen.into_inner().unwrap_or_else(PoisonError::into_inner).finish();
         }
-        !self.lines
     }
 }
 
@@ -156,14 +158,8 @@ pub async fn carry(
         }
     };
     let ended = carry_out(deployment, journal, command, &ctx.settings.operator, plan, &hear).await;
-    let left_out = live.finish();
+    live.finish();
     let reports = ended.map_err(|error| journal_failure(&error))?;
-    if left_out {
-        // The table says what failed, not why.
-        for report in reports.iter().filter(|report| !report.outcome.is_success()) {
-            ctx.printer.emit(&StepRecord(report.clone()));
-        }
-    }
     let tally = Tally::of(&reports);
     Ok(Carried { reports, tally, took: deployment.clock.elapsed().saturating_sub(began) })
 }
@@ -176,11 +172,70 @@ pub fn ending(printer: &Printer, word: &str, carried: &Carried) -> String {
         (0, _) => printer.paint(Style::Warn, format!("{word}, BUT NOT ALL")),
         _ => printer.paint(Style::Bad, format!("NOT {word}")),
     };
-    let counts = match (tally.failed, tally.manual) {
-        (0, 0) => format!("{} steps", tally.steps),
-        (failed, manual) => format!("{} steps, {failed} failed, {manual} for a person", tally.steps),
+    let mut lines = vec![format!("\n{word}  {}, in {:.1} s", counts(carried.tally), carried.took.as_secs_f64())];
+    lines.extend(cause_lines(printer, &causes(&carried.reports), tally.failed));
+    lines.extend(by_hand_lines(printer, &carried.reports));
+    lines.join("\n")
+}
+
+/// How many steps, and how many of them are missing.
+pub fn counts(tally: Tally) -> String {
+    let mut text = format!("{} steps", tally.steps);
+    for (number, words) in [(tally.failed, "failed"), (tally.manual, "for a person")] {
+        if number > 0 {
+            text.push_str(&format!(", {number} {words}"));
+        }
+    }
+    text
+}
+
+/// One reason for which steps did not end well.
+#[derive(Debug, Serialize)]
+pub struct Cause {
+    detail: String,
+    steps: Vec<String>,
+}
+
+/// Failed steps by their words; what was skipped follows from these.
+pub fn causes(reports: &[StepReport]) -> Vec<Cause> {
+    let mut causes: Vec<Cause> = Vec::new();
+    for report in reports.iter().filter(|report| matches!(report.outcome, Outcome::Failed | Outcome::Unknown)) {
+        match causes.iter_mut().find(|cause| cause.detail == report.detail) {
+            Some(cause) => cause.steps.push(report.target.clone()),
+            None => causes.push(Cause { detail: report.detail.clone(), steps: vec![report.target.clone()] }),
+        }
+    }
+    causes
+}
+
+/// Why steps are missing: a line for each reason.
+pub fn cause_lines(printer: &Printer, causes: &[Cause], failed: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    for cause in causes.iter().take(NAMED) {
+        let what = match cause.steps.as_slice() {
+            [one] => clean(one).into_owned(),
+            several => format!("{} steps", several.len()),
+        };
+        lines.push(format!("  {} {what}: {}", printer.paint(Style::Bad, "failed    "), clean(&cause.detail)));
+    }
+    if causes.len() > NAMED {
+        lines.push(format!("             and {} other reasons: portcullis incident timeline", causes.len() - NAMED));
+    }
+    match failed.saturating_sub(causes.iter().map(|cause| cause.steps.len()).sum()) {
+        0 => {}
+        1 => lines.push("             1 step was skipped because of that".to_owned()),
+        skipped => lines.push(format!("             {skipped} steps were skipped because of that")),
+    }
+    lines
+}
+
+/// What is left to people, in the policy's words.
+pub fn by_hand_lines(printer: &Printer, reports: &[StepReport]) -> Vec<String> {
+    let by_hand = reports.iter().filter(|report| report.outcome == Outcome::Manual);
+    let line = |report: &StepReport| {
+        format!("  {} {}: {}", printer.paint(Style::Warn, "by hand   "), clean(&report.target), clean(&report.detail))
     };
-    format!("\n{word}  {counts}, in {:.1} s", carried.took.as_secs_f64())
+    by_hand.take(NAMED).map(line).collect()
 }
 
 /// How long ago the incident was opened.

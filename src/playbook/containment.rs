@@ -22,6 +22,9 @@ pub fn containment(policies: &Policies, told: &Containment) -> Plan {
     let mut steps = pause(&policies.pause).steps;
     let paused: Vec<StepId> = steps.iter().map(|spec| spec.id.clone()).collect();
     for what in ["database", "guard", "stores"] {
+        if what == "guard" && policies.pause.guard.is_none() {
+            continue;
+        }
         let action = Action::CollectEvidence { what: what.to_owned() };
         steps.push(step(&format!("evidence.{what}"), Phase::Evidence, what, action, 30));
     }

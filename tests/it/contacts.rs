@@ -130,7 +130,9 @@ fn deployment(root: &Path, contacts: &str) {
     );
     write("policies/pause.yml", "version: 1\nswitches:\n  - { kind: file, name: flag, path: PAUSED }\n");
     write("policies/recovery.yml", "version: 1\n");
-    write(".env", "JWT_SECRET=hunter2-jwt-secret-of-tests\n");
+    let database = sqlx::sqlite::SqliteConnectOptions::new().filename(root.join("trading.db")).create_if_missing(true);
+    crate::support::wait(sqlx::ConnectOptions::connect(&database)).unwrap();
+    write(".env", "DATABASE_URL=file:./trading.db\nJWT_SECRET=hunter2-jwt-secret-of-tests\n");
 }
 
 fn run(root: &Path, slack: &str, words: &[&str]) -> Ran {
@@ -200,7 +202,7 @@ fn every_channel_hears_of_an_incident_and_of_its_containment() {
 
 #[test]
 fn slow_and_dead_channels_delay_nothing_and_are_named() {
-    let (folder, (url, _)) = (folder(), http(Duration::from_secs(60)));
+    let (folder, (url, _)) = (folder(), http(Duration::from_mins(1)));
     let mut contacts = String::new();
     let mut add = |name: &str, channel: &str| {
         write!(contacts, "  - name: {name}\n    on: [incident_opened]\n    channel: {{ {channel} }}\n").unwrap();
@@ -232,11 +234,7 @@ fn slow_and_dead_channels_delay_nothing_and_are_named() {
     // What could not be told is told by the next run, since the ledger says that it was not.
     let again = run(folder.path(), "http://127.0.0.1:1/hunter2-slack", &words).expect(0);
     assert_eq!(again.of_type("summary").remove(0)["told"].as_array().unwrap().len(), 4);
-    assert!(
-        again.stderr.contains("lockdown continues incident inc-") && again.stderr.contains(" ago: "),
-        "{}",
-        again.stderr
-    );
+    assert!(again.stderr.contains("continues incident inc-") && again.stderr.contains(" ago: "), "{}", again.stderr);
 }
 
 #[test]

@@ -59,10 +59,11 @@ pub(super) fn lines(
     if let Some((state, incident)) = known.and_then(|state| Some((state, state.incident.as_ref()?))) {
         let ago = span(since_opened(deployment, state));
         let steps = match left(plan, state) {
+            0 => "each step is looked at again".to_owned(),
             1 => "1 step left".to_owned(),
             several => format!("{several} steps left"),
         };
-        lines.push(format!("lockdown continues incident {incident}, opened {ago} ago: {steps}"));
+        lines.push(format!("continues incident {incident}, opened {ago} ago: {steps}"));
     } else {
         lines.push("lockdown".to_owned());
     }

@@ -1,21 +1,17 @@
 //! How a lockdown ended: what holds, what is missing and why, what to type next, who was told.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::cli::steps::{Carried, since_opened, told_lines};
-use crate::domain::{IncidentId, Outcome, StepReport};
+use crate::cli::steps::{Carried, Cause, NAMED, by_hand_lines, cause_lines, causes, counts, since_opened, told_lines};
+use crate::domain::{IncidentId, Outcome, Phase, StepReport};
 use crate::engine::Deployment;
-use crate::engine::lockdown::contained;
+use crate::engine::lockdown::Tally;
 use crate::engine::notices::Told;
 use crate::ledger::IncidentState;
 use crate::policy::credentials::IssuerPolicy;
 use crate::ui::{Printer, Record, Style, clean};
-
-/// Most causes, and most commands of one kind, that are named.
-const NAMED: usize = 5;
 
 /// What the summary is made of.
 pub(super) struct Ended<'a> {
@@ -23,6 +19,8 @@ pub(super) struct Ended<'a> {
     pub deployment: &'a Deployment,
     pub state: &'a IncidentState,
     pub carried: &'a Carried,
+    /// Whether the breach is contained, by what this run saw.
+    pub holds: bool,
     pub told: Vec<Told>,
 }
 
@@ -42,15 +40,18 @@ pub(super) struct Summary {
     dead: usize,
     /// Why steps are missing, with the steps.
     causes: Vec<Cause>,
+    /// In the lines of the steps already.
+    #[serde(skip)]
+    by_hand: Vec<StepReport>,
     next: Vec<Next>,
     told: Vec<Told>,
 }
 
-/// One reason for which steps did not end well.
-#[derive(Debug, Serialize)]
-struct Cause {
-    detail: String,
-    steps: Vec<String>,
+/// Whether the pause is proven, and was not found wanting by this run: an older proof says nothing of a guard that can't be
+/// reached now.
+pub(super) fn pause_holds(state: &IncidentState, reports: &[StepReport]) -> bool {
+    let fails = |report: &StepReport| report.phase == Phase::Pause && report.id.as_str() == "pause.prove";
+    state.pause.proven && !reports.iter().any(|report| fails(report) && !report.outcome.is_success())
 }
 
 /// What to type next.
@@ -64,27 +65,10 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Failed steps by their words; what was skipped follows from these.
-fn causes(reports: &[StepReport]) -> Vec<Cause> {
-    let mut by_words: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    let mut order: Vec<&str> = Vec::new();
-    for report in reports.iter().filter(|report| matches!(report.outcome, Outcome::Failed | Outcome::Unknown)) {
-        let steps = by_words.entry(report.detail.as_str()).or_default();
-        if steps.is_empty() {
-            order.push(report.detail.as_str());
-        }
-        steps.push(report.target.clone());
-    }
-    order
-        .into_iter()
-        .map(|detail| Cause { detail: detail.to_owned(), steps: by_words.remove(detail).unwrap_or_default() })
-        .collect()
-}
-
 impl Summary {
     /// Sums up; `None` if the ledger names no incident.
     pub fn new(ended: &Ended<'_>) -> Option<Self> {
-        let Ended { deployment, state, carried, told, .. } = ended;
+        let Ended { deployment, state, carried, holds, told, .. } = ended;
         let policies = deployment.policies.credentials.credentials.iter();
         let own = policies.filter(|credential| !matches!(credential.issuer, IssuerPolicy::Manual { .. }));
         let proofs: Vec<bool> = own
@@ -94,8 +78,8 @@ impl Summary {
             .collect();
         Some(Self {
             incident: state.incident.clone()?,
-            pause_ms: state.pause.pause_ms.filter(|_| state.pause.proven),
-            contained: contained(deployment, state),
+            pause_ms: state.pause.pause_ms.filter(|_| pause_holds(state, &carried.reports)),
+            contained: *holds,
             steps: carried.tally.steps,
             failed: carried.tally.failed,
             manual: carried.tally.manual,
@@ -105,6 +89,7 @@ impl Summary {
             credentials: proofs.len(),
             dead: proofs.iter().filter(|dead| **dead).count(),
             causes: causes(&carried.reports),
+            by_hand: carried.reports.iter().filter(|report| report.outcome == Outcome::Manual).cloned().collect(),
             next: next(ended),
             told: told.clone(),
         })
@@ -113,14 +98,11 @@ impl Summary {
     fn head(&self, printer: &Printer) -> String {
         let state = match (self.contained, self.failed) {
             (true, 0) => printer.paint(Style::Good, "CONTAINED"),
-            (true, _) => printer.paint(Style::Warn, "CONTAINED, BUT NOT ALL WAS DONE"),
+            (true, _) => printer.paint(Style::Warn, "CONTAINED, NOT WHOLE"),
             (false, _) => printer.paint(Style::Bad, "NOT CONTAINED YET"),
         };
-        let counts = match (self.failed, self.manual) {
-            (0, 0) => format!("{} steps", self.steps),
-            (failed, manual) => format!("{} steps, {failed} failed, {manual} for a person", self.steps),
-        };
-        format!("\n{state}  {}: {counts}", self.incident)
+        let tally = Tally { steps: self.steps, failed: self.failed, manual: self.manual };
+        format!("\n{state}  {}: {}", self.incident, counts(tally))
     }
 
     fn time(&self, printer: &Printer) -> String {
@@ -134,25 +116,6 @@ impl Summary {
         let late = self.since_opened_ms > self.rto_ms;
         format!("  took       {}", printer.paint(if late { Style::Bad } else { Style::Dim }, text))
     }
-
-    fn missing(&self, printer: &Printer) -> Vec<String> {
-        let mut lines = Vec::new();
-        for cause in self.causes.iter().take(NAMED) {
-            let what = match cause.steps.as_slice() {
-                [one] => clean(one).into_owned(),
-                several => format!("{} steps", several.len()),
-            };
-            lines.push(format!("  {} {what}: {}", printer.paint(Style::Bad, "failed    "), clean(&cause.detail)));
-        }
-        let skipped = self.failed.saturating_sub(self.causes.iter().map(|cause| cause.steps.len()).sum());
-        if self.causes.len() > NAMED {
-            lines.push(format!("             and {} other reasons, in the lines above", self.causes.len() - NAMED));
-        }
-        if skipped > 0 {
-            lines.push(format!("             {skipped} steps were skipped because of that"));
-        }
-        lines
-    }
 }
 
 /// Commands to type next, in their order.
@@ -160,7 +123,7 @@ fn next(ended: &Ended<'_>) -> Vec<Next> {
     let Ended { program, deployment, state, carried, .. } = ended;
     let mut next = Vec::new();
     let mut add = |command: String, why: &'static str| next.push(Next { command, why });
-    let paused = deployment.policies.pause.guard.is_none() || state.pause.proven;
+    let paused = deployment.policies.pause.guard.is_none() || pause_holds(state, &carried.reports);
     if !paused {
         // The one thing that can't wait for the database.
         let stops = deployment.policies.credentials.services.iter().filter_map(|service| service.stop.as_ref());
@@ -187,7 +150,7 @@ impl Record for Summary {
         let mut lines = vec![self.head(printer)];
         lines.push(match self.pause_ms {
             Some(ms) => format!(
-                "  {} pause proven after {ms} ms: a trade as the application is refused",
+                "  {} after {ms} ms, proven: a trade as the application is refused",
                 printer.paint(Style::Good, "paused    ")
             ),
             None => format!(
@@ -202,7 +165,8 @@ impl Record for Summary {
             self.dead,
             self.credentials
         ));
-        lines.extend(self.missing(printer));
+        lines.extend(cause_lines(printer, &self.causes, self.failed));
+        lines.extend(by_hand_lines(printer, &self.by_hand));
         lines.push(self.time(printer));
         lines.extend(told_lines(printer, &self.told));
         lines.push("next:".to_owned());
