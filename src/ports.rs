@@ -151,6 +151,10 @@ pub trait SecretStore: Send + Sync {
     async fn has_previous(&self, slot: &StorePolicy) -> Result<bool, Fault>;
     /// Takes the labels from every version but the current one.
     async fn retire_previous(&self, slot: &StorePolicy) -> Result<(), Fault>;
+    /// The versions that the store knows, as evidence: labels and times, never a value. None by default.
+    async fn versions(&self, _slot: &StorePolicy) -> Result<Vec<serde_json::Value>, Fault> {
+        Ok(Vec::new())
+    }
 }
 
 /// Who honours a credential.
@@ -172,6 +176,32 @@ pub trait Issuer: Send + Sync {
         old: Option<&SecretString>,
         new: Option<&SecretString>,
     ) -> Result<String, Fault>;
+    /// What the issuer can tell of the credential's use before it is changed, for instance when it was last used; never a
+    /// value. Nothing by default.
+    async fn evidence(&self, _credential: &CredentialPolicy) -> Result<Option<serde_json::Value>, Fault> {
+        Ok(None)
+    }
+}
+
+/// A file, as evidence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileNote {
+    /// Path, as it was asked for.
+    pub path: String,
+    /// Bytes that were read.
+    pub bytes: u64,
+    /// Their digest.
+    pub sha256: crate::domain::Digest,
+    /// Permissions.
+    pub mode: u32,
+    /// When it was last changed.
+    pub modified: Option<Timestamp>,
+}
+
+/// Looking at files of the deployment.
+pub trait FileSurvey: Send + Sync {
+    /// Reads a file to its end, but not longer than `within`. Blocks.
+    fn note(&self, path: &str, within: Duration) -> Result<FileNote, Fault>;
 }
 
 /// One way to stop trade.

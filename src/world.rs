@@ -12,6 +12,7 @@ use crate::adapters::case_files::CaseFiles;
 use crate::adapters::command::CommandSwitch;
 use crate::adapters::database_url::DatabaseUrl;
 use crate::adapters::dotenv::{DotenvStore, dotenv_value};
+use crate::adapters::file_survey::LocalFiles;
 use crate::adapters::file_switch::FileSwitch;
 use crate::adapters::http::HttpSwitch;
 use crate::adapters::issuers::{ApiKeyTable, KeyDatabase, PostgresRole, SelfMade};
@@ -173,6 +174,7 @@ pub fn live(root: &Path, settings: &Settings, policies: Arc<Policies>) -> Result
         issuers: databases.issuers(&policies),
         secrets_manager: Arc::new(SecretsManager::default()),
         dotenv: Arc::new(DotenvStore::new(root)),
+        files: Arc::new(LocalFiles::new(root)),
         services: services(root, &policies),
         notifiers: notifiers(root, &policies),
         backups: databases.backups(root, &policies),

@@ -7,6 +7,7 @@ pub mod command;
 mod confined;
 pub mod database_url;
 pub mod dotenv;
+pub mod file_survey;
 pub mod file_switch;
 pub mod http;
 pub mod issuers;

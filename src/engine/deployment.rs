@@ -6,8 +6,8 @@ use crate::domain::CredentialId;
 use crate::policy::Policies;
 use crate::policy::credentials::StorePolicy;
 use crate::ports::{
-    BackupStore, CaseFolders, Clock, Database, Guard, Issuer, MachineKey, Notifier, PauseSwitch, Random, SecretStore,
-    Service, Vault,
+    BackupStore, CaseFolders, Clock, Database, FileSurvey, Guard, Issuer, MachineKey, Notifier, PauseSwitch, Random,
+    SecretStore, Service, Vault,
 };
 
 /// The ports of one deployment, chosen by `world.rs`.
@@ -39,6 +39,8 @@ pub struct Deployment {
     pub secrets_manager: Arc<dyn SecretStore>,
     /// `.env` files.
     pub dotenv: Arc<dyn SecretStore>,
+    /// Files, as evidence.
+    pub files: Arc<dyn FileSurvey>,
     /// Services.
     pub services: Vec<Arc<dyn Service>>,
     /// Who is told, in the order of `contacts.yml`.

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use super::{Policies, PolicyError, contacts, nearest};
+use super::{Policies, PolicyError, contacts, evidence, nearest};
 use crate::policy::credentials::{CredentialPolicy, IssuerPolicy, ProofPolicy};
 
 /// Shortest generated value.
@@ -14,6 +14,7 @@ pub(super) fn check(policies: &Policies) -> Result<(), PolicyError> {
         ("resume.yml", policies.resume.version),
         ("recovery.yml", policies.recovery.version),
         (contacts::FILE, policies.contacts.version),
+        (evidence::FILE, policies.evidence.version),
     ];
     for (file, version) in versions {
         if version != 1 {
