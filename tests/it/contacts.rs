@@ -278,3 +278,50 @@ fn a_lockdown_without_a_terminal_needs_a_yes_and_says_what_it_would_do() {
     assert!(ran.stderr.lines().count() <= 14, "{}", ran.stderr);
     assert!(!folder.path().join("PAUSED").exists() && ran.stdout.is_empty(), "{}", ran.stdout);
 }
+
+#[test]
+fn with_database_and_aws_both_down_it_goes_on_and_says_what_to_do() {
+    let folder = folder();
+    deployment(folder.path(), "");
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join("policies").join(name), text).unwrap();
+    write("contacts.yml", "version: 1\n");
+    write(
+        "pause.yml",
+        "version: 1\nguard: { table: Trade }\nswitches:\n  - { kind: file, name: flag, path: PAUSED }\n",
+    );
+    write(
+        "credentials.yml",
+        "version: 1\nservices:\n  - { name: backend, stop: [stop-the, back-end] }\ncredentials:\n  - id: jwt\n    issuer: { kind: self_made }\n    \
+         kept: [{ store: dotenv, path: .env, key: JWT_SECRET }]\n    proof: { kind: store }\n  - id: hook\n    issuer: { kind: self_made }\n    \
+         kept: [{ store: secrets_manager, secret: prod/hook }]\n    proof: { kind: store }\n",
+    );
+    let ran = finish(
+        program(folder.path())
+            .env("DATABASE_URL", "postgres://u:hunter2-password@127.0.0.1:1/trading")
+            .env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{}", dead_port()))
+            .env("AWS_ACCESS_KEY_ID", "x")
+            .env("AWS_SECRET_ACCESS_KEY", "hunter2-aws")
+            .env("AWS_REGION", "us-east-1")
+            .args(["lockdown", "--reason", "x", "--yes"]),
+    )
+    .expect(5);
+    for words in [
+        "NOT CONTAINED YET",
+        "NOT PAUSED",
+        "stop-the back-end",
+        "lockdown --reason 'go on'",
+        "AWS can't be reached",
+        "127.0.0.1:1/trading",
+    ] {
+        assert!(ran.stdout.contains(words), "`{words}` in {}", ran.stdout);
+    }
+    assert!(!ran.stdout.contains("hunter2") && !ran.stderr.contains("hunter2"), "{}{}", ran.stdout, ran.stderr);
+    assert!(folder.path().join("PAUSED").exists(), "the other switch is engaged all the same");
+    let kept = std::fs::read_to_string(folder.path().join(".env")).unwrap();
+    assert!(!kept.contains("hunter2-jwt"), "what needs neither is replaced all the same");
+    // Evidence that could be had is kept; what could not is named in its place.
+    let evidence = crate::support::case_folder(folder.path()).join("evidence");
+    let texts = crate::support::files(&evidence);
+    let all: String = texts.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    assert!(all.contains("\"path\":\".env\"") && all.contains("\"unreadable\""), "{all}");
+}
