@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Canary, Probe, SwitchState, Timestamp};
+use crate::domain::{Canary, Notice, Probe, SwitchState, Timestamp};
 pub use crate::domain::{Column, DatabaseObject, ObjectList, Row, Table, TableName};
 use crate::policy::credentials::{CredentialPolicy, StorePolicy};
 
@@ -151,6 +151,10 @@ pub trait SecretStore: Send + Sync {
     async fn has_previous(&self, slot: &StorePolicy) -> Result<bool, Fault>;
     /// Takes the labels from every version but the current one.
     async fn retire_previous(&self, slot: &StorePolicy) -> Result<(), Fault>;
+    /// The versions that the store knows, as evidence: labels and times, never a value. None by default.
+    async fn versions(&self, _slot: &StorePolicy) -> Result<Vec<serde_json::Value>, Fault> {
+        Ok(Vec::new())
+    }
 }
 
 /// Who honours a credential.
@@ -187,6 +191,32 @@ pub trait Issuer: Send + Sync {
         old: Option<&SecretString>,
         new: Option<&SecretString>,
     ) -> Result<String, Fault>;
+    /// What the issuer can tell of the credential's use before it is changed, for instance when it was last used; never a
+    /// value. Nothing by default.
+    async fn evidence(&self, _credential: &CredentialPolicy) -> Result<Option<serde_json::Value>, Fault> {
+        Ok(None)
+    }
+}
+
+/// A file, as evidence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileNote {
+    /// Path, as it was asked for.
+    pub path: String,
+    /// Bytes that were read.
+    pub bytes: u64,
+    /// Their digest.
+    pub sha256: crate::domain::Digest,
+    /// Permissions.
+    pub mode: u32,
+    /// When it was last changed.
+    pub modified: Option<Timestamp>,
+}
+
+/// Looking at files of the deployment.
+pub trait FileSurvey: Send + Sync {
+    /// Reads a file to its end, but not longer than `within`. Blocks.
+    fn note(&self, path: &str, within: Duration) -> Result<FileNote, Fault>;
 }
 
 /// One way to stop trade.
@@ -215,6 +245,21 @@ pub trait Service: Send + Sync {
     async fn stop(&self) -> Result<String, Fault>;
     /// Whether it answers; words for people.
     async fn health(&self) -> Result<String, Fault>;
+}
+
+/// A channel by which a contact is told.
+#[async_trait]
+pub trait Notifier: Send + Sync {
+    /// Name in `contacts.yml`.
+    fn contact(&self) -> &str;
+    /// `webhook`, `slack`, `pagerduty`, `smtp`.
+    fn channel(&self) -> &'static str;
+    /// Where notices go, without a secret.
+    fn describe(&self) -> String;
+    /// Environment variables that it needs and that are not set.
+    fn missing(&self) -> Vec<String>;
+    /// Tells; a bounded try. Says what the channel answered, never a secret.
+    async fn send(&self, notice: &Notice) -> Result<String, Fault>;
 }
 
 /// Reading the deployment's database (or a scratch copy of it), read-only.

@@ -12,11 +12,13 @@ use crate::adapters::case_files::CaseFiles;
 use crate::adapters::command::CommandSwitch;
 use crate::adapters::database_url::DatabaseUrl;
 use crate::adapters::dotenv::{DotenvStore, dotenv_value};
+use crate::adapters::file_survey::LocalFiles;
 use crate::adapters::file_switch::FileSwitch;
 use crate::adapters::http::HttpSwitch;
 use crate::adapters::issuers::{ApiKeyTable, KeyDatabase, PostgresRole, SelfMade};
 use crate::adapters::login::{Login, Others};
 use crate::adapters::machine_key::MachineKeyFile;
+use crate::adapters::notify::notifier;
 use crate::adapters::postgres::{PostgresDatabase, PostgresGuard};
 use crate::adapters::secrets_manager::SecretsManager;
 use crate::adapters::service::CommandService;
@@ -26,12 +28,16 @@ use crate::adapters::value_files::ValueFiles;
 use crate::adapters::vault::SealedFiles;
 use crate::domain::CredentialId;
 use crate::domain::url_password::password_of;
-use crate::embedded::{BackEnd, EmbeddedIssuer, EmbeddedSecretsManager, FAULTS_VARIABLE, FaultPlan, inject};
+use crate::embedded::{
+    BackEnd, EmbeddedIssuer, EmbeddedSecretsManager, FAULTS_VARIABLE, FaultPlan, FileNotifier, inject,
+};
 use crate::engine::{Deployment, LeftOut};
 use crate::policy::Policies;
 use crate::policy::credentials::IssuerPolicy;
 use crate::policy::pause::SwitchPolicy;
-use crate::ports::{BackupStore, Database, Fault, FaultKind, Guard, Issuer, MachineKey, PauseSwitch, Service, Vault};
+use crate::ports::{
+    BackupStore, Database, Fault, FaultKind, Guard, Issuer, MachineKey, Notifier, PauseSwitch, Service, Vault,
+};
 use crate::settings::Settings;
 
 /// The machine's key in that home, made if it is missing.
@@ -183,6 +189,15 @@ fn services(root: &Path, policies: &Policies) -> Vec<Arc<dyn Service>> {
     services.map(|policy| -> Arc<dyn Service> { Arc::new(CommandService::new(root, policy.clone())) }).collect()
 }
 
+/// The channels of all contacts. Their secrets are in the environment or, as the application's are, in `.env`.
+fn notifiers(root: &Path, policies: &Policies) -> Vec<Arc<dyn Notifier>> {
+    let variable = |name: &str| match std::env::var(name) {
+        Ok(value) if !value.is_empty() => Some(SecretString::from(value)),
+        _ => dotenv_value(root, name).ok().flatten(),
+    };
+    policies.contacts.contacts.iter().map(|contact| notifier(contact, &variable)).collect()
+}
+
 /// The deployment that policies and environment describe. Nothing is connected to yet.
 pub fn live(root: &Path, settings: &Settings, policies: Arc<Policies>) -> Result<Deployment, Fault> {
     let home = home(root, settings);
@@ -202,8 +217,10 @@ pub fn live(root: &Path, settings: &Settings, policies: Arc<Policies>) -> Result
         issuers: databases.issuers(&policies),
         secrets_manager: Arc::new(SecretsManager::default()),
         dotenv: Arc::new(DotenvStore::new(root)),
-        files: Arc::new(ValueFiles::new(root)),
+        value_files: Arc::new(ValueFiles::new(root)),
+        files: Arc::new(LocalFiles::new(root)),
         services: services(root, &policies),
+        notifiers: notifiers(root, &policies),
         backups: databases.backups(root, &policies),
         left_out: LeftOut::default(),
         own_role: databases.containment.as_ref().and_then(|url| url.user().map(String::from)),
@@ -245,6 +262,11 @@ pub fn embedded_with(
     };
     deployment.issuers = deployment.issuers.iter().map(|(id, inner)| (id.clone(), issuer(inner))).collect();
     deployment.services = vec![back_end];
+    deployment.notifiers = deployment
+        .notifiers
+        .iter()
+        .map(|inner| -> Arc<dyn Notifier> { Arc::new(FileNotifier::new(root, inner)) })
+        .collect();
     deployment.secrets_manager = Arc::new(EmbeddedSecretsManager::new(root));
     match plan {
         Some(plan) => inject(deployment, plan),

@@ -307,4 +307,24 @@ impl SecretStore for SecretsManager {
         }
         Ok(())
     }
+
+    async fn versions(&self, slot: &StorePolicy) -> Result<Vec<Value>, Fault> {
+        let (secret, _) = parts(slot)?;
+        let client = self.client().await;
+        let listed =
+            client.list_secret_version_ids().secret_id(secret).include_deprecated(true).max_results(100).send();
+        let listed = listed.await.map_err(|error| fault("list the versions of", secret, &error))?;
+        let date = |date: Option<&aws_sdk_secretsmanager::primitives::DateTime>| {
+            date.and_then(|date| crate::domain::Timestamp::from_second(date.secs()).ok()).map(|time| time.to_string())
+        };
+        let note = |version: &aws_sdk_secretsmanager::types::SecretVersionsListEntry| {
+            serde_json::json!({
+                "version": version.version_id(),
+                "labels": version.version_stages(),
+                "made": date(version.created_date()),
+                "last_used": date(version.last_accessed_date()),
+            })
+        };
+        Ok(listed.versions().iter().map(note).collect())
+    }
 }

@@ -1,14 +1,17 @@
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Subcommand;
 use serde::Serialize;
 
 use super::resume::GateRecord;
+use super::steps::told_lines;
 use super::{Context, Exit, Failure, fault_failure, journal_failure};
 use crate::adapters::case_files::open_read_only;
-use crate::domain::Digest;
+use crate::domain::{Digest, Moment};
 use crate::engine::audit::{AuditError, current_record, export_again, prepare};
-use crate::engine::{CHECKPOINT, Journal, gather, verify_case};
+use crate::engine::notices::{GRACE, Notices};
+use crate::engine::{CHECKPOINT, Journal, gather, notice_words, verify_case};
 use crate::gate::{NAMESPACE, RECORD, Statement, is_open, may_resume};
 use crate::ledger::{GateCheck, Verdict};
 use crate::ui::{Printer, Record, Style, clean};
@@ -175,16 +178,16 @@ impl Record for VerifySummary {
 /// Runs a subcommand.
 pub async fn run(command: AuditCommand, ctx: &Context) -> Result<Exit, Failure> {
     match command {
-        AuditCommand::Prepare => prepare_record(ctx),
+        AuditCommand::Prepare => prepare_record(ctx).await,
         AuditCommand::Show(args) => show(&args, ctx).await,
         AuditCommand::Verify(args) => verify(&args, ctx),
         AuditCommand::Export => export(ctx),
     }
 }
 
-fn prepare_record(ctx: &Context) -> Result<Exit, Failure> {
+async fn prepare_record(ctx: &Context) -> Result<Exit, Failure> {
     let deployment = ctx.deployment()?;
-    let journal = ctx.open_case(&deployment)?;
+    let journal = Arc::new(ctx.open_case(&deployment)?);
     prepare(&journal, &deployment.policies, deployment.machine.as_ref(), deployment.clock.now())
         .map_err(|error| audit_failure(&error))?;
     let record = RecordRecord::of(&journal).map_err(|error| audit_failure(&error))?;
@@ -194,6 +197,13 @@ fn prepare_record(ctx: &Context) -> Result<Exit, Failure> {
         record.how_to_sign(),
         clean(&record.path)
     ));
+    let notices = Notices::new(&deployment, Some(&journal), &ctx.settings.operator);
+    let (threshold, expires) = (deployment.policies.resume.threshold, record.statement.predicate.expires);
+    let words = notice_words::approval_needed(threshold, &record.sha256.to_string(), &expires.to_string());
+    notices.tell(Moment::ApprovalNeeded, &words);
+    let told = notices.finish(GRACE).await;
+    journal.checkpoint().map_err(|error| journal_failure(&error))?;
+    ctx.printer.say_all(&told_lines(&ctx.printer, &told));
     Ok(Exit::Done)
 }
 

@@ -124,6 +124,11 @@ impl Context {
 
     /// Asks a question that can't be fallen through: only `yes` is yes. True under `--yes`.
     pub fn confirm(&self, question: &str) -> Result<bool, Failure> {
+        self.confirm_by(question, &["yes"])
+    }
+
+    /// The same, with other words than `yes`: any of them is yes, an empty line or a typing error asks again, twice.
+    pub fn confirm_by(&self, question: &str, words: &[&str]) -> Result<bool, Failure> {
         if self.yes {
             return Ok(true);
         }
@@ -131,13 +136,30 @@ impl Context {
             return Err(Failure::new(Exit::Usage, "a confirmation is needed, and standard input is not a terminal")
                 .hint("give --yes to confirm on the command line"));
         }
-        let mut err = io::stderr().lock();
-        let asked = write!(err, "{question} Type yes to go on: ").and_then(|()| err.flush());
-        let mut answer = String::new();
-        asked
-            .and_then(|()| io::stdin().lock().read_line(&mut answer))
-            .map_err(|error| Failure::from_error(Exit::Failed, "failed to ask for a confirmation", &error))?;
-        Ok(answer.trim() == "yes")
+        let failed = |error: io::Error| Failure::from_error(Exit::Failed, "failed to ask for a confirmation", &error);
+        for _ in 0..3 {
+            let mut err = io::stderr().lock();
+            write!(err, "{question} Type {} to go on: ", words.join(" or "))
+                .and_then(|()| err.flush())
+                .map_err(failed)?;
+            drop(err);
+            let mut answer = String::new();
+            // A closed terminal is no answer.
+            if io::stdin().lock().read_line(&mut answer).map_err(failed)? == 0 {
+                return Ok(false);
+            }
+            match answer.trim() {
+                given if words.contains(&given) => return Ok(true),
+                "no" | "n" => return Ok(false),
+                _ => {}
+            }
+        }
+        Ok(false)
+    }
+
+    /// The program's name as this command was given it, for commands to type next.
+    pub fn program(&self) -> String {
+        if self.embedded { format!("portcullis --embedded {}", self.root.display()) } else { "portcullis".to_owned() }
     }
 }
 

@@ -48,6 +48,7 @@ pub async fn run(_args: DoctorArgs, ctx: &Context) -> Result<Exit, Failure> {
     items.extend(issuers(&deployment));
     items.extend(services(&deployment).await);
     items.push(roster(&deployment));
+    items.push(contacts(&deployment));
     items.push(backups(&deployment).await);
     items.push(cases(ctx, &deployment)?);
     let ready = items.iter().all(|item| item.ready);
@@ -162,6 +163,25 @@ fn roster(deployment: &Deployment) -> Item {
         None => Ok(format!("{valid} approvers, {} must sign", policy.threshold)),
     };
     item("approvers", result)
+}
+
+fn contacts(deployment: &Deployment) -> Item {
+    let missing: Vec<String> = deployment
+        .notifiers
+        .iter()
+        .flat_map(|notifier| notifier.missing().into_iter().map(|name| format!("{} for {}", name, notifier.contact())))
+        .collect();
+    let result = match deployment.notifiers.len() {
+        0 => Err((
+            "nobody would be told".to_owned(),
+            "name contacts in policies/contacts.yml, then: portcullis contacts test",
+        )),
+        _ if !missing.is_empty() => {
+            Err((format!("not set: {}", missing.join(", ")), "set them in the environment or in .env"))
+        }
+        several => Ok(format!("{several} contacts; whether notices arrive says: portcullis contacts test")),
+    };
+    item("contacts", result)
 }
 
 async fn backups(deployment: &Deployment) -> Item {

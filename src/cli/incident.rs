@@ -276,6 +276,9 @@ fn words(event: &Event) -> Option<String> {
         Event::IncidentResumed { operator, monitor_until, .. } => {
             format!("{operator}: monitoring until {monitor_until}")
         }
+        Event::NoticeSent { contact, channel, moment, outcome, detail } => {
+            format!("{contact} ({channel}) {outcome}: {moment}; {detail}")
+        }
         Event::TailQuarantined { file } => file.path.clone(),
     })
 }

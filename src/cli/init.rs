@@ -73,6 +73,7 @@ pub fn run(args: &InitArgs, ctx: &Context) -> Result<Exit, Failure> {
                 None => ((*text).to_owned(), "no .env found: an example, edit it"),
             },
             "recovery.yml" => (starter::recovery(text, &found), ""),
+            "contacts.yml" => ((*text).to_owned(), "nobody is told yet: name contacts"),
             "resume.yml" if approvers.is_empty() => {
                 ((*text).to_owned(), "no approvers yet: the gate can't open until you name some")
             }

@@ -5,11 +5,12 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 
 use super::lockdown::check_known;
-use super::steps::Live;
+use super::steps::{Carried, carry, ending, told_lines};
 use super::{Context, Exit, Failure, journal_failure};
-use crate::domain::{CredentialId, Plan, StepSpec};
-use crate::engine::lockdown::{Tally, carry_out, open};
-use crate::engine::{Deployment, Journal, Opening};
+use crate::domain::{CredentialId, Moment, Plan, StepSpec};
+use crate::engine::lockdown::open;
+use crate::engine::notices::{GRACE, Notices, Told};
+use crate::engine::{Deployment, Journal, Opening, notice_words};
 use crate::ledger::{CredentialState, IncidentState};
 use crate::playbook::{self};
 use crate::policy::credentials::{CredentialPolicy, IssuerPolicy};
@@ -160,7 +161,8 @@ async fn act(args: KeyArgs, verb: Verb, ctx: &Context) -> Result<Exit, Failure> 
         return Err(Failure::new(Exit::Usage, "not confirmed; nothing was touched"));
     }
     let operator = ctx.settings.operator.clone();
-    let journal = if ctx.incident.is_none() && ctx.open_incidents(&deployment)?.is_empty() {
+    let opened = ctx.incident.is_none() && ctx.open_incidents(&deployment)?.is_empty();
+    let journal = if opened {
         if verb == Verb::Prove {
             return Err(Failure::new(Exit::Usage, "nothing was rotated yet, so there is no old value to try")
                 .hint("portcullis keys rotate ID, or portcullis lockdown --reason TEXT"));
@@ -172,11 +174,35 @@ async fn act(args: KeyArgs, verb: Verb, ctx: &Context) -> Result<Exit, Failure> 
     };
     let journal = Arc::new(journal);
     let plan = plan(&deployment, &journal.state(), &chosen, verb);
-    let live = Live::new(ctx, command);
-    let reports = carry_out(&deployment, &journal, command, &operator, &plan, &|event| live.hear(event)).await;
-    live.finish();
-    let tally = Tally::of(&reports.map_err(|error| journal_failure(&error))?);
+    let notices = Notices::new(&deployment, Some(&journal), &operator);
+    if opened {
+        notices.tell_missing(Moment::IncidentOpened, &notice_words::opened(&deployment, &journal.state()));
+    }
+    let carried = carry(ctx, &deployment, &journal, command, &plan, &notices).await?;
+    let told = notices.finish(GRACE).await;
+    close(ctx, &journal, verb, &carried, &told)?;
+    let tally = carried.tally;
     Ok(if tally.failed + tally.manual == 0 { Exit::Done } else { Exit::Incomplete })
+}
+
+/// Signs what the notices added, and says how it ended.
+fn close(ctx: &Context, journal: &Journal, verb: Verb, carried: &Carried, told: &[Told]) -> Result<(), Failure> {
+    journal.checkpoint().map_err(|error| journal_failure(&error))?;
+    let tally = carried.tally;
+    let (done, again) = match verb {
+        Verb::Rotate => ("ROTATED", "portcullis keys rotate"),
+        Verb::Revoke => ("REVOKED", "portcullis keys revoke"),
+        Verb::Prove => ("PROVEN", "portcullis keys prove"),
+    };
+    let mut lines = vec![ending(&ctx.printer, done, carried)];
+    lines.extend(told_lines(&ctx.printer, told));
+    lines.push(match (tally.failed, tally.manual) {
+        (0, 0) => "next: portcullis keys list".to_owned(),
+        (0, _) => "next: do what is left to a person, then: portcullis checklist --attest STEP --note TEXT".to_owned(),
+        _ => format!("next: mend what failed, then again: {again} ID (it does only what is missing)"),
+    });
+    ctx.printer.say(lines.join("\n"));
+    Ok(())
 }
 
 fn plan(deployment: &Deployment, state: &IncidentState, chosen: &[&CredentialPolicy], verb: Verb) -> Plan {

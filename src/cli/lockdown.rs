@@ -1,13 +1,18 @@
 use std::sync::Arc;
 
-use serde::Serialize;
+mod briefing;
+mod ending;
 
-use super::steps::{Live, print_plan};
+use ending::{Ended, Summary, pause_holds};
+
+use super::steps::{carry, print_plan};
 use super::{Context, Exit, Failure, journal_failure};
-use crate::domain::{CredentialId, IncidentId};
-use crate::engine::lockdown::{Tally, carry_out, contained, open, plan_lockdown, widen};
-use crate::engine::{Deployment, Journal, Opening};
-use crate::ui::{Printer, Record, Style, clean};
+use crate::domain::{CredentialId, IncidentId, Moment};
+use crate::engine::lockdown::{contained, open, plan_lockdown, widen};
+use crate::engine::notices::{GRACE, Notices};
+use crate::engine::{Deployment, Journal, Opening, notice_words};
+use crate::ledger::IncidentState;
+use crate::ui::clean;
 
 /// Arguments of `lockdown`.
 #[derive(Debug, clap::Args)]
@@ -28,40 +33,6 @@ pub struct LockdownArgs {
     plan: bool,
 }
 
-/// The `summary` of a lockdown.
-#[derive(Debug, Serialize)]
-struct Summary {
-    incident: IncidentId,
-    pause_ms: Option<u64>,
-    contained: bool,
-    steps: usize,
-    failed: usize,
-    manual: usize,
-}
-
-impl Record for Summary {
-    const TYPE: &'static str = "summary";
-    fn text(&self, printer: &Printer) -> String {
-        let pause = self.pause_ms.map_or("pause NOT proven".to_owned(), |ms| format!("pause proven after {ms} ms"));
-        let state = if self.contained {
-            printer.paint(Style::Good, "CONTAINED")
-        } else {
-            printer.paint(Style::Bad, "NOT CONTAINED YET")
-        };
-        let next = if self.failed > 0 {
-            "mend what failed, then the same command again: it does only what is missing".to_owned()
-        } else if self.manual > 0 {
-            "do what is left to a person and attest it: portcullis checklist --attest STEP --note TEXT".to_owned()
-        } else {
-            "find what was done: portcullis scan logs PATH, scan trades, scan secrets PATH, scan database".to_owned()
-        };
-        format!(
-            "\n{state}  incident {}: {pause}; {} steps, {} failed, {} for a person\nnext: {next}",
-            self.incident, self.steps, self.failed, self.manual
-        )
-    }
-}
-
 /// Opens an incident, or continues the open one, and contains it.
 pub async fn run(args: LockdownArgs, ctx: &Context) -> Result<Exit, Failure> {
     let deployment = ctx.deployment()?;
@@ -77,14 +48,11 @@ pub async fn run(args: LockdownArgs, ctx: &Context) -> Result<Exit, Failure> {
         print_plan(ctx, &plan_lockdown(&deployment, state.as_ref(), &args.compromised));
         return Ok(Exit::Done);
     }
-    let credentials = deployment.policies.credentials.credentials.len();
-    let question = match &continued {
-        Some(incident) => format!("Incident {incident} is open. Continue its lockdown?"),
-        None => format!("This stops trading now and replaces {credentials} credentials."),
+    let known = match &continued {
+        Some(_) => Some(Journal::read_state(ctx.peek_case(&deployment)?.as_ref()).map_err(|e| journal_failure(&e))?),
+        None => None,
     };
-    if !ctx.confirm(&question)? {
-        return Err(Failure::new(Exit::Usage, "not confirmed; nothing was touched").hint("see the plan with: --plan"));
-    }
+    confirm(ctx, &deployment, known.as_ref(), &args)?;
     let opening =
         Opening { reason: args.reason, operator: ctx.settings.operator.clone(), compromised: args.compromised };
     let journal = match continued {
@@ -92,6 +60,29 @@ pub async fn run(args: LockdownArgs, ctx: &Context) -> Result<Exit, Failure> {
         None => open(&deployment, opening.clone()).map_err(|error| journal_failure(&error))?,
     };
     execute(ctx, &deployment, Arc::new(journal), &opening).await
+}
+
+/// Says what will happen, and asks once, by a word that nobody types by accident.
+fn confirm(
+    ctx: &Context,
+    deployment: &Deployment,
+    known: Option<&IncidentState>,
+    args: &LockdownArgs,
+) -> Result<(), Failure> {
+    let plan = plan_lockdown(deployment, known, &args.compromised);
+    for line in briefing::lines(deployment, &plan, known, &args.compromised) {
+        ctx.printer.note(line);
+    }
+    let short = known.and_then(|state| state.incident.as_ref()).map(briefing::short_name);
+    let words: Vec<&str> = std::iter::once("lockdown").chain(short).collect();
+    let confirmed = ctx.confirm_by("Nothing was touched yet.", &words).map_err(|failure| match failure.exit {
+        Exit::Usage => failure.hint("give --yes to confirm on the command line; --plan shows every step"),
+        _ => failure,
+    })?;
+    if confirmed {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Usage, "not confirmed; nothing was touched").hint("see the plan with: --plan"))
 }
 
 async fn execute(
@@ -102,22 +93,27 @@ async fn execute(
 ) -> Result<Exit, Failure> {
     widen(&journal, opening).map_err(|error| journal_failure(&error))?;
     let plan = plan_lockdown(deployment, Some(&journal.state()), &[]);
-    let live = Live::new(ctx, "lockdown");
-    let reports =
-        carry_out(deployment, &journal, "lockdown", &opening.operator, &plan, &|event| live.hear(event)).await;
-    live.finish();
-    let reports = reports.map_err(|error| journal_failure(&error))?;
-    let (state, tally) = (journal.state(), Tally::of(&reports));
-    let incident = state.incident.clone().ok_or_else(|| Failure::new(Exit::Corrupt, "the ledger names no incident"))?;
-    ctx.printer.emit(&Summary {
-        incident,
-        pause_ms: state.pause.pause_ms.filter(|_| state.pause.proven),
-        contained: contained(deployment, &state),
-        steps: tally.steps,
-        failed: tally.failed,
-        manual: tally.manual,
-    });
-    Ok(if tally.failed + tally.manual == 0 { Exit::Done } else { Exit::Incomplete })
+    let notices = Notices::new(deployment, Some(&journal), &opening.operator);
+    notices.tell_missing(Moment::IncidentOpened, &notice_words::opened(deployment, &journal.state()));
+    let carried = carry(ctx, deployment, &journal, "lockdown", &plan, &notices).await?;
+    let state = journal.state();
+    let paused = deployment.policies.pause.guard.is_none() || pause_holds(&state, &carried.reports);
+    let done = paused && contained(deployment, &state);
+    let moment = if done { Moment::Contained } else { Moment::NotContained };
+    notices.tell(moment, &notice_words::ended(done, &state, &carried.reports));
+    let told = notices.finish(GRACE).await;
+    journal.checkpoint().map_err(|error| journal_failure(&error))?;
+    let summary = Summary::new(&Ended {
+        program: ctx.program(),
+        deployment,
+        state: &state,
+        carried: &carried,
+        holds: done,
+        told,
+    })
+    .ok_or_else(|| Failure::new(Exit::Corrupt, "the ledger names no incident"))?;
+    ctx.printer.emit(&summary);
+    Ok(if carried.tally.failed + carried.tally.manual == 0 { Exit::Done } else { Exit::Incomplete })
 }
 
 /// The incident to continue: `--incident`, or the only open one.

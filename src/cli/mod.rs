@@ -14,6 +14,7 @@ mod audit;
 mod backup;
 mod checklist;
 mod completions;
+mod contacts;
 mod context;
 mod doctor;
 mod drill;
@@ -108,6 +109,9 @@ enum Command {
     /// Look at incidents and decide what findings are
     #[command(subcommand)]
     Incident(incident::IncidentCommand),
+    /// Who is told in an incident, and whether it reaches them
+    #[command(subcommand)]
+    Contacts(contacts::ContactsCommand),
     /// List and verify backups
     #[command(subcommand)]
     Backup(backup::BackupCommand),
@@ -198,6 +202,7 @@ async fn run(command: Command, ctx: &Context) -> Result<Exit, Failure> {
         Command::Keys(command) => keys::run(command, ctx).await,
         Command::Scan(command) => scan::run(command, ctx).await,
         Command::Incident(command) => incident::run(command, ctx),
+        Command::Contacts(command) => contacts::run(command, ctx).await,
         Command::Audit(command) => audit::run(command, ctx).await,
         Command::Approve(args) => approve::run(&args, ctx),
         Command::Resume(args) => resume::run(args, ctx).await,

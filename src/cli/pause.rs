@@ -4,11 +4,12 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use super::install::pause_words;
-use super::steps::Live;
+use super::steps::{carry, ending, told_lines};
 use super::{Context, Exit, Failure, journal_failure};
-use crate::domain::SwitchState;
-use crate::engine::lockdown::{Tally, carry_out, open};
-use crate::engine::{Deployment, Opening};
+use crate::domain::{Moment, SwitchState};
+use crate::engine::lockdown::open;
+use crate::engine::notices::{GRACE, Notices};
+use crate::engine::{Deployment, Opening, notice_words};
 use crate::playbook;
 use crate::ports::{Bypass, GuardReport};
 use crate::ui::{Printer, Record, Style, clean};
@@ -91,7 +92,8 @@ async fn on(args: OnArgs, ctx: &Context) -> Result<Exit, Failure> {
         return Err(Failure::new(Exit::Usage, "not confirmed; nothing was touched"));
     }
     let operator = ctx.settings.operator.clone();
-    let journal = if ctx.incident.is_none() && ctx.open_incidents(&deployment)?.is_empty() {
+    let opened = ctx.incident.is_none() && ctx.open_incidents(&deployment)?.is_empty();
+    let journal = if opened {
         let opening = Opening { reason: args.reason, operator: operator.clone(), compromised: Vec::new() };
         open(&deployment, opening).map_err(|error| journal_failure(&error))?
     } else {
@@ -99,11 +101,22 @@ async fn on(args: OnArgs, ctx: &Context) -> Result<Exit, Failure> {
     };
     let journal = Arc::new(journal);
     let plan = playbook::pause(&deployment.policies.pause);
-    let live = Live::new(ctx, "pause");
-    let reports = carry_out(&deployment, &journal, "pause on", &operator, &plan, &|event| live.hear(event)).await;
-    live.finish();
-    let tally = Tally::of(&reports.map_err(|error| journal_failure(&error))?);
-    Ok(if tally.failed == 0 { Exit::Done } else { Exit::Incomplete })
+    let notices = Notices::new(&deployment, Some(&journal), &operator);
+    if opened {
+        notices.tell_missing(Moment::IncidentOpened, &notice_words::opened(&deployment, &journal.state()));
+    }
+    let carried = carry(ctx, &deployment, &journal, "pause on", &plan, &notices).await?;
+    let told = notices.finish(GRACE).await;
+    journal.checkpoint().map_err(|error| journal_failure(&error))?;
+    let mut lines = vec![ending(&ctx.printer, "PAUSED", &carried)];
+    lines.extend(told_lines(&ctx.printer, &told));
+    lines.push(if carried.tally.failed == 0 {
+        "next: portcullis lockdown --reason TEXT --compromised ID; or, after all checks, portcullis resume".to_owned()
+    } else {
+        "next: stop what could not be paused by hand, mend it, then again: portcullis pause on".to_owned()
+    });
+    ctx.printer.say(lines.join("\n"));
+    Ok(if carried.tally.failed == 0 { Exit::Done } else { Exit::Incomplete })
 }
 
 async fn status(ctx: &Context) -> Result<Exit, Failure> {

@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
 use super::backup::{VerdictRecord, find};
-use super::steps::{Live, print_plan};
+use super::steps::{carry, ending, print_plan, told_lines};
 use super::{Context, Exit, Failure, fault_failure, journal_failure};
 use crate::domain::{Backup, BackupVerdict};
-use crate::engine::lockdown::{Tally, carry_out};
+use crate::engine::notices::{GRACE, Notices};
 use crate::engine::recovery::{choose, reconcile, verify};
 use crate::engine::{Deployment, Journal};
 use crate::ledger::Event;
@@ -81,19 +81,16 @@ async fn put_back(
         }
     }
     let plan = playbook::recovery(&deployment.policies, &backup.path, round);
-    let live = Live::new(ctx, "restore");
-    let began = deployment.clock.elapsed();
-    let reports =
-        carry_out(deployment, journal, "restore", &ctx.settings.operator, &plan, &|event| live.hear(event)).await;
-    live.finish();
-    let tally = Tally::of(&reports.map_err(|error| journal_failure(&error))?);
-    let seconds = deployment.clock.elapsed().saturating_sub(began).as_secs_f32();
+    let notices = Notices::new(deployment, Some(journal), &ctx.settings.operator);
+    let carried = carry(ctx, deployment, journal, "restore", &plan, &notices).await?;
+    let told = notices.finish(GRACE).await;
+    journal.checkpoint().map_err(|error| journal_failure(&error))?;
     let rto = deployment.policies.recovery.rto_minutes;
-    ctx.printer.say(format!(
-        "\n{} in {seconds:.1} s (objective {rto} min)\nnext: portcullis scan trades, portcullis scan database, then portcullis audit prepare",
-        if tally.failed == 0 { "restored" } else { "NOT restored whole" }
-    ));
-    Ok(if tally.failed == 0 { Exit::Done } else { Exit::Incomplete })
+    let mut lines = vec![format!("{} (objective {rto} min)", ending(&ctx.printer, "RESTORED", &carried))];
+    lines.extend(told_lines(&ctx.printer, &told));
+    lines.push("next: portcullis scan trades, portcullis scan database, then portcullis audit prepare".to_owned());
+    ctx.printer.say(lines.join("\n"));
+    Ok(if carried.tally.failed == 0 { Exit::Done } else { Exit::Incomplete })
 }
 
 async fn pick(

@@ -1,9 +1,13 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
-use super::steps::Live;
-use super::{Context, Exit, Failure};
+use super::steps::{Live, since_opened, told_lines};
+use super::{Context, Exit, Failure, journal_failure};
+use crate::domain::{IncidentId, Moment, Plan};
+use crate::engine::notice_words;
+use crate::engine::notices::{GRACE, Notices};
 use crate::engine::resume::resume;
 use crate::ledger::{GateCheck, Verdict};
 use crate::ui::{Printer, Record, Style, clean};
@@ -65,18 +69,29 @@ pub async fn run(_args: ResumeArgs, ctx: &Context) -> Result<Exit, Failure> {
     if !ctx.confirm("If the gate opens, this lets trading in again.")? {
         return Err(Failure::new(Exit::Usage, "not confirmed; nothing was touched"));
     }
-    let live = Live::new(ctx, "resume");
-    let ended = resume(&deployment, &journal, &ctx.settings.operator, &|event| live.hear(event)).await;
+    let state = journal.state();
+    let title = format!("resume  {}", state.incident.as_ref().map_or("", IncidentId::as_str));
+    let objective = Duration::from_mins(deployment.policies.recovery.rto_minutes);
+    // Its steps are planned only when the gate has opened.
+    let live = Live::new(ctx, title, &Plan::default(), Some(objective), since_opened(&deployment, &state));
+    let ended = resume(&deployment, &journal, &ctx.settings.operator, &|event| live.hear(&event)).await;
     live.finish();
     let ended = ended.map_err(|error| super::audit_failure(&error))?;
     for check in &ended.checks {
         ctx.printer.emit(&GateRecord(check));
     }
+    let notices = Notices::new(&deployment, Some(&journal), &ctx.settings.operator);
+    if let Some(until) = &ended.monitor_until {
+        notices.tell(Moment::Resumed, &notice_words::resumed(&until.to_string()));
+    }
+    let told = notices.finish(GRACE).await;
+    journal.checkpoint().map_err(|error| journal_failure(&error))?;
     ctx.printer.emit(&Ended {
         opened: ended.opened,
         resumed: ended.monitor_until.is_some(),
         monitor_until: ended.monitor_until.map(|until| until.to_string()),
     });
+    ctx.printer.say_all(&told_lines(&ctx.printer, &told));
     Ok(match (ended.opened, ended.monitor_until) {
         (_, Some(_)) => Exit::Done,
         (true, None) => Exit::Incomplete,

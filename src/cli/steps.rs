@@ -1,11 +1,20 @@
 //! How plans and steps are shown.
 
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
 use serde::Serialize;
 
-use super::Context;
-use crate::domain::{Outcome, Plan, StepReport, StepSpec};
-use crate::engine::StepEvent;
-use crate::ui::{Printer, Record, Style, clean};
+use super::{Context, Failure, journal_failure};
+use crate::domain::{Delivery, IncidentId, Outcome, Plan, StepReport, StepSpec};
+use crate::engine::lockdown::{Tally, carry_out};
+use crate::engine::notices::{Notices, Told};
+use crate::engine::{Deployment, Journal, StepEvent};
+use crate::ledger::IncidentState;
+use crate::ui::{Printer, Record, Row, Screen, Stand, Style, Table, clean};
+
+/// Most causes, and most commands of one kind, that are named.
+pub const NAMED: usize = 5;
 
 /// A step's record.
 #[derive(Debug, Serialize)]
@@ -67,35 +76,197 @@ pub fn print_plan(ctx: &Context, plan: &Plan) {
     ctx.printer.say(format!("\n{} steps; nothing was touched.", plan.steps.len()));
 }
 
-/// Prints each step as it ends; on a terminal, what is in flight is on the last line.
+/// Shows steps: on a terminal as a table that is redrawn in place, else each as a line when it ends.
 pub struct Live<'a> {
     ctx: &'a Context,
-    progress: crate::ui::Progress,
-    flying: std::sync::Mutex<Vec<String>>,
+    screen: Option<Mutex<Screen>>,
+    /// Whether each step is printed: always but where the table shows it to the same eyes.
+    lines: bool,
 }
 
 impl<'a> Live<'a> {
-    /// Begins.
-    pub fn new(ctx: &'a Context, what: &str) -> Self {
-        Self { ctx, progress: crate::ui::Progress::spinner(what), flying: std::sync::Mutex::default() }
+    /// Begins. `before` is what passed since the incident was opened.
+    pub fn new(ctx: &'a Context, title: String, plan: &Plan, objective: Option<Duration>, before: Duration) -> Self {
+        let watched = ctx.printer.watched();
+        let rows = plan.steps.iter().map(|spec| Row {
+            id: spec.id.clone(),
+            phase: spec.phase,
+            target: spec.target.clone(),
+            stand: Stand::Waiting,
+        });
+        let table = || Table { title, objective, before, rows: rows.collect() };
+        let screen = watched.table.then(|| Mutex::new(Screen::new(table(), watched.color)));
+        Self { ctx, lines: screen.is_none() || !watched.out, screen }
     }
 
     /// Takes an event.
-    pub fn hear(&self, event: StepEvent) {
-        let mut flying = self.flying.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        match event {
-            StepEvent::Started(spec) => flying.push(spec.target),
-            StepEvent::Ended(report) => {
-                flying.retain(|target| *target != report.target);
-                let record = StepRecord(report);
-                self.progress.above(|| self.ctx.printer.emit(&record));
+    pub fn hear(&self, event: &StepEvent) {
+        let screen = self.screen.as_ref().map(|screen| screen.lock().unwrap_or_else(PoisonError::into_inner));
+        match (event, screen) {
+            (StepEvent::Started(spec), Some(screen)) => screen.started(&spec.id, spec.phase, &spec.target),
+            (StepEvent::Ended(report), Some(screen)) => {
+                screen.change(&report.id, Stand::Ended(report.outcome, Duration::from_millis(report.elapsed_ms)));
             }
+            _ => {}
         }
-        self.progress.say(&clean(&flying.join(", ")).chars().take(100).collect::<String>());
+        if let StepEvent::Ended(report) = event
+            && self.lines
+        {
+            self.ctx.printer.emit(&StepRecord(report.clone()));
+        }
     }
 
-    /// Ends.
-    pub fn finish(&self) {
-        self.progress.finish();
+    /// Ends; the last frame stays.
+    pub fn finish(self) {
+        if let Some(screen) = self.screen {
+            screen.into_inner().unwrap_or_else(PoisonError::into_inner).finish();
+        }
     }
+}
+
+/// A plan that was carried out.
+pub struct Carried {
+    /// How each step went.
+    pub reports: Vec<StepReport>,
+    /// How many went how.
+    pub tally: Tally,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Carries a plan out, shows it, and has the contacts told of what fails.
+pub async fn carry(
+    ctx: &Context,
+    deployment: &Deployment,
+    journal: &Arc<Journal>,
+    command: &str,
+    plan: &Plan,
+    notices: &Notices,
+) -> Result<Carried, Failure> {
+    let began = deployment.clock.elapsed();
+    let state = journal.state();
+    let incident = state.incident.as_ref().map_or("", IncidentId::as_str);
+    let objective = Duration::from_mins(deployment.policies.recovery.rto_minutes);
+    let live =
+        Live::new(ctx, format!("{command}  {incident}"), plan, Some(objective), since_opened(deployment, &state));
+    let hear = |event: StepEvent| {
+        live.hear(&event);
+        if let StepEvent::Ended(report) = &event
+            && matches!(report.outcome, Outcome::Failed | Outcome::Unknown)
+        {
+            notices.failed(report);
+        }
+    };
+    let ended = carry_out(deployment, journal, command, &ctx.settings.operator, plan, &hear).await;
+    live.finish();
+    let reports = ended.map_err(|error| journal_failure(&error))?;
+    let tally = Tally::of(&reports);
+    Ok(Carried { reports, tally, took: deployment.clock.elapsed().saturating_sub(began) })
+}
+
+/// The headline of an ending: the word if all went well, the counts and the time.
+pub fn ending(printer: &Printer, word: &str, carried: &Carried) -> String {
+    let tally = carried.tally;
+    let word = match (tally.failed, tally.manual) {
+        (0, 0) => printer.paint(Style::Good, word),
+        (0, _) => printer.paint(Style::Warn, format!("{word}, BUT NOT ALL")),
+        _ => printer.paint(Style::Bad, format!("NOT {word}")),
+    };
+    let mut lines = vec![format!("\n{word}  {}, in {:.1} s", counts(carried.tally), carried.took.as_secs_f64())];
+    lines.extend(cause_lines(printer, &causes(&carried.reports), tally.failed));
+    lines.extend(by_hand_lines(printer, &carried.reports));
+    lines.join("\n")
+}
+
+/// How many steps, and how many of them are missing.
+pub fn counts(tally: Tally) -> String {
+    let mut text = format!("{} steps", tally.steps);
+    for (number, words) in [(tally.failed, "failed"), (tally.manual, "for a person")] {
+        if number > 0 {
+            text.push_str(&format!(", {number} {words}"));
+        }
+    }
+    text
+}
+
+/// One reason for which steps did not end well.
+#[derive(Debug, Serialize)]
+pub struct Cause {
+    detail: String,
+    steps: Vec<String>,
+}
+
+/// Failed steps by their words; what was skipped follows from these.
+pub fn causes(reports: &[StepReport]) -> Vec<Cause> {
+    let mut causes: Vec<Cause> = Vec::new();
+    for report in reports.iter().filter(|report| matches!(report.outcome, Outcome::Failed | Outcome::Unknown)) {
+        match causes.iter_mut().find(|cause| cause.detail == report.detail) {
+            Some(cause) => cause.steps.push(report.target.clone()),
+            None => causes.push(Cause { detail: report.detail.clone(), steps: vec![report.target.clone()] }),
+        }
+    }
+    causes
+}
+
+/// Why steps are missing: a line for each reason.
+pub fn cause_lines(printer: &Printer, causes: &[Cause], failed: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    for cause in causes.iter().take(NAMED) {
+        let what = match cause.steps.as_slice() {
+            [one] => clean(one).into_owned(),
+            several => format!("{} steps", several.len()),
+        };
+        lines.push(format!("  {} {what}: {}", printer.paint(Style::Bad, "failed    "), clean(&cause.detail)));
+    }
+    if causes.len() > NAMED {
+        lines.push(format!("             and {} other reasons: portcullis incident timeline", causes.len() - NAMED));
+    }
+    match failed.saturating_sub(causes.iter().map(|cause| cause.steps.len()).sum()) {
+        0 => {}
+        1 => lines.push("             1 step was skipped because of that".to_owned()),
+        skipped => lines.push(format!("             {skipped} steps were skipped because of that")),
+    }
+    lines
+}
+
+/// What is left to people, in the policy's words.
+pub fn by_hand_lines(printer: &Printer, reports: &[StepReport]) -> Vec<String> {
+    let by_hand = reports.iter().filter(|report| report.outcome == Outcome::Manual);
+    let line = |report: &StepReport| {
+        format!("  {} {}: {}", printer.paint(Style::Warn, "by hand   "), clean(&report.target), clean(&report.detail))
+    };
+    by_hand.take(NAMED).map(line).collect()
+}
+
+/// How long ago the incident was opened.
+pub fn since_opened(deployment: &Deployment, state: &IncidentState) -> Duration {
+    let spent = state.opened.map(|opened| deployment.clock.now().duration_since(opened));
+    spent.and_then(|spent| Duration::try_from(spent).ok()).unwrap_or_default()
+}
+
+/// Who was told: one line for those who were, one for each who was not.
+pub fn told_lines(printer: &Printer, told: &[Told]) -> Vec<String> {
+    let mut names: Vec<String> = told
+        .iter()
+        .filter(|one| one.outcome == Delivery::Sent)
+        .map(|one| format!("{} ({})", clean(&one.contact), one.channel))
+        .collect();
+    names.sort();
+    names.dedup();
+    let mut lines = Vec::new();
+    if !names.is_empty() {
+        lines.push(format!("  told       {}", names.join(", ")));
+    }
+    for one in told.iter().filter(|one| one.outcome != Delivery::Sent) {
+        let word = if one.outcome == Delivery::Failed { "NOT TOLD" } else { "told?" };
+        lines.push(format!(
+            "  {} {} ({}) of {}: {}",
+            printer.paint(Style::Warn, format!("{word:<10}")),
+            clean(&one.contact),
+            one.channel,
+            one.moment,
+            clean(&one.detail)
+        ));
+    }
+    lines
 }

@@ -2,6 +2,7 @@
 
 mod backup;
 mod catalog;
+mod clean;
 mod credential;
 mod digest;
 pub mod ed25519_pem;
@@ -9,16 +10,19 @@ mod finding;
 pub mod guard;
 mod ids;
 pub mod key_pair;
+mod notice;
 mod pause;
 mod step;
 pub mod url_password;
 
 pub use backup::{Backup, BackupCheck, BackupVerdict};
 pub use catalog::{Column, DatabaseObject, ObjectList, Row, Table, TableName};
+pub use clean::{clean, clean_json};
 pub use credential::{Fingerprint, FingerprintKey, Probe};
 pub use digest::{Digest, DigestContext, DigestError};
 pub use finding::{Finding, FindingKind, Level, RuleRef, Source, finding_id};
 pub use ids::{CredentialId, IdError, IncidentId, StepId};
+pub use notice::{Delivery, Moment, Notice, Words};
 pub use pause::{Canary, SwitchState};
 pub use step::{Action, Outcome, Phase, Plan, StepReport, StepSpec};
 

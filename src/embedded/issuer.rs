@@ -61,4 +61,8 @@ impl Issuer for EmbeddedIssuer {
     ) -> Result<String, Fault> {
         self.changes.revoke(credential, old, new).await
     }
+
+    async fn evidence(&self, credential: &CredentialPolicy) -> Result<Option<serde_json::Value>, Fault> {
+        self.changes.evidence(credential).await
+    }
 }

@@ -46,6 +46,21 @@ credentials:
     proof: { kind: store }
 ";
 
+const CONTACTS: &str = "\
+# Who is told. In this embedded deployment each notice is a line of embedded/notices.jsonl, whatever its channel.
+version: 1
+contacts:
+  - name: on-call
+    on: [incident_opened, step_failed, not_contained, contained, resumed]
+    channel: { kind: pagerduty, routing_key_env: PAGERDUTY_ROUTING_KEY }
+  - name: desk
+    on: [incident_opened, contained, not_contained, resumed]
+    channel: { kind: slack, url_env: SLACK_WEBHOOK_URL }
+  - name: approvers
+    on: [approval_needed, resumed]
+    channel: { kind: smtp, host: mail.example.com, from: portcullis@example.com, to: [ada@example.com, bo@example.com] }
+";
+
 const RECOVERY: &str = "\
 version: 1
 rto_minutes: 15
@@ -63,6 +78,7 @@ pub type Approver = (String, Vec<String>, String);
 fn texts(approvers: &[Approver]) -> BTreeMap<String, String> {
     let mut texts: BTreeMap<String, String> =
         SHIPPED.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
+    texts.insert("contacts.yml".into(), CONTACTS.into());
     texts.insert("credentials.yml".into(), CREDENTIALS.into());
     texts.insert("recovery.yml".into(), RECOVERY.into());
     if let Some(resume) = texts.get_mut("resume.yml") {

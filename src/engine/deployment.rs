@@ -6,8 +6,8 @@ use crate::domain::CredentialId;
 use crate::policy::Policies;
 use crate::policy::credentials::StorePolicy;
 use crate::ports::{
-    BackupStore, CaseFolders, Clock, Database, Guard, Issuer, MachineKey, PauseSwitch, Random, SecretStore, Service,
-    Vault,
+    BackupStore, CaseFolders, Clock, Database, FileSurvey, Guard, Issuer, MachineKey, Notifier, PauseSwitch, Random,
+    SecretStore, Service, Vault,
 };
 
 /// The ports of one deployment, chosen by `world.rs`.
@@ -40,9 +40,13 @@ pub struct Deployment {
     /// `.env` files.
     pub dotenv: Arc<dyn SecretStore>,
     /// Other files that hold values.
-    pub files: Arc<dyn SecretStore>,
+    pub value_files: Arc<dyn SecretStore>,
+    /// Files, as evidence.
+    pub files: Arc<dyn FileSurvey>,
     /// Services.
     pub services: Vec<Arc<dyn Service>>,
+    /// Who is told, in the order of `contacts.yml`.
+    pub notifiers: Vec<Arc<dyn Notifier>>,
     /// Backups.
     pub backups: Option<Arc<dyn BackupStore>>,
     /// What the engine leaves out on purpose: nothing, but in a rehearsal of its own safeguards.
@@ -66,7 +70,7 @@ impl Deployment {
         match slot {
             StorePolicy::SecretsManager { .. } => &self.secrets_manager,
             StorePolicy::Dotenv { .. } => &self.dotenv,
-            StorePolicy::File { .. } => &self.files,
+            StorePolicy::File { .. } => &self.value_files,
         }
     }
 

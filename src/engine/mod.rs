@@ -10,6 +10,8 @@ mod gate_input;
 mod journal;
 mod known_values;
 pub mod lockdown;
+pub mod notice_words;
+pub mod notices;
 pub mod recovery;
 pub mod resume;
 mod retry;

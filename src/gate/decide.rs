@@ -219,11 +219,12 @@ impl<'a> Case<'a> {
         Ok(format!("{count} entries since, none of which changes what was signed"))
     }
 
-    /// Entries that change nothing of what was signed: approvals, evaluations, reports, and the resume itself.
+    /// Entries that change nothing of what was signed: approvals, evaluations, notices, reports, and the resume itself.
     fn may_follow(&self, entry: &Entry) -> bool {
         match &entry.event {
             Event::ApprovalRecorded { .. }
             | Event::GateEvaluated { .. }
+            | Event::NoticeSent { .. }
             | Event::TailQuarantined { .. }
             | Event::PauseProof { refused: true, .. } => true,
             Event::PlanMade { command, .. } => command == "resume",

@@ -144,6 +144,13 @@ fn entries_after_the_record_may_not_change_what_was_signed() {
         evaluated(false),
         Event::PlanMade { command: "resume".into(), steps: 1, sha256: Digest::of(b""), operator: "eve".into() },
         pause(true),
+        Event::NoticeSent {
+            contact: "approvers".into(),
+            channel: "smtp".into(),
+            moment: crate::domain::Moment::ApprovalNeeded,
+            outcome: crate::domain::Delivery::Sent,
+            detail: String::new(),
+        },
     ];
     assert_eq!(refusing(&with(|case| case.after = harmless)), Vec::<String>::new());
     for event in [

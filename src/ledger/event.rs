@@ -3,7 +3,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::domain::{Action, CredentialId, Digest, Fingerprint, IncidentId, Level, Outcome, Phase, StepId, Timestamp};
+use crate::domain::{
+    Action, CredentialId, Delivery, Digest, Fingerprint, IncidentId, Level, Moment, Outcome, Phase, StepId, Timestamp,
+};
 
 /// A file of the case folder, bound to the ledger by its digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -265,6 +267,20 @@ pub enum Event {
         /// Enhanced monitoring is due until then.
         monitor_until: Timestamp,
     },
+    /// Somebody was told, or could not be.
+    #[serde(rename = "notice.sent")]
+    NoticeSent {
+        /// Name in `contacts.yml`.
+        contact: String,
+        /// `webhook`, `slack`, `pagerduty`, `smtp`.
+        channel: String,
+        /// Why they were told.
+        moment: Moment,
+        /// What became of it.
+        outcome: Delivery,
+        /// The channel's words. Never a secret.
+        detail: String,
+    },
     /// A torn tail, left by a crash, was put aside.
     #[serde(rename = "tail.quarantined")]
     TailQuarantined {
@@ -295,6 +311,7 @@ impl Event {
             Self::ApprovalRecorded { .. } => "approval.recorded",
             Self::GateEvaluated { .. } => "gate.evaluated",
             Self::IncidentResumed { .. } => "incident.resumed",
+            Self::NoticeSent { .. } => "notice.sent",
             Self::TailQuarantined { .. } => "tail.quarantined",
         }
     }

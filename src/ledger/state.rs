@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
 
 use super::{Entry, Event, GateCheck};
-use crate::domain::{Action, CredentialId, Digest, Fingerprint, IncidentId, Level, Outcome, Phase, StepId, Timestamp};
+use crate::domain::{
+    Action, CredentialId, Delivery, Digest, Fingerprint, IncidentId, Level, Moment, Outcome, Phase, StepId, Timestamp,
+};
 
 /// Why the ledger can't be replayed: an illegal transition, which no run of this program writes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -142,6 +144,8 @@ pub struct IncidentState {
     pub files: BTreeMap<String, super::FileBinding>,
     /// Names of the evidence that was collected.
     pub evidence: std::collections::BTreeSet<String>,
+    /// What became of the last notice to each contact at each moment.
+    pub notices: BTreeMap<(String, Moment), Delivery>,
     /// Number of entries.
     pub entries: u64,
     /// Time of the newest entry.
@@ -229,6 +233,9 @@ impl IncidentState {
             Event::EvidenceCollected { name, file } => {
                 self.evidence.insert(name.clone());
                 self.bind(file);
+            }
+            Event::NoticeSent { contact, moment, outcome, .. } => {
+                self.notices.insert((contact.clone(), *moment), *outcome);
             }
             Event::TailQuarantined { file } => self.bind(file),
             Event::ScanCompleted { scan, findings, highest, first_malicious, complete, coverage, file } => {

@@ -21,7 +21,10 @@ pub struct Containment {
 pub fn containment(policies: &Policies, told: &Containment) -> Plan {
     let mut steps = pause(&policies.pause).steps;
     let paused: Vec<StepId> = steps.iter().map(|spec| spec.id.clone()).collect();
-    for what in ["database", "guard", "stores"] {
+    for what in ["database", "guard", "stores", "credentials", "files"] {
+        if what == "guard" && policies.pause.guard.is_none() {
+            continue;
+        }
         let action = Action::CollectEvidence { what: what.to_owned() };
         steps.push(step(&format!("evidence.{what}"), Phase::Evidence, what, action, 30));
     }

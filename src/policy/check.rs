@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use super::{Policies, PolicyError, nearest};
+use super::{Policies, PolicyError, contacts, evidence, nearest};
 use crate::policy::credentials::{CredentialPolicy, GenerateKind, IssuerPolicy, ProofPolicy, ValuePart};
 
 /// Shortest generated value.
@@ -13,6 +13,8 @@ pub(super) fn check(policies: &Policies) -> Result<(), PolicyError> {
         ("pause.yml", policies.pause.version),
         ("resume.yml", policies.resume.version),
         ("recovery.yml", policies.recovery.version),
+        (contacts::FILE, policies.contacts.version),
+        (evidence::FILE, policies.evidence.version),
     ];
     for (file, version) in versions {
         if version != 1 {
@@ -21,7 +23,22 @@ pub(super) fn check(policies: &Policies) -> Result<(), PolicyError> {
     }
     check_credentials(policies)?;
     check_pause(policies)?;
+    check_contacts(policies)?;
     check_roster(policies)
+}
+
+fn check_contacts(policies: &Policies) -> Result<(), PolicyError> {
+    let contacts = &policies.contacts.contacts;
+    if let Some(name) = duplicate(contacts.iter().map(|contact| contact.name.as_str())) {
+        return Err(at(policies, contacts::FILE, name, format!("contact `{name}` is declared twice")));
+    }
+    for contact in contacts {
+        if let Some(problem) = contact.problem() {
+            let message = format!("contact `{}`: {problem}", contact.name.escape_debug());
+            return Err(at(policies, contacts::FILE, &contact.name, message));
+        }
+    }
+    Ok(())
 }
 
 fn check_credentials(policies: &Policies) -> Result<(), PolicyError> {
@@ -159,6 +176,44 @@ mod tests {
         assert!(text.contains(from), "the shipped {file} holds {from}");
         *text = text.replacen(from, to, 1);
         Policies::from_texts(texts)
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_contact_is_said_at_its_line() {
+        let cases = [
+            ("name: desk", "nam: desk", "did you mean `name`?"),
+            ("on: [contained]", "on: [containd]", "did you mean `contained`?"),
+            ("on: [contained]", "on: []", "`on` is empty"),
+            ("kind: slack", "kind: slak", "did you mean `slack`?"),
+            ("url_env:", "urlenv:", "did you mean `url_env`?"),
+            ("url_env: SLACK_URL", "url_env: ''", "names no environment variable"),
+            ("url_env: SLACK_URL", "url_env: https://hooks.example/T0/B0", "the name of an environment variable"),
+            ("name: board", "name: desk", "declared twice"),
+            ("tls: starttls", "tls: none", "in the clear"),
+            ("password_env: P, ", "", "user_env and password_env"),
+            ("to: [b@example.com]", "to: []", "`to` is empty"),
+            ("http://127.0.0.1:9/page", "http://example.com/page", "in the clear"),
+            ("http://127.0.0.1:9/page", "https://user:pw@example.com/", "may hold no password"),
+            ("version: 1", "version: 3", "this program reads 1"),
+        ];
+        let whole = "version: 1\ncontacts:\n  - name: desk\n    on: [contained]\n    channel: { kind: slack, url_env: SLACK_URL }\n  \
+                     - name: board\n    on: [resumed]\n    channel: { kind: smtp, host: mail.example.com, tls: starttls, user_env: U, password_env: P, from: a@example.com, to: [b@example.com] }\n  \
+                     - name: hook\n    on: [test]\n    channel: { kind: webhook, url: \"http://127.0.0.1:9/page\", bearer_env: T }\n";
+        let read = |text: String| {
+            let shipped = SHIPPED.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned()));
+            let texts: BTreeMap<String, String> = shipped.chain([(contacts::FILE.to_owned(), text)]).collect();
+            Policies::from_texts(texts)
+        };
+        assert_eq!(read(whole.to_owned()).unwrap().contacts.contacts.len(), 3);
+        for (from, to, expected) in cases {
+            assert!(whole.contains(from), "{from}");
+            let error = read(whole.replacen(from, to, 1)).unwrap_err();
+            let text = error.to_string();
+            assert_eq!(error.file, contacts::FILE);
+            assert!(error.line > 0, "{text}");
+            assert!(text.contains(expected), "`{text}` should say `{expected}`");
+            assert!(!text.contains("pw@") && !text.contains("hooks.example"), "{text}");
+        }
     }
 
     #[test]

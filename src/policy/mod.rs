@@ -7,8 +7,10 @@ use crate::domain::Digest;
 pub mod api;
 pub mod aws;
 mod check;
+pub mod contacts;
 pub mod credentials;
 mod error;
+pub mod evidence;
 pub mod pause;
 pub mod recovery;
 pub mod resume;
@@ -34,6 +36,10 @@ pub struct Policies {
     pub resume: resume::ResumePolicy,
     /// `recovery.yml`.
     pub recovery: recovery::RecoveryPolicy,
+    /// `contacts.yml`; nobody, if there is none.
+    pub contacts: contacts::ContactsPolicy,
+    /// `evidence.yml`; empty, if there is none.
+    pub evidence: evidence::EvidencePolicy,
     /// Text of every policy file by path below the policies folder (`credentials.yml`, `trades/unknown-key.yml`, ...).
     pub texts: BTreeMap<String, String>,
 }
@@ -46,6 +52,8 @@ impl Policies {
             pause: main_file(&texts, "pause.yml")?,
             resume: main_file(&texts, "resume.yml")?,
             recovery: main_file(&texts, "recovery.yml")?,
+            contacts: optional_file(&texts, contacts::FILE)?,
+            evidence: optional_file(&texts, evidence::FILE)?,
             texts,
         };
         check::check(&policies)?;
@@ -61,4 +69,11 @@ impl Policies {
 fn main_file<T: serde::de::DeserializeOwned>(texts: &BTreeMap<String, String>, file: &str) -> Result<T, PolicyError> {
     let text = texts.get(file).ok_or_else(|| PolicyError::whole(file, "the file does not exist"))?;
     parse(file, text)
+}
+
+fn optional_file<T>(texts: &BTreeMap<String, String>, file: &str) -> Result<T, PolicyError>
+where
+    T: serde::de::DeserializeOwned + Default,
+{
+    texts.get(file).map_or_else(|| Ok(T::default()), |text| parse(file, text))
 }

@@ -2,6 +2,7 @@
 
 /// Path below the policies folder and text, in path order.
 pub const SHIPPED: &[(&str, &str)] = &[
+    ("contacts.yml", include_str!("../../policies/contacts.yml")),
     ("credentials.yml", include_str!("../../policies/credentials.yml")),
     ("logs/admin-endpoint.yml", include_str!("../../policies/logs/admin-endpoint.yml")),
     ("logs/cloudtrail-stopped.yml", include_str!("../../policies/logs/cloudtrail-stopped.yml")),

@@ -1,9 +1,12 @@
-//! What people and scripts see: the printer (text or JSON), progress, sanitising of hostile text.
+//! What people and scripts see: the printer (text or JSON), progress, the live table, neutralised text.
 
 mod printer;
 mod progress;
-mod sanitize;
+mod screen;
+mod table;
 
-pub use printer::{ColorChoice, Format, Printer, Record, Style};
+pub use crate::domain::{clean, clean_json};
+pub use printer::{ColorChoice, Format, Printer, Record, Style, Watched};
 pub use progress::Progress;
-pub use sanitize::{clean, clean_json};
+pub use screen::Screen;
+pub use table::{Frame, Row, Stand, Table, render};

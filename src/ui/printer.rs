@@ -43,6 +43,17 @@ pub enum Style {
     Dim,
 }
 
+/// Who looks where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Watched {
+    /// A table can be drawn on standard error.
+    pub table: bool,
+    /// Standard output is a terminal too.
+    pub out: bool,
+    /// Colours on standard error.
+    pub color: bool,
+}
+
 /// Something that is printed as text or as one JSON line; both say the same.
 pub trait Record: Serialize {
     /// The value of `"type"`.
@@ -83,6 +94,19 @@ impl Printer {
         Self { silent: true, ..Self::new(Format::Text, ColorChoice::Never, true) }
     }
 
+    /// Whether it prints nothing.
+    pub fn is_silent(&self) -> bool {
+        self.silent
+    }
+
+    /// Whether people look at both standard error, where a table can be drawn, and at standard output.
+    pub fn watched(&self) -> Watched {
+        let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+        let json_there = out && self.format == Format::Json;
+        Watched { table: err && !dumb && !json_there && !self.silent, out, color: self.color_err }
+    }
+
     /// The format.
     pub fn format(&self) -> Format {
         self.format
@@ -118,6 +142,13 @@ impl Printer {
     pub fn say(&self, text: impl AsRef<str>) {
         if self.format == Format::Text {
             self.out(text.as_ref());
+        }
+    }
+
+    /// Several such lines; nothing if there is none.
+    pub fn say_all(&self, lines: &[String]) {
+        if !lines.is_empty() {
+            self.say(lines.join("\n"));
         }
     }
 
@@ -171,7 +202,7 @@ impl Printer {
     }
 }
 
-fn paint(on: bool, style: Style, text: &str) -> String {
+pub(super) fn paint(on: bool, style: Style, text: &str) -> String {
     if !on {
         return text.to_owned();
     }

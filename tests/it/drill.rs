@@ -15,6 +15,10 @@ fn every_phase_passes_and_every_mark_is_found() {
     let marks = ran.of_type("planted");
     assert!(marks.len() > 10, "{marks:?}");
     assert!(marks.iter().all(|mark| mark["found"] == Value::Bool(true)), "{marks:?}");
+    let told = ran.of_type("told");
+    let of = |contact: &str| told.iter().find(|one| one["contact"] == contact).unwrap()["moments"].clone();
+    assert_eq!(of("on-call"), serde_json::json!(["incident_opened", "contained", "resumed"]));
+    assert_eq!(of("approvers"), serde_json::json!(["approval_needed", "resumed"]));
     let records = ran.records();
     let summary = records.last().unwrap();
     assert_eq!(summary["type"], "summary");

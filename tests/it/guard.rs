@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use portcullis::adapters::database_url::DatabaseUrl;
+use portcullis::adapters::login::Login;
 use portcullis::adapters::postgres::PostgresGuard;
 use portcullis::domain::Canary;
 use portcullis::policy::pause::PausePolicy;
@@ -34,10 +35,10 @@ fn as_role(postgres: &Postgres, role: &str) -> String {
 fn guard(app: &str, admin: &str, keys: &str) -> PostgresGuard {
     let text = format!("version: 1\nguard: {{ table: Trade{keys} }}\n");
     let policy: PausePolicy = portcullis::policy::parse("pause.yml", &text).unwrap();
-    PostgresGuard::new(options(app), options(admin), policy.guard.unwrap(), None)
+    PostgresGuard::new(options(app), Login::new(options(admin), Box::new(Vec::new)), policy.guard.unwrap(), None)
 }
 
-fn run<T>(future: impl std::future::Future<Output = T>) -> T {
+fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(future)
 }
 

@@ -13,7 +13,7 @@ use crate::support::files;
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("settings", &[]),
-    ("ui", &[]),
+    ("ui", &["domain"]),
     ("report", &["domain", "ledger", "gate"]),
     ("policy", &["domain"]),
     ("ledger", &["domain"]),

@@ -5,6 +5,7 @@ mod back_end;
 mod bad_input;
 mod breach;
 mod case_folder;
+mod contacts;
 mod crash;
 mod crash_checks;
 mod crash_commands;

@@ -67,7 +67,9 @@ fn jwt(claims: Option<&str>, id: Option<&str>, key: &SecretString) -> Result<Zer
     }
     let head = URL_SAFE_NO_PAD.encode(head.to_string());
     let mut token = Zeroizing::new(format!("{head}.{}", URL_SAFE_NO_PAD.encode(claims)));
-    let tag = if let Some(signer) = signer { signer.sign(token.as_bytes()).as_ref().to_vec() } else {
+    let tag = if let Some(signer) = signer {
+        signer.sign(token.as_bytes()).as_ref().to_vec()
+    } else {
         let key = hmac::Key::new(hmac::HMAC_SHA256, key.expose_secret().as_bytes());
         hmac::sign(&key, token.as_bytes()).as_ref().to_vec()
     };

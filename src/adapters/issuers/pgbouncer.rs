@@ -1,4 +1,4 @@
-//! PgBouncer's admin console (<https://www.pgbouncer.org/usage.html>): it is told that a password changed, and cuts off the clients
+//! The admin console of `PgBouncer` (<https://www.pgbouncer.org/usage.html>): it is told that a password changed, and cuts off the clients
 //! that logged in with the old one. Its own log-in file is one of the credential's stores, where it has one.
 
 use std::str::FromStr;

@@ -115,6 +115,9 @@ pub async fn run(args: DrillArgs, ctx: &Context) -> Result<Exit, Failure> {
     for mark in &marks {
         ctx.printer.emit(mark);
     }
+    for told in stage.told() {
+        ctx.printer.emit(&told);
+    }
     let summary = DrillSummary::new(&marks, failures, took, stage.case_folder(), args.keep);
     ctx.printer.emit(&summary);
     Ok(if summary.passed() { Exit::Done } else { Exit::Failed })

@@ -116,6 +116,22 @@ impl Record for MarkRecord {
     }
 }
 
+/// Who was told, and of what.
+#[derive(Debug, Serialize)]
+pub(super) struct ToldRecord {
+    pub contact: String,
+    pub channel: String,
+    pub moments: Vec<String>,
+}
+
+impl Record for ToldRecord {
+    const TYPE: &'static str = "told";
+    fn text(&self, printer: &Printer) -> String {
+        let word = printer.paint(Style::Good, format!("{:<7}", "told"));
+        format!("  {word} {:<9} {:<42} by {}", clean(&self.contact), self.moments.join(", "), clean(&self.channel))
+    }
+}
+
 /// How the drill went.
 #[derive(Debug, Serialize)]
 pub(super) struct DrillSummary {

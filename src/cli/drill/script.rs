@@ -3,6 +3,7 @@ use std::pin::Pin;
 
 use clap::Parser;
 
+use super::records::ToldRecord;
 use crate::cli::{Cli, Context, Exit, Failure};
 use crate::domain::Finding;
 use crate::embedded::{EmbeddedDeployment, RehearsedApprover};
@@ -150,5 +151,21 @@ impl Stage<'_> {
     pub fn findings(&self) -> Vec<Finding> {
         let path = format!("{}/{}", self.case_folder(), findings::FINDINGS);
         std::fs::read(path).ok().and_then(|bytes| findings::read(&bytes).ok()).unwrap_or_default()
+    }
+
+    /// Who was told, by what stands in for the channels.
+    pub fn told(&self) -> Vec<ToldRecord> {
+        let text = std::fs::read_to_string(self.victim.root.join("embedded/notices.jsonl")).unwrap_or_default();
+        let mut all: Vec<ToldRecord> = Vec::new();
+        for line in text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()) {
+            let field = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+            let (contact, channel) = (field(&line["contact"]), field(&line["channel"]));
+            let moment = field(&line["notice"]["moment"]);
+            match all.iter_mut().find(|known| known.contact == contact) {
+                Some(known) => known.moments.push(moment),
+                None => all.push(ToldRecord { contact, channel, moments: vec![moment] }),
+            }
+        }
+        all
     }
 }

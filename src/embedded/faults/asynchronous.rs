@@ -64,6 +64,11 @@ impl SecretStore for Faulty<dyn SecretStore> {
     async fn retire_previous(&self, slot: &StorePolicy) -> Result<(), Fault> {
         self.injector.effect(&self.place, "retire_previous", self.inner.retire_previous(slot)).await
     }
+
+    async fn versions(&self, slot: &StorePolicy) -> Result<Vec<serde_json::Value>, Fault> {
+        self.injector.reach(&self.place)?;
+        self.inner.versions(slot).await
+    }
 }
 
 #[async_trait]
@@ -102,6 +107,11 @@ impl Issuer for Faulty<dyn Issuer> {
         new: Option<&SecretString>,
     ) -> Result<String, Fault> {
         self.injector.effect(&self.place, "revoke", self.inner.revoke(credential, old, new)).await
+    }
+
+    async fn evidence(&self, credential: &CredentialPolicy) -> Result<Option<serde_json::Value>, Fault> {
+        self.injector.reach(&self.place)?;
+        self.inner.evidence(credential).await
     }
 }
 

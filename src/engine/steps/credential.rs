@@ -292,7 +292,9 @@ impl Issue {
     async fn create(&self, old: Option<&SecretString>) -> Result<(), StepError> {
         let Rotation { run, policy } = &self.0;
         let state = self.0.state();
-        let new = if let Some(new) = self.0.sealed("new")? { new } else {
+        let new = if let Some(new) = self.0.sealed("new")? {
+            new
+        } else {
             let new = self.0.issuer()?.create(policy, old).await?;
             run.deployment.vault.seal(&self.0.sealed_name(state.generation, "new")?, &new)?;
             new

@@ -1,14 +1,23 @@
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use secrecy::ExposeSecret;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Effect, Seen, StepError};
 use crate::domain::Digest;
 use crate::engine::Run;
 use crate::ledger::Event;
+use crate::policy::credentials::StorePolicy;
 use crate::ports::{Fault, FaultKind};
+
+/// Bound on one question to a store or an issuer.
+const ASK: Duration = Duration::from_secs(10);
+/// Bound on reading all files.
+const SURVEY: Duration = Duration::from_secs(20);
 
 /// Captures what is about to change. Values of secrets are never part of it: fingerprints are.
 pub(super) struct Collect {
@@ -31,9 +40,58 @@ impl Collect {
                 }
                 None => Err(Fault::new(FaultKind::Invalid, "no guard is configured")),
             },
+            "credentials" => Ok(vec![("credentials".into(), self.credentials().await)]),
+            "files" => Ok(vec![("files".into(), self.survey().await)]),
             "stores" => Ok(vec![("stores".into(), self.stores().await)]),
             other => Err(Fault::new(FaultKind::Invalid, format!("there is no collector `{other}`"))),
         }
+    }
+
+    /// Versions that the stores know, and what the issuers know of the last use; each bounded, all at once.
+    async fn credentials(&self) -> String {
+        let deployment = &self.run.deployment;
+        let mut asked: Vec<Asked<'_>> = Vec::new();
+        for credential in &deployment.policies.credentials.credentials {
+            for slot in &credential.kept {
+                let store = deployment.store(slot);
+                asked.push(Box::pin(async move {
+                    let seen = bounded(store.versions(slot)).await.map(|versions| json!(versions));
+                    json!({"credential": credential.id, "store": store.describe(slot), "versions": or_why(seen)})
+                }));
+            }
+            if let Some(issuer) = deployment.issuers.get(&credential.id) {
+                asked.push(Box::pin(async move {
+                    let seen = bounded(issuer.evidence(credential)).await.map(|seen| json!(seen));
+                    json!({"credential": credential.id, "issuer": or_why(seen)})
+                }));
+            }
+        }
+        let lines: Vec<_> = join_all(asked).await.iter().map(ToString::to_string).collect();
+        lines.join("\n")
+    }
+
+    /// Digests of the `.env` files and of the logs that policy names, one after another within one bound.
+    async fn survey(&self) -> String {
+        let policies = &self.run.deployment.policies;
+        let slots = policies.credentials.credentials.iter().flat_map(|credential| &credential.kept);
+        let dotenv = slots.filter_map(|slot| match slot {
+            StorePolicy::Dotenv { path, .. } | StorePolicy::File { path, .. } => Some(path.clone()),
+            StorePolicy::SecretsManager { .. } => None,
+        });
+        let mut paths: Vec<String> = dotenv.collect();
+        paths.sort();
+        paths.dedup();
+        paths.extend(policies.evidence.logs.iter().cloned());
+        let (files, began) = (Arc::clone(&self.run.deployment.files), std::time::Instant::now());
+        let read = move || {
+            let line = |path: &String| match files.note(path, SURVEY.saturating_sub(began.elapsed())) {
+                Ok(note) => json!(note).to_string(),
+                Err(fault) => json!({"path": path, "unreadable": fault.chain()}).to_string(),
+            };
+            paths.iter().map(line).collect::<Vec<_>>().join("\n")
+        };
+        let ended = tokio::task::spawn_blocking(read).await;
+        ended.unwrap_or_else(|error| json!({"unreadable": error.to_string()}).to_string())
     }
 
     /// Which store holds which value, by fingerprint.
@@ -58,6 +116,18 @@ impl Collect {
     }
 }
 
+type Asked<'a> = Pin<Box<dyn Future<Output = Value> + Send + 'a>>;
+
+/// What was seen, or why it could not be: a part that is missing does not cost the rest.
+fn or_why(seen: Result<Value, Fault>) -> Value {
+    seen.unwrap_or_else(|fault| json!({ "unreadable": fault.chain() }))
+}
+
+async fn bounded<T>(asking: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    let late = || Fault::new(FaultKind::Unavailable, format!("no answer within {} s", ASK.as_secs()));
+    tokio::time::timeout(ASK, asking).await.unwrap_or_else(|_| Err(late()))
+}
+
 #[async_trait]
 impl Effect for Collect {
     async fn observe(&self) -> Result<Seen, Fault> {
@@ -77,6 +147,10 @@ impl Effect for Collect {
             let file = self.run.journal.write_file(&path, text.as_bytes())?;
             self.run.record(Event::EvidenceCollected { name: format!("{}/{name}", self.what), file }).await?;
         }
-        Ok(format!("{} files, {bytes} bytes", files.len()))
+        let gaps =
+            files.iter().flat_map(|(_, text)| text.lines()).filter(|line| line.contains("\"unreadable\":")).count();
+        let gaps =
+            if gaps == 0 { String::new() } else { format!("; {gaps} places could not be read, as is said there") };
+        Ok(format!("{} files, {bytes} bytes{gaps}", files.len()))
     }
 }
