@@ -122,7 +122,14 @@ fn a_pause_and_a_release_that_were_killed_converge() {
                 if release {
                     assert_eq!(rights(&postgres), before, "killed after {} ms", 4 * step);
                 } else {
-                    assert!(!rights(&postgres).contains(&format!("INSERT {app}")), "killed after {} ms", 4 * step);
+                    // The server may still be busy with what was killed, and hold the table longer than a pause waits for it.
+                    let mut tries = 0;
+                    while rights(&postgres).contains(&format!("INSERT {app}")) {
+                        tries += 1;
+                        assert!(tries < 5, "killed after {} ms", 4 * step);
+                        tokio::time::sleep(Duration::from_millis(200)).await;
+                        guard.engage().await.unwrap();
+                    }
                 }
             }
         }
@@ -133,7 +140,6 @@ fn a_pause_and_a_release_that_were_killed_converge() {
 fn every_way_into_the_table_is_closed() {
     let Some(postgres) = Postgres::fresh("ways") else { return };
     postgres.sql(TABLE);
-    // A plain table beside it, which inherits: its rows are rows of the trade table, too.
     let app = role(&postgres, "app", "");
     postgres.sql(&format!(
         "GRANT ALL ON ALL TABLES IN SCHEMA public TO {app}; GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {app}"
@@ -150,6 +156,7 @@ fn every_way_into_the_table_is_closed() {
     // One is attached and one is made after the installation; the first got no trigger against TRUNCATE.
     postgres.sql("CREATE TABLE trade_late (LIKE \"Trade\"); ALTER TABLE \"Trade\" ATTACH PARTITION trade_late FOR VALUES FROM ('2100-01-01') TO ('2200-01-01')");
     postgres.sql("CREATE TABLE trade_far PARTITION OF \"Trade\" FOR VALUES FROM ('2200-01-01') TO ('2300-01-01')");
+    postgres.sql(&format!("GRANT ALL ON trade_late, trade_far TO {app}"));
     let report = run(guard.inspect()).unwrap();
     assert!(!report.installed && report.detail.contains("TRUNCATE is missing"), "{report:?}");
     let words = run(guard.engage()).unwrap();
@@ -162,7 +169,7 @@ fn every_way_into_the_table_is_closed() {
         (&url, "INSERT INTO \"Trade\" (symbol, at) VALUES ('late', '2150-01-01')"),
         (&url, "INSERT INTO trade_late (id, symbol, at) VALUES (7, 'late', '2150-01-01')"),
         (&url, "INSERT INTO trade_far (id, symbol, at) VALUES (7, 'far', '2250-01-01')"),
-        (&url, "COPY \"Trade\" (symbol) FROM PROGRAM 'echo x'"),
+        (&url, concat!("\\copy \"Trade\" (symbol) FROM '", env!("CARGO_MANIFEST_DIR"), "/LICENSE'")),
         (&url, merge),
         (&url, "UPDATE \"Trade\" SET symbol = 'x'"),
         (&url, "DELETE FROM \"Trade\""),
@@ -180,8 +187,7 @@ fn every_way_into_the_table_is_closed() {
         (&postgres.url, "SET session_replication_role = replica; TRUNCATE \"Trade\""),
     ] {
         let refused = psql(role, sql).unwrap_err();
-        let copy = sql.starts_with("COPY") && role == &url && refused.contains("permission denied");
-        assert!(copy || refused.contains("trading is paused by portcullis"), "{sql}: {refused}");
+        assert!(refused.contains("trading is paused by portcullis"), "{sql}: {refused}");
     }
     assert_eq!(postgres.sql("SELECT string_agg(symbol, ',') FROM \"Trade\""), "before");
     // The canary reaches the trigger although no partition takes a row of NULLs.

@@ -15,6 +15,9 @@ use crate::ports::{Fault, TableName};
 /// How often a change of rights is tried that somebody else's change of the same table got in the way of.
 const TRIES: u32 = 3;
 
+/// How many times what is left is looked at: rights that a role outside the pause handed on need a look each.
+const DEPTH: u32 = 4;
+
 /// One right on one table or column.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Right {
@@ -128,10 +131,8 @@ async fn granted(
         }
         all.push((right, by_owner));
     }
-    let (leave, mut take): (Vec<_>, Vec<_>) =
+    let (leave, take): (Vec<_>, Vec<_>) =
         all.into_iter().partition(|(right, _)| chained.contains(&(right.table.clone(), right.privilege.clone())));
-    // What was handed on goes first, so that nothing goes with it that is not remembered.
-    take.sort_by_key(|(_, by_owner)| *by_owner);
     Ok(Granted { take, leave: leave.into_iter().map(|(right, _)| right).collect() })
 }
 
@@ -154,8 +155,15 @@ fn take_sql(take: &[(Right, bool)]) -> String {
             right.grantable
         ));
     }
+    // Roots only: what was handed on goes with them, and a grantor who lost the right may no longer be spoken for.
+    let handed_on: BTreeSet<_> =
+        take.iter().map(|(right, _)| (&right.table, &right.privilege, &right.grantee)).collect();
     for (right, by_owner) in take {
-        sql.push_str(&if *by_owner { right.revoke() } else { right.by_grantor(&right.revoke()) });
+        if *by_owner {
+            sql.push_str(&right.revoke());
+        } else if !handed_on.contains(&(&right.table, &right.privilege, &right.grantor)) {
+            sql.push_str(&right.by_grantor(&right.revoke()));
+        }
     }
     sql
 }
@@ -193,10 +201,19 @@ async fn try_take(
     connection
         .execute("BEGIN; SET LOCAL lock_timeout = '200ms'; SELECT paused FROM portcullis.guard WHERE id = 1 FOR UPDATE")
         .await?;
-    let granted = granted(connection, table, policy).await?;
-    let sql = format!("{} COMMIT", take_sql(&granted.take));
-    connection.execute(AssertSqlSafe(sql)).await?;
-    Ok(said(&granted))
+    let mut first = granted(connection, table, policy).await?;
+    let mut left = first.take.clone();
+    for _ in 0..DEPTH {
+        if left.is_empty() {
+            break;
+        }
+        connection.execute(AssertSqlSafe(take_sql(&left))).await?;
+        left = granted(connection, table, policy).await?.take;
+    }
+    connection.execute("COMMIT").await?;
+    first.take.retain(|right| !left.contains(right));
+    first.leave.extend(left.into_iter().map(|(right, _)| right));
+    Ok(said(&first))
 }
 
 fn said(granted: &Granted) -> String {
@@ -210,7 +227,7 @@ fn said(granted: &Granted) -> String {
     };
     if !granted.leave.is_empty() {
         words.push_str(&format!(
-            "; NOT taken away, since their grantors are out of reach: {}",
+            "; NOT taken away, since they could not be given back or stayed: {}",
             list(&mut granted.leave.iter())
         ));
     }
