@@ -43,7 +43,7 @@ const PURE: [&str; 6] = ["domain", "policy", "ledger", "gate", "playbook", "dete
 const IMPURE: &str = r"\b(tokio|sqlx|aws_\w+::|rustix|ureq|tempfile|rand|getrandom|ring::rand|std::fs|std::env|std::process|std::io::std\w+|std::net::(?:Tcp|Udp|ToSocket)\w*|SystemTime\b|Instant\b|SystemRandom|Timestamp::now|Zoned::now|async fn)";
 
 /// Adapters that others stand on: a confined folder, an address of a database, the process's own command runner.
-const COMMON_ADAPTERS: [&str; 5] = ["confined", "command", "database_url", "http", "sqlite"];
+const COMMON_ADAPTERS: [&str; 6] = ["aws", "confined", "command", "database_url", "http", "sqlite"];
 
 /// Longest file of production code, in lines.
 const LONGEST: usize = 450;

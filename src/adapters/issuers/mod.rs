@@ -1,10 +1,15 @@
-//! Who honours credentials: a PostgreSQL role, an API key table, the deployment itself.
+//! Who honours credentials: a PostgreSQL role, an API key table, AWS, the deployment itself.
 
 mod api_key_table;
+mod aws_iam_user;
+mod aws_role_sessions;
+mod aws_sessions;
 mod http_probe;
 mod postgres_role;
 mod self_made;
 
 pub use api_key_table::{ApiKeyTable, KeyDatabase};
+pub use aws_iam_user::AwsIamUser;
+pub use aws_role_sessions::AwsRoleSessions;
 pub use postgres_role::PostgresRole;
 pub use self_made::SelfMade;
