@@ -253,8 +253,11 @@ fn kind_of_code(code: &str) -> FaultKind {
             FaultKind::Throttled
         }
         // IAM's quota is full, or somebody else is changing the same user.
-        "LimitExceeded" | "ConcurrentModification" | "EntityTemporarilyUnmodifiable" => FaultKind::Conflict,
-        "ResourceExistsException" | "PreconditionNotMetException" => FaultKind::Conflict,
+        "LimitExceeded"
+        | "ConcurrentModification"
+        | "EntityTemporarilyUnmodifiable"
+        | "ResourceExistsException"
+        | "PreconditionNotMetException" => FaultKind::Conflict,
         "InternalServiceError" | "InternalServiceErrorException" | "InternalFailure" | "ServiceFailure" => {
             FaultKind::OutcomeUnknown
         }

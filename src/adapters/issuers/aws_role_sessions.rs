@@ -27,7 +27,8 @@ pub struct AwsRoleSessions {
     policy: AwsRoleSessionsPolicy,
 }
 
-/// A session, as it is sealed.
+/// A session, as it is sealed; fields as AWS names them.
+#[allow(clippy::struct_field_names)]
 #[derive(Serialize, Deserialize, zeroize::ZeroizeOnDrop)]
 struct Session {
     access_key_id: String,

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
@@ -10,6 +11,9 @@ use crate::engine::Run;
 use crate::ledger::{CredentialState, Event};
 use crate::policy::credentials::{CredentialPolicy, StorePolicy, ValuePart};
 use crate::ports::{Fault, FaultKind, Issuer};
+
+/// Pause between two questions while a change spreads.
+const BETWEEN_PROBES: Duration = Duration::from_millis(500);
 
 /// One rotation of one credential.
 pub(super) struct Rotation {
@@ -74,9 +78,8 @@ impl Rotation {
     pub async fn stored(&self, slot: &StorePolicy) -> Result<Option<SecretString>, Fault> {
         let Some(text) = self.run.deployment.store(slot).read(slot).await? else { return Ok(None) };
         match slot.part() {
-            ValuePart::Whole => Ok(Some(text)),
             ValuePart::UrlPassword => password_of(&text).map(Some).ok_or_else(|| self.no_password(slot)),
-            ValuePart::KeyId | ValuePart::KeySecret => Ok(Some(text)),
+            ValuePart::Whole | ValuePart::KeyId | ValuePart::KeySecret => Ok(Some(text)),
         }
     }
 
@@ -112,6 +115,20 @@ impl Rotation {
     fn token(&self, store: usize) -> String {
         let token = self.state().token;
         if store == 0 { token } else { format!("{token}-{store}") }
+    }
+
+    /// What the issuer says to a value once its change has had time to be seen everywhere: the first answer that `wanted`
+    /// takes, or the last one.
+    pub async fn settled(&self, value: &SecretString, wanted: fn(&Probe) -> bool) -> Result<Probe, Fault> {
+        let clock = &self.run.deployment.clock;
+        let (began, within) = (clock.elapsed(), self.policy.issuer.propagation());
+        loop {
+            let probe = self.probe(value).await?;
+            if wanted(&probe) || clock.elapsed().saturating_sub(began) >= within {
+                return Ok(probe);
+            }
+            tokio::time::sleep(BETWEEN_PROBES).await;
+        }
     }
 
     /// What the issuer says to a value.
@@ -279,13 +296,12 @@ impl Issue {
     async fn create(&self, old: Option<&SecretString>) -> Result<(), StepError> {
         let Rotation { run, policy } = &self.0;
         let state = self.0.state();
-        let new = match self.0.sealed("new")? {
-            Some(new) => new,
-            None => {
-                let new = self.0.issuer()?.create(policy, old).await?;
-                run.deployment.vault.seal(&self.0.sealed_name(state.generation, "new")?, &new)?;
-                new
-            }
+        let new = if let Some(new) = self.0.sealed("new")? {
+            new
+        } else {
+            let new = self.0.issuer()?.create(policy, old).await?;
+            run.deployment.vault.seal(&self.0.sealed_name(state.generation, "new")?, &new)?;
+            new
         };
         if state.new.is_none() {
             let new = run.deployment.machine.fingerprints().fingerprint(new.expose_secret());
@@ -319,7 +335,8 @@ impl Effect for Issue {
     }
 
     async fn verify(&self) -> Result<(), Fault> {
-        match self.0.probe(&self.0.new_value()?).await? {
+        let new = self.0.new_value()?;
+        match self.0.settled(&new, |probe| !matches!(probe, Probe::Refused { .. })).await? {
             // What a meaningless probe means is for the proof to say.
             Probe::Accepted | Probe::Meaningless { .. } => Ok(()),
             Probe::Refused { reason } => {
@@ -405,7 +422,7 @@ impl Effect for Revoke {
 
     async fn verify(&self) -> Result<(), Fault> {
         let Some(old) = self.0.old_value()? else { return Ok(()) };
-        match self.0.probe(&old).await? {
+        match self.0.settled(&old, |probe| matches!(probe, Probe::Refused { .. })).await? {
             Probe::Accepted => Err(Fault::new(FaultKind::Conflict, "revoked, but the old value is still honoured")),
             Probe::Refused { .. } | Probe::Meaningless { .. } => Ok(()),
         }
