@@ -205,6 +205,8 @@ impl SecretStore for SecretsManager {
 
     async fn retire_previous(&self, slot: &StorePolicy) -> Result<(), Fault> {
         let (secret, _) = parts(slot)?;
+        // Two fields of one secret are retired by two steps: a label is taken away once.
+        let _writing = self.whole.lock().await;
         let described = self.describe_secret(secret).await?;
         let current = described.with(CURRENT).map(String::from);
         for (version, labels) in described.versions.iter().filter(|(id, _)| Some(id) != current.as_ref()) {
