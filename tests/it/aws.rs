@@ -137,7 +137,9 @@ impl Scene {
         let text = fs::read_to_string(self.root.path().join(".env")).unwrap();
         let env: BTreeMap<&str, &str> = text.lines().filter_map(|line| line.split_once('=')).collect();
         let plain = |key: &str| env[key].trim_matches('"').to_owned();
-        let got = wait(secrets(&self.url).get_secret_value().secret_id(format!("prod/{}", self.user)).send()).unwrap();
+        let get = secrets(&self.url).get_secret_value().secret_id(format!("prod/{}", self.user));
+        // Without a label moto gives another version than the current one.
+        let got = wait(get.version_stage("AWSCURRENT").send()).unwrap();
         let secret: Value = serde_json::from_str(&got.secret_string.unwrap()).unwrap();
         assert_eq!((secret["id"].as_str(), secret["note"].as_str()), (Some(plain("DESK_ID").as_str()), Some("kept")));
         assert_eq!(secret["secret"].as_str().unwrap(), plain("DESK_SECRET"));
