@@ -162,6 +162,11 @@ pub trait SecretStore: Send + Sync {
 pub trait Issuer: Send + Sync {
     /// Asks the server that honours it.
     async fn probe(&self, credential: &CredentialPolicy, value: &SecretString) -> Result<Probe, Fault>;
+    /// Looks at what a rotation will need there; words for people, an error where something would stand in its way. Most
+    /// issuers have nothing to say.
+    async fn ready(&self, _credential: &CredentialPolicy) -> Result<Option<String>, Fault> {
+        Ok(None)
+    }
     /// A value in use that no store holds but the issuer can give, so that its death can be shown; most have none.
     async fn current(&self, _credential: &CredentialPolicy) -> Result<Option<SecretString>, Fault> {
         Ok(None)

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
+use crate::adapters::aws::{Aws, StandIns};
 use crate::adapters::backup_files::BackupFiles;
 use crate::adapters::case_files::CaseFiles;
 use crate::adapters::command::CommandSwitch;
@@ -15,7 +16,7 @@ use crate::adapters::dotenv::{DotenvStore, dotenv_value};
 use crate::adapters::file_survey::LocalFiles;
 use crate::adapters::file_switch::FileSwitch;
 use crate::adapters::http::HttpSwitch;
-use crate::adapters::issuers::{ApiKeyTable, KeyDatabase, PostgresRole, SelfMade};
+use crate::adapters::issuers::{ApiKeyTable, AwsIamUser, AwsRoleSessions, KeyDatabase, PostgresRole, SelfMade};
 use crate::adapters::login::{Login, Others};
 use crate::adapters::machine_key::MachineKeyFile;
 use crate::adapters::notify::notifier;
@@ -26,14 +27,14 @@ use crate::adapters::sqlite::{SqliteDatabase, SqliteGuard};
 use crate::adapters::system::{OsRandom, SystemClock};
 use crate::adapters::value_files::ValueFiles;
 use crate::adapters::vault::SealedFiles;
-use crate::domain::CredentialId;
 use crate::domain::url_password::password_of;
+use crate::domain::{CredentialId, key_pair};
 use crate::embedded::{
     BackEnd, EmbeddedIssuer, EmbeddedSecretsManager, FAULTS_VARIABLE, FaultPlan, FileNotifier, inject,
 };
 use crate::engine::{Deployment, LeftOut};
 use crate::policy::Policies;
-use crate::policy::credentials::IssuerPolicy;
+use crate::policy::credentials::{IssuerPolicy, StorePolicy, ValuePart};
 use crate::policy::pause::SwitchPolicy;
 use crate::ports::{
     BackupStore, Database, Fault, FaultKind, Guard, Issuer, MachineKey, Notifier, PauseSwitch, Service, Vault,
@@ -117,10 +118,14 @@ impl Databases {
     }
 
     /// Who honours each credential; those that a person or an unreachable database honours have none.
-    fn issuers(&self, policies: &Policies) -> BTreeMap<CredentialId, Arc<dyn Issuer>> {
+    fn issuers(&self, policies: &Policies, aws: &Arc<Aws>) -> BTreeMap<CredentialId, Arc<dyn Issuer>> {
         let issuer = |policy: &IssuerPolicy| -> Option<Arc<dyn Issuer>> {
             match (policy, self.containment.as_ref()) {
                 (IssuerPolicy::SelfMade { .. }, _) => Some(Arc::new(SelfMade::new(self.tables()))),
+                (IssuerPolicy::AwsIamUser(user), _) => Some(Arc::new(AwsIamUser::new(Arc::clone(aws), user.clone()))),
+                (IssuerPolicy::AwsRoleSessions(role), _) => {
+                    Some(Arc::new(AwsRoleSessions::new(Arc::clone(aws), role.clone())))
+                }
                 (IssuerPolicy::PostgresRole { .. }, Some(DatabaseUrl::Postgres { options, .. })) => {
                     let app = match &self.app {
                         Some(DatabaseUrl::Postgres { options, .. }) => options.as_ref().clone(),
@@ -198,12 +203,44 @@ fn notifiers(root: &Path, policies: &Policies) -> Vec<Arc<dyn Notifier>> {
     policies.contacts.contacts.iter().map(|contact| notifier(contact, &variable)).collect()
 }
 
+/// Keys by which AWS is asked where the environment has none that works: those of `.env`, then those that a run sealed while it
+/// replaced this program's own, the newest first.
+fn aws_stand_ins(root: &Path, policies: &Policies, vault: Arc<dyn Vault>) -> StandIns {
+    let own: Vec<_> = policies.credentials.credentials.iter().filter(|one| one.issuer.is_own_key()).cloned().collect();
+    let root = root.to_owned();
+    Box::new(move || {
+        let read = |key: &str| dotenv_value(&root, key).ok().flatten();
+        let pair = |id: Option<SecretString>, secret: Option<SecretString>| {
+            Some(key_pair::join(id?.expose_secret(), &secret?))
+        };
+        let mut found: Vec<SecretString> = Vec::new();
+        for credential in &own {
+            let part = |part: ValuePart| {
+                credential.kept.iter().find_map(|slot| match slot {
+                    StorePolicy::Dotenv { key, part: this, .. } if *this == part => read(key),
+                    _ => None,
+                })
+            };
+            found.extend(pair(part(ValuePart::KeyId), part(ValuePart::KeySecret)));
+        }
+        found.extend(pair(read("AWS_ACCESS_KEY_ID"), read("AWS_SECRET_ACCESS_KEY")));
+        let names = vault.list("").unwrap_or_default();
+        let sealed = |name: &&String| {
+            let parts: Vec<&str> = name.split('/').collect();
+            matches!(parts.as_slice(), [_, id, _, "new"] if own.iter().any(|one| one.id.as_str() == *id))
+        };
+        found.extend(names.iter().rev().filter(sealed).filter_map(|name| vault.open(name).ok().flatten()));
+        found
+    })
+}
+
 /// The deployment that policies and environment describe. Nothing is connected to yet.
 pub fn live(root: &Path, settings: &Settings, policies: Arc<Policies>) -> Result<Deployment, Fault> {
     let home = home(root, settings);
     let machine = MachineKeyFile::open_or_create(&home)?;
     let vault: Arc<dyn Vault> = Arc::new(SealedFiles::new(&home, &machine.sealing_key())?);
     let databases = Databases::parse(root, settings, &policies, &vault)?;
+    let aws = Aws::new(aws_stand_ins(root, &policies, Arc::clone(&vault)));
     Ok(Deployment {
         root: root.to_owned(),
         clock: Arc::new(SystemClock::default()),
@@ -214,8 +251,8 @@ pub fn live(root: &Path, settings: &Settings, policies: Arc<Policies>) -> Result
         database: databases.database(),
         guard: databases.guard(&policies),
         switches: switches(root, &policies),
-        issuers: databases.issuers(&policies),
-        secrets_manager: Arc::new(SecretsManager::default()),
+        issuers: databases.issuers(&policies, &aws),
+        secrets_manager: Arc::new(SecretsManager::new(aws)),
         dotenv: Arc::new(DotenvStore::new(root)),
         value_files: Arc::new(ValueFiles::new(root)),
         files: Arc::new(LocalFiles::new(root)),

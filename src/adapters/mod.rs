@@ -1,6 +1,7 @@
 //! Adapters: the ports, on real systems. They never import the engine or the command line, nor each other but for the
-//! plumbing that several need (`command`, `confined`, `durable`, `http`, `login`, `whole_file`).
+//! plumbing that several need (`aws`, `command`, `confined`, `durable`, `http`, `login`, `whole_file`).
 
+pub mod aws;
 pub mod backup_files;
 pub mod case_files;
 pub mod command;

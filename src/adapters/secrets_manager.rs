@@ -1,18 +1,17 @@
 //! AWS Secrets Manager: staged writes with a journaled token, described before anything is repeated.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
-use aws_smithy_http_client::tls;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use crate::adapters::aws::{self, Aws};
 use crate::policy::credentials::StorePolicy;
 use crate::ports::{Fault, FaultKind, SecretStore};
 
@@ -27,16 +26,10 @@ const LONGEST_REST: Duration = Duration::from_millis(800);
 
 /// Secrets Manager of the account and region that the environment names.
 pub struct SecretsManager {
-    client: OnceCell<Client>,
+    aws: Arc<Aws>,
     next_write: Mutex<Option<Instant>>,
     /// Fields of one JSON secret are read, changed and written as a whole: one at a time.
     whole: Mutex<()>,
-}
-
-impl Default for SecretsManager {
-    fn default() -> Self {
-        Self { client: OnceCell::new(), next_write: Mutex::new(None), whole: Mutex::new(()) }
-    }
 }
 
 /// One secret with the labels of its versions.
@@ -55,26 +48,14 @@ impl Described {
 }
 
 impl SecretsManager {
-    async fn client(&self) -> &Client {
-        self.client
-            .get_or_init(|| async {
-                let http = aws_smithy_http_client::Builder::new()
-                    .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
-                    .build_https();
-                let timeouts = TimeoutConfig::builder()
-                    .connect_timeout(Duration::from_secs(3))
-                    .operation_attempt_timeout(Duration::from_secs(5))
-                    .operation_timeout(Duration::from_secs(20))
-                    .build();
-                let config = aws_config::defaults(aws_config::BehaviorVersion::latest())
-                    .http_client(http)
-                    .timeout_config(timeouts)
-                    .retry_config(RetryConfig::standard().with_max_attempts(3))
-                    .load()
-                    .await;
-                Client::new(&config)
-            })
-            .await
+    /// The account and region of `aws`.
+    pub fn new(aws: Arc<Aws>) -> Self {
+        Self { aws, next_write: Mutex::new(None), whole: Mutex::new(()) }
+    }
+
+    /// A client that signs as this run does now: its own key may have been replaced since the last request.
+    async fn client(&self) -> Client {
+        Client::new(&self.aws.config().await)
     }
 
     /// Waits until a write fits the rate.
@@ -187,40 +168,11 @@ impl Tries {
     }
 }
 
-/// The fault that an error of the SDK stands for; its text holds codes and messages of the service, never a value.
 fn fault<E>(what: &str, secret: &str, error: &SdkError<E>) -> Fault
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
-    let code = error.code().unwrap_or_default();
-    let kind = match error {
-        SdkError::ConstructionFailure(_) => FaultKind::Invalid,
-        SdkError::TimeoutError(_) | SdkError::ResponseError(_) => FaultKind::OutcomeUnknown,
-        SdkError::DispatchFailure(failure) if failure.is_timeout() => FaultKind::OutcomeUnknown,
-        SdkError::DispatchFailure(_) => FaultKind::Unavailable,
-        _ => match code {
-            "ResourceNotFoundException" => FaultKind::NotFound,
-            "AccessDeniedException"
-            | "UnrecognizedClientException"
-            | "InvalidClientTokenId"
-            | "ExpiredTokenException"
-            | "InvalidSignatureException" => FaultKind::Denied,
-            "ThrottlingException" | "LimitExceededException" | "RequestLimitExceeded" => FaultKind::Throttled,
-            "ResourceExistsException" | "PreconditionNotMetException" => FaultKind::Conflict,
-            "InternalServiceError" | "InternalServiceErrorException" => FaultKind::OutcomeUnknown,
-            _ => FaultKind::Invalid,
-        },
-    };
-    let words = match error {
-        SdkError::ServiceError(_) => format!("{code}: {}", error.message().unwrap_or("no message")),
-        SdkError::DispatchFailure(failure) if failure.is_user() || failure.is_other() => {
-            "no credentials or region for AWS were found, or they are not usable".to_owned()
-        }
-        SdkError::DispatchFailure(_) => "AWS can't be reached".to_owned(),
-        SdkError::TimeoutError(_) => "AWS did not answer in time".to_owned(),
-        _ => "the answer can't be read".to_owned(),
-    };
-    Fault::new(kind, format!("failed to {what} secret {secret} in Secrets Manager: {words}"))
+    aws::fault(&format!("{what} secret {secret} in Secrets Manager"), error)
 }
 
 fn parts(slot: &StorePolicy) -> Result<(&str, Option<&str>), Fault> {
@@ -298,6 +250,8 @@ impl SecretStore for SecretsManager {
 
     async fn retire_previous(&self, slot: &StorePolicy) -> Result<(), Fault> {
         let (secret, _) = parts(slot)?;
+        // Two fields of one secret are retired by two steps: a label is taken away once.
+        let _writing = self.whole.lock().await;
         let described = self.describe_secret(secret).await?;
         let current = described.with(CURRENT).map(String::from);
         for (version, labels) in described.versions.iter().filter(|(id, _)| Some(id) != current.as_ref()) {

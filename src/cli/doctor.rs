@@ -46,6 +46,7 @@ pub async fn run(_args: DoctorArgs, ctx: &Context) -> Result<Exit, Failure> {
     items.extend(guard(&deployment).await);
     items.extend(stores(&deployment).await);
     items.extend(issuers(&deployment));
+    items.extend(issuers_ready(&deployment).await);
     items.extend(services(&deployment).await);
     items.push(roster(&deployment));
     items.push(contacts(&deployment));
@@ -126,6 +127,23 @@ fn issuers(deployment: &Deployment) -> Vec<Item> {
             item(credential.id.as_str(), Err((words, "set DATABASE_URL to the database that honours it")))
         })
         .collect()
+}
+
+/// What issuers themselves say to a rotation that would begin now.
+async fn issuers_ready(deployment: &Deployment) -> Vec<Item> {
+    let mut items = Vec::new();
+    for credential in &deployment.policies.credentials.credentials {
+        let Some(issuer) = deployment.issuers.get(&credential.id) else { continue };
+        let ready = tokio::time::timeout(std::time::Duration::from_secs(25), issuer.ready(credential)).await;
+        let result = match ready {
+            Ok(Ok(None)) => continue,
+            Ok(Ok(Some(words))) => Ok(words),
+            Ok(Err(fault)) => Err((fault.chain(), "see the permissions and limits of its kind in docs/POLICIES.md")),
+            Err(_) => Err(("its issuer did not answer within 25 s".to_owned(), "check the network to it")),
+        };
+        items.push(item(credential.id.as_str(), result));
+    }
+    items
 }
 
 async fn services(deployment: &Deployment) -> Vec<Item> {

@@ -28,14 +28,17 @@ pub fn containment(policies: &Policies, told: &Containment) -> Plan {
         let action = Action::CollectEvidence { what: what.to_owned() };
         steps.push(step(&format!("evidence.{what}"), Phase::Evidence, what, action, 30));
     }
+    let all = policies.credentials.credentials.iter();
+    let (own_keys, rest): (Vec<_>, Vec<_>) = all.partition(|credential| credential.issuer.is_own_key());
     let (own, others): (Vec<_>, Vec<_>) =
-        policies.credentials.credentials.iter().partition(|credential| is_own(credential, told.own_role.as_deref()));
+        rest.into_iter().partition(|credential| is_own(credential, told.own_role.as_deref()));
     for credential in others {
         steps.extend(rotate(credential, generation(told, credential), order(told, credential), &paused));
     }
-    // The program's own role last: every other step still works with the old password.
-    let before: Vec<StepId> = steps.iter().map(|spec| spec.id.clone()).collect();
-    for credential in own {
+    // The program's own role last: every other step still works with the old password. Its own AWS key after that, since it
+    // may be what opens the store of the role's password.
+    for credential in own.into_iter().chain(own_keys) {
+        let before: Vec<StepId> = steps.iter().map(|spec| spec.id.clone()).collect();
         steps.extend(rotate(credential, generation(told, credential), order(told, credential), &before));
     }
     add_restarts(&mut steps, &policies.credentials.services, &policies.credentials.credentials);
@@ -149,6 +152,8 @@ mod tests {
         credentials.push_str(
             "  - id: own\n    issuer: { kind: postgres_role, role: admin }\n    kept: [{ store: secrets_manager, secret: own }]\n  \
              - id: key\n    issuer: { kind: api_key_table, key_id: k1 }\n    kept: [{ store: secrets_manager, secret: key }]\n  \
+             - id: own-key\n    issuer: { kind: aws_iam_user, user: breaker, own: true }\n    kept: [{ store: dotenv, key: A, part: key_id }, { store: dotenv, key: B, part: key_secret }]\n  \
+             - id: desk\n    issuer: { kind: aws_role_sessions, role_arn: \"arn:aws:iam::1:role/desk\" }\n  \
              - id: exchange\n    issuer: { kind: manual, instructions: call them }\n",
         );
         Policies::from_texts(texts).unwrap()
@@ -181,7 +186,7 @@ mod tests {
 
     #[test]
     fn every_dependency_exists_and_nothing_waits_for_itself() {
-        for compromised in [&[][..], &["database", "jwt", "key", "own"][..]] {
+        for compromised in [&[][..], &["database", "jwt", "key", "own", "own-key", "desk"][..]] {
             let plan = plan(compromised);
             let ids: BTreeSet<_> = plan.steps.iter().map(|spec| spec.id.to_string()).collect();
             assert_eq!(ids.len(), plan.steps.len(), "ids are unique");
@@ -216,10 +221,17 @@ mod tests {
     }
 
     #[test]
+    fn only_its_successor_kills_the_key_that_this_program_signs_with() {
+        let plan = plan(&["own-key", "desk"]);
+        assert!(before(&plan, "rotate.own-key.1.revoke").contains("rotate.own-key.1.store.1"));
+        assert!(before(&plan, "rotate.desk.1.issue").contains("rotate.desk.1.revoke"));
+    }
+
+    #[test]
     fn each_proof_comes_after_all_of_its_credential() {
         for compromised in [&[][..], &["database", "key"][..]] {
             let plan = plan(compromised);
-            for id in ["database", "jwt", "key", "own"] {
+            for id in ["database", "jwt", "key", "own", "own-key", "desk"] {
                 let prefix = format!("rotate.{id}.1.");
                 let earlier = before(&plan, &format!("{prefix}prove"));
                 for spec in plan.steps.iter().filter(|spec| spec.id.as_str().starts_with(&prefix)) {
@@ -234,6 +246,8 @@ mod tests {
         let plan = plan(&[]);
         let own = before(&plan, "rotate.own.1.stage");
         assert!(own.contains("rotate.key.1.prove") && own.contains("rotate.database.1.prove"));
+        let own_key = before(&plan, "rotate.own-key.1.stage");
+        assert!(own_key.contains("rotate.own.1.prove") && own_key.contains("rotate.desk.1.prove"));
         let manual = plan.steps.iter().find(|spec| spec.id.as_str() == "rotate.exchange.1.manual").unwrap();
         assert!(matches!(&manual.action, Action::Manual { instructions, .. } if instructions == "call them"));
     }

@@ -129,8 +129,13 @@ pub fn rotate(credential: &CredentialPolicy, generation: u32, order: Order, afte
         builder.prove(done);
         return builder.steps;
     }
-    // Sessions can only be ended; new ones are then made at will.
-    let order = if credential.kept.is_empty() { Order::RevokeFirst } else { order };
+    let order = match () {
+        // Sessions can only be ended; new ones are then made at will.
+        () if credential.kept.is_empty() => Order::RevokeFirst,
+        // Only its successor can kill the key that this program signs with.
+        () if credential.issuer.is_own_key() => Order::Overlap,
+        () => order,
+    };
     let mut done = if order == Order::RevokeFirst {
         // Even if no new value could be staged, the old one must die.
         builder.revoke(vec![stage], Vec::new());

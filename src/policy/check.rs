@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::{Policies, PolicyError, contacts, evidence, nearest};
+use crate::policy::aws::LONGEST_SETTLE;
 use crate::policy::credentials::{CredentialPolicy, GenerateKind, IssuerPolicy, ProofPolicy, ValuePart};
 
 /// Shortest generated value.
@@ -109,6 +110,17 @@ fn inconsistent(credential: &CredentialPolicy) -> Option<&'static str> {
     }
     if matches!(credential.issuer, IssuerPolicy::AwsIamUser(_)) && !credential.is_pair() {
         return Some("an AWS access key is kept as two parts: key_id and key_secret");
+    }
+    if let IssuerPolicy::AwsRoleSessions(role) = &credential.issuer {
+        if !role.is_role() {
+            return Some("role_arn is no ARN of a role (arn:aws:iam::ACCOUNT:role/NAME)");
+        }
+        if !credential.kept.is_empty() {
+            return Some("sessions are kept nowhere: leave `kept` out");
+        }
+    }
+    if credential.issuer.propagation().as_secs() > LONGEST_SETTLE {
+        return Some("settle_s must be 0 to 10");
     }
     if let Some(ProofPolicy::Http { url, template, .. }) = &credential.proof {
         if url.contains('{') {

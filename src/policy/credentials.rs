@@ -1,6 +1,7 @@
 //! `policies/credentials.yml`: which credentials there are, who honours them, where they are kept, who uses them.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -153,6 +154,21 @@ impl IssuerPolicy {
             Self::Manual { .. } => false,
             _ => true,
         }
+    }
+
+    /// How long a change at the issuer takes to be seen everywhere: so long a new value may still be refused, and so long the
+    /// old one must be.
+    pub fn propagation(&self) -> Duration {
+        match self {
+            Self::AwsIamUser(policy) => policy.propagation(),
+            Self::AwsRoleSessions(policy) => policy.propagation(),
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// Whether this program itself signs with it, so that its successor must work before it dies.
+    pub fn is_own_key(&self) -> bool {
+        matches!(self, Self::AwsIamUser(policy) if policy.own)
     }
 
     /// The kind, as `credentials.yml` and the audit record write it.

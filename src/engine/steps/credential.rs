@@ -9,8 +9,11 @@ use crate::domain::url_password::{password_of, with_password};
 use crate::domain::{CredentialId, Probe, ed25519_pem, key_pair};
 use crate::engine::Run;
 use crate::ledger::{CredentialState, Event};
-use crate::policy::credentials::{CredentialPolicy, GenerateKind, StorePolicy, ValuePart};
+use crate::policy::credentials::{CredentialPolicy, StorePolicy, ValuePart};
 use crate::ports::{Fault, FaultKind, Issuer};
+
+/// Pause between two questions while a change spreads.
+const BETWEEN_PROBES: Duration = Duration::from_millis(500);
 
 /// One rotation of one credential.
 pub(super) struct Rotation {
@@ -40,13 +43,13 @@ impl Rotation {
         })
     }
 
-    fn sealed_name(&self, generation: u32, which: &str) -> Result<String, Fault> {
+    pub(super) fn sealed_name(&self, generation: u32, which: &str) -> Result<String, Fault> {
         let incident = self.run.journal.state().incident;
         let incident = incident.ok_or_else(|| Fault::new(FaultKind::Corrupt, "the ledger names no incident"))?;
         Ok(format!("{incident}/{}/{generation}/{which}", self.policy.id))
     }
 
-    fn sealed(&self, which: &str) -> Result<Option<SecretString>, Fault> {
+    pub(super) fn sealed(&self, which: &str) -> Result<Option<SecretString>, Fault> {
         let generation = self.state().generation;
         if generation == 0 {
             return Ok(None);
@@ -118,6 +121,20 @@ impl Rotation {
         if store == 0 { token } else { format!("{token}-{store}") }
     }
 
+    /// What the issuer says to a value once its change has had time to be seen everywhere: the first answer that `wanted`
+    /// takes, or the last one.
+    pub async fn settled(&self, value: &SecretString, wanted: fn(&Probe) -> bool) -> Result<Probe, Fault> {
+        let clock = &self.run.deployment.clock;
+        let (began, within) = (clock.elapsed(), self.policy.issuer.propagation());
+        loop {
+            let probe = self.probe(value).await?;
+            if wanted(&probe) || clock.elapsed().saturating_sub(began) >= within {
+                return Ok(probe);
+            }
+            tokio::time::sleep(BETWEEN_PROBES).await;
+        }
+    }
+
     /// What the issuer says to a value.
     pub async fn probe(&self, value: &SecretString) -> Result<Probe, Fault> {
         self.issuer()?.probe(&self.policy, value).await
@@ -126,7 +143,7 @@ impl Rotation {
 
 impl Rotation {
     /// The first store's value, and a note where stores disagree or could not be read.
-    async fn current(&self) -> Result<(Option<SecretString>, Vec<String>), Fault> {
+    pub(super) async fn current(&self) -> Result<(Option<SecretString>, Vec<String>), Fault> {
         let mut notes = Vec::new();
         if self.policy.kept.is_empty() {
             return Ok((self.issuer()?.current(&self.policy).await?, notes));
@@ -193,97 +210,6 @@ impl Effect for Cancel {
     }
 }
 
-/// Old and new value sealed; nothing outside our home is changed.
-pub(super) struct Stage {
-    pub rotation: Rotation,
-    pub generation: u32,
-}
-
-#[async_trait]
-impl Effect for Stage {
-    async fn observe(&self) -> Result<Seen, Fault> {
-        let staged = self.rotation.state().generation >= self.generation
-            && (self.rotation.policy.issuer.makes_values() || self.rotation.sealed("new")?.is_some());
-        Ok(if staged { Seen::Satisfied("was staged".into()) } else { Seen::Needed })
-    }
-
-    async fn act(&self) -> Result<String, StepError> {
-        let Rotation { run, policy } = &self.rotation;
-        let (old, mut notes) = self.rotation.current().await?;
-        let new = if policy.issuer.makes_values() { None } else { Some(generate(run, policy)?) };
-        let generation = self.rotation.state().generation + 1;
-        let vault = &run.deployment.vault;
-        if let Some(old) = &old {
-            vault.seal(&self.rotation.sealed_name(generation, "old")?, old)?;
-        }
-        if let Some(new) = &new {
-            vault.seal(&self.rotation.sealed_name(generation, "new")?, new)?;
-        }
-        let prints = run.deployment.machine.fingerprints();
-        let event = Event::CredentialStaged {
-            credential: policy.id.clone(),
-            generation,
-            old: old.as_ref().map(|old| prints.fingerprint(old.expose_secret())),
-            new: new.as_ref().map(|new| prints.fingerprint(new.expose_secret())),
-            token: token(run)?,
-        };
-        run.record(event).await?;
-        if old.is_none() {
-            notes.push("the old value is not known, so its death can't be shown by itself".into());
-        }
-        let sealed = if new.is_some() { "old and new value sealed" } else { "old value sealed" };
-        notes.insert(0, sealed.into());
-        Ok(notes.join("; "))
-    }
-}
-
-/// A value that the policy asks for: random characters behind its prefix, and for a pair an id in front.
-fn generate(run: &Run, policy: &CredentialPolicy) -> Result<SecretString, Fault> {
-    let secret = match policy.generate.kind {
-        GenerateKind::Text => characters(run, &policy.generate.prefix, policy.generate.length)?,
-        GenerateKind::Ed25519Pem => {
-            let mut seed = zeroize::Zeroizing::new([0; 32]);
-            run.deployment.random.fill(seed.as_mut_slice())?;
-            ed25519_pem::private(&seed)
-        }
-    };
-    if !policy.is_pair() {
-        return Ok(secret);
-    }
-    let id = characters(run, "", 16)?;
-    Ok(key_pair::join(id.expose_secret(), &secret))
-}
-
-/// `length` characters of `A-Za-z0-9`, each equally likely, behind a prefix.
-fn characters(run: &Run, prefix: &str, length: usize) -> Result<SecretString, Fault> {
-    const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    let mut text = zeroize::Zeroizing::new(String::with_capacity(prefix.len() + length));
-    text.push_str(prefix);
-    let mut left = length;
-    while left > 0 {
-        let mut bytes = zeroize::Zeroizing::new([0_u8; 64]);
-        run.deployment.random.fill(bytes.as_mut_slice())?;
-        for byte in bytes.iter() {
-            // 248 = 4 * 62: bytes above it would favour the first letters.
-            if left > 0 && *byte < 248 {
-                text.push(char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()]));
-                left -= 1;
-            }
-        }
-    }
-    Ok(SecretString::from(text.as_str()))
-}
-
-/// 128 random bits in the form of a UUID, as Secrets Manager's tokens are written.
-fn token(run: &Run) -> Result<String, Fault> {
-    let mut bytes = [0; 16];
-    run.deployment.random.fill(&mut bytes)?;
-    bytes[6] = (bytes[6] & 0x0f) | 0x40;
-    bytes[8] = (bytes[8] & 0x3f) | 0x80;
-    let hex = hex::encode(bytes);
-    Ok([&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-"))
-}
-
 /// The issuer honours the new value.
 pub(super) struct Issue(pub Rotation);
 
@@ -331,7 +257,8 @@ impl Effect for Issue {
     }
 
     async fn verify(&self) -> Result<(), Fault> {
-        match self.0.probe(&self.0.new_value()?).await? {
+        let new = self.0.new_value()?;
+        match self.0.settled(&new, |probe| !matches!(probe, Probe::Refused { .. })).await? {
             // What a meaningless probe means is for the proof to say.
             Probe::Accepted | Probe::Meaningless { .. } => Ok(()),
             Probe::Refused { reason } => {
@@ -440,7 +367,7 @@ impl Effect for Revoke {
 
     async fn verify(&self) -> Result<(), Fault> {
         let Some(old) = self.0.old_value()? else { return Ok(()) };
-        match self.0.probe(&old).await? {
+        match self.0.settled(&old, |probe| matches!(probe, Probe::Refused { .. })).await? {
             Probe::Accepted => Err(Fault::new(FaultKind::Conflict, "revoked, but the old value is still honoured")),
             Probe::Refused { .. } | Probe::Meaningless { .. } => Ok(()),
         }

@@ -5,6 +5,7 @@ mod evidence;
 mod pause;
 mod proof;
 mod service;
+mod stage;
 
 use std::sync::Arc;
 
@@ -63,10 +64,9 @@ pub(super) fn build(run: &Arc<Run>, action: &Action) -> Result<Box<dyn Effect>, 
         Action::CancelOrders { credential } => {
             Box::new(credential::Cancel(credential::Rotation::new(run, credential)?))
         }
-        Action::StageCredential { credential, generation } => Box::new(credential::Stage {
-            rotation: credential::Rotation::new(run, credential)?,
-            generation: *generation,
-        }),
+        Action::StageCredential { credential, generation } => {
+            Box::new(stage::Stage { rotation: credential::Rotation::new(run, credential)?, generation: *generation })
+        }
 
         Action::IssueCredential { credential } => {
             Box::new(credential::Issue(credential::Rotation::new(run, credential)?))

@@ -26,6 +26,11 @@ struct Shown {
     words: String,
 }
 
+/// How long a run of refusals lasts.
+fn seconds(between: Duration) -> f64 {
+    (between * (TRIES - 1)).as_secs_f64()
+}
+
 impl Prove {
     async fn show(&self) -> Result<Shown, Fault> {
         let new = self.0.new_value()?;
@@ -33,7 +38,7 @@ impl Prove {
         if self.0.policy.proof == Some(ProofPolicy::Store) {
             return self.show_stores(&new, old.as_ref()).await;
         }
-        let (new_accepted, new_words) = match self.0.probe(&new).await? {
+        let (new_accepted, new_words) = match self.0.settled(&new, |probe| *probe == Probe::Accepted).await? {
             Probe::Accepted => (true, "new value accepted".to_owned()),
             Probe::Refused { reason } => (false, format!("new value REFUSED ({reason})")),
             Probe::Meaningless { reason } => (false, format!("new value unproven ({reason})")),
@@ -45,19 +50,34 @@ impl Prove {
         Ok(Shown { new_accepted, old_refused, strength: "server", words: format!("{new_words}, {old_words}") })
     }
 
+    /// Refused [`TRIES`] times in a row, spread over the time that a change takes to be seen everywhere. Where that is any, one
+    /// more such time is given: answers may differ until then.
     async fn show_dead(&self, old: &SecretString) -> Result<(bool, String), Fault> {
-        let mut words = String::new();
-        for number in 0..TRIES {
+        let spread = self.0.policy.issuer.propagation();
+        let between = BETWEEN.max(spread / (TRIES - 1));
+        let most = if spread.is_zero() { TRIES } else { TRIES * 2 - 1 };
+        let (mut refusals, mut words) = (0, String::new());
+        for number in 0..most {
             if number > 0 {
-                tokio::time::sleep(BETWEEN).await;
+                tokio::time::sleep(between).await;
             }
             match self.0.probe(old).await? {
-                Probe::Refused { reason } => words = format!("old value refused {TRIES} times ({reason})"),
-                Probe::Accepted => return Ok((false, "old value STILL HONOURED".into())),
-                Probe::Meaningless { reason } => return Ok((false, format!("old value unproven ({reason})"))),
+                Probe::Refused { reason } => {
+                    refusals += 1;
+                    words = format!("old value refused {TRIES} times in {:.1} s ({reason})", seconds(between));
+                }
+                Probe::Accepted => (refusals, words) = (0, "old value STILL HONOURED".into()),
+                Probe::Meaningless { reason } => (refusals, words) = (0, format!("old value unproven ({reason})")),
+            }
+            // No run of refusals can be long enough any more, or one is.
+            if refusals == TRIES || refusals + (most - 1 - number) < TRIES {
+                break;
             }
         }
-        Ok((true, words))
+        if refusals > 0 && refusals < TRIES {
+            words = "old value unproven (it is refused only now and then)".into();
+        }
+        Ok((refusals == TRIES, words))
     }
 
     /// Policy accepts that only the stores can be asked: all hold the new value, none can still give the old one.
