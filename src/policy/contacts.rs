@@ -183,7 +183,7 @@ impl ContactPolicy {
     }
 }
 
-fn is_variable(name: &str) -> bool {
+pub(super) fn is_variable(name: &str) -> bool {
     !name.starts_with(|c: char| c.is_ascii_digit()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
@@ -193,7 +193,7 @@ fn is_mailbox(address: &str) -> bool {
 }
 
 /// What is wrong with an address that is written in the policy; `secret` says that a secret travels with the request.
-fn address_problem(url: &str, secret: bool) -> Option<&'static str> {
+pub(super) fn address_problem(url: &str, secret: bool) -> Option<&'static str> {
     let (plain, rest) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
         (Some(rest), _) => (false, rest),
         (_, Some(rest)) => (true, rest),

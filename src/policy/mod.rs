@@ -16,6 +16,7 @@ pub mod recovery;
 pub mod resume;
 pub mod shipped;
 pub mod starter;
+pub mod template;
 
 pub use error::PolicyError;
 pub(crate) use error::nearest;
