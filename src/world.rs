@@ -15,7 +15,7 @@ use crate::adapters::database_url::DatabaseUrl;
 use crate::adapters::dotenv::{DotenvStore, dotenv_value};
 use crate::adapters::file_survey::LocalFiles;
 use crate::adapters::file_switch::FileSwitch;
-use crate::adapters::http::HttpSwitch;
+use crate::adapters::http::Variables;
 use crate::adapters::issuers::{ApiKeyTable, AwsIamUser, AwsRoleSessions, KeyDatabase, PostgresRole, SelfMade};
 use crate::adapters::login::{Login, Others};
 use crate::adapters::machine_key::MachineKeyFile;
@@ -24,6 +24,7 @@ use crate::adapters::postgres::{PostgresDatabase, PostgresGuard};
 use crate::adapters::secrets_manager::SecretsManager;
 use crate::adapters::service::CommandService;
 use crate::adapters::sqlite::{SqliteDatabase, SqliteGuard};
+use crate::adapters::switches::{ComposeSwitch, HttpSwitch, RedisSwitch, SystemdSwitch};
 use crate::adapters::system::{OsRandom, SystemClock};
 use crate::adapters::value_files::ValueFiles;
 use crate::adapters::vault::SealedFiles;
@@ -170,11 +171,15 @@ fn switches(root: &Path, policies: &Policies) -> Vec<Arc<dyn PauseSwitch>> {
     let make = |policy: &SwitchPolicy| -> Arc<dyn PauseSwitch> {
         match policy {
             SwitchPolicy::File { name, path } => Arc::new(FileSwitch::new(name, root.join(path))),
-            SwitchPolicy::Http { name, engage, release, bearer_env } => Arc::new(HttpSwitch {
+            SwitchPolicy::Http(policy) => Arc::new(HttpSwitch::new(policy.as_ref().clone(), variables(root))),
+            SwitchPolicy::Redis(policy) => Arc::new(RedisSwitch::new(policy.clone(), variables(root))),
+            SwitchPolicy::Compose(policy) => Arc::new(ComposeSwitch::new(root, policy.clone())),
+            SwitchPolicy::Systemd { name, unit, user, timeout_s } => Arc::new(SystemdSwitch {
+                root: root.to_owned(),
                 name: name.clone(),
-                engage: engage.clone(),
-                release: release.clone(),
-                bearer: bearer_env.as_ref().and_then(|name| std::env::var(name).ok()).map(SecretString::from),
+                unit: unit.clone(),
+                user: *user,
+                bound: Duration::from_secs(*timeout_s),
             }),
             SwitchPolicy::Command { name, engage, release, status, timeout_s } => Arc::new(CommandSwitch {
                 root: root.to_owned(),
@@ -194,13 +199,19 @@ fn services(root: &Path, policies: &Policies) -> Vec<Arc<dyn Service>> {
     services.map(|policy| -> Arc<dyn Service> { Arc::new(CommandService::new(root, policy.clone())) }).collect()
 }
 
-/// The channels of all contacts. Their secrets are in the environment or, as the application's are, in `.env`.
-fn notifiers(root: &Path, policies: &Policies) -> Vec<Arc<dyn Notifier>> {
-    let variable = |name: &str| match std::env::var(name) {
+/// Secrets that policies name by their environment variables: in the environment or, as the application's are, in `.env`.
+fn variables(root: &Path) -> Variables {
+    let root = root.to_owned();
+    Arc::new(move |name: &str| match std::env::var(name) {
         Ok(value) if !value.is_empty() => Some(SecretString::from(value)),
-        _ => dotenv_value(root, name).ok().flatten(),
-    };
-    policies.contacts.contacts.iter().map(|contact| notifier(contact, &variable)).collect()
+        _ => dotenv_value(&root, name).ok().flatten(),
+    })
+}
+
+/// The channels of all contacts.
+fn notifiers(root: &Path, policies: &Policies) -> Vec<Arc<dyn Notifier>> {
+    let variable = variables(root);
+    policies.contacts.contacts.iter().map(|contact| notifier(contact, variable.as_ref())).collect()
 }
 
 /// Keys by which AWS is asked where the environment has none that works: those of `.env`, then those that a run sealed while it

@@ -22,6 +22,8 @@ pub struct Ended {
     pub code: Option<i32>,
     /// The end of what it printed, on one line.
     pub words: String,
+    /// What it printed to standard output, cut off after 16 KiB.
+    pub out: String,
 }
 
 /// Runs a command in `root`; after `bound` its whole process group is killed and the outcome is unknown.
@@ -60,8 +62,8 @@ pub async fn run(root: &Path, argv: &[String], bound: Duration) -> Result<Ended,
     };
     let status = status
         .map_err(|error| Fault::with(FaultKind::OutcomeUnknown, format!("failed to wait for `{program}`"), error))?;
-    let words = if err.trim().is_empty() { out } else { err };
-    Ok(Ended { code: status.code(), words: one_line(&words) })
+    let words = one_line(if err.trim().is_empty() { &out } else { &err });
+    Ok(Ended { code: status.code(), words, out })
 }
 
 /// Runs a command that must end with code 0.

@@ -64,6 +64,11 @@ fn check_credentials(policies: &Policies) -> Result<(), PolicyError> {
         if credential.generate.length < MIN_LENGTH || credential.generate.length > 512 {
             return fail(format!("credential `{id}`: generate.length must be {MIN_LENGTH} to 512"));
         }
+        if let IssuerPolicy::HttpApi(api) = &credential.issuer
+            && let Some((key, problem)) = api.problem(credential.is_pair())
+        {
+            return Err(below(policies, FILE, &format!("id: {id}"), key, format!("credential `{id}`: {key}: {problem}")));
+        }
         if let Some(problem) = inconsistent(credential) {
             return fail(format!("credential `{id}`: {problem}"));
         }
@@ -138,6 +143,12 @@ fn check_pause(policies: &Policies) -> Result<(), PolicyError> {
     if let Some(name) = duplicate(names.chain(["guard"])) {
         return Err(at(policies, "pause.yml", name, format!("switch `{name}` is declared twice (`guard` is taken)")));
     }
+    for switch in &policies.pause.switches {
+        if let Some(problem) = switch.problem() {
+            let message = format!("switch `{}`: {problem}", switch.name().escape_debug());
+            return Err(at(policies, "pause.yml", &format!("name: {}", switch.name()), message));
+        }
+    }
     if policies.pause.guard.is_none() && policies.pause.switches.is_empty() {
         return Err(PolicyError::whole(
             "pause.yml",
@@ -172,6 +183,19 @@ fn at(policies: &Policies, file: &str, needle: &str, message: String) -> PolicyE
     });
     let (line, column) = place.map_or((0, 0), |(line, column)| (line as u64 + 1, column as u64 + 1));
     PolicyError { file: file.to_owned(), line, column, message }
+}
+
+/// An error at the first line after `above` that holds `key:`; at `above` if there is none.
+fn below(policies: &Policies, file: &str, above: &str, key: &str, message: String) -> PolicyError {
+    let start = at(policies, file, above, message);
+    let text = policies.texts.get(file).map_or("", String::as_str);
+    let needle = format!("{key}:");
+    let skipped = usize::try_from(start.line.saturating_sub(1)).unwrap_or(0);
+    let place = text.lines().enumerate().skip(skipped).find_map(|(number, line)| Some((number, line.find(&needle)?)));
+    match place {
+        Some((line, column)) => PolicyError { line: line as u64 + 1, column: column as u64 + 1, ..start },
+        None => start,
+    }
 }
 
 #[cfg(test)]

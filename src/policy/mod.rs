@@ -16,6 +16,7 @@ pub mod recovery;
 pub mod resume;
 pub mod shipped;
 pub mod starter;
+pub mod switch;
 pub mod template;
 
 pub use error::PolicyError;

@@ -2,6 +2,11 @@
 
 use serde::Deserialize;
 
+pub use super::switch::{
+    ComposeSwitchPolicy, ComposeVersion, EngagedWhen, HttpRequest, HttpStatus, HttpSwitchPolicy, PausedWhen,
+    REDIS_BOUND_S, RedisSwitchPolicy, SwitchPolicy,
+};
+
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -77,75 +82,4 @@ pub enum Statement {
     Update,
     /// DELETE.
     Delete,
-}
-
-/// One more way to stop trade.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum SwitchPolicy {
-    /// A file whose existence means "paused".
-    File {
-        /// Name.
-        name: String,
-        /// Path.
-        path: String,
-    },
-    /// A request to the service.
-    Http {
-        /// Name.
-        name: String,
-        /// Request that stops trade.
-        engage: HttpRequest,
-        /// Request that lets it in again.
-        release: HttpRequest,
-        /// Environment variable that holds a bearer token.
-        #[serde(default)]
-        bearer_env: Option<String>,
-    },
-    /// A command: program and arguments, never a shell.
-    Command {
-        /// Name.
-        name: String,
-        /// Stops trade, for instance `["docker-compose", "stop", "backend"]`.
-        engage: Vec<String>,
-        /// Lets it in again.
-        release: Vec<String>,
-        /// Exit code 0 says that it is engaged, 1 that it is released; absent if it can't be observed.
-        #[serde(default)]
-        status: Option<Vec<String>>,
-        /// Bound in seconds.
-        #[serde(default = "default_command_timeout")]
-        timeout_s: u64,
-    },
-}
-
-fn default_command_timeout() -> u64 {
-    30
-}
-
-impl SwitchPolicy {
-    /// Its name.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::File { name, .. } | Self::Http { name, .. } | Self::Command { name, .. } => name,
-        }
-    }
-}
-
-/// A request.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HttpRequest {
-    /// `POST`, `PUT` or `DELETE`.
-    #[serde(default = "default_method")]
-    pub method: String,
-    /// Address.
-    pub url: String,
-    /// Body, sent as `application/json`.
-    #[serde(default)]
-    pub body: Option<String>,
-}
-
-fn default_method() -> String {
-    "POST".into()
 }

@@ -13,6 +13,12 @@ pub struct Template {
     pub parts: Vec<Part>,
 }
 
+impl std::fmt::Display for Template {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(&self.source)
+    }
+}
+
 impl TryFrom<String> for Template {
     type Error = String;
 

@@ -42,8 +42,7 @@ fn header_value(
 }
 
 async fn ask(url: &str, header: &str, text: SecretString) -> Result<Probe, Fault> {
-    let header = Some((header.to_owned(), text));
-    let status = send(Request { method: "GET".into(), url: url.to_owned(), header, body: None }).await?;
+    let status = send(Request::get(url).header(header, text)).await?;
     Ok(match status {
         200..=299 => Probe::Accepted,
         401 | 403 => Probe::Refused { reason: format!("{url} answered {status}") },
