@@ -16,7 +16,9 @@ use crate::adapters::dotenv::{DotenvStore, dotenv_value};
 use crate::adapters::file_survey::LocalFiles;
 use crate::adapters::file_switch::FileSwitch;
 use crate::adapters::http::Variables;
-use crate::adapters::issuers::{ApiKeyTable, AwsIamUser, AwsRoleSessions, KeyDatabase, PostgresRole, SelfMade};
+use crate::adapters::issuers::{
+    ApiKeyTable, AwsIamUser, AwsRoleSessions, HttpApi, KeyDatabase, PostgresRole, SelfMade,
+};
 use crate::adapters::login::{Login, Others};
 use crate::adapters::machine_key::MachineKeyFile;
 use crate::adapters::notify::notifier;
@@ -119,7 +121,7 @@ impl Databases {
     }
 
     /// Who honours each credential; those that a person or an unreachable database honours have none.
-    fn issuers(&self, policies: &Policies, aws: &Arc<Aws>) -> BTreeMap<CredentialId, Arc<dyn Issuer>> {
+    fn issuers(&self, root: &Path, policies: &Policies, aws: &Arc<Aws>) -> BTreeMap<CredentialId, Arc<dyn Issuer>> {
         let issuer = |policy: &IssuerPolicy| -> Option<Arc<dyn Issuer>> {
             match (policy, self.containment.as_ref()) {
                 (IssuerPolicy::SelfMade { .. }, _) => Some(Arc::new(SelfMade::new(self.tables()))),
@@ -127,6 +129,7 @@ impl Databases {
                 (IssuerPolicy::AwsRoleSessions(role), _) => {
                     Some(Arc::new(AwsRoleSessions::new(Arc::clone(aws), role.clone())))
                 }
+                (IssuerPolicy::HttpApi(api), _) => Some(Arc::new(HttpApi::new(api.as_ref().clone(), variables(root)))),
                 (IssuerPolicy::PostgresRole { .. }, Some(DatabaseUrl::Postgres { options, .. })) => {
                     let app = match &self.app {
                         Some(DatabaseUrl::Postgres { options, .. }) => options.as_ref().clone(),
@@ -262,7 +265,7 @@ pub fn live(root: &Path, settings: &Settings, policies: Arc<Policies>) -> Result
         database: databases.database(),
         guard: databases.guard(&policies),
         switches: switches(root, &policies),
-        issuers: databases.issuers(&policies, &aws),
+        issuers: databases.issuers(root, &policies, &aws),
         secrets_manager: Arc::new(SecretsManager::new(aws)),
         dotenv: Arc::new(DotenvStore::new(root)),
         value_files: Arc::new(ValueFiles::new(root)),

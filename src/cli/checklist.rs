@@ -1,7 +1,7 @@
 use serde::Serialize;
 
 use super::{Context, Exit, Failure, journal_failure};
-use crate::domain::{Outcome, Phase};
+use crate::domain::{Action, Outcome, Phase};
 use crate::engine::{Deployment, Journal};
 use crate::ledger::{Event, IncidentState};
 use crate::policy::credentials::{CredentialPolicy, IssuerPolicy};
@@ -69,7 +69,8 @@ pub async fn run(args: ChecklistArgs, ctx: &Context) -> Result<Exit, Failure> {
 fn known(deployment: &Deployment, state: &IncidentState, item: &str) -> Result<(), Failure> {
     let mut names: Vec<String> = BY_PERSON.iter().map(|(name, _)| (*name).to_owned()).collect();
     names.extend(deployment.policies.resume.required_attestations.iter().cloned());
-    // What the gate asks of people by name: credentials that only they can replace, evidence that could not be captured,
+    // What the gate asks of people by name: credentials that only they can replace, evidence that could not be captured, orders that
+    // could not be cancelled,
     // and the pause itself where there is no guard to prove it.
     let manual = |credential: &&CredentialPolicy| matches!(credential.issuer, IssuerPolicy::Manual { .. });
     let by_hand = deployment.policies.credentials.credentials.iter().filter(manual);
@@ -77,7 +78,8 @@ fn known(deployment: &Deployment, state: &IncidentState, item: &str) -> Result<(
     let lost = state
         .steps
         .iter()
-        .filter(|(_, step)| step.phase == Phase::Evidence && !step.outcome.is_some_and(Outcome::is_success));
+        .filter(|(_, step)| step.phase == Phase::Evidence || matches!(step.action, Action::CancelOrders { .. }))
+        .filter(|(_, step)| !step.outcome.is_some_and(Outcome::is_success));
     names.extend(lost.map(|(id, _)| id.to_string()));
     if deployment.policies.pause.guard.is_none() {
         names.push("pause".to_owned());

@@ -100,7 +100,7 @@ async fn on(args: OnArgs, ctx: &Context) -> Result<Exit, Failure> {
         ctx.open_case(&deployment)?
     };
     let journal = Arc::new(journal);
-    let plan = playbook::pause(&deployment.policies.pause);
+    let plan = playbook::pause(&deployment.policies);
     let notices = Notices::new(&deployment, Some(&journal), &operator);
     if opened {
         notices.tell_missing(Moment::IncidentOpened, &notice_words::opened(&deployment, &journal.state()));

@@ -123,7 +123,9 @@ impl Case<'_> {
         };
         let attested = by_credential || self.state.attested.contains_key(id.as_str());
         // What evidence could not be captured then can't be captured now: people must know it, and say so.
-        attested && (step.outcome == Some(Outcome::Manual) || step.phase == Phase::Evidence)
+        // Orders that this program could not cancel are cancelled by people.
+        let by_people = step.outcome == Some(Outcome::Manual) || matches!(step.action, Action::CancelOrders { .. });
+        attested && (by_people || step.phase == Phase::Evidence)
     }
 
     pub(super) fn restore(&self) -> Ruling {

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::{GUARD, Order, rotate, step, step_id};
+use super::{CANCEL, GUARD, Order, cancel_id, rotate, step, step_id};
 use crate::domain::{Action, CredentialId, Phase, Plan, StepId, StepSpec};
 use crate::policy::Policies;
 use crate::policy::credentials::{CredentialPolicy, CredentialsPolicy, IssuerPolicy, ServicePolicy};
@@ -19,8 +19,10 @@ pub struct Containment {
 
 /// The whole lockdown: pause and evidence at once, then every credential in parallel, the program's own last.
 pub fn containment(policies: &Policies, told: &Containment) -> Plan {
-    let mut steps = pause(&policies.pause).steps;
-    let paused: Vec<StepId> = steps.iter().map(|spec| spec.id.clone()).collect();
+    let mut steps = pause(policies).steps;
+    // A slow exchange delays the death of its own key only.
+    let switches = steps.iter().filter(|spec| !spec.id.as_str().starts_with(CANCEL));
+    let paused: Vec<StepId> = switches.map(|spec| spec.id.clone()).collect();
     for what in ["database", "guard", "stores", "credentials", "files"] {
         if what == "guard" && policies.pause.guard.is_none() {
             continue;
@@ -67,8 +69,26 @@ fn order(told: &Containment, credential: &CredentialPolicy) -> Order {
     order_of(credential, &told.compromised, told.own_role.as_deref())
 }
 
-/// The pause alone: all switches in parallel, then the proof.
-pub fn pause(policy: &PausePolicy) -> Plan {
+/// The pause alone: all switches and the cancelling of open orders in parallel; the proof after the guard.
+pub fn pause(policies: &Policies) -> Plan {
+    let mut steps = switches(&policies.pause);
+    for credential in policies.credentials.credentials.iter().filter(|credential| credential.issuer.cancels()) {
+        let action = match &credential.issuer {
+            // It is about orders, not about the credential: whoever attests it does not attest that the key is replaced.
+            IssuerPolicy::Manual { cancel: Some(cancel), .. } => {
+                Action::Manual { credential: None, instructions: cancel.clone() }
+            }
+            _ => Action::CancelOrders { credential: credential.id.clone() },
+        };
+        let words = format!("open orders of {} cancelled", credential.id);
+        let mut spec = step("x", Phase::Pause, words, action, 40);
+        spec.id = cancel_id(&credential.id);
+        steps.push(spec);
+    }
+    Plan { steps }
+}
+
+fn switches(policy: &PausePolicy) -> Vec<StepSpec> {
     let mut steps = Vec::new();
     if let Some(guard) = &policy.guard {
         let action = Action::EngageSwitch { switch: GUARD.to_owned() };
@@ -81,7 +101,8 @@ pub fn pause(policy: &PausePolicy) -> Plan {
             Phase::Pause,
             format!("switch {}", switch.name()),
             action,
-            40,
+            // A try that is ended at its bound leaves time to look what became of it.
+            switch.bound_s() + 10,
         ));
     }
     if policy.guard.is_some() {
@@ -90,7 +111,7 @@ pub fn pause(policy: &PausePolicy) -> Plan {
         prove.after = vec![step_id("pause.guard")];
         steps.push(prove);
     }
-    Plan { steps }
+    steps
 }
 
 /// A plan of those steps with the restarts that they ask for.

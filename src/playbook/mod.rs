@@ -10,10 +10,18 @@ pub use recovery::recovery;
 pub use resume::resume;
 pub use rotation::{Order, prove, revoke, rotate};
 
-use crate::domain::{Action, Phase, StepId, StepSpec};
+use crate::domain::{Action, CredentialId, Phase, StepId, StepSpec};
 
 /// Name of the database guard among the switches.
 pub const GUARD: &str = "guard";
+
+/// What ids of steps that cancel open orders begin with.
+const CANCEL: &str = "pause.cancel.";
+
+/// The step that cancels the open orders of a credential.
+pub fn cancel_id(credential: &CredentialId) -> StepId {
+    step_id(&format!("{CANCEL}{credential}"))
+}
 
 /// A step whose id is made of parts that are valid in ids already.
 fn step(id: &str, phase: Phase, target: impl Into<String>, action: Action, timeout_s: u64) -> StepSpec {

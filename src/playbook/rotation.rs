@@ -1,4 +1,4 @@
-use super::{step, step_id};
+use super::{cancel_id, step, step_id};
 use crate::domain::{Action, Phase, StepId, StepSpec};
 use crate::policy::credentials::{CredentialPolicy, IssuerPolicy, StorePolicy};
 
@@ -53,6 +53,16 @@ impl<'a> Builder<'a> {
         let spec = self.add("revoke", "old value revoked", Action::RevokeCredential { credential }, 30);
         spec.after = after;
         spec.needs = needs;
+        // Orders can only be cancelled while a key lives; but one that failed to cancel them dies all the same.
+        if self.credential.issuer.cancels() {
+            self.after_last(cancel_id(&self.credential.id));
+        }
+    }
+
+    fn after_last(&mut self, id: StepId) {
+        if let Some(spec) = self.steps.last_mut() {
+            spec.after.push(id);
+        }
     }
 
     fn issue(&mut self, after: Vec<StepId>) {
@@ -108,7 +118,7 @@ impl<'a> Builder<'a> {
 /// Steps that replace a credential, kill the old value and prove it, without the restarts of services.
 pub fn rotate(credential: &CredentialPolicy, generation: u32, order: Order, after: &[StepId]) -> Vec<StepSpec> {
     let mut builder = Builder::new(credential, generation);
-    if let IssuerPolicy::Manual { instructions } = &credential.issuer {
+    if let IssuerPolicy::Manual { instructions, .. } = &credential.issuer {
         builder.manual(instructions, after);
         return builder.steps;
     }
@@ -136,7 +146,13 @@ pub fn rotate(credential: &CredentialPolicy, generation: u32, order: Order, afte
         () if credential.issuer.is_own_key() => Order::Overlap,
         () => order,
     };
-    let mut done = if order == Order::RevokeFirst {
+    let mut done = if order == Order::RevokeFirst && credential.issuer.needs_living_key() {
+        // Only the old key can make the new one: it makes it, and dies at once, before anybody is told of the new one. It dies
+        // even if it made none.
+        builder.issue(Vec::new());
+        builder.revoke(vec![issue.clone()], Vec::new());
+        builder.spread(&issue)
+    } else if order == Order::RevokeFirst {
         // Even if no new value could be staged, the old one must die.
         builder.revoke(vec![stage], Vec::new());
         builder.issue(vec![revoke.clone()]);
@@ -156,7 +172,7 @@ pub fn rotate(credential: &CredentialPolicy, generation: u32, order: Order, afte
 pub fn revoke(credential: &CredentialPolicy, generation: u32) -> Vec<StepSpec> {
     let mut builder = Builder::new(credential, generation);
     match &credential.issuer {
-        IssuerPolicy::Manual { instructions } => builder.manual(instructions, &[]),
+        IssuerPolicy::Manual { instructions, .. } => builder.manual(instructions, &[]),
         _ if builder.has_issuer() => {
             builder.stage(&[]);
             let stage = builder.id("stage");
@@ -172,7 +188,7 @@ pub fn revoke(credential: &CredentialPolicy, generation: u32) -> Vec<StepSpec> {
 pub fn prove(credential: &CredentialPolicy, generation: u32) -> Vec<StepSpec> {
     let mut builder = Builder::new(credential, generation);
     match &credential.issuer {
-        IssuerPolicy::Manual { instructions } => builder.manual(instructions, &[]),
+        IssuerPolicy::Manual { instructions, .. } => builder.manual(instructions, &[]),
         _ => builder.prove(Vec::new()),
     }
     builder.steps

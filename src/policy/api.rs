@@ -181,7 +181,8 @@ impl HttpApiPolicy {
             return Some(("create", "the new key can't make itself: auth is old or { env: NAME }".into()));
         }
         if self.created_id.is_some() != pair {
-            let words = "created_id goes with parts key_id and key_secret in `kept`: keys have an id, or they have none";
+            let words =
+                "created_id goes with parts key_id and key_secret in `kept`: keys have an id, or they have none";
             return Some(("created_secret", words.into()));
         }
         if self.list.is_some() && !pair {
@@ -195,7 +196,10 @@ impl HttpApiPolicy {
             return Some(("created_secret", format!("`{bad}` is no JSON pointer: it is empty or starts with `/`")));
         }
         if self.sign.as_ref().is_some_and(|sign| sign.secret_env.is_some()) {
-            return Some(("sign", "requests are signed with the key that authenticates them: leave secret_env out".into()));
+            return Some((
+                "sign",
+                "requests are signed with the key that authenticates them: leave secret_env out".into(),
+            ));
         }
         let bound = self.timeout_s;
         (!(1..=20).contains(&bound)).then(|| ("timeout_s", "timeout_s is 1 to 20".into()))

@@ -67,7 +67,13 @@ fn check_credentials(policies: &Policies) -> Result<(), PolicyError> {
         if let IssuerPolicy::HttpApi(api) = &credential.issuer
             && let Some((key, problem)) = api.problem(credential.is_pair())
         {
-            return Err(below(policies, FILE, &format!("id: {id}"), key, format!("credential `{id}`: {key}: {problem}")));
+            return Err(below(
+                policies,
+                FILE,
+                &format!("id: {id}"),
+                key,
+                format!("credential `{id}`: {key}: {problem}"),
+            ));
         }
         if let Some(problem) = inconsistent(credential) {
             return fail(format!("credential `{id}`: {problem}"));
@@ -144,6 +150,10 @@ fn check_pause(policies: &Policies) -> Result<(), PolicyError> {
         return Err(at(policies, "pause.yml", name, format!("switch `{name}` is declared twice (`guard` is taken)")));
     }
     for switch in &policies.pause.switches {
+        if switch.name() == "prove" || switch.name().starts_with("cancel.") {
+            let message = format!("`{}` is the name of a step of the pause: give the switch another", switch.name());
+            return Err(at(policies, "pause.yml", &format!("name: {}", switch.name()), message));
+        }
         if let Some(problem) = switch.problem() {
             let message = format!("switch `{}`: {problem}", switch.name().escape_debug());
             return Err(at(policies, "pause.yml", &format!("name: {}", switch.name()), message));

@@ -116,6 +116,9 @@ pub enum IssuerPolicy {
     Manual {
         /// What to do.
         instructions: String,
+        /// How a person cancels what is open there, asked for at once.
+        #[serde(default)]
+        cancel: Option<String>,
     },
 }
 
@@ -145,6 +148,25 @@ impl IssuerPolicy {
     /// Whether only the issuer can make a new value, so that none can be sealed before it is asked.
     pub fn makes_values(&self) -> bool {
         matches!(self, Self::AwsIamUser(_) | Self::AwsRoleSessions(_) | Self::HttpApi(_))
+    }
+
+    /// Whether a new value can only be made with a living old one, so that the old one can't die first.
+    pub fn needs_living_key(&self) -> bool {
+        matches!(self, Self::HttpApi(api) if !api.makes_keys_alone())
+    }
+
+    /// Whether a key that was made in vain can't be found again.
+    pub fn may_leave_keys(&self) -> bool {
+        matches!(self, Self::HttpApi(api) if api.list.is_none())
+    }
+
+    /// Whether open orders are cancelled before the credential dies.
+    pub fn cancels(&self) -> bool {
+        match self {
+            Self::HttpApi(api) => api.cancel.is_some(),
+            Self::Manual { cancel, .. } => cancel.is_some(),
+            _ => false,
+        }
     }
 
     /// Whether anybody but the stores has to be told.

@@ -253,15 +253,18 @@ impl SwitchPolicy {
             return Some(format!("timeout_s is 1 to {LONGEST}"));
         }
         if !self.variables().iter().all(|name| !name.is_empty() && is_variable(name)) {
-            return Some("a key that ends in `_env` holds the name of an environment variable, never the secret".into());
+            return Some(
+                "a key that ends in `_env` holds the name of an environment variable, never the secret".into(),
+            );
         }
         match self {
             Self::File { path, .. } => path.is_empty().then(|| "`path` is empty".into()),
             Self::Command { engage, release, status, .. } => {
                 let commands = [engage, release].into_iter().chain(status);
-                commands.into_iter().any(|argv| argv.first().is_none_or(|program| program.trim().is_empty())).then(|| {
-                    "a command is a list: program, then arguments; one is empty".into()
-                })
+                commands
+                    .into_iter()
+                    .any(|argv| argv.first().is_none_or(|program| program.trim().is_empty()))
+                    .then(|| "a command is a list: program, then arguments; one is empty".into())
             }
             Self::Http(policy) => policy.problem(),
             Self::Redis(policy) => policy.problem(),

@@ -283,7 +283,10 @@ mod tests {
                     prop_assert_eq!(template.parts, [Part::Text(text)]);
                 }
                 Ok(_) => {}
-                Err(words) => prop_assert!(text.contains('{') && !words.is_empty()),
+                Err(words) => {
+                    let said = text.contains('{') && !words.is_empty();
+                    prop_assert!(said, "{}", words);
+                }
             }
         }
 

@@ -119,11 +119,9 @@ impl Call<'_> {
             ("timestamp_ms", now.as_millisecond().to_string()),
             ("timestamp_iso", now.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()),
         ]);
-        for (name, hole, unit) in [
-            ("nonce", Hole::Nonce, &MILLIS),
-            ("nonce_us", Hole::NonceUs, &MICROS),
-            ("nonce_ns", Hole::NonceNs, &NANOS),
-        ] {
+        for (name, hole, unit) in
+            [("nonce", Hole::Nonce, &MILLIS), ("nonce_us", Hole::NonceUs, &MICROS), ("nonce_ns", Hole::NonceNs, &NANOS)]
+        {
             if uses(hole) {
                 values.insert(name, unit.next(now).to_string());
             }

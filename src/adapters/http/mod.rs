@@ -107,8 +107,7 @@ async fn exchange(request: Request, limit: u64) -> Result<Answer, Fault> {
 
 fn exchange_blocking(request: &Request, limit: u64) -> Result<Answer, Fault> {
     let place = &request.place;
-    let invalid =
-        |what: &str| Fault::new(FaultKind::Invalid, format!("{what} of the request to {place} is not valid"));
+    let invalid = |what: &str| Fault::new(FaultKind::Invalid, format!("{what} of the request to {place} is not valid"));
     let mut builder = ureq::http::Request::builder().method(request.method.as_str()).uri(&request.url);
     for (name, value) in &request.headers {
         let mut value = ureq::http::HeaderValue::from_str(value.expose_secret())

@@ -6,9 +6,10 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{Effect, Seen, StepError, credential_policy};
 use crate::domain::url_password::{password_of, with_password};
-use crate::domain::{CredentialId, Probe, ed25519_pem, key_pair};
+use crate::domain::{Action, CredentialId, Probe, ed25519_pem, key_pair};
 use crate::engine::Run;
 use crate::ledger::{CredentialState, Event};
+use crate::playbook::cancel_id;
 use crate::policy::credentials::{CredentialPolicy, StorePolicy, ValuePart};
 use crate::ports::{Fault, FaultKind, Issuer};
 
@@ -202,7 +203,15 @@ impl Effect for Cancel {
         let value = value.ok_or_else(|| {
             Fault::new(FaultKind::NotFound, format!("no store holds a value of `{}`", self.0.policy.id))
         })?;
-        Ok(self.0.issuer()?.cancel(&self.0.policy, &value).await?)
+        self.0.issuer()?.cancel(&self.0.policy, &value).await.map_err(|fault| {
+            let step = cancel_id(&self.0.policy.id);
+            let words = format!(
+                "open orders may STILL STAND: {}; cancel them by hand at the exchange, then: \
+                 portcullis checklist --attest {step} --note TEXT",
+                fault.chain()
+            );
+            Fault::new(fault.kind, words).into()
+        })
     }
 
     async fn verify(&self) -> Result<(), Fault> {
@@ -214,6 +223,15 @@ impl Effect for Cancel {
 pub(super) struct Issue(pub Rotation);
 
 impl Issue {
+    /// Whether an earlier run may have had a key made, was cut off before it was sealed, and nothing can tell.
+    fn may_have_strayed(&self) -> bool {
+        let state = self.0.run.journal.state();
+        let own = |action: &Action| matches!(action, Action::IssueCredential { credential } if *credential == self.0.policy.id);
+        self.0.policy.issuer.may_leave_keys()
+            && self.0.state().new.is_none()
+            && state.steps.values().any(|step| own(&step.action) && step.attempts > 1)
+    }
+
     /// Asks the issuer for the new value, once: what it gave is sealed before anything else, then written into the ledger.
     async fn create(&self, old: Option<&SecretString>) -> Result<(), StepError> {
         let Rotation { run, policy } = &self.0;
@@ -248,12 +266,15 @@ impl Effect for Issue {
 
     async fn act(&self) -> Result<String, StepError> {
         let old = self.0.old_value()?;
+        let stray = self.may_have_strayed();
         if self.0.policy.issuer.makes_values() {
             self.create(old.as_ref()).await?;
         }
         let new = self.0.new_value()?;
         self.0.issuer()?.issue(&self.0.policy, &new, old.as_ref()).await?;
-        Ok("the new value is honoured".into())
+        let note =
+            if stray { "; an earlier try may have left a key that no store holds: look for it there" } else { "" };
+        Ok(format!("the new value is honoured{note}"))
     }
 
     async fn verify(&self) -> Result<(), Fault> {
@@ -350,7 +371,7 @@ impl Effect for Revoke {
         // A refused value says nothing of its sessions: they are ended once, by us.
         let state = self.0.run.journal.state();
         let revoked = state.steps.values().any(|step| {
-            matches!(&step.action, crate::domain::Action::RevokeCredential { credential } if *credential == self.0.policy.id)
+            matches!(&step.action, Action::RevokeCredential { credential } if *credential == self.0.policy.id)
                 && step.succeeded
         });
         let Some(old) = self.0.old_value()?.filter(|_| revoked) else { return Ok(Seen::Needed) };
