@@ -28,6 +28,7 @@ have python3 && python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(pyt
 find_pg || missing+=(postgresql)
 have psql || missing+=(postgresql-client)
 have curl || missing+=(curl)
+have redis-server || missing+=(redis-server)
 if [ ${#missing[@]} -gt 0 ]; then
   log "installing ${missing[*]}"
   as_root apt-get update -qq
@@ -97,15 +98,23 @@ pids+=($!)
 ministack_port=$(free_port)
 (cd "$work" && GATEWAY_PORT=$ministack_port PORT=$ministack_port AUTH=false exec "$root/$venv/bin/ministack") >"$work/ministack.log" 2>&1 &
 pids+=($!)
+redis_port=$(free_port)
+redis_password=$(python3 -c 'import secrets; print(secrets.token_hex(16))')
+# The password comes by standard input: arguments can be read by others.
+printf 'bind 127.0.0.1\nport %s\nrequirepass %s\nsave ""\nappendonly no\ndir %s\n' "$redis_port" "$redis_password" "$work" \
+  | redis-server - >"$work/redis.log" 2>&1 &
+pids+=($!)
+wait_port "$redis_port" || { cat "$work/redis.log" >&2; die "redis-server did not start"; }
 wait_port "$moto_port" || { cat "$work/moto.log" >&2; die "moto_server did not start"; }
 wait_port "$ministack_port" || { cat "$work/ministack.log" >&2; die "ministack did not start"; }
-log "moto on 127.0.0.1:$moto_port, ministack on 127.0.0.1:$ministack_port"
+log "moto on 127.0.0.1:$moto_port, ministack on 127.0.0.1:$ministack_port, Redis on 127.0.0.1:$redis_port"
 
 # --- tests --------------------------------------------------------------------------------------------------------
 export PORTCULLIS_TEST_DATABASE_URL="postgres://postgres:$password@127.0.0.1:$pg_port/postgres"
 export PORTCULLIS_TEST_SERVER_LOG="$work/pg/server.log"
 export PORTCULLIS_TEST_MOTO_URL="http://127.0.0.1:$moto_port"
 export PORTCULLIS_TEST_MINISTACK_URL="http://127.0.0.1:$ministack_port"
+export PORTCULLIS_TEST_REDIS_URL="redis://:$redis_password@127.0.0.1:$redis_port/0"
 export PORTCULLIS_TEST_REQUIRE_PEERS=1
 export INSTA_UPDATE=no
 unset DATABASE_URL PORTCULLIS_DATABASE_URL PORTCULLIS_HOME PORTCULLIS_POLICIES PORTCULLIS_OPERATOR

@@ -102,7 +102,7 @@ fn switches(policy: &PausePolicy) -> Vec<StepSpec> {
             format!("switch {}", switch.name()),
             action,
             // A try that is ended at its bound leaves time to look what became of it.
-            switch.bound_s() + 10,
+            switch.bound_s() + switch.bound_s().min(10),
         ));
     }
     if policy.guard.is_some() {

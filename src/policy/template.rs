@@ -128,6 +128,7 @@ impl Template {
     }
 
     /// The template without the last parameter of a form (`&name={signature}`), which holds the signature.
+    #[must_use]
     pub fn unsigned(&self) -> Self {
         let Some(at) = self.parts.iter().position(|part| *part == Part::Hole(Hole::Signature)) else {
             return self.clone();
@@ -179,16 +180,13 @@ fn parse(mut text: &str, depth: usize) -> Result<(Template, &str), String> {
             text = rest;
             continue;
         }
-        text = match placeholder(rest, depth)? {
-            Some((part, rest)) => {
-                template.parts.push(part);
-                rest
-            }
-            None => {
-                template.push_text(brace);
-                rest
-            }
-        };
+        if let Some((part, rest)) = placeholder(rest, depth)? {
+            template.parts.push(part);
+            text = rest;
+        } else {
+            template.push_text(brace);
+            text = rest;
+        }
     }
 }
 

@@ -26,4 +26,5 @@ mod power_cut;
 mod proxy;
 mod small;
 mod support;
+mod switches;
 mod tamper;

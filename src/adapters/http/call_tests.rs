@@ -162,7 +162,7 @@ fn nonces_only_grow() {
     let now = Timestamp::now();
     let first = MICROS.next(now);
     let second = MICROS.next(now);
-    let third = MICROS.next(now - Duration::from_secs(60));
+    let third = MICROS.next(now - Duration::from_mins(1));
     assert!(first < second && second < third, "{first} {second} {third}");
     assert!(first >= u64::try_from(now.as_microsecond()).unwrap());
 }

@@ -34,9 +34,8 @@ impl HttpApi {
     /// The key that authenticates a request; whether it is the one that `fallback` stands for.
     fn key(&self, request: &ApiRequest, fallback: &Auth, keys: Keys<'_>) -> Result<CallKey, Fault> {
         let value = match request.auth.as_ref().unwrap_or(fallback) {
-            Auth::Env(name) => (self.variables)(name).ok_or_else(|| {
-                Fault::new(FaultKind::Invalid, format!("{} needs {name}: set it", self.words(request)))
-            })?,
+            Auth::Env(name) => (self.variables)(name)
+                .ok_or_else(|| Fault::new(FaultKind::Invalid, format!("{} needs {name}: set it", words_of(request))))?,
             // While there is only one of them, it does both.
             Auth::Old => self.living(request, keys.old.or(keys.new))?,
             Auth::New => self.living(request, keys.new.or(keys.old))?,
@@ -50,13 +49,9 @@ impl HttpApi {
 
     fn living(&self, request: &ApiRequest, value: Option<&SecretString>) -> Result<SecretString, Fault> {
         value.cloned().ok_or_else(|| {
-            let words = format!("{} needs a key that is not known: {}", self.words(request), self.look());
+            let words = format!("{} needs a key that is not known: {}", words_of(request), self.look());
             Fault::new(FaultKind::Invalid, words)
         })
-    }
-
-    fn words(&self, request: &ApiRequest) -> String {
-        format!("{} {}", request.method, request.url.source.split('?').next().unwrap_or_default())
     }
 
     /// Where a person has to look.
@@ -81,7 +76,7 @@ impl HttpApi {
 
     /// An answer that says that the request was not carried out.
     fn refused(&self, request: &ApiRequest, answer: &Answer) -> Fault {
-        let words = self.words(request);
+        let words = words_of(request);
         if answer.is_good() {
             let at = request.ok.as_ref().map_or("", |ok| ok.at.as_str());
             let words = format!("{words} answered {}, but not what policy expects at `{at}`", answer.status);
@@ -120,7 +115,7 @@ impl HttpApi {
             return Err(self.refused(&list.request, &answer));
         }
         let damaged = || {
-            let words = self.words(&list.request);
+            let words = words_of(&list.request);
             Fault::new(FaultKind::Corrupt, format!("the answer of {words} is no list of keys as policy describes it"))
         };
         let entries = answer.at(&list.entries).ok_or_else(damaged)?;
@@ -168,6 +163,11 @@ impl HttpApi {
     }
 }
 
+/// A request as errors name it: without the query, and as the policy declares it.
+fn words_of(request: &ApiRequest) -> String {
+    format!("{} {}", request.method, request.url.source.split('?').next().unwrap_or_default())
+}
+
 /// Whether an answer says that the request was carried out.
 fn done(request: &ApiRequest, answer: &Answer) -> bool {
     answer.is_good() && request.ok.as_ref().is_none_or(|ok| answer.at(&ok.at).as_ref() == Some(&ok.is))
@@ -195,7 +195,7 @@ impl Issuer for HttpApi {
         let key = self.key(request, &Auth::New, Keys { old: None, new: Some(value) })?;
         let id = key.id.clone();
         let answer = self.send(request, key, id.as_deref()).await?;
-        let reason = format!("{} answered {}", self.words(request), answer.status);
+        let reason = format!("{} answered {}", words_of(request), answer.status);
         let dead = if request.refused.is_empty() {
             matches!(answer.status, 401 | 403)
         } else {
@@ -232,7 +232,7 @@ impl Issuer for HttpApi {
         if let Some(value) = self.created(&answer) {
             return Ok(value);
         }
-        let why = format!("{} made a key, but its answer does not hold what policy expects of it", self.words(request));
+        let why = format!("{} made a key, but its answer does not hold what policy expects of it", words_of(request));
         if self.policy.list.is_none() {
             return Err(self.doubtful(&why));
         }
@@ -247,7 +247,7 @@ impl Issuer for HttpApi {
         let key = self.key(request, &Auth::Old, Keys { old: Some(value), new: None })?;
         let answer = self.send(request, key, None).await?;
         if done(request, &answer) {
-            return Ok(format!("open orders cancelled: {} answered {}", self.words(request), answer.status));
+            return Ok(format!("open orders cancelled: {} answered {}", words_of(request), answer.status));
         }
         Err(self.refused(request, &answer))
     }
