@@ -289,3 +289,7 @@ pub(super) fn is_pointer(text: &str) -> bool {
 fn is_header(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
+
+#[cfg(test)]
+#[path = "api_tests.rs"]
+mod tests;

@@ -74,23 +74,6 @@ impl HttpApi {
         ask(call.request()?).await
     }
 
-    /// An answer that says that the request was not carried out.
-    fn refused(&self, request: &ApiRequest, answer: &Answer) -> Fault {
-        let words = words_of(request);
-        if answer.is_good() {
-            let at = request.ok.as_ref().map_or("", |ok| ok.at.as_str());
-            let words = format!("{words} answered {}, but not what policy expects at `{at}`", answer.status);
-            return Fault::new(FaultKind::Invalid, words);
-        }
-        // A server that broke on the way may have done it all the same.
-        let kind = match answer.status {
-            408 | 500..=599 if request.method == "GET" => FaultKind::Unavailable,
-            408 | 500..=599 => FaultKind::OutcomeUnknown,
-            status => refusal(status),
-        };
-        Fault::new(kind, format!("{words} answered {}", answer.status))
-    }
-
     async fn delete(&self, id: Option<&str>, keys: Keys<'_>) -> Result<String, Fault> {
         let request = &self.policy.revoke;
         let key = self.key(request, &Auth::New, keys)?;
@@ -104,7 +87,7 @@ impl HttpApi {
         if matches!(answer.status, 404 | 410) || says(&request.refused, &answer) || (own && answer.status == 401) {
             return Ok(format!("{shown} was gone"));
         }
-        Err(self.refused(request, &answer))
+        Err(refused(request, &answer))
     }
 
     /// Ids of the keys of this credential.
@@ -112,7 +95,7 @@ impl HttpApi {
         let key = self.key(&list.request, fallback, keys)?;
         let answer = self.send(&list.request, key, None).await?;
         if !done(&list.request, &answer) {
-            return Err(self.refused(&list.request, &answer));
+            return Err(refused(&list.request, &answer));
         }
         let damaged = || {
             let words = words_of(&list.request);
@@ -166,6 +149,23 @@ impl HttpApi {
 /// A request as errors name it: without the query, and as the policy declares it.
 fn words_of(request: &ApiRequest) -> String {
     format!("{} {}", request.method, request.url.source.split('?').next().unwrap_or_default())
+}
+
+/// An answer that says that the request was not carried out.
+fn refused(request: &ApiRequest, answer: &Answer) -> Fault {
+    let words = words_of(request);
+    if answer.is_good() {
+        let at = request.ok.as_ref().map_or("", |ok| ok.at.as_str());
+        let words = format!("{words} answered {}, but not what policy expects at `{at}`", answer.status);
+        return Fault::new(FaultKind::Invalid, words);
+    }
+    // A server that broke on the way may have done it all the same.
+    let kind = match answer.status {
+        408 | 500..=599 if request.method == "GET" => FaultKind::Unavailable,
+        408 | 500..=599 => FaultKind::OutcomeUnknown,
+        status => refusal(status),
+    };
+    Fault::new(kind, format!("{words} answered {}", answer.status))
 }
 
 /// Whether an answer says that the request was carried out.
@@ -222,7 +222,7 @@ impl Issuer for HttpApi {
         let key = self.key(request, &Auth::Old, keys)?;
         let answer = match self.send(request, key, None).await {
             Ok(answer) if done(request, &answer) => answer,
-            Ok(answer) => match self.refused(request, &answer) {
+            Ok(answer) => match refused(request, &answer) {
                 fault if fault.kind == FaultKind::OutcomeUnknown => return Err(self.lost(fault)),
                 fault => return Err(fault),
             },
@@ -249,7 +249,7 @@ impl Issuer for HttpApi {
         if done(request, &answer) {
             return Ok(format!("open orders cancelled: {} answered {}", words_of(request), answer.status));
         }
-        Err(self.refused(request, &answer))
+        Err(refused(request, &answer))
     }
 
     async fn issue(&self, _: &CredentialPolicy, _: &SecretString, _: Option<&SecretString>) -> Result<(), Fault> {
