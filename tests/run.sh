@@ -28,6 +28,7 @@ have python3 && python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(pyt
 find_pg || missing+=(postgresql)
 have psql || missing+=(postgresql-client)
 have curl || missing+=(curl)
+[ -x /usr/sbin/pgbouncer ] || have pgbouncer || missing+=(pgbouncer)
 if [ ${#missing[@]} -gt 0 ]; then
   log "installing ${missing[*]}"
   as_root apt-get update -qq

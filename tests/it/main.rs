@@ -18,6 +18,7 @@ mod guard;
 mod help;
 mod house;
 mod invariants;
+mod own_login;
 mod peers;
 mod postgres;
 mod power_cut;
