@@ -23,6 +23,7 @@ mod peers;
 mod postgres;
 mod power_cut;
 mod proxy;
+#[path = "proxy/tests.rs"]
 mod proxy_tests;
 mod small;
 mod support;
