@@ -23,6 +23,8 @@ mod peers;
 mod postgres;
 mod power_cut;
 mod proxy;
+#[path = "proxy/tests.rs"]
+mod proxy_tests;
 mod small;
 mod support;
 mod tamper;
