@@ -108,6 +108,8 @@ export PORTCULLIS_TEST_SERVER_LOG="$work/pg/server.log"
 export PORTCULLIS_TEST_MOTO_URL="http://127.0.0.1:$moto_port"
 export PORTCULLIS_TEST_MINISTACK_URL="http://127.0.0.1:$ministack_port"
 export PORTCULLIS_TEST_REQUIRE_PEERS=1
+# Every pair of cuts takes some minutes: always where nobody waits for it.
+[ -z "${CI:-}" ] || export PORTCULLIS_TEST_ALL_PAIRS=1
 export INSTA_UPDATE=no
 unset DATABASE_URL PORTCULLIS_DATABASE_URL PORTCULLIS_HOME PORTCULLIS_POLICIES PORTCULLIS_OPERATOR
 

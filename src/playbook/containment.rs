@@ -22,7 +22,12 @@ pub fn containment(policies: &Policies, told: &Containment) -> Plan {
     let mut steps = pause(&policies.pause).steps;
     let paused: Vec<StepId> = steps.iter().map(|spec| spec.id.clone()).collect();
     for what in ["database", "guard", "stores", "credentials", "files"] {
-        if what == "guard" && policies.pause.guard.is_none() {
+        let there = match what {
+            "guard" => policies.pause.guard.is_some(),
+            "database" => policies.pause.guard.is_some() || policies.credentials.use_a_database(),
+            _ => true,
+        };
+        if !there {
             continue;
         }
         let action = Action::CollectEvidence { what: what.to_owned() };

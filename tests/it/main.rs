@@ -28,3 +28,4 @@ mod proxy_tests;
 mod small;
 mod support;
 mod tamper;
+mod value_files;
