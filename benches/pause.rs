@@ -5,8 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -15,110 +14,22 @@ use portcullis::adapters::login::Login;
 use portcullis::adapters::postgres::PostgresGuard;
 use portcullis::policy::pause::PausePolicy;
 use portcullis::ports::Guard;
-use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
+
+mod cluster;
+
+use cluster::Cluster;
 
 const WRITERS: usize = 8;
 /// Inserts a second of one writer: 3000 in all.
 const RATE: u32 = 375;
 const ROUNDS: usize = 20;
-const LONG_ROUNDS: usize = 7;
+const LONG_ROUNDS: usize = 20;
 const COST_ROUNDS: usize = 9;
 const COST_INSERTS: u32 = 20_000;
 /// Bars: acknowledgement in ms, without and with long transactions, and CPU per insert in µs.
 const BARS: [f64; 3] = [50.0, 350.0, 6.0];
-
-/// A cluster of its own, stopped and removed when dropped.
-struct Cluster {
-    folder: tempfile::TempDir,
-    port: u16,
-    bin: PathBuf,
-}
-
-/// PostgreSQL refuses to run as root.
-fn as_postgres(program: &Path) -> Command {
-    if rustix::process::geteuid().is_root() {
-        let mut command = Command::new("runuser");
-        command.args(["-u", "postgres", "--"]).arg(program);
-        return command;
-    }
-    Command::new(program)
-}
-
-fn done(command: &mut Command) {
-    let output = command.stdin(Stdio::null()).output().expect("the program can be started");
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-impl Cluster {
-    fn start() -> Self {
-        let mut found: Vec<_> = fs::read_dir("/usr/lib/postgresql")
-            .expect("PostgreSQL's server is installed (Debian: postgresql)")
-            .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
-            .filter(|bin| bin.join("initdb").exists())
-            .collect();
-        found.sort();
-        let bin = found.pop().expect("PostgreSQL's server is installed (Debian: postgresql)");
-        let folder = tempfile::Builder::new().prefix("portcullis-bench.").tempdir_in("/tmp").unwrap();
-        if rustix::process::geteuid().is_root() {
-            done(Command::new("chown").arg("postgres").arg(folder.path()));
-        }
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let data = folder.path().join("data");
-        let mut initdb = as_postgres(&bin.join("initdb"));
-        done(
-            initdb
-                .arg("-D")
-                .arg(&data)
-                .args(["-U", "postgres", "--auth=trust", "-E", "UTF8", "--locale=C", "-N"])
-                .current_dir("/tmp"),
-        );
-        let options = format!(
-            "-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={} -c synchronous_commit=off -c autovacuum=off",
-            folder.path().display()
-        );
-        let mut start = as_postgres(&bin.join("pg_ctl"));
-        start
-            .arg("-D")
-            .arg(&data)
-            .args(["-w", "-l"])
-            .arg(folder.path().join("log"))
-            .arg("-o")
-            .arg(options)
-            .arg("start");
-        // Its output would stay open with the server.
-        let started =
-            start.current_dir("/tmp").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
-        assert!(started.unwrap().success(), "PostgreSQL starts");
-        Self { folder, port, bin }
-    }
-
-    fn options(&self, role: &str) -> PgConnectOptions {
-        PgConnectOptions::new()
-            .host("127.0.0.1")
-            .port(self.port)
-            .username(role)
-            .database("postgres")
-            .ssl_mode(sqlx::postgres::PgSslMode::Disable)
-            .disable_statement_logging()
-    }
-
-    async fn open(&self, role: &str) -> PgConnection {
-        self.options(role).connect().await.expect("the private cluster answers")
-    }
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        let mut stop = as_postgres(&self.bin.join("pg_ctl"));
-        let _ = stop
-            .arg("-D")
-            .arg(self.folder.path().join("data"))
-            .args(["-m", "immediate", "stop"])
-            .current_dir("/tmp")
-            .output();
-    }
-}
 
 async fn sql(connection: &mut PgConnection, text: &str) {
     connection.execute(AssertSqlSafe(text.to_owned())).await.unwrap_or_else(|error| panic!("{text}: {error}"));
@@ -285,7 +196,7 @@ fn main() -> ExitCode {
     if !std::env::args().any(|argument| argument == "--bench") {
         return ExitCode::SUCCESS;
     }
-    let cluster = Cluster::start();
+    let cluster = Cluster::start("trust", "unused");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(measure(&cluster))
 }

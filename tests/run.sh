@@ -29,6 +29,7 @@ find_pg || missing+=(postgresql)
 have psql || missing+=(postgresql-client)
 have curl || missing+=(curl)
 have redis-server || missing+=(redis-server)
+[ -x /usr/sbin/pgbouncer ] || have pgbouncer || missing+=(pgbouncer)
 if [ ${#missing[@]} -gt 0 ]; then
   log "installing ${missing[*]}"
   as_root apt-get update -qq
@@ -116,6 +117,8 @@ export PORTCULLIS_TEST_MOTO_URL="http://127.0.0.1:$moto_port"
 export PORTCULLIS_TEST_MINISTACK_URL="http://127.0.0.1:$ministack_port"
 export PORTCULLIS_TEST_REDIS_URL="redis://:$redis_password@127.0.0.1:$redis_port/0"
 export PORTCULLIS_TEST_REQUIRE_PEERS=1
+# Every pair of cuts takes some minutes: always where nobody waits for it.
+[ -z "${CI:-}" ] || export PORTCULLIS_TEST_ALL_PAIRS=1
 export INSTA_UPDATE=no
 unset DATABASE_URL PORTCULLIS_DATABASE_URL PORTCULLIS_HOME PORTCULLIS_POLICIES PORTCULLIS_OPERATOR
 

@@ -1,6 +1,7 @@
 //! AWS Secrets Manager: staged writes with a journaled token, described before anything is repeated.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,7 +18,7 @@ use crate::ports::{Fault, FaultKind, SecretStore};
 
 const CURRENT: &str = "AWSCURRENT";
 const PENDING: &str = "AWSPENDING";
-/// Between two writes: 47 a second, below the 50 that a region allows.
+/// Between two writes, once one was refused for its rate: 47 a second, below the 50 that a region allows.
 const WRITE_GAP: Duration = Duration::from_millis(21);
 /// How long a write that is refused for its rate is tried again: less than the bound of a step.
 const THROTTLED_WITHIN: Duration = Duration::from_secs(25);
@@ -27,9 +28,35 @@ const LONGEST_REST: Duration = Duration::from_millis(800);
 /// Secrets Manager of the account and region that the environment names.
 pub struct SecretsManager {
     aws: Arc<Aws>,
-    next_write: Mutex<Option<Instant>>,
+    pace: Mutex<Pace>,
     /// Fields of one JSON secret are read, changed and written as a whole: one at a time.
-    whole: Mutex<()>,
+    writers: std::sync::Mutex<BTreeMap<String, Arc<Mutex<()>>>>,
+}
+
+/// When the next write may be sent. A breach is no time to wait for a limit that nobody has met: writes go out at once until AWS
+/// refuses one for its rate (such a refusal changes nothing), and keep below the region's limit from then on.
+#[derive(Debug, Default)]
+struct Pace {
+    limited: bool,
+    next: Option<Instant>,
+}
+
+impl Pace {
+    /// Takes the next place.
+    fn place(&mut self, now: Instant) -> Instant {
+        let at = self.next.map_or(now, |next| next.max(now));
+        if self.limited {
+            self.next = Some(at + WRITE_GAP);
+        }
+        at
+    }
+
+    /// Others write in the region too: after a refusal all our writes rest, each time twice as long.
+    fn rest(&mut self, now: Instant, refusals: u32) {
+        self.limited = true;
+        let until = now + (WRITE_GAP * 2_u32.saturating_pow(refusals.min(6))).min(LONGEST_REST);
+        self.next = Some(self.next.map_or(until, |next| next.max(until)));
+    }
 }
 
 /// One secret with the labels of its versions.
@@ -50,7 +77,7 @@ impl Described {
 impl SecretsManager {
     /// The account and region of `aws`.
     pub fn new(aws: Arc<Aws>) -> Self {
-        Self { aws, next_write: Mutex::new(None), whole: Mutex::new(()) }
+        Self { aws, pace: Mutex::default(), writers: std::sync::Mutex::default() }
     }
 
     /// A client that signs as this run does now: its own key may have been replaced since the last request.
@@ -60,14 +87,14 @@ impl SecretsManager {
 
     /// Waits until a write fits the rate.
     async fn pace(&self) {
-        let at = {
-            let mut next = self.next_write.lock().await;
-            let now = Instant::now();
-            let at = next.map_or(now, |next| next.max(now));
-            *next = Some(at + WRITE_GAP);
-            at
-        };
+        let at = self.pace.lock().await.place(Instant::now());
         tokio::time::sleep_until(at).await;
+    }
+
+    /// Writers of one secret wait for each other.
+    fn writer(&self, secret: &str) -> Arc<Mutex<()>> {
+        let mut writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(writers.entry(secret.to_owned()).or_default())
     }
 
     async fn describe_secret(&self, secret: &str) -> Result<Described, Fault> {
@@ -95,12 +122,8 @@ impl SecretsManager {
         }
     }
 
-    /// Others write in the region too: after a refusal all our writes rest, each time twice as long.
     async fn rest(&self, refusals: u32) {
-        let rest = (WRITE_GAP * 2_u32.saturating_pow(refusals.min(6))).min(LONGEST_REST);
-        let mut next = self.next_write.lock().await;
-        let until = Instant::now() + rest;
-        *next = Some(next.map_or(until, |next| next.max(until)));
+        self.pace.lock().await.rest(Instant::now(), refusals);
     }
 
     async fn put(&self, secret: &str, text: &SecretString, token: &str) -> Result<(), Fault> {
@@ -208,7 +231,8 @@ impl SecretStore for SecretsManager {
 
     async fn write(&self, slot: &StorePolicy, value: &SecretString, token: &str) -> Result<(), Fault> {
         let (secret, field) = parts(slot)?;
-        let _writing = self.whole.lock().await;
+        let writer = self.writer(secret);
+        let _writing = writer.lock().await;
         let described = self.describe_secret(secret).await?;
         if described.with(CURRENT) == Some(token) {
             return Ok(());
@@ -251,7 +275,8 @@ impl SecretStore for SecretsManager {
     async fn retire_previous(&self, slot: &StorePolicy) -> Result<(), Fault> {
         let (secret, _) = parts(slot)?;
         // Two fields of one secret are retired by two steps: a label is taken away once.
-        let _writing = self.whole.lock().await;
+        let writer = self.writer(secret);
+        let _writing = writer.lock().await;
         let described = self.describe_secret(secret).await?;
         let current = described.with(CURRENT).map(String::from);
         for (version, labels) in described.versions.iter().filter(|(id, _)| Some(id) != current.as_ref()) {
@@ -280,5 +305,25 @@ impl SecretStore for SecretsManager {
             })
         };
         Ok(listed.versions().iter().map(note).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn writes_wait_only_once_one_was_refused_for_its_rate() {
+        let (mut pace, now) = (Pace::default(), Instant::now());
+        assert!((0..100).all(|_| pace.place(now) == now), "nobody has met a limit");
+        pace.rest(now, 1);
+        let first = pace.place(now);
+        assert_eq!(first - now, WRITE_GAP * 2);
+        let last = (0..50).map(|_| pace.place(now)).last().unwrap();
+        assert!(last - first >= Duration::from_secs(1), "50 writes take more than a second");
+        pace.rest(now, 100);
+        assert!(pace.place(now) - now >= LONGEST_REST);
+        pace.rest(last, 1);
+        assert!(pace.place(last) >= last + WRITE_GAP);
     }
 }

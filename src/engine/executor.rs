@@ -14,7 +14,7 @@ use crate::ledger::Event;
 use crate::ports::{Clock, Fault, FaultKind};
 
 /// Steps in flight at once.
-const PARALLEL: usize = 16;
+const PARALLEL: usize = 32;
 /// Bound on one observation.
 const OBSERVE: Duration = Duration::from_secs(15);
 

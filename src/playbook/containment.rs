@@ -24,7 +24,12 @@ pub fn containment(policies: &Policies, told: &Containment) -> Plan {
     let switches = steps.iter().filter(|spec| !spec.id.as_str().starts_with(CANCEL));
     let paused: Vec<StepId> = switches.map(|spec| spec.id.clone()).collect();
     for what in ["database", "guard", "stores", "credentials", "files"] {
-        if what == "guard" && policies.pause.guard.is_none() {
+        let there = match what {
+            "guard" => policies.pause.guard.is_some(),
+            "database" => policies.pause.guard.is_some() || policies.credentials.use_a_database(),
+            _ => true,
+        };
+        if !there {
             continue;
         }
         let action = Action::CollectEvidence { what: what.to_owned() };

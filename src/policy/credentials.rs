@@ -144,6 +144,17 @@ pub struct ClearPolicy {
     pub revoked_at: Option<String>,
 }
 
+impl CredentialsPolicy {
+    /// Whether any of them is honoured by the deployment's database, or kept track of in it.
+    pub fn use_a_database(&self) -> bool {
+        self.credentials.iter().any(|credential| match &credential.issuer {
+            IssuerPolicy::PostgresRole { .. } | IssuerPolicy::ApiKeyTable { .. } => true,
+            IssuerPolicy::SelfMade { clear } => !clear.is_empty(),
+            _ => false,
+        })
+    }
+}
+
 impl IssuerPolicy {
     /// Whether only the issuer can make a new value, so that none can be sealed before it is asked.
     pub fn makes_values(&self) -> bool {

@@ -20,11 +20,15 @@ mod help;
 mod house;
 mod invariants;
 mod kill_switch;
+mod own_login;
 mod peers;
 mod postgres;
 mod power_cut;
 mod proxy;
+#[path = "proxy/tests.rs"]
+mod proxy_tests;
 mod small;
 mod support;
 mod switches;
 mod tamper;
+mod value_files;

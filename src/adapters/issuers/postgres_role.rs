@@ -44,12 +44,46 @@ impl PostgresRole {
         Ok(connection)
     }
 
-    async fn login(&self, role: &str, password: &str) -> Result<(), sqlx::Error> {
-        let options = self.app.clone().username(role).password(password).application_name("portcullis-probe");
+    async fn login(place: &PgConnectOptions, role: &str, password: &str) -> Result<(), sqlx::Error> {
+        let options = place.clone().username(role).password(password).application_name("portcullis-probe");
         let connection = connect(&options).await?;
         let _ = connection.close().await;
         Ok(())
     }
+
+    /// What one place says to the password.
+    async fn ask(place: &PgConnectOptions, role: &str, value: &SecretString) -> Result<Probe, Fault> {
+        match Self::login(place, role, value.expose_secret()).await {
+            Err(error) => match code(&error).as_deref() {
+                Some("28P01") => Ok(Probe::Refused { reason: "28P01 password authentication failed".into() }),
+                Some("28000") => Ok(Probe::Refused { reason: "28000 the role may not log in".into() }),
+                // So says pgbouncer of a wrong password.
+                Some("08P01") if authentication_failed(&error) => {
+                    Ok(Probe::Refused { reason: "08P01 authentication failed".into() })
+                }
+                // The password was right; something else stopped the session.
+                Some("53300" | "3D000" | "42501") => Ok(Probe::Accepted),
+                _ => Err(fault(&format!("failed to try a log-in as {role}"), &error)),
+            },
+            // A `trust` line lets any password in: then this log-in says nothing.
+            Ok(()) => match Self::login(place, role, "portcullis: certainly not the password").await {
+                Ok(()) => Ok(Probe::Meaningless {
+                    reason: format!("pg_hba.conf lets {role} in with any password from this host (trust or peer)"),
+                }),
+                Err(_) => Ok(Probe::Accepted),
+            },
+        }
+    }
+}
+
+fn authentication_failed(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .is_some_and(|error| matches!(error.message(), "SASL authentication failed" | "password authentication failed"))
+}
+
+fn at(options: &PgConnectOptions) -> String {
+    format!("{}:{}", options.get_host(), options.get_port())
 }
 
 async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
@@ -98,22 +132,26 @@ fn literal(text: &str) -> String {
 impl Issuer for PostgresRole {
     async fn probe(&self, credential: &CredentialPolicy, value: &SecretString) -> Result<Probe, Fault> {
         let role = role(credential)?;
-        match self.login(role, value.expose_secret()).await {
-            Err(error) => match code(&error).as_deref() {
-                Some("28P01") => Ok(Probe::Refused { reason: "28P01 password authentication failed".into() }),
-                Some("28000") => Ok(Probe::Refused { reason: "28000 the role may not log in".into() }),
-                // The password was right; something else stopped the session.
-                Some("53300" | "3D000" | "42501") => Ok(Probe::Accepted),
-                _ => Err(fault(&format!("failed to try a log-in as {role}"), &error)),
-            },
-            // A `trust` line lets any password in: then this log-in says nothing.
-            Ok(()) => match self.login(role, "portcullis: certainly not the password").await {
-                Ok(()) => Ok(Probe::Meaningless {
-                    reason: format!("pg_hba.conf lets {role} in with any password from this host (trust or peer)"),
-                }),
-                Err(_) => Ok(Probe::Accepted),
-            },
+        let through = Self::ask(&self.app, role, value).await?;
+        // A pooler has its own idea of passwords: the server behind it is asked too.
+        let direct = self.admin.options();
+        let place = |options: &PgConnectOptions| (options.get_host().to_owned(), options.get_port());
+        if place(&direct) == place(&self.app) {
+            return Ok(through);
         }
+        let behind = Self::ask(&direct, role, value).await?;
+        let pooler = at(&self.app);
+        Ok(match (through, behind) {
+            (Probe::Refused { reason }, Probe::Refused { .. }) => Probe::Refused { reason },
+            (Probe::Accepted, Probe::Accepted) => Probe::Accepted,
+            (Probe::Meaningless { reason }, _) | (_, Probe::Meaningless { reason }) => Probe::Meaningless { reason },
+            (Probe::Accepted, Probe::Refused { reason }) => {
+                Probe::Meaningless { reason: format!("accepted by {pooler}, refused by the server itself: {reason}") }
+            }
+            (Probe::Refused { reason }, Probe::Accepted) => {
+                Probe::Meaningless { reason: format!("refused by {pooler}: {reason}, accepted by the server itself") }
+            }
+        })
     }
 
     async fn issue(

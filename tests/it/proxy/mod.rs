@@ -6,8 +6,6 @@ pub mod http;
 mod identity;
 pub mod postgres;
 mod rate;
-#[cfg(test)]
-mod tests;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};

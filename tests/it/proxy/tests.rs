@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::aws::AwsProxy;
-use super::http::{Message, ask};
 use crate::peers::address;
+use crate::proxy::aws::AwsProxy;
+use crate::proxy::http::{Message, ask};
 use crate::support::wait;
 
 fn send(proxy: &AwsProxy, service: &str, key: &str, target: Option<&str>, body: &str) -> Message {
