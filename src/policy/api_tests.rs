@@ -78,3 +78,35 @@ fn an_unknown_placeholder_is_named_with_the_nearest_known_one() {
     let text = with("over:", "ovr:").unwrap_err().to_string();
     assert!(text.contains("did you mean `over`?"), "{text}");
 }
+
+/// What the documentation shows can be typed.
+#[test]
+fn the_examples_of_the_documentation_are_read() {
+    const PAGE: &str = include_str!("../../docs/POLICIES.md");
+    let blocks: Vec<&str> = PAGE.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let mut seen = 0;
+    for (file, mark) in [("credentials.yml", "issuer:"), ("pause.yml", "switches:")] {
+        for block in blocks.iter().filter(|block| block.contains(mark)) {
+            let mut texts: BTreeMap<String, String> =
+                SHIPPED.iter().map(|(path, text)| ((*path).into(), (*text).into())).collect();
+            let mut text = (*block).to_owned();
+            if file == "credentials.yml" && !text.contains("services:") {
+                text = text.replacen("version: 1\n", "version: 1\nservices: [{ name: backend }]\n", 1);
+            }
+            texts.insert(file.to_owned(), text);
+            Policies::from_texts(texts).unwrap_or_else(|error| panic!("{error}\n{block}"));
+            seen += 1;
+        }
+    }
+    assert!(seen >= 3, "{seen}");
+    // The signatures of the table, in a policy.
+    let rows = PAGE.lines().skip_while(|line| !line.starts_with("| as | `sign`")).skip(2);
+    let mut signs = 0;
+    for row in rows.take_while(|line| line.starts_with('|')) {
+        let sign = row.split('`').nth(1).unwrap();
+        with("sign: { over: '{timestamp}{method}{target}{body}' }", &format!("sign: {sign}"))
+            .unwrap_or_else(|error| panic!("{error}: {sign}"));
+        signs += 1;
+    }
+    assert_eq!(signs, 4);
+}
