@@ -311,8 +311,10 @@ fn what_cannot_be_right_is_said_at_its_line() {
             "`at` and `is`, or `code`",
         ),
     ];
+    let scene = Scene::new("");
     for (switch, expected) in cases {
-        let scene = Scene::new(switch);
+        let policy = format!("version: 1\nswitches:\n  - {switch}\n");
+        fs::write(scene.root.path().join("policies/pause.yml"), policy).unwrap();
         let ran = scene.run(&["pause", "status"]).expect(2);
         assert!(ran.stderr.contains(expected), "`{}` should say `{expected}`", ran.stderr);
         assert!(ran.stderr.contains("pause.yml:3:"), "names the line: {}", ran.stderr);
