@@ -231,6 +231,10 @@ pub trait PauseSwitch: Send + Sync {
     fn name(&self) -> &str;
     /// For people.
     fn describe(&self) -> String;
+    /// Environment variables that it needs and that are not set. None by default.
+    fn missing(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// What it is now.
     async fn observe(&self) -> Result<SwitchState, Fault>;
     /// Stops trade; repeating it changes nothing. Says what was done.

@@ -1,6 +1,7 @@
 use serde::Serialize;
 
 use super::{Context, Exit, Failure};
+use crate::domain::SwitchState;
 use crate::engine::Deployment;
 use crate::ui::{Printer, Record, Style, clean};
 
@@ -47,6 +48,7 @@ pub async fn run(_args: DoctorArgs, ctx: &Context) -> Result<Exit, Failure> {
     items.extend(stores(&deployment).await);
     items.extend(issuers(&deployment));
     items.extend(issuers_ready(&deployment).await);
+    items.extend(switches(&deployment).await);
     items.extend(services(&deployment).await);
     items.push(roster(&deployment));
     items.push(contacts(&deployment));
@@ -144,6 +146,31 @@ async fn issuers_ready(deployment: &Deployment) -> Vec<Item> {
         items.push(item(credential.id.as_str(), result));
     }
     items
+}
+
+/// What is missing for a switch shows only when it is asked.
+async fn switches(deployment: &Deployment) -> Vec<Item> {
+    let observed = deployment.switches.iter().map(|switch| async move {
+        let missing = switch.missing();
+        let bound = std::time::Duration::from_secs(10);
+        let result = match tokio::time::timeout(bound, switch.observe()).await {
+            _ if !missing.is_empty() => Err((
+                format!("not set: {}", missing.join(", ")),
+                "set it in the environment or in .env, or correct policies/pause.yml",
+            )),
+            Ok(Ok(SwitchState::Unobservable)) => {
+                Ok(format!("{}; it can't be observed, so that its answer is all there is", switch.describe()))
+            }
+            Ok(Ok(_)) => Ok(switch.describe()),
+            Ok(Err(fault)) => Err((fault.chain(), "correct `switches:` in policies/pause.yml, or what it switches")),
+            Err(_) => Err((
+                "no answer within 10 s".to_owned(),
+                "correct `switches:` in policies/pause.yml, or what it switches",
+            )),
+        };
+        item(format!("switch {}", switch.name()), result)
+    });
+    futures_util::future::join_all(observed).await
 }
 
 async fn services(deployment: &Deployment) -> Vec<Item> {

@@ -155,6 +155,29 @@ pub enum KeyEncoding {
 }
 
 impl HttpApiPolicy {
+    /// Names of the environment variables that its requests need.
+    pub fn variables(&self) -> Vec<&str> {
+        let list = self.list.as_ref().map(|list| &list.request);
+        let requests = [&self.create, &self.revoke, &self.test].into_iter().chain(&self.cancel).chain(list);
+        let mut names: Vec<&str> = requests
+            .flat_map(|request| {
+                let texts = request.headers.values().chain(&request.body);
+                let holes = texts.flat_map(Template::holes).filter_map(|hole| match hole {
+                    Hole::Env(name) => Some(name.as_str()),
+                    _ => None,
+                });
+                let key = match &request.auth {
+                    Some(Auth::Env(name)) => Some(name.as_str()),
+                    _ => None,
+                };
+                holes.chain(key)
+            })
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
     /// Whether a new key can be made without a living old one.
     pub fn makes_keys_alone(&self) -> bool {
         matches!(self.create.auth, Some(Auth::Env(_)))

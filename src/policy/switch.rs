@@ -315,7 +315,8 @@ impl RedisSwitchPolicy {
 }
 
 impl HttpSwitchPolicy {
-    fn variables(&self) -> Vec<&str> {
+    /// Names of the environment variables that it needs.
+    pub fn variables(&self) -> Vec<&str> {
         let named = [self.bearer_env.as_ref(), self.sign.as_ref().and_then(|sign| sign.secret_env.as_ref())];
         let own = self.status.iter().flat_map(|status| status.headers.values());
         let holes = self.headers.values().chain(own).flat_map(Template::holes);

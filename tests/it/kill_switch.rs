@@ -150,6 +150,28 @@ fn a_leaked_key_makes_its_successor_and_dies_before_that_is_stored() {
     scene.one_key_is_left();
 }
 
+/// With a key that may make others, the leaked one need not live a moment longer.
+#[test]
+fn a_leaked_key_dies_first_where_another_key_makes_its_successor() {
+    let mut scene = Scene::new(false);
+    scene.exchange.state().keys.insert("main".into(), ("main-secret-of-the-account".into(), "main".into()));
+    let path = scene.root.path().join("policies/credentials.yml");
+    let mut text = fs::read_to_string(&path).unwrap();
+    for request in ["create: { ", "revoke: { "] {
+        text = text.replace(request, &format!("{request}auth: {{ env: MAIN_KEY }}, "));
+    }
+    fs::write(path, text).unwrap();
+    let env = scene.root.path().join(".env");
+    let with = fs::read_to_string(&env).unwrap() + "MAIN_KEY=main:main-secret-of-the-account\n";
+    fs::write(env, with).unwrap();
+    scene.lockdown(&["--compromised", "exchange"]).expect(0);
+    let events = scene.exchange.state().events.clone();
+    assert_eq!(events, ["cancel by k1", "delete k1 by main", "create k2 by main"]);
+    scene.exchange.state().keys.remove("main");
+    scene.one_key_is_left();
+    assert!(!scene.said.contains("main-secret"), "{}", scene.said);
+}
+
 #[test]
 fn a_key_whose_making_was_answered_by_silence_is_found_and_deleted() {
     let mut scene = Scene::new(true);

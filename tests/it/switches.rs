@@ -248,6 +248,23 @@ fn a_unit_of_systemd_is_stopped_and_observed() {
 }
 
 #[test]
+fn doctor_names_what_a_switch_lacks_in_peacetime() {
+    let http = "{ kind: http, name: it, engage: { url: 'http://127.0.0.1:1/p' }, release: { url: 'http://127.0.0.1:1/r' }, bearer_env: TOKEN }";
+    let mut scene = Scene::new(http);
+    let said = |scene: &Scene| {
+        let ran = scene.run(&["--format", "json", "doctor"]);
+        let items = ran.of_type("doctor");
+        let item = items.iter().find(|item| item["check"] == "switch it").unwrap().clone();
+        (item["ready"].as_bool().unwrap(), item["detail"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(said(&scene), (false, "not set: TOKEN".to_owned()));
+    scene.env.push(("TOKEN", "t".to_owned()));
+    let (ready, detail) = said(&scene);
+    assert!(ready && detail.contains("can't be observed"), "{detail}");
+    assert_eq!(scene.status(), "unobservable");
+}
+
+#[test]
 fn what_cannot_be_right_is_said_at_its_line() {
     let cases = [
         ("{ kind: compose, name: it, services: [--all] }", "would be read as an option"),
@@ -294,8 +311,10 @@ fn what_cannot_be_right_is_said_at_its_line() {
             "`at` and `is`, or `code`",
         ),
     ];
+    let scene = Scene::new("");
     for (switch, expected) in cases {
-        let scene = Scene::new(switch);
+        let policy = format!("version: 1\nswitches:\n  - {switch}\n");
+        fs::write(scene.root.path().join("policies/pause.yml"), policy).unwrap();
         let ran = scene.run(&["pause", "status"]).expect(2);
         assert!(ran.stderr.contains(expected), "`{}` should say `{expected}`", ran.stderr);
         assert!(ran.stderr.contains("pause.yml:3:"), "names the line: {}", ran.stderr);

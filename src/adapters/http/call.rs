@@ -18,6 +18,12 @@ use crate::ports::{Fault, FaultKind};
 /// Looks up environment variables, as the deployment has them.
 pub type Variables = Arc<dyn Fn(&str) -> Option<SecretString> + Send + Sync>;
 
+/// Those of the variables that are not set.
+pub fn missing(names: &[&str], variables: &Variables) -> Vec<String> {
+    let unset = names.iter().filter(|name| variables(name).is_none());
+    unset.map(|name| (*name).to_owned()).collect()
+}
+
 /// The key that authenticates a call.
 #[derive(Debug, Clone, Default)]
 pub struct CallKey {

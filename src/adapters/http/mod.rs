@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::ports::{Fault, FaultKind};
 
-pub use call::{Call, CallKey, Variables};
+pub use call::{Call, CallKey, Variables, missing};
 
 /// Bound on a request that names none.
 const BOUND: Duration = Duration::from_secs(10);

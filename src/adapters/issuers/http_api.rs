@@ -4,7 +4,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use secrecy::SecretString;
 
-use crate::adapters::http::{Answer, Call, CallKey, Variables, ask, refusal};
+use crate::adapters::http::{Answer, Call, CallKey, Variables, ask, missing, refusal};
 use crate::domain::{Probe, key_pair};
 use crate::policy::api::{ApiRequest, Auth, Expect, HttpApiPolicy, ListPolicy};
 use crate::policy::credentials::CredentialPolicy;
@@ -190,6 +190,17 @@ fn text(value: Option<&serde_json::Value>) -> Option<String> {
 
 #[async_trait]
 impl Issuer for HttpApi {
+    async fn ready(&self, _: &CredentialPolicy) -> Result<Option<String>, Fault> {
+        let missing = missing(&self.policy.variables(), &self.variables);
+        if missing.is_empty() {
+            return Ok(None);
+        }
+        Err(Fault::new(
+            FaultKind::Invalid,
+            format!("not set: {}; it is needed in the environment or in .env", missing.join(", ")),
+        ))
+    }
+
     async fn probe(&self, _: &CredentialPolicy, value: &SecretString) -> Result<Probe, Fault> {
         let request = &self.policy.test;
         let key = self.key(request, &Auth::New, Keys { old: None, new: Some(value) })?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::adapters::http::{Answer, Call, CallKey, Request, Variables, ask, refusal, send};
+use crate::adapters::http::{Answer, Call, CallKey, Request, Variables, ask, missing, refusal, send};
 use crate::domain::SwitchState;
 use crate::policy::pause::{HttpRequest, HttpStatus, HttpSwitchPolicy};
 use crate::policy::template::Template;
@@ -95,6 +95,10 @@ impl PauseSwitch for HttpSwitch {
     fn describe(&self) -> String {
         let url = self.policy.engage.url.source.split('?').next().unwrap_or_default();
         format!("{} {url}", self.policy.engage.method)
+    }
+
+    fn missing(&self) -> Vec<String> {
+        missing(&self.policy.variables(), &self.variables)
     }
 
     async fn observe(&self) -> Result<SwitchState, Fault> {

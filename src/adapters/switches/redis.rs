@@ -5,7 +5,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, RedisError, cmd};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::adapters::http::Variables;
+use crate::adapters::http::{Variables, missing};
 use crate::domain::SwitchState;
 use crate::policy::pause::{EngagedWhen, REDIS_BOUND_S, RedisSwitchPolicy};
 use crate::ports::{Fault, FaultKind, PauseSwitch};
@@ -102,6 +102,11 @@ impl PauseSwitch for RedisSwitch {
 
     fn describe(&self) -> String {
         format!("key {} in {}", self.policy.key, self.place())
+    }
+
+    fn missing(&self) -> Vec<String> {
+        let named: Vec<&str> = self.policy.url_env.as_deref().into_iter().collect();
+        missing(&named, &self.variables)
     }
 
     async fn observe(&self) -> Result<SwitchState, Fault> {

@@ -125,6 +125,10 @@ impl PauseSwitch for Faulty<dyn PauseSwitch> {
         self.inner.describe()
     }
 
+    fn missing(&self) -> Vec<String> {
+        self.inner.missing()
+    }
+
     async fn observe(&self) -> Result<SwitchState, Fault> {
         self.injector.reach(&self.place)?;
         self.inner.observe().await
