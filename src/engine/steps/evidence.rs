@@ -131,9 +131,8 @@ async fn bounded<T>(asking: impl Future<Output = Result<T, Fault>>) -> Result<T,
 #[async_trait]
 impl Effect for Collect {
     async fn observe(&self) -> Result<Seen, Fault> {
-        let state = self.run.journal.state();
         let prefix = format!("{}/", self.what);
-        let there = state.evidence.iter().any(|name| name.starts_with(&prefix));
+        let there = self.run.journal.with_state(|state| state.evidence.iter().any(|name| name.starts_with(&prefix)));
         // What was there before the first effect can't be captured twice.
         Ok(if there { Seen::Satisfied("was captured".into()) } else { Seen::Needed })
     }

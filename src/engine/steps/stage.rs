@@ -28,12 +28,11 @@ impl Effect for Stage {
         let (old, mut notes) = self.rotation.current().await?;
         let new = if policy.issuer.makes_values() { None } else { Some(generate(run, policy)?) };
         let generation = self.rotation.state().generation + 1;
-        let vault = &run.deployment.vault;
         if let Some(old) = &old {
-            vault.seal(&self.rotation.sealed_name(generation, "old")?, old)?;
+            run.seal(self.rotation.sealed_name(generation, "old")?, old.clone()).await?;
         }
         if let Some(new) = &new {
-            vault.seal(&self.rotation.sealed_name(generation, "new")?, new)?;
+            run.seal(self.rotation.sealed_name(generation, "new")?, new.clone()).await?;
         }
         let prints = run.deployment.machine.fingerprints();
         let event = Event::CredentialStaged {
