@@ -119,7 +119,10 @@ impl<'a> Scene<'a> {
             ));
         }
         fs::write(policies.join("credentials.yml"), text).unwrap();
-        fs::write(policies.join("pause.yml"), "version: 1\n").unwrap();
+        // No guard: a file is what a pause is here.
+        let pause = "version: 1\nswitches:\n  - { kind: file, name: flag, path: PAUSED }\n";
+        fs::write(policies.join("pause.yml"), pause).unwrap();
+        fs::write(policies.join("recovery.yml"), "version: 1\n").unwrap();
     }
 
     fn secret(&self, number: usize) -> String {
@@ -219,7 +222,9 @@ impl<'a> Scene<'a> {
         let mut wrong = Vec::new();
         for number in 0..self.size[0] {
             let id = self.secret(number);
-            let current = moto(self.servers, "GetSecretValue", &json!({"SecretId": id})).await;
+            // By its label: without one, moto gives the first version for ever.
+            let asked = json!({"SecretId": id, "VersionStage": "AWSCURRENT"});
+            let current = moto(self.servers, "GetSecretValue", &asked).await;
             let described = moto(self.servers, "DescribeSecret", &json!({"SecretId": id})).await;
             let versions = described["VersionIdsToStages"].as_object().expect("versions").values();
             let labels: Vec<&str> = versions.filter_map(Value::as_array).flatten().filter_map(Value::as_str).collect();

@@ -249,7 +249,7 @@ fn kind_of_code(code: &str) -> FaultKind {
         code if is_no_key(code) => FaultKind::Denied,
         "ResourceNotFoundException" | "NoSuchEntity" | "NoSuchEntityException" => FaultKind::NotFound,
         "AccessDenied" | "AccessDeniedException" => FaultKind::Denied,
-        "Throttling" | "ThrottlingException" | "LimitExceededException" | "RequestLimitExceeded" => {
+        "Throttling" | "ThrottlingException" | "LimitExceededException" | "RequestLimitExceeded" | "SlowDown" => {
             FaultKind::Throttled
         }
         // IAM's quota is full, or somebody else is changing the same user.

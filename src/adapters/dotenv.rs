@@ -218,12 +218,12 @@ impl SecretStore for DotenvStore {
 
     async fn write(&self, slot: &StorePolicy, new: &SecretString, _token: &str) -> Result<(), Fault> {
         let (path, key) = self.slot(slot)?;
-        let _writing = ONE_WRITER.lock().await;
+        let writing = ONE_WRITER.lock().await;
         let text = read_file(&path)?
             .ok_or_else(|| Fault::new(FaultKind::NotFound, format!("{} does not exist", path.display())))?;
         let text = replaced(&text, key, new.expose_secret())?
             .ok_or_else(|| Fault::new(FaultKind::NotFound, format!("{} holds no key {key}", path.display())))?;
-        replace_file(&path, &text)
+        replace_file(writing, path, text).await
     }
 
     async fn has_previous(&self, _slot: &StorePolicy) -> Result<bool, Fault> {

@@ -1,15 +1,19 @@
 //! How this program logs in to PostgreSQL. All adapters of a run share it, so that the role's own password can be rotated while
 //! they work: the new one takes over in flight, and after a crash in between the sealed one is found.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions, Connection as _};
 
 /// Bound on one connection.
 const CONNECT: Duration = Duration::from_secs(5);
+/// Bound on the question whether a connection that was kept still works.
+const PING: Duration = Duration::from_secs(1);
+/// Connections that are kept for the next step.
+const KEPT: usize = 8;
 
 /// Gives passwords that may work where the configured one is refused: newest first.
 pub type Others = dyn Fn() -> Vec<SecretString> + Send + Sync;
@@ -23,6 +27,16 @@ pub struct Login {
 struct Inner {
     options: RwLock<PgConnectOptions>,
     others: Box<Others>,
+    kept: [Mutex<Vec<PgConnection>>; 2],
+}
+
+/// What a connection that is kept was used for: what was set on it stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// Nothing was set.
+    Plain,
+    /// The server logs no statement of it.
+    Silent,
 }
 
 /// Of sqlx's errors, the one that says "another password is needed".
@@ -42,7 +56,7 @@ async fn open(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
 impl Login {
     /// As configured; `others` is asked only where that is refused.
     pub fn new(options: PgConnectOptions, others: Box<Others>) -> Self {
-        Self { inner: Arc::new(Inner { options: RwLock::new(options), others }) }
+        Self { inner: Arc::new(Inner { options: RwLock::new(options), others, kept: Default::default() }) }
     }
 
     /// The options in force.
@@ -59,6 +73,43 @@ impl Login {
     pub fn hand_over(&self, password: &SecretString) {
         let mut options = self.inner.options.write().unwrap_or_else(PoisonError::into_inner);
         *options = options.clone().password(password.expose_secret());
+    }
+
+    fn kept(&self, kept: Kept) -> MutexGuard<'_, Vec<PgConnection>> {
+        self.inner.kept[usize::from(kept == Kept::Silent)].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection that was kept and still answers.
+    pub(super) async fn again(&self, kept: Kept) -> Option<PgConnection> {
+        loop {
+            let mut connection = self.kept(kept).pop()?;
+            if matches!(tokio::time::timeout(PING, connection.ping()).await, Ok(Ok(()))) {
+                return Some(connection);
+            }
+        }
+    }
+
+    /// Keeps a connection for the next step. Only one on which nothing was left open or unfinished may come here.
+    pub(super) async fn keep(&self, kept: Kept, connection: PgConnection) {
+        let full = {
+            let mut all = self.kept(kept);
+            if all.len() < KEPT {
+                all.push(connection);
+                return;
+            }
+            connection
+        };
+        let _ = full.close().await;
+    }
+
+    /// Closes what was kept: before our own role's sessions are ended, or its password changes.
+    pub(super) async fn close_kept(&self) {
+        for kept in [Kept::Plain, Kept::Silent] {
+            let all = std::mem::take(&mut *self.kept(kept));
+            for connection in all {
+                let _ = connection.close().await;
+            }
+        }
     }
 
     /// Connects within 5 s.

@@ -28,3 +28,4 @@ pub mod system;
 pub mod value_files;
 pub mod vault;
 mod whole_file;
+mod write_pace;

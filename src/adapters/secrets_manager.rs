@@ -1,62 +1,36 @@
 //! AWS Secrets Manager: staged writes with a journaled token, described before anything is repeated.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex as StdMutex, MutexGuard as StdMutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use aws_config::retry::RetryConfig;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::Instant;
 
 use crate::adapters::aws::{self, Aws};
+use crate::adapters::write_pace::Pace;
 use crate::policy::credentials::StorePolicy;
 use crate::ports::{Fault, FaultKind, SecretStore};
 
 const CURRENT: &str = "AWSCURRENT";
 const PENDING: &str = "AWSPENDING";
-/// Between two writes, once one was refused for its rate: 47 a second, below the 50 that a region allows.
-const WRITE_GAP: Duration = Duration::from_millis(21);
+/// Between two writes once AWS said that there are too many: the 50 a second that a region allows.
+const WRITE_GAP: Duration = Duration::from_millis(20);
 /// How long a write that is refused for its rate is tried again: less than the bound of a step.
 const THROTTLED_WITHIN: Duration = Duration::from_secs(25);
-/// The longest rest of all writes after one was refused for its rate.
-const LONGEST_REST: Duration = Duration::from_millis(800);
 
 /// Secrets Manager of the account and region that the environment names.
 pub struct SecretsManager {
     aws: Arc<Aws>,
-    pace: Mutex<Pace>,
-    /// Fields of one JSON secret are read, changed and written as a whole: one at a time.
-    writers: std::sync::Mutex<BTreeMap<String, Arc<Mutex<()>>>>,
-}
-
-/// When the next write may be sent. A breach is no time to wait for a limit that nobody has met: writes go out at once until AWS
-/// refuses one for its rate (such a refusal changes nothing), and keep below the region's limit from then on.
-#[derive(Debug, Default)]
-struct Pace {
-    limited: bool,
-    next: Option<Instant>,
-}
-
-impl Pace {
-    /// Takes the next place.
-    fn place(&mut self, now: Instant) -> Instant {
-        let at = self.next.map_or(now, |next| next.max(now));
-        if self.limited {
-            self.next = Some(at + WRITE_GAP);
-        }
-        at
-    }
-
-    /// Others write in the region too: after a refusal all our writes rest, each time twice as long.
-    fn rest(&mut self, now: Instant, refusals: u32) {
-        self.limited = true;
-        let until = now + (WRITE_GAP * 2_u32.saturating_pow(refusals.min(6))).min(LONGEST_REST);
-        self.next = Some(self.next.map_or(until, |next| next.max(until)));
-    }
+    pace: StdMutex<Pace>,
+    /// Fields of one JSON secret are read, changed and written as a whole: one at a time for each secret.
+    whole: StdMutex<BTreeMap<String, Arc<Mutex<()>>>>,
 }
 
 /// One secret with the labels of its versions.
@@ -77,7 +51,7 @@ impl Described {
 impl SecretsManager {
     /// The account and region of `aws`.
     pub fn new(aws: Arc<Aws>) -> Self {
-        Self { aws, pace: Mutex::default(), writers: std::sync::Mutex::default() }
+        Self { aws, pace: StdMutex::new(Pace::new(WRITE_GAP)), whole: StdMutex::default() }
     }
 
     /// A client that signs as this run does now: its own key may have been replaced since the last request.
@@ -85,16 +59,23 @@ impl SecretsManager {
         Client::new(&self.aws.config().await)
     }
 
-    /// Waits until a write fits the rate.
-    async fn pace(&self) {
-        let at = self.pace.lock().await.place(Instant::now());
-        tokio::time::sleep_until(at).await;
+    /// The same for writes, which the SDK must not repeat: whether they are is decided here, by the pace and after a look.
+    async fn writer(&self) -> Client {
+        let config = aws_sdk_secretsmanager::config::Builder::from(&self.aws.config().await);
+        Client::from_conf(config.retry_config(RetryConfig::disabled()).build())
     }
 
-    /// Writers of one secret wait for each other.
-    fn writer(&self, secret: &str) -> Arc<Mutex<()>> {
-        let mut writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(writers.entry(secret.to_owned()).or_default())
+    fn pace(&self) -> StdMutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nobody else of this run writes to that secret for as long as the guard lives.
+    async fn alone(&self, secret: &str) -> OwnedMutexGuard<()> {
+        let one = {
+            let mut all = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(all.entry(name_of(secret).to_owned()).or_default())
+        };
+        one.lock_owned().await
     }
 
     async fn describe_secret(&self, secret: &str) -> Result<Described, Fault> {
@@ -122,47 +103,69 @@ impl SecretsManager {
         }
     }
 
-    async fn rest(&self, refusals: u32) {
-        self.pace.lock().await.rest(Instant::now(), refusals);
+    /// Sends a write when it is its turn, again while it is refused for its rate: others write in the region too.
+    async fn paced<T, F: Future<Output = Result<T, Fault>>>(&self, write: impl Fn() -> F) -> Result<T, Fault> {
+        let (began, mut refused) = (Instant::now(), 0);
+        loop {
+            let slot = self.pace().slot(Instant::now());
+            tokio::time::sleep_until(slot).await;
+            match write().await {
+                Err(fault) if fault.kind == FaultKind::Throttled => {
+                    refused += 1;
+                    self.pace().refused(Instant::now(), refused);
+                    if began.elapsed() >= THROTTLED_WITHIN {
+                        return Err(fault);
+                    }
+                }
+                ended => {
+                    self.pace().taken();
+                    return ended;
+                }
+            }
+        }
     }
 
-    async fn put(&self, secret: &str, text: &SecretString, token: &str) -> Result<(), Fault> {
-        let client = self.client().await;
-        let mut tries = Tries::new();
-        loop {
-            self.pace().await;
+    /// Writes a pending version; the version that the answer names.
+    async fn put(&self, secret: &str, text: &SecretString, token: &str) -> Result<Option<String>, Fault> {
+        let client = self.writer().await;
+        self.paced(async || {
             let put = client
                 .put_secret_value()
                 .secret_id(secret)
                 .client_request_token(token)
                 .secret_string(text.expose_secret())
                 .version_stages(PENDING);
-            match put.send().await.map_err(|error| fault("write", secret, &error)) {
-                Err(fault) if tries.again(&fault) => self.rest(tries.refused).await,
-                ended => return ended.map(drop),
-            }
-        }
+            put.send().await.map(|put| put.version_id).map_err(|error| fault("write", secret, &error))
+        })
+        .await
+    }
+
+    /// What the secret is to say with that value: all of it, or its JSON with one field changed.
+    async fn text_with(&self, secret: &str, field: Option<&str>, value: &SecretString) -> Result<SecretString, Fault> {
+        let Some(field) = field else { return Ok(value.clone()) };
+        let (text, _) = self
+            .text(secret)
+            .await?
+            .ok_or_else(|| Fault::new(FaultKind::NotFound, format!("secret {secret} has no current version")))?;
+        let mut object = object(secret, &text)?;
+        object.insert(field.to_owned(), Value::String(value.expose_secret().to_owned()));
+        Ok(SecretString::from(Value::Object(object).to_string()))
     }
 
     /// Moves a label. A reply may be lost and the request repeated, which is refused then, since the label is no longer where it
     /// was: whether it is where it should be, the secret itself says.
     async fn move_label(&self, secret: &str, label: &str, from: Option<&str>, to: Option<&str>) -> Result<(), Fault> {
-        let client = self.client().await;
-        let mut tries = Tries::new();
-        let fault = loop {
-            self.pace().await;
+        let client = self.writer().await;
+        let moved = self.paced(async || {
             let update = client
                 .update_secret_version_stage()
                 .secret_id(secret)
                 .version_stage(label)
                 .set_remove_from_version_id(from.map(String::from))
                 .set_move_to_version_id(to.map(String::from));
-            match update.send().await.map_err(|error| fault("move a label of", secret, &error)) {
-                Ok(_) => return Ok(()),
-                Err(fault) if tries.again(&fault) => self.rest(tries.refused).await,
-                Err(fault) => break fault,
-            }
-        };
+            update.send().await.map(drop).map_err(|error| fault("move a label of", secret, &error))
+        });
+        let Err(fault) = moved.await else { return Ok(()) };
         if !matches!(fault.kind, FaultKind::Invalid | FaultKind::Conflict | FaultKind::OutcomeUnknown) {
             return Err(fault);
         }
@@ -173,22 +176,10 @@ impl SecretsManager {
     }
 }
 
-/// How often one write was refused for its rate, and since when it is tried.
-struct Tries {
-    began: Instant,
-    refused: u32,
-}
-
-impl Tries {
-    fn new() -> Self {
-        Self { began: Instant::now(), refused: 0 }
-    }
-
-    /// Whether the write is tried again after that fault.
-    fn again(&mut self, fault: &Fault) -> bool {
-        self.refused += 1;
-        fault.kind == FaultKind::Throttled && self.began.elapsed() < THROTTLED_WITHIN
-    }
+/// The name of a secret that may be given by its ARN, which ends with the name and six random characters.
+fn name_of(secret: &str) -> &str {
+    let Some(name) = secret.strip_prefix("arn:").and_then(|arn| arn.splitn(6, ':').nth(5)) else { return secret };
+    name.rsplit_once('-').filter(|(_, random)| random.len() == 6).map_or(name, |(name, _)| name)
 }
 
 fn fault<E>(what: &str, secret: &str, error: &SdkError<E>) -> Fault
@@ -231,36 +222,28 @@ impl SecretStore for SecretsManager {
 
     async fn write(&self, slot: &StorePolicy, value: &SecretString, token: &str) -> Result<(), Fault> {
         let (secret, field) = parts(slot)?;
-        let writer = self.writer(secret);
-        let _writing = writer.lock().await;
-        let described = self.describe_secret(secret).await?;
-        if described.with(CURRENT) == Some(token) {
-            return Ok(());
-        }
+        let _writing = self.alone(secret).await;
+        let mut described = self.describe_secret(secret).await?;
+        let mut pending = described.with(PENDING) == Some(token);
         // Never repeat a write whose version exists: it could take AWSCURRENT away from the promoted one.
         if !described.has(token) {
-            let text = match field {
-                None => value.clone(),
-                Some(field) => {
-                    let (text, _) = self.text(secret).await?.ok_or_else(|| {
-                        Fault::new(FaultKind::NotFound, format!("secret {secret} has no current version"))
-                    })?;
-                    let mut object = object(secret, &text)?;
-                    object.insert(field.to_owned(), Value::String(value.expose_secret().to_owned()));
-                    SecretString::from(Value::Object(object).to_string())
+            let text = self.text_with(secret, field, value).await?;
+            pending = true;
+            // Promoting a version that is not there would leave the secret without a current one.
+            if self.put(secret, &text, token).await?.as_deref() != Some(token) {
+                described = self.describe_secret(secret).await?;
+                if !described.has(token) {
+                    let message =
+                        format!("secret {secret} does not show the version that was written: nothing was promoted");
+                    return Err(Fault::new(FaultKind::Conflict, message));
                 }
-            };
-            self.put(secret, &text, token).await?;
+            }
         }
-        let described = self.describe_secret(secret).await?;
-        // Promoting a version that is not there would leave the secret without a current one.
-        if !described.has(token) {
-            let message = format!("secret {secret} does not show the version that was written: nothing was promoted");
-            return Err(Fault::new(FaultKind::Conflict, message));
+        let current = described.with(CURRENT);
+        if current != Some(token) {
+            self.move_label(secret, CURRENT, current, Some(token)).await?;
         }
-        let current = described.with(CURRENT).map(String::from);
-        self.move_label(secret, CURRENT, current.as_deref(), Some(token)).await?;
-        if self.describe_secret(secret).await?.with(PENDING) == Some(token) {
+        if pending {
             self.move_label(secret, PENDING, Some(token), None).await?;
         }
         Ok(())
@@ -275,8 +258,7 @@ impl SecretStore for SecretsManager {
     async fn retire_previous(&self, slot: &StorePolicy) -> Result<(), Fault> {
         let (secret, _) = parts(slot)?;
         // Two fields of one secret are retired by two steps: a label is taken away once.
-        let writer = self.writer(secret);
-        let _writing = writer.lock().await;
+        let _writing = self.alone(secret).await;
         let described = self.describe_secret(secret).await?;
         let current = described.with(CURRENT).map(String::from);
         for (version, labels) in described.versions.iter().filter(|(id, _)| Some(id) != current.as_ref()) {
@@ -312,18 +294,11 @@ impl SecretStore for SecretsManager {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn writes_wait_only_once_one_was_refused_for_its_rate() {
-        let (mut pace, now) = (Pace::default(), Instant::now());
-        assert!((0..100).all(|_| pace.place(now) == now), "nobody has met a limit");
-        pace.rest(now, 1);
-        let first = pace.place(now);
-        assert_eq!(first - now, WRITE_GAP * 2);
-        let last = (0..50).map(|_| pace.place(now)).last().unwrap();
-        assert!(last - first >= Duration::from_secs(1), "50 writes take more than a second");
-        pace.rest(now, 100);
-        assert!(pace.place(now) - now >= LONGEST_REST);
-        pace.rest(last, 1);
-        assert!(pace.place(last) >= last + WRITE_GAP);
+    #[test]
+    fn a_secret_is_the_same_by_name_and_by_arn() {
+        let arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/db-1-AbCdEf";
+        assert_eq!(name_of(arn), "prod/db-1");
+        assert_eq!(name_of("prod/db-1"), "prod/db-1");
+        assert_eq!(name_of("arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/db"), "prod/db");
     }
 }

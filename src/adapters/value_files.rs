@@ -104,13 +104,13 @@ impl SecretStore for ValueFiles {
 
     async fn write(&self, slot: &StorePolicy, new: &SecretString, _token: &str) -> Result<(), Fault> {
         let (path, pointer) = self.slot(slot)?;
-        let _writing = ONE_WRITER.lock().await;
+        let writing = ONE_WRITER.lock().await;
         let missing = |what: &str| Fault::new(FaultKind::NotFound, format!("{} {what}", path.display()));
         let text = read_file(&path)?.ok_or_else(|| missing("does not exist"))?;
         let text = replaced(&text, pointer, new.expose_secret())
             .map_err(|fault| named(slot, &fault))?
             .ok_or_else(|| missing(&format!("holds nothing at {}", pointer.unwrap_or_default())))?;
-        replace_file(&path, &text)
+        replace_file(writing, path, text).await
     }
 
     async fn has_previous(&self, _slot: &StorePolicy) -> Result<bool, Fault> {

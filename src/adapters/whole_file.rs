@@ -3,8 +3,9 @@
 use std::fs::{self, File};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, fchown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use tokio::sync::MutexGuard;
 use zeroize::Zeroizing;
 
 use super::durable;
@@ -34,8 +35,24 @@ pub(super) fn read_file(path: &Path) -> Result<Option<Zeroizing<String>>, Fault>
     fs::read_to_string(path).map(Zeroizing::new).map(Some).map_err(failed)
 }
 
-/// Replaces the file as a whole: temporary file beside it with its mode and owner, sync, rename, directory sync.
-pub(super) fn replace_file(path: &Path, text: &str) -> Result<(), Fault> {
+/// Replaces the file as a whole: temporary file beside it with its mode and owner, sync, rename, directory sync. Off the async
+/// threads, since it waits for the disk; the next writer waits for its end even if nobody else does.
+pub(super) async fn replace_file(
+    writing: MutexGuard<'static, ()>,
+    path: PathBuf,
+    text: Zeroizing<String>,
+) -> Result<(), Fault> {
+    let replace = move || {
+        let _writing = writing;
+        replace(&path, &text)
+    };
+    match tokio::task::spawn_blocking(replace).await {
+        Ok(replaced) => replaced,
+        Err(error) => Err(Fault::with(FaultKind::OutcomeUnknown, "replacing a file died", error)),
+    }
+}
+
+fn replace(path: &Path, text: &str) -> Result<(), Fault> {
     // A link is followed once, here: the file that it names is replaced, the link stays.
     let path = fs::canonicalize(path).map_err(|error| unwritable(path, error))?;
     let folder = path.parent().unwrap_or(Path::new("/"));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use secrecy::SecretString;
 use tokio::task::JoinSet;
 
 use super::retry::{self, Next, Patience};
@@ -50,6 +51,15 @@ impl Run {
         match tokio::task::spawn_blocking(move || run.journal.record(event)).await {
             Ok(recorded) => recorded,
             Err(error) => Err(Fault::with(FaultKind::OutcomeUnknown, "the ledger's writer died", error).into()),
+        }
+    }
+
+    /// Seals a value off the async threads: it waits for the disk.
+    pub(super) async fn seal(self: &Arc<Self>, name: String, value: SecretString) -> Result<(), Fault> {
+        let vault = Arc::clone(&self.deployment.vault);
+        match tokio::task::spawn_blocking(move || vault.seal(&name, &value)).await {
+            Ok(sealed) => sealed,
+            Err(error) => Err(Fault::with(FaultKind::OutcomeUnknown, "sealing a value died", error)),
         }
     }
 }
@@ -120,7 +130,7 @@ async fn one(run: Arc<Run>, spec: StepSpec, unmet: Option<String>) -> Result<Ste
     }
     let (outcome, detail) = match unmet {
         Some(reason) => (Outcome::Skipped, reason),
-        None => act(&run, &spec).await?,
+        None => act(&run, &spec, attempt == 1).await?,
     };
     if let Some(intent) = late {
         run.record(intent).await?;
@@ -136,7 +146,7 @@ fn millis(clock: &dyn Clock, began: Duration) -> u64 {
 }
 
 /// The step without its frame in the ledger. Whatever goes wrong in it is its own outcome: only the ledger stops a run.
-async fn act(run: &Arc<Run>, spec: &StepSpec) -> Result<(Outcome, String), JournalError> {
+async fn act(run: &Arc<Run>, spec: &StepSpec, first: bool) -> Result<(Outcome, String), JournalError> {
     if let Action::Manual { instructions, .. } = &spec.action {
         let attested = run.journal.with_state(|state| state.attested.get(spec.id.as_str()).cloned());
         return Ok(match attested {
@@ -152,6 +162,7 @@ async fn act(run: &Arc<Run>, spec: &StepSpec) -> Result<(Outcome, String), Journ
         Err(fault) => return Ok((Outcome::Failed, fault.chain())),
     };
     let blind = run.deployment.left_out.look.as_ref().is_some_and(|step| spec.id.as_str().starts_with(step.as_str()));
+    let blind = blind || (first && effect.starts_from_nothing());
     let carrier = Carrier { run, effect: effect.as_ref(), bound: Duration::from_millis(spec.timeout_ms), blind };
     match AssertUnwindSafe(carrier.carry()).catch_unwind().await {
         Ok(ended) => ended,
@@ -165,7 +176,7 @@ struct Carrier<'a> {
     run: &'a Run,
     effect: &'a dyn Effect,
     bound: Duration,
-    /// Acts without looking first (see [`super::LeftOut`]).
+    /// Acts without looking first: there is nothing to see yet, or a rehearsal leaves it out (see [`super::LeftOut`]).
     blind: bool,
 }
 

@@ -1,4 +1,5 @@
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::Digest;
 use crate::ledger::{
@@ -53,11 +54,17 @@ impl JournalError {
 
 /// The single writer of a case's ledger. Every record is synced before it returns, so dropping it loses nothing; the
 /// drop signs a last checkpoint if entries were added since the one before.
+///
+/// Records that come while the disk is busy are written together and share one sync: of those who wait, one writes for all.
 pub struct Journal {
     store: Arc<dyn CaseStore>,
     clock: Arc<dyn Clock>,
     machine: Arc<dyn MachineKey>,
+    /// What is on disk. Never locked while the disk is waited for, but by a checkpoint.
     inner: Mutex<Inner>,
+    queue: Mutex<Queue>,
+    /// Somebody's records are on disk, or refused.
+    ended: Condvar,
 }
 
 #[derive(Default)]
@@ -69,6 +76,19 @@ struct Inner {
     signed: u64,
     poisoned: bool,
 }
+
+/// Events that wait to be written, by a number that is handed out in order, and what became of them.
+#[derive(Default)]
+struct Queue {
+    next: u64,
+    waiting: Vec<(u64, Event)>,
+    ended: BTreeMap<u64, Result<u64, JournalError>>,
+    /// Somebody writes.
+    writing: bool,
+}
+
+/// Of a batch: who asked for each entry, and its line.
+type Written = Vec<(u64, Entry, Vec<u8>)>;
 
 impl Journal {
     /// Starts a ledger with its first event, into which the machine's verifier key is put, and signs it.
@@ -84,7 +104,7 @@ impl Journal {
         if let Event::IncidentOpened { incident, machine_key, .. } = &mut opened {
             *machine_key = VerifierKey::new(incident, machine.public()).to_string();
         }
-        let journal = Self { store, clock, machine, inner: Mutex::default() };
+        let journal = Self::over(store, clock, machine, Inner::default());
         journal.record(opened)?;
         journal.checkpoint()?;
         Ok(journal)
@@ -104,7 +124,7 @@ impl Journal {
             }
         }
         let inner = Inner { state, entries, lines, tree, signed, poisoned: false };
-        let journal = Self { store, clock, machine, inner: Mutex::new(inner) };
+        let journal = Self::over(store, clock, machine, inner);
         if signed == 0 {
             // The writer died between its first entry and the signature. A second entry without one would be damage.
             journal.checkpoint()?;
@@ -134,32 +154,90 @@ impl Journal {
         self.checkpoint()
     }
 
-    /// Appends an event and syncs it. The event is checked against the state first: an illegal one is not written.
+    fn over(store: Arc<dyn CaseStore>, clock: Arc<dyn Clock>, machine: Arc<dyn MachineKey>, inner: Inner) -> Self {
+        Self { store, clock, machine, inner: Mutex::new(inner), queue: Mutex::default(), ended: Condvar::new() }
+    }
+
+    /// Appends an event; it is on disk when this returns. The event is checked against the state first: an illegal one is not
+    /// written.
     pub fn record(&self, event: Event) -> Result<u64, JournalError> {
-        let mut inner = self.lock();
-        if inner.poisoned {
-            return Err(JournalError::Poisoned);
+        let mut queue = self.queue();
+        let number = queue.next;
+        queue.next += 1;
+        queue.waiting.push((number, event));
+        loop {
+            if let Some(ended) = queue.ended.remove(&number) {
+                return ended;
+            }
+            if queue.writing {
+                queue = self.ended.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            queue.writing = true;
+            let batch = std::mem::take(&mut queue.waiting);
+            drop(queue);
+            let turn = Turn { journal: self, numbers: batch.iter().map(|(number, _)| *number).collect() };
+            let ended = self.write(batch);
+            queue = self.queue();
+            queue.ended.extend(ended);
+            turn.over(queue);
+            queue = self.queue();
         }
+    }
+
+    /// Writes a batch with one sync; what became of each of its events.
+    fn write(&self, batch: Vec<(u64, Event)>) -> BTreeMap<u64, Result<u64, JournalError>> {
+        let mut ended = BTreeMap::new();
+        let (mut state, poisoned) = {
+            let inner = self.lock();
+            (inner.state.clone(), inner.poisoned)
+        };
+        let mut written = Written::new();
+        let mut bytes = Vec::new();
+        for (number, event) in batch {
+            let added = if poisoned { Err(JournalError::Poisoned) } else { self.add(&mut state, event) };
+            match added {
+                Ok((entry, line)) => {
+                    bytes.extend_from_slice(&line);
+                    bytes.push(b'\n');
+                    written.push((number, entry, line));
+                }
+                Err(error) => drop(ended.insert(number, Err(error))),
+            }
+        }
+        if written.is_empty() {
+            return ended;
+        }
+        let appended = self.store.append_ledger(&bytes);
+        let mut inner = self.lock();
+        if let Err(fault) = appended {
+            inner.poisoned = true;
+            // One of them says why; for all it is uncertain what is on disk.
+            ended.extend(written.iter().map(|(number, ..)| (*number, Err(JournalError::Poisoned))));
+            ended.insert(written[0].0, Err(fault.into()));
+            return ended;
+        }
+        inner.state = state;
+        for (number, entry, line) in written {
+            ended.insert(number, Ok(entry.seq));
+            inner.tree.push(&line);
+            inner.lines.push(line);
+            inner.entries.push(entry);
+        }
+        ended
+    }
+
+    /// The event as the next entry after that state, which it is added to.
+    fn add(&self, state: &mut IncidentState, event: Event) -> Result<(Entry, Vec<u8>), JournalError> {
         let now = self.clock.now();
         // A clock set back must not make the ledger unreadable; the gate notices it on its own.
-        let time = inner.state.newest.map_or(now, |newest| now.max(newest));
-        let entry = Entry { seq: inner.state.entries, time, event };
+        let time = state.newest.map_or(now, |newest| now.max(newest));
+        let entry = Entry { seq: state.entries, time, event };
         let line = entry.encode().map_err(JournalError::Encode)?;
         // What is written must read back: a line that does not would be damage from then on.
         Entry::decode(&line).map_err(JournalError::Encode)?;
-        inner.state.check(&entry)?;
-        let mut bytes = line.clone();
-        bytes.push(b'\n');
-        if let Err(fault) = self.store.append_ledger(&bytes) {
-            inner.poisoned = true;
-            return Err(fault.into());
-        }
-        let seq = entry.seq;
-        inner.state.apply(&entry)?;
-        inner.tree.push(&line);
-        inner.lines.push(line);
-        inner.entries.push(entry);
-        Ok(seq)
+        state.apply(&entry)?;
+        Ok((entry, line))
     }
 
     /// Writes a file of the case folder and returns its binding, to be put into an event.
@@ -216,6 +294,39 @@ impl Journal {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One writer's turn. If it dies of a panic, nobody may wait for it for ever, nor write after what it left.
+struct Turn<'a> {
+    journal: &'a Journal,
+    numbers: Vec<u64>,
+}
+
+impl Turn<'_> {
+    fn over(mut self, mut queue: MutexGuard<'_, Queue>) {
+        queue.writing = false;
+        self.numbers.clear();
+        drop(queue);
+        self.journal.ended.notify_all();
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if self.numbers.is_empty() {
+            return;
+        }
+        self.journal.lock().poisoned = true;
+        let mut queue = self.journal.queue();
+        queue.ended.extend(self.numbers.iter().map(|number| (*number, Err(JournalError::Poisoned))));
+        queue.writing = false;
+        drop(queue);
+        self.journal.ended.notify_all();
     }
 }
 

@@ -39,11 +39,14 @@ impl MachineKey for Key {
     }
 }
 
-/// A case folder in memory; its appends fail when told to.
+/// A case folder in memory; its appends fail, are slow or panic when told to.
 #[derive(Default)]
 struct Memory {
-    files: Mutex<std::collections::BTreeMap<String, Vec<u8>>>,
+    files: Mutex<BTreeMap<String, Vec<u8>>>,
     full: AtomicBool,
+    slow: AtomicBool,
+    panics: AtomicBool,
+    appends: AtomicI64,
 }
 
 impl Memory {
@@ -63,6 +66,11 @@ impl CaseStore for Memory {
         if self.full.load(Ordering::SeqCst) {
             return Err(Fault::new(FaultKind::Unavailable, "the disk is full"));
         }
+        assert!(!self.panics.load(Ordering::SeqCst), "on purpose");
+        if self.slow.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.appends.fetch_add(1, Ordering::SeqCst);
         self.change(LEDGER, |bytes| bytes.extend_from_slice(line));
         Ok(())
     }
@@ -101,7 +109,7 @@ impl Case {
             compromised: Vec::new(),
             nonce: "00".repeat(16),
             machine_key: String::new(),
-            policies: std::collections::BTreeMap::new(),
+            policies: BTreeMap::new(),
             version: "0".into(),
         };
         let journal = Journal::create(case.store.clone(), case.clock.clone(), Arc::new(Key(1)), opened).unwrap();
@@ -313,4 +321,74 @@ fn a_first_entry_that_was_never_signed_is_signed_before_a_second_is_written() {
         case.store.write(CHECKPOINT, &checkpoint).unwrap();
         case.open().unwrap();
     }
+}
+
+/// What each of as many threads is told when all record at once; a panic counts as a refusal.
+fn all_at_once(journal: &Journal, threads: u64) -> Vec<Result<u64, JournalError>> {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|n| scope.spawn(move || journal.record(proof(n)))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or(Err(JournalError::Exists))).collect()
+    })
+}
+
+#[test]
+fn those_who_wait_share_a_sync_and_each_is_told_after_it() {
+    let case = Case::new();
+    let journal = case.open().unwrap();
+    case.store.slow.store(true, Ordering::SeqCst);
+    let before = case.store.appends.load(Ordering::SeqCst);
+    let mut told: Vec<u64> = all_at_once(&journal, 40).into_iter().map(Result::unwrap).collect();
+    for (n, seq) in told.iter().enumerate() {
+        let entry = &journal.entries()[usize::try_from(*seq).unwrap()];
+        assert_eq!(entry.event, proof(n as u64), "each is told of its own entry");
+    }
+    told.sort_unstable();
+    assert_eq!(told, (3..43).collect::<Vec<_>>());
+    let appends = case.store.appends.load(Ordering::SeqCst) - before;
+    assert!((1..20).contains(&appends), "{appends} appends for 40 records");
+    assert_eq!(case.ledger().split(|byte| *byte == b'\n').count(), 44);
+    assert_eq!(journal.state(), IncidentState::replay(&journal.entries()).unwrap());
+    drop(journal);
+    assert_eq!(case.open().unwrap().entries().len(), 43);
+}
+
+#[test]
+fn nobody_is_told_of_an_entry_that_is_not_on_disk() {
+    let case = Case::new();
+    let journal = case.open().unwrap();
+    let before = journal.state();
+    case.store.full.store(true, Ordering::SeqCst);
+    let told = all_at_once(&journal, 20);
+    assert!(told.iter().all(|one| matches!(one, Err(JournalError::Store(_) | JournalError::Poisoned))), "{told:?}");
+    assert!(told.iter().any(|one| matches!(one, Err(JournalError::Store(_)))), "somebody says why");
+    assert_eq!(journal.state(), before);
+}
+
+#[test]
+fn a_writer_that_dies_leaves_nobody_waiting() {
+    let case = Case::new();
+    let journal = case.open().unwrap();
+    case.store.panics.store(true, Ordering::SeqCst);
+    let told = all_at_once(&journal, 20);
+    assert!(told.iter().all(Result::is_err), "{told:?}");
+    case.store.panics.store(false, Ordering::SeqCst);
+    assert!(matches!(journal.record(proof(3)), Err(JournalError::Poisoned)));
+}
+
+#[test]
+fn of_a_batch_only_the_illegal_event_is_refused() {
+    let case = Case::new();
+    let journal = case.open().unwrap();
+    let staged = |generation| Event::CredentialStaged {
+        credential: crate::domain::CredentialId::new("key").unwrap(),
+        generation,
+        old: None,
+        new: None,
+        token: "t".into(),
+    };
+    let ended = journal.write(vec![(7, staged(1)), (8, staged(3)), (9, staged(2))]);
+    assert!(
+        matches!(ended[&7], Ok(3)) && matches!(ended[&8], Err(JournalError::Replay(_))) && matches!(ended[&9], Ok(4))
+    );
+    assert_eq!(journal.state(), IncidentState::replay(&journal.entries()).unwrap());
 }

@@ -1,4 +1,6 @@
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
@@ -6,7 +8,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
 use super::pgbouncer;
-use crate::adapters::login::Login;
+use crate::adapters::login::{Kept, Login};
 use crate::domain::Probe;
 use crate::domain::guard::quote_identifier;
 use crate::policy::credentials::{CredentialPolicy, IssuerPolicy, PgBouncerPolicy};
@@ -21,18 +23,25 @@ pub struct PostgresRole {
     admin: Login,
     /// Host and database as the application reaches them.
     app: PgConnectOptions,
+    /// When a wrong password was last refused, by place and role.
+    strict: Arc<Mutex<BTreeMap<String, Instant>>>,
 }
 
+/// So long it is not asked again whether a place refuses a wrong password of a role.
+const STRICT: Duration = Duration::from_secs(5);
 /// Bound on one connection.
 const CONNECT: Duration = Duration::from_secs(5);
 
 impl PostgresRole {
     /// `admin` changes roles; probes log in over `app`'s host and database.
     pub fn new(admin: Login, app: PgConnectOptions) -> Self {
-        Self { admin, app }
+        Self { admin, app, strict: Arc::default() }
     }
 
     async fn admin(&self) -> Result<PgConnection, Fault> {
+        if let Some(connection) = self.admin.again(Kept::Silent).await {
+            return Ok(connection);
+        }
         let mut connection =
             self.admin.connect().await.map_err(|error| fault("failed to log in for containment", &error))?;
         // Whatever the server logs, it must not be the verifier. Not every role may set each of these.
@@ -52,7 +61,7 @@ impl PostgresRole {
     }
 
     /// What one place says to the password.
-    async fn ask(place: &PgConnectOptions, role: &str, value: &SecretString) -> Result<Probe, Fault> {
+    async fn ask(&self, place: &PgConnectOptions, role: &str, value: &SecretString) -> Result<Probe, Fault> {
         match Self::login(place, role, value.expose_secret()).await {
             Err(error) => match code(&error).as_deref() {
                 Some("28P01") => Ok(Probe::Refused { reason: "28P01 password authentication failed".into() }),
@@ -66,13 +75,25 @@ impl PostgresRole {
                 _ => Err(fault(&format!("failed to try a log-in as {role}"), &error)),
             },
             // A `trust` line lets any password in: then this log-in says nothing.
-            Ok(()) => match Self::login(place, role, "portcullis: certainly not the password").await {
-                Ok(()) => Ok(Probe::Meaningless {
-                    reason: format!("pg_hba.conf lets {role} in with any password from this host (trust or peer)"),
-                }),
-                Err(_) => Ok(Probe::Accepted),
-            },
+            Ok(()) if self.is_strict(place, role).await => Ok(Probe::Accepted),
+            Ok(()) => Ok(Probe::Meaningless {
+                reason: format!("pg_hba.conf lets {role} in with any password from this host (trust or peer)"),
+            }),
         }
+    }
+
+    /// Whether the place refuses a wrong password of the role.
+    async fn is_strict(&self, place: &PgConnectOptions, role: &str) -> bool {
+        let name = format!("{} {} {role}", at(place), place.get_database().unwrap_or_default());
+        let strict = || self.strict.lock().unwrap_or_else(PoisonError::into_inner);
+        if strict().get(&name).is_some_and(|seen| seen.elapsed() < STRICT) {
+            return true;
+        }
+        let Err(error) = Self::login(place, role, "portcullis: certainly not the password").await else { return false };
+        if matches!(code(&error).as_deref(), Some("28P01" | "08P01")) {
+            strict().insert(name, Instant::now());
+        }
+        true
     }
 }
 
@@ -132,14 +153,14 @@ fn literal(text: &str) -> String {
 impl Issuer for PostgresRole {
     async fn probe(&self, credential: &CredentialPolicy, value: &SecretString) -> Result<Probe, Fault> {
         let role = role(credential)?;
-        let through = Self::ask(&self.app, role, value).await?;
+        let through = self.ask(&self.app, role, value).await?;
         // A pooler has its own idea of passwords: the server behind it is asked too.
         let direct = self.admin.options();
         let place = |options: &PgConnectOptions| (options.get_host().to_owned(), options.get_port());
         if place(&direct) == place(&self.app) {
             return Ok(through);
         }
-        let behind = Self::ask(&direct, role, value).await?;
+        let behind = self.ask(&direct, role, value).await?;
         let pooler = at(&self.app);
         Ok(match (through, behind) {
             (Probe::Refused { reason }, Probe::Refused { .. }) => Probe::Refused { reason },
@@ -161,6 +182,9 @@ impl Issuer for PostgresRole {
         _: Option<&SecretString>,
     ) -> Result<(), Fault> {
         let role = role(credential)?;
+        if self.admin.is(role) {
+            self.admin.close_kept().await;
+        }
         let mut connection = self.admin().await?;
         let verifier = postgres_protocol::password::scram_sha_256(new.expose_secret().as_bytes());
         let sql = format!("ALTER ROLE {} WITH LOGIN PASSWORD {}", quote_identifier(role), literal(&verifier));
@@ -175,7 +199,7 @@ impl Issuer for PostgresRole {
         for pooler in poolers(credential) {
             pgbouncer::tell(pooler, false).await?;
         }
-        let _ = connection.close().await;
+        self.admin.keep(Kept::Silent, connection).await;
         Ok(())
     }
 
@@ -186,6 +210,10 @@ impl Issuer for PostgresRole {
         new: Option<&SecretString>,
     ) -> Result<String, Fault> {
         let role = role(credential)?;
+        if self.admin.is(role) {
+            // They would be counted among the sessions that were ended.
+            self.admin.close_kept().await;
+        }
         let mut connection = self.admin().await?;
         let failed = |error: sqlx::Error| fault(&format!("failed to revoke {role}"), &error);
         // If the new password works already, the old one is dead and only its sessions are left.
@@ -213,7 +241,7 @@ impl Issuer for PostgresRole {
         .fetch_one(&mut connection)
         .await
         .map_err(failed)?;
-        let _ = connection.close().await;
+        self.admin.keep(Kept::Silent, connection).await;
         let _ = old;
         words.push(format!("{ended} sessions ended"));
         for pooler in poolers(credential) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Database, Executor, IntoArguments, Row as _};
 
-use crate::adapters::login::Login;
+use crate::adapters::login::{Kept, Login};
 use crate::ports::{Fault, FaultKind};
 
 /// Where the tables are.
@@ -27,7 +27,7 @@ pub(super) struct Field {
 
 /// A connection of either kind, with the few statements that are needed. Values are always bound.
 pub(super) enum Session {
-    Postgres(Box<sqlx::PgConnection>),
+    Postgres(Box<sqlx::PgConnection>, Login),
     Sqlite(Box<sqlx::SqliteConnection>),
 }
 
@@ -65,7 +65,13 @@ impl Session {
     pub(super) async fn open(database: &KeyDatabase) -> Result<Self, Fault> {
         let failed = |error: sqlx::Error| fault("failed to reach the database", &error);
         match database {
-            KeyDatabase::Postgres(login) => Ok(Self::Postgres(Box::new(login.connect().await.map_err(failed)?))),
+            KeyDatabase::Postgres(login) => {
+                let connection = match login.again(Kept::Plain).await {
+                    Some(connection) => connection,
+                    None => login.connect().await.map_err(failed)?,
+                };
+                Ok(Self::Postgres(Box::new(connection), login.clone()))
+            }
             KeyDatabase::Sqlite(path) => {
                 let options = SqliteConnectOptions::new()
                     .filename(path)
@@ -80,21 +86,22 @@ impl Session {
     /// Rows as text; `?1`-style placeholders become `$1` on PostgreSQL.
     pub(super) async fn all(&mut self, sql: &str, binds: &[String]) -> Result<Vec<Vec<Option<String>>>, Fault> {
         match self {
-            Self::Postgres(connection) => all::<sqlx::Postgres>(connection, sql.replace('?', "$"), binds).await,
+            Self::Postgres(connection, _) => all::<sqlx::Postgres>(connection, sql.replace('?', "$"), binds).await,
             Self::Sqlite(connection) => all::<sqlx::Sqlite>(connection, sql.to_owned(), binds).await,
         }
     }
 
+    /// Everything that was asked for has ended: the next one may go on with the connection.
     pub(super) async fn end(self) {
         match self {
-            Self::Postgres(connection) => drop(connection.close().await),
+            Self::Postgres(connection, login) => login.keep(Kept::Plain, *connection).await,
             Self::Sqlite(connection) => drop(connection.close().await),
         }
     }
 
     pub(super) async fn fields(&mut self, table: &str) -> Result<Vec<Field>, Fault> {
         let sql = match self {
-            Self::Postgres(_) => {
+            Self::Postgres(..) => {
                 "SELECT a.attname::text, format_type(a.atttypid, a.atttypmod) FROM pg_attribute a WHERE a.attrelid = \
                  (SELECT c.oid FROM pg_class c WHERE c.relname = ?1 AND c.relkind IN ('r', 'p') AND pg_table_is_visible(c.oid)) \
                  AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' ORDER BY a.attnum"
@@ -112,9 +119,9 @@ impl Session {
     /// An expression for "now" that fits the column.
     pub(super) fn now(&self, field: &Field) -> String {
         match self {
-            Self::Postgres(_) if field.data_type.contains("without time zone") => "(now() AT TIME ZONE 'UTC')".into(),
-            Self::Postgres(_) if field.data_type.starts_with("bool") => "true".into(),
-            Self::Postgres(_) => "now()".into(),
+            Self::Postgres(..) if field.data_type.contains("without time zone") => "(now() AT TIME ZONE 'UTC')".into(),
+            Self::Postgres(..) if field.data_type.starts_with("bool") => "true".into(),
+            Self::Postgres(..) => "now()".into(),
             // Prisma keeps DATETIME as milliseconds.
             Self::Sqlite(_) if field.data_type.contains("text") => "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')".into(),
             Self::Sqlite(_) => "CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER)".into(),
@@ -123,14 +130,14 @@ impl Session {
 
     pub(super) fn yes(&self) -> &'static str {
         match self {
-            Self::Postgres(_) => "true",
+            Self::Postgres(..) => "true",
             Self::Sqlite(_) => "1",
         }
     }
 
     pub(super) fn no(&self) -> &'static str {
         match self {
-            Self::Postgres(_) => "false",
+            Self::Postgres(..) => "false",
             Self::Sqlite(_) => "0",
         }
     }

@@ -34,7 +34,7 @@ impl Rotation {
     }
 
     pub fn state(&self) -> CredentialState {
-        self.run.journal.state().credentials.get(&self.policy.id).cloned().unwrap_or_default()
+        self.run.journal.with_state(|state| state.credentials.get(&self.policy.id).cloned()).unwrap_or_default()
     }
 
     pub fn issuer(&self) -> Result<&Arc<dyn Issuer>, Fault> {
@@ -45,7 +45,7 @@ impl Rotation {
     }
 
     pub(super) fn sealed_name(&self, generation: u32, which: &str) -> Result<String, Fault> {
-        let incident = self.run.journal.state().incident;
+        let incident = self.run.journal.with_state(|state| state.incident.clone());
         let incident = incident.ok_or_else(|| Fault::new(FaultKind::Corrupt, "the ledger names no incident"))?;
         Ok(format!("{incident}/{}/{generation}/{which}", self.policy.id))
     }
@@ -240,7 +240,7 @@ impl Issue {
             new
         } else {
             let new = self.0.issuer()?.create(policy, old).await?;
-            run.deployment.vault.seal(&self.0.sealed_name(state.generation, "new")?, &new)?;
+            run.seal(self.0.sealed_name(state.generation, "new")?, new.clone()).await?;
             new
         };
         if state.new.is_none() {
@@ -254,6 +254,11 @@ impl Issue {
 
 #[async_trait]
 impl Effect for Issue {
+    /// Only the vault knows the new value before.
+    fn starts_from_nothing(&self) -> bool {
+        true
+    }
+
     async fn observe(&self) -> Result<Seen, Fault> {
         if self.0.state().new.is_none() {
             return Ok(Seen::Needed);
@@ -306,6 +311,11 @@ pub(super) struct Store {
 
 #[async_trait]
 impl Effect for Store {
+    /// Only the vault and the issuer know the new value before.
+    fn starts_from_nothing(&self) -> bool {
+        true
+    }
+
     async fn observe(&self) -> Result<Seen, Fault> {
         let new = self.rotation.new_value()?;
         let slot = self.rotation.slot(self.store)?;
@@ -349,6 +359,11 @@ pub(super) struct Retire {
 
 #[async_trait]
 impl Effect for Retire {
+    /// The act itself looks which labels there are.
+    fn starts_from_nothing(&self) -> bool {
+        true
+    }
+
     async fn observe(&self) -> Result<Seen, Fault> {
         let slot = self.rotation.slot(self.store)?;
         let previous = self.rotation.run.deployment.store(slot).has_previous(slot).await?;
@@ -369,11 +384,10 @@ pub(super) struct Revoke(pub Rotation);
 impl Effect for Revoke {
     async fn observe(&self) -> Result<Seen, Fault> {
         // A refused value says nothing of its sessions: they are ended once, by us.
-        let state = self.0.run.journal.state();
-        let revoked = state.steps.values().any(|step| {
-            matches!(&step.action, Action::RevokeCredential { credential } if *credential == self.0.policy.id)
-                && step.succeeded
-        });
+        let is_ours = |action: &Action| matches!(action, Action::RevokeCredential { credential } if *credential == self.0.policy.id);
+        let journal = &self.0.run.journal;
+        let revoked =
+            journal.with_state(|state| state.steps.values().any(|step| is_ours(&step.action) && step.succeeded));
         let Some(old) = self.0.old_value()?.filter(|_| revoked) else { return Ok(Seen::Needed) };
         match self.0.probe(&old).await? {
             Probe::Refused { reason } => Ok(Seen::Satisfied(format!("was revoked: {reason}"))),

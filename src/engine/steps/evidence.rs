@@ -3,7 +3,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::join_all;
+use futures_util::StreamExt as _;
+use futures_util::stream;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
@@ -16,6 +17,8 @@ use crate::ports::{Fault, FaultKind};
 
 /// Bound on one question to a store or an issuer.
 const ASK: Duration = Duration::from_secs(10);
+/// Questions in flight at once.
+const AT_ONCE: usize = 8;
 /// Bound on reading all files.
 const SURVEY: Duration = Duration::from_secs(20);
 
@@ -66,7 +69,7 @@ impl Collect {
                 }));
             }
         }
-        let lines: Vec<_> = join_all(asked).await.iter().map(ToString::to_string).collect();
+        let lines: Vec<String> = stream::iter(asked).buffered(AT_ONCE).map(|line| line.to_string()).collect().await;
         lines.join("\n")
     }
 
@@ -98,20 +101,22 @@ impl Collect {
     async fn stores(&self) -> String {
         let deployment = &self.run.deployment;
         let prints = deployment.machine.fingerprints();
-        let mut lines = Vec::new();
+        let prints = &prints;
+        let mut asked: Vec<Asked<'_>> = Vec::new();
         for credential in &deployment.policies.credentials.credentials {
             for slot in &credential.kept {
                 let store = deployment.store(slot);
-                let value = match store.read(slot).await {
-                    Ok(Some(value)) => json!(prints.fingerprint(value.expose_secret())),
-                    Ok(None) => json!(null),
-                    Err(fault) => json!({ "unreadable": fault.chain() }),
-                };
-                lines.push(
-                    json!({"credential": credential.id, "store": store.describe(slot), "value": value}).to_string(),
-                );
+                asked.push(Box::pin(async move {
+                    let value = match bounded(store.read(slot)).await {
+                        Ok(Some(value)) => json!(prints.fingerprint(value.expose_secret())),
+                        Ok(None) => json!(null),
+                        Err(fault) => json!({ "unreadable": fault.chain() }),
+                    };
+                    json!({"credential": credential.id, "store": store.describe(slot), "value": value})
+                }));
             }
         }
+        let lines: Vec<String> = stream::iter(asked).buffered(AT_ONCE).map(|line| line.to_string()).collect().await;
         lines.join("\n")
     }
 }
@@ -131,9 +136,8 @@ async fn bounded<T>(asking: impl Future<Output = Result<T, Fault>>) -> Result<T,
 #[async_trait]
 impl Effect for Collect {
     async fn observe(&self) -> Result<Seen, Fault> {
-        let state = self.run.journal.state();
         let prefix = format!("{}/", self.what);
-        let there = state.evidence.iter().any(|name| name.starts_with(&prefix));
+        let there = self.run.journal.with_state(|state| state.evidence.iter().any(|name| name.starts_with(&prefix)));
         // What was there before the first effect can't be captured twice.
         Ok(if there { Seen::Satisfied("was captured".into()) } else { Seen::Needed })
     }

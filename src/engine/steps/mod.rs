@@ -39,6 +39,11 @@ pub(super) enum StepError {
 /// One step's way to touch the world.
 #[async_trait]
 pub(super) trait Effect: Send + Sync {
+    /// Whether a step that never began can't have reached its goal, so that looking before its first act shows nothing. Whether it
+    /// began, the ledger knows: the intent is on disk before the act.
+    fn starts_from_nothing(&self) -> bool {
+        false
+    }
     /// Looks whether there is anything to do.
     async fn observe(&self) -> Result<Seen, Fault>;
     /// Does it; says what was done.

@@ -7,7 +7,7 @@ use crate::domain::{ed25519_pem, key_pair};
 use crate::engine::Run;
 use crate::ledger::Event;
 use crate::policy::credentials::{CredentialPolicy, GenerateKind};
-use crate::ports::Fault;
+use crate::ports::{Fault, FaultKind};
 
 /// Old and new value sealed; nothing outside our home is changed.
 pub(super) struct Stage {
@@ -26,14 +26,16 @@ impl Effect for Stage {
     async fn act(&self) -> Result<String, StepError> {
         let Rotation { run, policy } = &self.rotation;
         let (old, mut notes) = self.rotation.current().await?;
+        if old.is_none() && !policy.kept.is_empty() {
+            return Err(missing(policy, &notes).into());
+        }
         let new = if policy.issuer.makes_values() { None } else { Some(generate(run, policy)?) };
         let generation = self.rotation.state().generation + 1;
-        let vault = &run.deployment.vault;
         if let Some(old) = &old {
-            vault.seal(&self.rotation.sealed_name(generation, "old")?, old)?;
+            run.seal(self.rotation.sealed_name(generation, "old")?, old.clone()).await?;
         }
         if let Some(new) = &new {
-            vault.seal(&self.rotation.sealed_name(generation, "new")?, new)?;
+            run.seal(self.rotation.sealed_name(generation, "new")?, new.clone()).await?;
         }
         let prints = run.deployment.machine.fingerprints();
         let event = Event::CredentialStaged {
@@ -51,6 +53,16 @@ impl Effect for Stage {
         notes.insert(0, sealed.into());
         Ok(notes.join("; "))
     }
+}
+
+/// Without the old value its death could never be shown, by no later run either: better not begun than never ended.
+fn missing(policy: &CredentialPolicy, notes: &[String]) -> Fault {
+    let message = format!(
+        "no store gives the value of `{}` that is to be replaced ({}); put it back where it belongs, then run the command again",
+        policy.id,
+        notes.join(", ")
+    );
+    Fault::new(FaultKind::NotFound, message)
 }
 
 /// A value that the policy asks for: random characters behind its prefix, and for a pair an id in front.

@@ -58,6 +58,20 @@ const ALL_DATABASE: &[Part] = &[Part::Guard, Part::Database, Part::Key];
 const ALL_AWS: &[Part] = &[Part::Webhook, Part::Billing];
 const BOTH: &[Part] = &[Part::Guard, Part::Database, Part::Key, Part::Webhook, Part::Billing];
 
+/// What is kept in `.env`.
+const DOTENV: &[Part] = &[Part::Database, Part::Jwt, Part::Key];
+const DOTENV_STAGES: &[&str] = &["rotate.database.1.stage", "rotate.jwt.1.stage", "rotate.key.1.stage"];
+
+/// `.env` in a folder of its own, in which nothing can be made.
+fn read_only(scene: &Scene) {
+    std::fs::create_dir(scene.path("kept")).unwrap();
+    std::fs::rename(scene.path(".env"), scene.path("kept/.env")).unwrap();
+    std::os::unix::fs::symlink("kept/.env", scene.path(".env")).unwrap();
+    scene.become_stranger();
+    scene.allow("kept/.env", 0o444);
+    scene.allow("kept", 0o555);
+}
+
 #[rustfmt::skip]
 const CASES: &[Case] = &[
     // The longest first.
@@ -95,6 +109,9 @@ const CASES: &[Case] = &[
     case("back end never healthy", |s| rule(s, At::Service, &["/health"], Fault::Broken), &[], &["restart.backend"]),
     case("scheduler switch hangs", |s| s.write_switches("[sleep, '60']"), &[Part::Command], &["pause.scheduler"]),
     case("scheduler switch fails", |s| s.write_switches("['false']"), &[Part::Command], &["pause.scheduler"]),
+    Case { lift: |s| std::fs::rename(s.path("aside"), s.path(".env")).unwrap(), ..case(".env missing", |s| std::fs::rename(s.path(".env"), s.path("aside")).unwrap(), DOTENV, DOTENV_STAGES) },
+    Case { lift: |s| s.allow(".env", 0o600), ..case(".env unreadable", |s| { s.become_stranger(); s.allow(".env", 0); }, DOTENV, DOTENV_STAGES) },
+    Case { lift: |s| s.allow("kept", 0o755), ..case(".env read-only", read_only, &[Part::Jwt], &["rotate.database.1.store.0", "rotate.jwt.1.store.0", "rotate.key.1.store.0"]) },
     case("scheduler switch lies", |s| s.write_switches("['true']"), &[Part::Command], &["pause.scheduler"]),
 ];
 
@@ -116,7 +133,7 @@ fn play(case: &Case) -> Result<String, String> {
     let spent = began.elapsed();
     // A fault that never happened shows nothing.
     let hits: u64 = [At::Database, At::Aws, At::Service].map(|at| control(&scene, at).hits()).iter().sum();
-    if hits == 0 && !["no fault", "down", "scheduler"].iter().any(|word| case.name.contains(word)) {
+    if hits == 0 && !["no fault", "down", "scheduler", ".env"].iter().any(|word| case.name.contains(word)) {
         return Err("the fault was never met".into());
     }
     let failed = failed_steps(&ran);

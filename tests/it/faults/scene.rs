@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
@@ -51,7 +55,12 @@ pub struct Scene {
     back_end: BackEnd,
     role: String,
     moto: String,
+    /// Somebody whom file permissions stop, where the tests run as root.
+    stranger: AtomicBool,
 }
+
+/// `nobody` and `nogroup`.
+const STRANGER: u32 = 65534;
 
 fn hash(value: &str) -> String {
     hex::encode(ring::digest::digest(&ring::digest::SHA256, value.as_bytes()))
@@ -85,7 +94,8 @@ impl Scene {
         let back_end = BackEnd::start(root.path(), &database.url);
         let service = HttpProxy::start(&back_end.url);
         let aws = AwsProxy::start(&moto);
-        let scene = Self { root, postgres, aws, service, database, back_end, role, moto };
+        let scene =
+            Self { root, postgres, aws, service, database, back_end, role, moto, stranger: AtomicBool::new(false) };
         for (which, text) in
             [("webhook", json!({"value": OLD_WEBHOOK, "n": 7}).to_string()), ("billing", OLD_BILLING.into())]
         {
@@ -147,8 +157,12 @@ impl Scene {
 
     fn lockdown_words(&self, words: &[&str]) -> Ran {
         let admin = self.database.url.replace(&self.database.place, &self.postgres.place);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        if self.stranger.load(Ordering::Relaxed) {
+            command.uid(STRANGER).gid(STRANGER);
+        }
         finish(
-            Command::new(env!("CARGO_BIN_EXE_portcullis"))
+            command
                 .args(["--format", "json"])
                 .args(words)
                 .current_dir(self.root.path())
@@ -162,6 +176,31 @@ impl Scene {
                 .env("AWS_REGION", "us-east-1")
                 .env("AWS_ENDPOINT_URL", &self.aws.url),
         )
+    }
+
+    /// From now on the program runs as somebody whom file permissions stop.
+    pub fn become_stranger(&self) {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        self.stranger.store(true, Ordering::Relaxed);
+        let mut folders = vec![self.root.path().to_owned()];
+        while let Some(path) = folders.pop() {
+            std::os::unix::fs::lchown(&path, Some(STRANGER), Some(STRANGER)).unwrap();
+            if path.is_dir() && !path.is_symlink() {
+                folders.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            }
+        }
+    }
+
+    /// A path in the deployment.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    /// Sets the permissions of a path.
+    pub fn allow(&self, name: &str, mode: u32) {
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(mode)).unwrap();
     }
 
     /// A lockdown.
