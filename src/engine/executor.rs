@@ -53,7 +53,7 @@ impl Run {
     pub(super) async fn before(&self, slot: &StorePolicy) -> Result<Option<SecretString>, Fault> {
         let cell = {
             let mut all = self.before.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(all.entry(slot.to_string()).or_default())
+            Arc::clone(all.entry(format!("{slot:?}")).or_default())
         };
         cell.get_or_try_init(|| self.deployment.store(slot).read(slot)).await.cloned()
     }
