@@ -19,7 +19,7 @@ use crate::ports::{Clock, Fault, FaultKind};
 /// Steps in flight at once.
 const PARALLEL: usize = 32;
 /// Bound on one observation.
-const OBSERVE: Duration = Duration::from_secs(15);
+const OBSERVE: Duration = Duration::from_secs(6);
 
 /// What happens while a plan is carried out.
 #[derive(Debug, Clone)]

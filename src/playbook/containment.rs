@@ -4,7 +4,7 @@ use super::{GUARD, Order, rotate, step, step_id};
 use crate::domain::{Action, CredentialId, Phase, Plan, StepId, StepSpec};
 use crate::policy::Policies;
 use crate::policy::credentials::{CredentialPolicy, CredentialsPolicy, IssuerPolicy, ServicePolicy};
-use crate::policy::pause::PausePolicy;
+use crate::policy::pause::{PausePolicy, SwitchPolicy};
 
 /// What the planner of a lockdown is told beyond the policies.
 #[derive(Debug, Clone, Default)]
@@ -72,7 +72,13 @@ pub fn pause(policy: &PausePolicy) -> Plan {
     let mut steps = Vec::new();
     if let Some(guard) = &policy.guard {
         let action = Action::EngageSwitch { switch: GUARD.to_owned() };
-        steps.push(step("pause.guard", Phase::Pause, format!("guard on {}", guard.table), action, 20));
+        steps.push(step(
+            "pause.guard",
+            Phase::Pause,
+            format!("guard on {}", guard.table),
+            action,
+            10 + guard.drain_ms.div_ceil(1000),
+        ));
     }
     for switch in &policy.switches {
         let action = Action::EngageSwitch { switch: switch.name().to_owned() };
@@ -81,12 +87,13 @@ pub fn pause(policy: &PausePolicy) -> Plan {
             Phase::Pause,
             format!("switch {}", switch.name()),
             action,
-            40,
+            // A request is answered or not; a command may stop services one after another.
+            if matches!(switch, SwitchPolicy::Command { .. }) { 40 } else { 15 },
         ));
     }
     if policy.guard.is_some() {
         // After the guard only: a slow switch must not delay the acknowledgement.
-        let mut prove = step("pause.prove", Phase::Pause, "canary trade refused", Action::ProvePause, 15);
+        let mut prove = step("pause.prove", Phase::Pause, "canary trade refused", Action::ProvePause, 6);
         prove.after = vec![step_id("pause.guard")];
         steps.push(prove);
     }
