@@ -104,7 +104,7 @@ impl<'a> Builder<'a> {
     }
 
     fn prove(&mut self, after: Vec<StepId>) {
-        let timeout_s = if self.credential.issuer.propagation().is_zero() { self.asking_s(20) + 2 } else { 60 };
+        let timeout_s = if self.credential.issuer.propagation().is_zero() { self.asking_s(15) + 2 } else { 60 };
         let credential = self.credential.id.clone();
         self.add("prove", "new accepted, old refused", Action::ProveCredential { credential }, timeout_s).after = after;
     }
