@@ -67,7 +67,11 @@ impl Databases {
     fn parse(root: &Path, settings: &Settings, policies: &Policies, vault: &Arc<dyn Vault>) -> Result<Self, Fault> {
         let app = match &settings.database_url {
             Some(url) => Some(url.clone()),
-            None => dotenv_value(root, "DATABASE_URL")?,
+            // Whatever does not need it is contained all the same; the steps that do say what is wrong.
+            None => dotenv_value(root, "DATABASE_URL").unwrap_or_else(|fault| {
+                tracing::warn!("{}", fault.chain());
+                None
+            }),
         };
         let containment = settings.containment_url.clone().or_else(|| app.clone());
         let parse = |url: Option<SecretString>| url.map(|url| DatabaseUrl::parse(&url, root)).transpose();

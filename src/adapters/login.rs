@@ -9,7 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection as _};
 
 /// Bound on one connection.
-const CONNECT: Duration = Duration::from_secs(5);
+const CONNECT: Duration = Duration::from_secs(3);
 /// Bound on the question whether a connection that was kept still works.
 const PING: Duration = Duration::from_secs(1);
 /// Connections that are kept for the next step.
@@ -49,7 +49,7 @@ async fn open(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
     let options = options.clone().application_name("portcullis").disable_statement_logging();
     match tokio::time::timeout(CONNECT, options.connect()).await {
         Ok(connected) => connected,
-        Err(_) => Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer within 5 s"))),
+        Err(_) => Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer within 3 s"))),
     }
 }
 
@@ -112,7 +112,7 @@ impl Login {
         }
     }
 
-    /// Connects within 5 s.
+    /// Connects within 3 s.
     pub async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
         let error = match open(&self.options()).await {
             Err(error) if refused(&error) => error,

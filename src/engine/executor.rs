@@ -1,10 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use secrecy::SecretString;
+use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 
 use super::retry::{self, Next, Patience};
@@ -12,12 +13,13 @@ use super::steps::{self, Effect, Seen, StepError};
 use super::{Deployment, Journal, JournalError};
 use crate::domain::{Action, Outcome, Plan, StepId, StepReport, StepSpec};
 use crate::ledger::Event;
+use crate::policy::credentials::StorePolicy;
 use crate::ports::{Clock, Fault, FaultKind};
 
 /// Steps in flight at once.
 const PARALLEL: usize = 32;
 /// Bound on one observation.
-const OBSERVE: Duration = Duration::from_secs(15);
+const OBSERVE: Duration = Duration::from_secs(6);
 
 /// What happens while a plan is carried out.
 #[derive(Debug, Clone)]
@@ -36,13 +38,24 @@ pub struct Run {
     pub journal: Arc<Journal>,
     /// The clock's reading when the command began: the pause is measured from here.
     pub began: Duration,
+    before: Mutex<BTreeMap<String, Arc<OnceCell<Option<SecretString>>>>>,
 }
 
 impl Run {
     /// A run that began now.
     pub fn new(deployment: Deployment, journal: Arc<Journal>) -> Arc<Self> {
         let began = deployment.clock.elapsed();
-        Arc::new(Self { deployment, journal, began })
+        Arc::new(Self { deployment, journal, began, before: Mutex::default() })
+    }
+
+    /// What a store held when it was first read in this run: evidence and staging ask for the same, and neither may see what the
+    /// run itself has written.
+    pub(super) async fn before(&self, slot: &StorePolicy) -> Result<Option<SecretString>, Fault> {
+        let cell = {
+            let mut all = self.before.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(all.entry(format!("{slot:?}")).or_default())
+        };
+        cell.get_or_try_init(|| self.deployment.store(slot).read(slot)).await.cloned()
     }
 
     /// Appends an event off the async threads: it waits for the disk.

@@ -97,7 +97,13 @@ fn switches(policy: &PausePolicy) -> Vec<StepSpec> {
     let mut steps = Vec::new();
     if let Some(guard) = &policy.guard {
         let action = Action::EngageSwitch { switch: GUARD.to_owned() };
-        steps.push(step("pause.guard", Phase::Pause, format!("guard on {}", guard.table), action, 20));
+        steps.push(step(
+            "pause.guard",
+            Phase::Pause,
+            format!("guard on {}", guard.table),
+            action,
+            10 + guard.drain_ms.div_ceil(1000),
+        ));
     }
     for switch in &policy.switches {
         let action = Action::EngageSwitch { switch: switch.name().to_owned() };
@@ -112,7 +118,7 @@ fn switches(policy: &PausePolicy) -> Vec<StepSpec> {
     }
     if policy.guard.is_some() {
         // After the guard only: a slow switch must not delay the acknowledgement.
-        let mut prove = step("pause.prove", Phase::Pause, "canary trade refused", Action::ProvePause, 15);
+        let mut prove = step("pause.prove", Phase::Pause, "canary trade refused", Action::ProvePause, 6);
         prove.after = vec![step_id("pause.guard")];
         steps.push(prove);
     }

@@ -1,6 +1,6 @@
 use super::{cancel_id, step, step_id};
 use crate::domain::{Action, Phase, StepId, StepSpec};
-use crate::policy::credentials::{CredentialPolicy, IssuerPolicy, StorePolicy};
+use crate::policy::credentials::{CredentialPolicy, HashScheme, IssuerPolicy, StorePolicy};
 
 /// Which comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,14 +43,24 @@ impl<'a> Builder<'a> {
         self.credential.issuer.acts()
     }
 
+    /// Seconds for one change at the issuer. A database that does not answer within 10 hangs, and others wait for its steps; salted
+    /// hashes and other people's servers are given `others`.
+    fn asking_s(&self, others: u64) -> u64 {
+        match &self.credential.issuer {
+            IssuerPolicy::PostgresRole { .. }
+            | IssuerPolicy::ApiKeyTable { hash: HashScheme::Sha256 | HashScheme::Plain, .. } => 10,
+            _ => others,
+        }
+    }
+
     fn stage(&mut self, after: &[StepId]) {
         let action = Action::StageCredential { credential: self.credential.id.clone(), generation: self.generation };
-        self.add("stage", "new value sealed", action, 30).after = after.to_vec();
+        self.add("stage", "new value sealed", action, 15).after = after.to_vec();
     }
 
     fn revoke(&mut self, after: Vec<StepId>, needs: Vec<StepId>) {
         let credential = self.credential.id.clone();
-        let spec = self.add("revoke", "old value revoked", Action::RevokeCredential { credential }, 30);
+        let spec = self.add("revoke", "old value revoked", Action::RevokeCredential { credential }, self.asking_s(30));
         spec.after = after;
         spec.needs = needs;
         // Orders can only be cancelled while a key lives; but one that failed to cancel them dies all the same.
@@ -66,10 +76,8 @@ impl<'a> Builder<'a> {
     }
 
     fn issue(&mut self, after: Vec<StepId>) {
-        // A server that does not change a password within 10 s hangs: others wait for this step.
-        let timeout_s = if matches!(self.credential.issuer, IssuerPolicy::PostgresRole { .. }) { 10 } else { 30 };
         let (credential, stage) = (self.credential.id.clone(), self.id("stage"));
-        let spec = self.add("issue", "new value honoured", Action::IssueCredential { credential }, timeout_s);
+        let spec = self.add("issue", "new value honoured", Action::IssueCredential { credential }, self.asking_s(30));
         spec.after = after;
         spec.needs = vec![stage];
     }
@@ -106,8 +114,9 @@ impl<'a> Builder<'a> {
     }
 
     fn prove(&mut self, after: Vec<StepId>) {
+        let timeout_s = if self.credential.issuer.propagation().is_zero() { self.asking_s(15) + 2 } else { 60 };
         let credential = self.credential.id.clone();
-        self.add("prove", "new accepted, old refused", Action::ProveCredential { credential }, 60).after = after;
+        self.add("prove", "new accepted, old refused", Action::ProveCredential { credential }, timeout_s).after = after;
     }
 
     fn manual(&mut self, instructions: &str, after: &[StepId]) {

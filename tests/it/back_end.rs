@@ -28,7 +28,8 @@ struct State {
 }
 
 fn read_env(root: &Path) -> HashMap<String, String> {
-    let text = std::fs::read_to_string(root.join(".env")).unwrap();
+    // Without the file it starts with nothing.
+    let text = std::fs::read_to_string(root.join(".env")).unwrap_or_default();
     text.lines()
         .filter_map(|line| line.split_once('='))
         .map(|(key, value)| (key.trim().to_owned(), value.trim().trim_matches('"').to_owned()))

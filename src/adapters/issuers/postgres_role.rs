@@ -30,7 +30,7 @@ pub struct PostgresRole {
 /// So long it is not asked again whether a place refuses a wrong password of a role.
 const STRICT: Duration = Duration::from_secs(5);
 /// Bound on one connection.
-const CONNECT: Duration = Duration::from_secs(5);
+const CONNECT: Duration = Duration::from_secs(3);
 
 impl PostgresRole {
     /// `admin` changes roles; probes log in over `app`'s host and database.
@@ -110,7 +110,7 @@ fn at(options: &PgConnectOptions) -> String {
 async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
     match tokio::time::timeout(CONNECT, options.clone().disable_statement_logging().connect()).await {
         Ok(connected) => connected,
-        Err(_) => Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer within 5 s"))),
+        Err(_) => Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer within 3 s"))),
     }
 }
 

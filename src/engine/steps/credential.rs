@@ -77,7 +77,11 @@ impl Rotation {
 
     /// The credential's value in a store: the whole text, or the part that policy names.
     pub async fn stored(&self, slot: &StorePolicy) -> Result<Option<SecretString>, Fault> {
-        let Some(text) = self.run.deployment.store(slot).read(slot).await? else { return Ok(None) };
+        self.value_in(slot, self.run.deployment.store(slot).read(slot).await?)
+    }
+
+    fn value_in(&self, slot: &StorePolicy, text: Option<SecretString>) -> Result<Option<SecretString>, Fault> {
+        let Some(text) = text else { return Ok(None) };
         match slot.part() {
             ValuePart::UrlPassword => password_of(&text).map(Some).ok_or_else(|| self.no_password(slot)),
             ValuePart::Whole | ValuePart::KeyId | ValuePart::KeySecret | ValuePart::PublicKey => Ok(Some(text)),
@@ -161,13 +165,14 @@ impl Rotation {
         Ok((pair, notes))
     }
 
-    /// The value that the first of the slots to hold one holds.
+    /// The value that the first of the slots to hold one held before this run changed any.
     async fn agreed(&self, slots: &[&StorePolicy], notes: &mut Vec<String>) -> Result<Option<SecretString>, Fault> {
         let mut value: Option<SecretString> = None;
         let mut last = None;
         for slot in slots {
             let place = self.run.deployment.store(slot).describe(slot);
-            match self.stored(slot).await {
+            let found = self.run.before(slot).await.and_then(|text| self.value_in(slot, text));
+            match found {
                 Ok(Some(found)) => match &value {
                     None => value = Some(found),
                     Some(known) if same(known, &found) => {}

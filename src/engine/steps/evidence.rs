@@ -107,7 +107,7 @@ impl Collect {
             for slot in &credential.kept {
                 let store = deployment.store(slot);
                 asked.push(Box::pin(async move {
-                    let value = match bounded(store.read(slot)).await {
+                    let value = match bounded(self.run.before(slot)).await {
                         Ok(Some(value)) => json!(prints.fingerprint(value.expose_secret())),
                         Ok(None) => json!(null),
                         Err(fault) => json!({ "unreadable": fault.chain() }),

@@ -45,13 +45,20 @@ pub struct Rule {
     words: Vec<String>,
     fault: Fault,
     left: Option<u32>,
+    within: Option<Duration>,
     until: Option<Instant>,
 }
 
 impl Rule {
     /// A rule for every request whose text holds all these words: an action and its body, a statement, `CONNECT` and a user.
     pub fn on(words: &[&str], fault: Fault) -> Self {
-        Self { words: words.iter().map(|word| (*word).to_owned()).collect(), fault, left: None, until: None }
+        Self {
+            words: words.iter().map(|word| (*word).to_owned()).collect(),
+            fault,
+            left: None,
+            within: None,
+            until: None,
+        }
     }
 
     /// Only for the first `times` requests.
@@ -60,9 +67,9 @@ impl Rule {
         self
     }
 
-    /// Only for that long from now.
+    /// Only for that long from the first request on.
     pub fn within(mut self, time: Duration) -> Self {
-        self.until = Some(Instant::now() + time);
+        self.within = Some(time);
         self
     }
 }
@@ -122,6 +129,9 @@ impl Control {
         })?;
         if let Some(left) = &mut rule.left {
             *left -= 1;
+        }
+        if rule.until.is_none() {
+            rule.until = rule.within.map(|time| now + time);
         }
         let fault = rule.fault.clone();
         rules.hits += 1;
