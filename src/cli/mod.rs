@@ -25,6 +25,7 @@ mod init;
 mod install;
 mod keys;
 mod lockdown;
+mod log_pool;
 mod pause;
 mod restore;
 mod resume;

@@ -26,7 +26,7 @@ pub struct SecretCoverage {
 pub fn scan_secrets<'a>(
     needles: &Needles,
     path: &str,
-    reader: impl Read + 'a,
+    reader: impl Read + Send + 'a,
     sink: &mut dyn FnMut(Finding),
 ) -> SecretCoverage {
     let mut scan = Scan { needles, path, sink, coverage: SecretCoverage::default(), line: 1, chunk: CHUNK };
@@ -147,7 +147,8 @@ impl Scan<'_, '_> {
             }
         };
         matched.insert("offset".into(), offset.into());
-        let source = Source::File { path: self.path.to_owned(), record: self.coverage.findings, line: Some(line) };
+        let source =
+            Source::File { path: self.path.to_owned(), record: self.coverage.findings, line: Some(line), offset: None };
         self.coverage.findings += 1;
         let event = Map::from_iter([("offset".to_owned(), Value::from(offset))]);
         let id = finding_id(FindingKind::Secret, &rule.id, &source);
