@@ -9,6 +9,7 @@ pub mod findings;
 mod gate_input;
 mod journal;
 mod known_values;
+mod lanes;
 pub mod lockdown;
 pub mod notice_words;
 pub mod notices;
