@@ -143,6 +143,6 @@ fn approved() -> tempfile::TempDir {
 #[test]
 fn resume_killed_at_any_effect_ends_the_same() {
     let folder = approved();
-    // Where it was killed after its last entry, there is no open incident any more.
+    // Where it was killed after its very last act, there is nothing left to do.
     everywhere(&folder.path().join("d"), &["resume", "--yes"], &[0, 2], |root, _| wait(invariants::after_resume(root)));
 }
