@@ -273,6 +273,11 @@ impl Journal {
         (inner.tree.size(), inner.tree.root())
     }
 
+    /// Something of the tree over all entries.
+    pub fn with_tree<T>(&self, look: impl FnOnce(&Tree) -> T) -> T {
+        look(&self.lock().tree)
+    }
+
     /// The state after the newest entry.
     pub fn state(&self) -> IncidentState {
         self.lock().state.clone()

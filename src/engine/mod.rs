@@ -27,4 +27,4 @@ pub use executor::{Run, StepEvent, execute};
 pub use gate_input::gather;
 pub use journal::{CHECKPOINT, Journal, JournalError, LEDGER};
 pub use known_values::known_values;
-pub use verify::{CaseVerdict, verify_case};
+pub use verify::{CaseVerdict, verify_case, verify_case_against};
