@@ -14,6 +14,7 @@ mod audit;
 mod backup;
 mod checklist;
 mod completions;
+mod config_bundle;
 mod contacts;
 mod context;
 mod doctor;
@@ -25,7 +26,9 @@ mod init;
 mod install;
 mod keys;
 mod lockdown;
+mod pace;
 mod pause;
+mod recover;
 mod restore;
 mod resume;
 mod scan;
@@ -117,6 +120,9 @@ enum Command {
     Backup(backup::BackupCommand),
     /// Put a backup back, the newest clean one with --clean
     Restore(restore::RestoreArgs),
+    /// Carry out the recovery from one of four disasters, measured against RTO and RPO
+    #[command(subcommand)]
+    Recover(recover::RecoverCommand),
     /// The post-recovery checklist: what the program checks and what people attest
     Checklist(checklist::ChecklistArgs),
     /// Make, show and verify the audit record
@@ -209,6 +215,7 @@ async fn run(command: Command, ctx: &Context) -> Result<Exit, Failure> {
         Command::Drill(args) => drill::run(args, ctx).await,
         Command::Backup(command) => backup::run(command, ctx).await,
         Command::Restore(args) => restore::run(args, ctx).await,
+        Command::Recover(command) => recover::run(command, ctx).await,
         Command::Checklist(args) => checklist::run(args, ctx).await,
         Command::Completions(args) => completions::run(&args, ctx),
     }
