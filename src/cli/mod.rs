@@ -15,6 +15,7 @@ mod audit_record;
 mod backup;
 mod checklist;
 mod completions;
+mod config_bundle;
 mod contacts;
 mod context;
 mod doctor;
@@ -26,7 +27,9 @@ mod init;
 mod install;
 mod keys;
 mod lockdown;
+mod pace;
 mod pause;
+mod recover;
 mod restore;
 mod resume;
 mod scan;
@@ -118,6 +121,9 @@ enum Command {
     Backup(backup::BackupCommand),
     /// Put a backup back, the newest clean one with --clean
     Restore(restore::RestoreArgs),
+    /// Carry out the recovery from one of four disasters, measured against RTO and RPO
+    #[command(subcommand)]
+    Recover(recover::RecoverCommand),
     /// The post-recovery checklist: what the program checks and what people attest
     Checklist(checklist::ChecklistArgs),
     /// Make, show and verify the audit record
@@ -210,6 +216,7 @@ async fn run(command: Command, ctx: &Context) -> Result<Exit, Failure> {
         Command::Drill(args) => drill::run(args, ctx).await,
         Command::Backup(command) => backup::run(command, ctx).await,
         Command::Restore(args) => restore::run(args, ctx).await,
+        Command::Recover(command) => recover::run(command, ctx).await,
         Command::Checklist(args) => checklist::run(args, ctx).await,
         Command::Completions(args) => completions::run(&args, ctx),
     }
