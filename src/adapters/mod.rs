@@ -3,8 +3,10 @@
 
 pub mod aws;
 pub mod backup_files;
+pub mod backup_records;
 pub mod case_files;
 pub mod command;
+pub mod config_bundle;
 mod confined;
 pub mod database_url;
 pub mod dotenv;
@@ -23,6 +25,7 @@ pub mod process;
 pub mod secrets_manager;
 pub mod service;
 pub mod sqlite;
+pub mod ssh_agent;
 pub mod switches;
 pub mod system;
 pub mod value_files;

@@ -12,10 +12,14 @@ use crate::detect::logs::{Block, Blocks, Coverage, Fed, Ordered, Ruleset, ScanOp
 use crate::domain::Finding;
 use crate::ui::Progress;
 
+use super::scan_resume::Done;
+
 /// Findings that wait for an earlier file before later ones stop.
 const WAITING: usize = 4_096;
 /// Results on their way to the printer before scanning slows down.
 const QUEUE: usize = 4;
+/// Blocks between two notes of how far a file is done.
+const NOTE: u64 = 256;
 
 /// Where results go, in order.
 pub struct Outputs<'a> {
@@ -23,6 +27,8 @@ pub struct Outputs<'a> {
     pub finding: &'a mut dyn FnMut(Finding),
     /// Events for correlations.
     pub feed: &'a mut dyn FnMut(Fed),
+    /// How far a file is done, now and then and at its end.
+    pub done: &'a mut dyn FnMut(usize, &Done),
 }
 
 /// What is scanned.
@@ -33,11 +39,15 @@ pub struct Job<'a> {
     pub inputs: &'a [Input],
     /// The options for one file.
     pub options: &'a (dyn Fn(&Input) -> ScanOptions + Sync),
+    /// How far the first files were done by an earlier run.
+    pub earlier: &'a [Done],
 }
 
 enum Message {
     Opened(usize, Option<crate::detect::logs::formats::Format>),
     Scanned(usize, u64, Scanned),
+    /// An earlier run had done all of the file.
+    Known(usize, Box<Coverage>),
     /// Blocks in all, and why reading ended early.
     Ended(usize, u64, Option<String>),
 }
@@ -170,6 +180,12 @@ impl Pool<'_> {
     /// Cuts a file into blocks and scans those that nobody else is free for.
     fn read(&self, file: usize, sender: &SyncSender<Message>) {
         let input = &self.job.inputs[file];
+        let earlier = self.job.earlier.get(file);
+        if let Some(done) = earlier.filter(|done| done.whole) {
+            let _ = sender.send(Message::Known(file, Box::new(done.coverage.clone())));
+            return;
+        }
+        let skip = earlier.map_or(0, |done| done.blocks);
         let options = (self.job.options)(input);
         let reader = match input.open() {
             Ok(reader) => reader,
@@ -182,6 +198,10 @@ impl Pool<'_> {
         let _ = sender.send(Message::Opened(file, blocks.format()));
         let mut number = 0;
         while let Some(block) = blocks.next_block() {
+            if number < skip {
+                number += 1;
+                continue;
+            }
             self.hold_back(file, sender);
             let task = Task { file, number, block, options: options.clone() };
             number += 1;
@@ -208,6 +228,9 @@ struct Partial {
     later: HashMap<u64, Scanned>,
     findings: usize,
     ended: Option<(u64, Option<String>)>,
+    /// Blocks up to which it was noted how far the file is done.
+    noted: u64,
+    known: Option<Coverage>,
 }
 
 /// Puts results in order.
@@ -233,7 +256,17 @@ impl<'a> Merge<'a> {
         match message {
             Message::Opened(file, format) => {
                 let name = self.job.inputs[file].name();
-                self.partial.entry(file).or_default().ordered = Some(Ordered::new(&name, format));
+                let earlier = self.job.earlier.get(file);
+                let partial = self.partial.entry(file).or_default();
+                partial.ordered = Some(match earlier {
+                    Some(done) => Ordered::resumed(&name, done.coverage.clone()),
+                    None => Ordered::new(&name, format),
+                });
+                partial.next = earlier.map_or(0, |done| done.blocks);
+                partial.noted = partial.next;
+            }
+            Message::Known(file, coverage) => {
+                self.partial.entry(file).or_default().known = Some(*coverage);
             }
             Message::Scanned(file, number, scanned) => {
                 let partial = self.partial.entry(file).or_default();
@@ -264,10 +297,22 @@ impl<'a> Merge<'a> {
             }
         }
         self.found += found;
-        let Some((_, failed)) = partial.ended.take_if(|(blocks, _)| *blocks == partial.next) else { return false };
-        let coverage = match partial.ordered.take() {
-            Some(ordered) => ordered.finish(failed.as_deref()),
-            None => Coverage { unreadable: failed, ..Coverage::default() },
+        let (blocks, known) = (partial.next, partial.known.take());
+        if let Some((ordered, true)) = partial.ordered.as_ref().map(|ordered| (ordered, blocks >= partial.noted + NOTE))
+        {
+            partial.noted = blocks;
+            (outputs.done)(self.current, &Done { blocks, coverage: ordered.coverage().clone(), whole: false });
+        }
+        let coverage = if let Some(known) = known {
+            known
+        } else {
+            let Some((_, failed)) = partial.ended.take_if(|(all, _)| *all == blocks) else { return false };
+            let coverage = match partial.ordered.take() {
+                Some(ordered) => ordered.finish(failed.as_deref()),
+                None => Coverage { unreadable: failed, ..Coverage::default() },
+            };
+            (outputs.done)(self.current, &Done { blocks, coverage: coverage.clone(), whole: true });
+            coverage
         };
         self.said.push(coverage);
         self.partial.remove(&self.current);
@@ -302,16 +347,42 @@ mod tests {
         let (inputs, unreadable) = crate::adapters::log_files::expand(&names);
         assert!(unreadable.is_empty());
         let rules = Ruleset::from_texts([("r.yml", RULES)]);
-        let job = Job { rules: &rules, inputs: &inputs, options: &|_| ScanOptions::default() };
+        let job = Job { rules: &rules, inputs: &inputs, options: &|_| ScanOptions::default(), earlier: &[] };
         let mut places = Vec::new();
         let mut note = |finding: Finding| {
             let Source::File { path, record, line, .. } = finding.source else { panic!("not a file") };
             assert_eq!((record % 7, line), (0, Some(record + 1)));
             places.push((path, record));
         };
-        let said = run(&job, &mut Outputs { finding: &mut note, feed: &mut |_| {} });
+        let mut noted = Vec::new();
+        let mut outputs =
+            Outputs { finding: &mut note, feed: &mut |_| {}, done: &mut |at, done| noted.push((at, done.clone())) };
+        let said = run(&job, &mut outputs);
         assert!(places.is_sorted());
         assert_eq!(places.len(), 3 * 5_715 + 9 * 8);
         assert_eq!(said.iter().map(|c| c.events).sum::<u64>(), 3 * 40_000 + 9 * 50);
+        assert_eq!(noted.iter().filter(|(_, done)| done.whole).count(), inputs.len());
+
+        // As if the run had been interrupted within the sixth file.
+        let mut earlier: Vec<Done> =
+            said[..5].iter().map(|c| Done { coverage: c.clone(), whole: true, blocks: 9 }).collect();
+        let options = ScanOptions::default();
+        let mut blocks = Blocks::new(inputs[5].open().unwrap(), &options);
+        let mut ordered = Ordered::new(&inputs[5].name(), blocks.format());
+        let mut before = places.iter().filter(|(path, _)| *path < inputs[5].name()).count();
+        for _ in 0..2 {
+            let scanned = scan(&rules, &blocks.next_block().unwrap(), &options);
+            ordered.take(&rules, scanned, &mut |_| before += 1, &mut |_| {});
+        }
+        earlier.push(Done { blocks: 2, coverage: ordered.coverage().clone(), whole: false });
+        let mut rest = Vec::new();
+        let mut note = |finding: Finding| {
+            let Source::File { path, record, .. } = finding.source else { panic!("not a file") };
+            rest.push((path, record));
+        };
+        let job = Job { earlier: &earlier, ..job };
+        let again = run(&job, &mut Outputs { finding: &mut note, feed: &mut |_| {}, done: &mut |_, _| {} });
+        assert_eq!(rest, places[before..]);
+        assert_eq!(again, said);
     }
 }

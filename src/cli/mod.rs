@@ -11,9 +11,11 @@ use crate::ui::{ColorChoice, Format, Printer};
 
 mod approve;
 mod audit;
+mod audit_record;
 mod backup;
 mod checklist;
 mod completions;
+mod config_bundle;
 mod contacts;
 mod context;
 mod doctor;
@@ -26,13 +28,16 @@ mod install;
 mod keys;
 mod lockdown;
 mod log_pool;
+mod pace;
 mod pause;
+mod recover;
 mod restore;
 mod resume;
 mod scan;
 mod scan_database;
 mod scan_logs;
 mod scan_output;
+mod scan_resume;
 mod scan_secrets;
 mod scan_trades;
 mod steps;
@@ -118,6 +123,9 @@ enum Command {
     Backup(backup::BackupCommand),
     /// Put a backup back, the newest clean one with --clean
     Restore(restore::RestoreArgs),
+    /// Carry out the recovery from one of four disasters, measured against RTO and RPO
+    #[command(subcommand)]
+    Recover(recover::RecoverCommand),
     /// The post-recovery checklist: what the program checks and what people attest
     Checklist(checklist::ChecklistArgs),
     /// Make, show and verify the audit record
@@ -210,6 +218,7 @@ async fn run(command: Command, ctx: &Context) -> Result<Exit, Failure> {
         Command::Drill(args) => drill::run(args, ctx).await,
         Command::Backup(command) => backup::run(command, ctx).await,
         Command::Restore(args) => restore::run(args, ctx).await,
+        Command::Recover(command) => recover::run(command, ctx).await,
         Command::Checklist(args) => checklist::run(args, ctx).await,
         Command::Completions(args) => completions::run(&args, ctx),
     }

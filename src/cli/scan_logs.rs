@@ -1,15 +1,17 @@
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::log_pool::{self, Job, Outputs};
 use super::scan_output::{Collector, ScanSummary, SkippedRule, UnfilteredRule, case_for_findings, resolve};
+use super::scan_resume::{Earlier, Progress};
 use super::{Context, Exit, Failure};
 use crate::adapters::log_files::{self, Input, Unreadable};
 use crate::detect::logs::formats::{Format, Wanted, time};
 use crate::detect::logs::{Correlator, Coverage, Ruleset, ScanOptions};
 use crate::detect::secrets::Redactor;
-use crate::domain::{Level, Timestamp};
+use crate::domain::{Digest, DigestContext, Level, Timestamp};
 use crate::engine::known_values;
 use secrecy::ExposeSecret;
 
@@ -46,6 +48,9 @@ pub struct ScanLogsArgs {
     /// Format of the files, where content misleads: a name, or an access log's own form
     #[arg(long, value_name = "FORMAT")]
     input_format: Option<Wanted>,
+    /// Keep how far the scan has come, and go on from there if a run with the same arguments was interrupted
+    #[arg(long)]
+    resume: bool,
 }
 
 /// Reads a point in time of the command line.
@@ -58,7 +63,7 @@ pub fn moment(text: &str) -> Result<Timestamp, String> {
 /// Scans logs.
 pub async fn run(args: ScanLogsArgs, ctx: &Context) -> Result<Exit, Failure> {
     let redactor = redactor(ctx).await;
-    let (rules, mut skipped) = rules(&args.rules, ctx)?;
+    let (rules, mut skipped, digest) = rules(&args.rules, ctx)?;
     skipped.extend(rules.skipped().iter().map(|s| SkippedRule { rule: s.rule.clone(), reason: s.reason.clone() }));
     let case = case_for_findings(ctx)?;
     let (inputs, unreadable) = log_files::expand(&resolve(ctx, &args.paths));
@@ -71,18 +76,51 @@ pub async fn run(args: ScanLogsArgs, ctx: &Context) -> Result<Exit, Failure> {
         format: args.input_format.clone(),
         ..ScanOptions::default()
     };
-    let mut collector = Collector::new(ctx, case, redactor);
+    let (mut progress, earlier) = match args.resume.then(|| progress(&args, ctx, &digest, &inputs)).transpose()? {
+        Some((progress, earlier)) => (Some(progress), earlier),
+        None => (None, Earlier::default()),
+    };
+    let collector = RefCell::new(Collector::new(ctx, case, redactor));
     let mut correlator = Correlator::default();
-    let job = Job { rules: &rules, inputs: &inputs, options: &options };
+    for fed in &earlier.fed {
+        correlator.add(fed);
+    }
+    for finding in earlier.findings {
+        collector.borrow_mut().give(finding);
+    }
+    let job = Job { rules: &rules, inputs: &inputs, options: &options, earlier: &earlier.done };
+    let kept = RefCell::new(progress.as_mut());
+    let mut failed = None;
     let said = log_pool::run(
         &job,
-        &mut Outputs { finding: &mut |finding| collector.give(finding), feed: &mut |fed| correlator.add(&fed) },
+        &mut Outputs {
+            finding: &mut |finding| {
+                let shown = collector.borrow_mut().give(finding);
+                if let Some(progress) = kept.borrow_mut().as_mut() {
+                    progress.finding(shown);
+                }
+            },
+            feed: &mut |fed| {
+                correlator.add(&fed);
+                if let Some(progress) = kept.borrow_mut().as_mut() {
+                    progress.fed(fed);
+                }
+            },
+            done: &mut |at, done| {
+                let noted = kept.borrow_mut().as_mut().map(|progress| progress.note(at, &inputs[at], done));
+                failed = noted.and_then(Result::err).or(failed.take());
+            },
+        },
     );
-    let notes = correlator.finish(&rules, &mut |finding| {
+    let mut collector = collector.into_inner();
+    let mut notes = correlator.finish(&rules, &mut |finding| {
         if finding.rule.level >= args.min_level {
             collector.give(finding);
         }
     });
+    notes.extend(failed.map(|error| format!("the scan's progress could not be kept: {error}")));
+    // What is left behind only costs space: the next scan with these arguments writes it anew.
+    let _ = progress.map(Progress::finish);
     let run = rules.rules().iter().filter(|rule| rule.rule.level >= args.min_level).count() as u64;
     let mut summary =
         ScanSummary { scan: "logs", rules: run, rules_skipped: skipped, unreadable, ..ScanSummary::default() };
@@ -93,6 +131,28 @@ pub async fn run(args: ScanLogsArgs, ctx: &Context) -> Result<Exit, Failure> {
         add(&mut summary, input.name(), coverage);
     }
     collector.finish(summary)
+}
+
+/// Opens the file that keeps how far this scan has come: one for the same paths, rules and options.
+fn progress(
+    args: &ScanLogsArgs,
+    ctx: &Context,
+    rules: &Digest,
+    inputs: &[Input],
+) -> Result<(Progress, Earlier), Failure> {
+    let mut key = DigestContext::new();
+    let what = format!("{rules} {:?} {:?} {} {:?}", args.since, args.until, args.min_level, args.input_format);
+    key.update(what.as_bytes());
+    for text in &args.paths {
+        key.update(&(text.len() as u64).to_be_bytes());
+        key.update(text.as_bytes());
+    }
+    let key = key.finish().to_string();
+    let folder = ctx.root.join(&ctx.settings.home).join("scans");
+    Progress::open(&folder, &key, inputs).map_err(|error| {
+        let what = format!("failed to keep the scan's progress in {}", folder.display());
+        Failure::from_error(Exit::Failed, &what, &error).hint("scan without --resume, or make the folder writable")
+    })
 }
 
 /// Knows the credentials' own values where there is a deployment to ask: a log line that holds one is evidence, the value is not.
@@ -143,7 +203,7 @@ fn add(summary: &mut ScanSummary, path: String, coverage: Coverage) {
 }
 
 /// Reads the rules; fails if there is none to run.
-fn rules(given: &[PathBuf], ctx: &Context) -> Result<(Ruleset, Vec<SkippedRule>), Failure> {
+fn rules(given: &[PathBuf], ctx: &Context) -> Result<(Ruleset, Vec<SkippedRule>, Digest), Failure> {
     let default = [ctx.root.join(&ctx.settings.policies).join("logs")];
     let folders = if given.is_empty() { &default[..] } else { given };
     let names: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
@@ -175,7 +235,11 @@ fn rules(given: &[PathBuf], ctx: &Context) -> Result<(Ruleset, Vec<SkippedRule>)
         let failure = reasons.take(10).fold(failure, |failure, reason| failure.cause(crate::ui::clean(reason)));
         return Err(failure.hint("name a folder of Sigma rules with --rules DIR, or write ours with: portcullis init"));
     }
-    Ok((rules, skipped))
+    let mut digest = DigestContext::new();
+    for (_, text) in &texts {
+        digest.update(text.as_bytes());
+    }
+    Ok((rules, skipped, digest.finish()))
 }
 
 fn read_text(input: &Input) -> Result<String, String> {

@@ -215,14 +215,15 @@ impl<'a> Collector<'a> {
         Self { ctx, case, redactor, kept: Vec::new(), count: 0, started: Instant::now() }
     }
 
-    /// Takes a finding.
-    pub fn give(&mut self, mut finding: Finding) {
+    /// Takes a finding; gives it back as it was shown, without secrets.
+    pub fn give(&mut self, mut finding: Finding) -> Finding {
         self.redactor.redact(&mut finding);
         self.count += 1;
         self.ctx.printer.emit(&FindingRecord(&finding));
         if self.case.is_some() {
-            self.kept.push(finding);
+            self.kept.push(finding.clone());
         }
+        finding
     }
 
     /// Records the scan in the case, prints the summary and says the exit code.

@@ -9,7 +9,8 @@ use crate::engine::known_values;
 /// Arguments of `scan secrets`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Values are looked for as they are, in base64, hex, URL and JSON form, also inside .gz; they are never shown.
+Values are looked for as they are, in base64, hex, URL, JSON and UTF-16 form, beside some 70 known forms of keys; also
+inside .gz and in the history that a repository of git keeps. They are never shown.
 
 Example:
   portcullis scan secrets /var/log backups/ src/")]
@@ -43,11 +44,14 @@ pub async fn run(args: ScanSecretsArgs, ctx: &Context) -> Result<Exit, Failure> 
         Err(error) => SecretCoverage { unreadable: Some(error.to_string()), ..SecretCoverage::default() },
     };
     let mut collector = Collector::new(ctx, case, Redactor::new(&pairs));
-    let said = scan_files(&inputs, scan, |finding| collector.give(finding));
+    let said = scan_files(&inputs, scan, |finding| drop(collector.give(finding)));
     let mut summary = ScanSummary { scan: "secrets", unreadable, uncovered, ..ScanSummary::default() };
     for (input, coverage) in inputs.iter().zip(said) {
         summary.files += u64::from(coverage.unreadable.is_none());
         summary.bytes += coverage.bytes;
+        if let Some(what) = coverage.partly {
+            summary.uncovered.push(format!("{}: {what}", input.name()));
+        }
         if let Some(reason) = coverage.unreadable {
             summary.unreadable.push(Unreadable { path: input.name(), reason });
         }

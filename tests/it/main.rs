@@ -27,6 +27,8 @@ mod power_cut;
 mod proxy;
 #[path = "proxy/tests.rs"]
 mod proxy_tests;
+mod secrets;
+mod sigma;
 mod small;
 mod support;
 mod switches;

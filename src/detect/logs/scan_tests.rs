@@ -1,6 +1,7 @@
 use std::io::Write;
 
 use proptest::prelude::*;
+use serde_json::Value;
 
 use super::*;
 use crate::domain::Source;
@@ -123,22 +124,130 @@ fn an_id_stays_the_same_and_differs_by_event() {
     assert_ne!(first[0].id, first[1].id);
 }
 
-proptest! {
-    #[test]
-    fn the_filter_changes_nothing(words in proptest::collection::vec(
-        "(needle|NEEDLE|xyz|\\\\u006eeedle|\u{212a}|stoplogging|nee|dle|\"|,|[{}]| ){0,6}", 0..6)) {
-        let mut input = Vec::new();
-        for word in &words {
-            writeln!(input, "{{\"eventSource\":\"s\",\"eventName\":\"{word}\"}}").unwrap();
+/// A JSON text of `value` in which the characters that `mask` chooses are escaped, as any writer may do.
+fn escaped(value: &str, mask: u64) -> String {
+    let mut out = String::from("\"");
+    for (at, c) in value.chars().enumerate() {
+        let chosen = mask >> (at % 64) & 1 == 1;
+        match c {
+            '/' if chosen => out.push_str("\\/"),
+            '"' | '\\' if !chosen => out.extend(['\\', c]),
+            c if chosen || c.is_control() || matches!(c, '"' | '\\') => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    let hex = if mask.is_multiple_of(2) { format!("\\u{unit:04x}") } else { format!("\\u{unit:04X}") };
+                    out.push_str(&hex);
+                }
+            }
+            c => out.push(c),
         }
-        let without = ScanOptions { prefilter: false, ..ScanOptions::default() };
-        let (filtered, plain) = (run(&input, &ScanOptions::default()), run(&input, &without));
-        prop_assert_eq!(filtered, plain);
+    }
+    out.push('"');
+    out
+}
+
+/// The event in one of the forms that logs have.
+fn encoded(form: usize, f: &str, g: &str, mask: u64) -> String {
+    let plain = |text: &str| text.replace(['"', '\n', '\t'], "");
+    let event = format!("{{\"f\":{},\"g\":{{\"h\":[{}, 1e2]}}}}", escaped(f, mask), escaped(g, mask.rotate_left(7)));
+    match form {
+        0 => format!("{event}\n"),
+        1 => format!("[{event}]"),
+        2 => format!("{{\"Records\": [ {event} ]}}"),
+        3 => format!(
+            "{{\"log\":{},\"stream\":\"stdout\",\"time\":\"2026-11-24T01:02:03Z\"}}\n",
+            escaped(&format!("{event}\n"), mask >> 1)
+        ),
+        4 => format!(
+            "1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] \"GET /{} HTTP/1.1\" 200 5 \"-\" \"{}\"\n",
+            plain(f),
+            plain(g)
+        ),
+        5 => format!("Nov 24 01:02:03 host prog[1]: {} {}\n", plain(f), plain(g)),
+        6 => format!("2026-11-24 01:02:03 UTC [5] eve@db LOG:  statement: {}\n\t{}\n", plain(f), plain(g)),
+        7 => format!(
+            "time=1 f=\"{}\" g=\"{}\" h=1\n",
+            f.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"),
+            plain(g)
+        ),
+        8 => format!("f,g,h\n\"{}\",\"{}\",1\n", f.replace('"', "\"\""), plain(g)),
+        _ => format!("{} {}\n", plain(f), plain(g)),
+    }
+}
+
+fn words(pattern: &str) -> proptest::string::RegexGeneratorStrategy<String> {
+    proptest::string::string_regex(pattern).unwrap()
+}
+
+const WORD: &str = "(needle|NEEDLE|nee|dle|Stop/Log|a\\\\b|\"q\"|\u{212a}ey|\u{17f}ame|\u{e9}t\u{c9}|1e2|100.0|union select|\\.\\./|,|:| |x1|\\{|\\[)";
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #[test]
+    fn the_filter_changes_nothing(
+        modifier in proptest::sample::select(vec!["", "|contains", "|startswith", "|endswith", "|cased", "|re", "|re|i", "|contains|all", "|neq"]),
+        field in proptest::sample::select(vec!["f", "g.h", "g", "message", "c-uri", "cs-user-agent", "statement", ""]),
+        values in proptest::collection::vec(words(&format!("({WORD}|[*?]){{1,3}}")), 2..4),
+        condition in proptest::sample::select(vec!["s", "s and t", "s or t", "not s and t", "1 of them", "all of them"]),
+        form in 0..10_usize,
+        events in proptest::collection::vec((words(&format!("{WORD}{{0,4}}")), words(&format!("{WORD}{{0,4}}")), any::<u64>(), any::<bool>()), 1..4),
+    ) {
+        let quoted = |value: &String| format!("'{}'", value.replace('\'', "''"));
+        let values: Vec<String> = if modifier.contains("re") {
+            values.iter().map(|value| regex::escape(value).replace("\\*", ".*").replace("\\?", ".?")).collect()
+        } else {
+            values
+        };
+        let list: Vec<String> = values.iter().map(quoted).collect();
+        let text = format!(
+            "title: t\nid: t\ndetection:\n  s:\n    '{field}{modifier}':\n      - {}\n  t:\n    'f|contains': {}\n  condition: {condition}\n",
+            list.join("\n      - "),
+            quoted(&values[0]),
+        );
+        let rules = Ruleset::from_texts([("t.yml", text.as_str())]);
+        let mut input = String::new();
+        for (f, g, mask, escape) in &events {
+            input.push_str(&encoded(form, f, g, if *escape { *mask } else { 0 }));
+        }
+        let run = |prefilter| {
+            let mut found = Vec::new();
+            let options = ScanOptions { prefilter, ..ScanOptions::default() };
+            scan_reader(&rules, "in", input.as_bytes(), &options, &mut |finding| found.push(finding));
+            found
+        };
+        prop_assert_eq!(run(true), run(false), "{}\n{}", text, input);
     }
 
     #[test]
-    fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-        let _ = run(&bytes, &ScanOptions::default());
+    fn any_bytes_in_any_format_are_survived(
+        form in 0..10_usize,
+        wanted in proptest::option::of(0..Format::ALL.len()),
+        edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4_u8), 0..12),
+        tail in proptest::collection::vec(any::<u8>(), 0..80),
+    ) {
+        let mut bytes = encoded(form, "needle \"x\"", "Stop/Log", 0x5555).repeat(3).into_bytes();
+        for (at, byte, what) in edits {
+            let at = at.index(bytes.len());
+            match what {
+                0 => bytes[at] = byte,
+                1 => bytes.insert(at, byte),
+                2 => drop(bytes.drain(at..bytes.len().min(at + usize::from(byte)))),
+                _ => bytes.insert(at, b"\"\n{[]}\\\0"[usize::from(byte) % 8]),
+            }
+            if bytes.is_empty() {
+                bytes.push(b'x');
+            }
+        }
+        bytes.extend(tail);
+        let format = wanted.map(|at| Wanted::Named(Format::ALL[at]));
+        let (found, coverage) = run(&bytes, &ScanOptions { format, ..ScanOptions::default() });
+        prop_assert!(coverage.bytes <= bytes.len() as u64);
+        let _ = found;
+        if bytes.len() > 6 {
+            // The same as a stream of every compression, cut or not: an error at most.
+            for magic in [&[0x1f, 0x8b][..], &[0x28, 0xb5, 0x2f, 0xfd], b"BZh9", &[0xfd, b'7', b'z', b'X', b'Z', 0]] {
+                let _ = run(&[magic, &bytes].concat(), &ScanOptions::default());
+            }
+        }
     }
 }
 

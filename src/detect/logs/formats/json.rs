@@ -146,16 +146,8 @@ impl<R: BufRead> JsonRecords<R> {
                 // Cut in the middle of an object.
                 return Ok(Some(capture.into_chunk()));
             }
-            let mut used = 0;
-            let mut next = Next::More;
-            for byte in available {
-                used += 1;
-                self.line += u64::from(*byte == b'\n');
-                next = capture.push(*byte, outer);
-                if !matches!(next, Next::More) {
-                    break;
-                }
-            }
+            let (used, next) = capture.feed(available, outer);
+            self.line += memchr::memchr_iter(b'\n', &available[..used]).count() as u64;
             self.reader.consume(used);
             self.offset += used as u64;
             match next {
@@ -171,31 +163,57 @@ impl<R: BufRead> JsonRecords<R> {
 }
 
 impl Capture {
-    fn push(&mut self, byte: u8, outer: bool) -> Next {
-        if self.bytes.len() >= MAX_RECORD {
+    /// Takes what belongs to the record; how many bytes these are, and what comes next.
+    fn feed(&mut self, available: &[u8], outer: bool) -> (usize, Next) {
+        let (mut at, mut kept) = (0, 0);
+        while let Some(byte) = available.get(at) {
+            if self.quoted {
+                if self.escaped {
+                    self.escaped = false;
+                    at += 1;
+                    continue;
+                }
+                // Most bytes are inside quotes, where only two of them matter.
+                let Some(ahead) = memchr::memchr2(b'"', b'\\', &available[at..]) else { break };
+                at += ahead + 1;
+                self.escaped = available[at - 1] == b'\\';
+                self.quoted = self.escaped;
+                continue;
+            }
+            at += 1;
+            match byte {
+                b'"' => self.quoted = true,
+                b'[' if outer && self.depth == 1 => {
+                    self.keep(&available[kept..at - 1]);
+                    kept = at - 1;
+                    if self.opens_records() {
+                        return (at, Next::Wrapper);
+                    }
+                    self.depth += 1;
+                }
+                b'{' | b'[' => self.depth += 1,
+                b'}' | b']' => {
+                    self.depth = self.depth.saturating_sub(1);
+                    if self.depth == 0 {
+                        self.keep(&available[kept..at]);
+                        return (at, Next::Record);
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.keep(&available[kept..]);
+        (available.len(), Next::More)
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        if self.bytes.len() + bytes.len() > MAX_RECORD {
             self.too_long = true;
             self.bytes = Vec::new();
         }
-        if self.quoted {
-            match byte {
-                _ if self.escaped => self.escaped = false,
-                b'\\' => self.escaped = true,
-                b'"' => self.quoted = false,
-                _ => {}
-            }
-        } else {
-            match byte {
-                b'"' => self.quoted = true,
-                b'[' if outer && self.depth == 1 && self.opens_records() => return Next::Wrapper,
-                b'{' | b'[' => self.depth += 1,
-                b'}' | b']' => self.depth = self.depth.saturating_sub(1),
-                _ => {}
-            }
-        }
         if !self.too_long {
-            self.bytes.push(byte);
+            self.bytes.extend_from_slice(bytes);
         }
-        if self.depth == 0 && !self.quoted { Next::Record } else { Next::More }
     }
 
     /// Whether what was read ends in `"Records":`.
