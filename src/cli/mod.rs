@@ -26,6 +26,7 @@ mod install;
 mod keys;
 mod lockdown;
 mod pause;
+mod report;
 mod restore;
 mod resume;
 mod scan;

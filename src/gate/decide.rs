@@ -226,6 +226,9 @@ impl<'a> Case<'a> {
             | Event::GateEvaluated { .. }
             | Event::NoticeSent { .. }
             | Event::TailQuarantined { .. }
+            | Event::ReportWritten { .. }
+            | Event::WatchStarted { .. }
+            | Event::WatchCovered { .. }
             | Event::PauseProof { refused: true, .. } => true,
             Event::PlanMade { command, .. } => command == "resume",
             Event::StepIntent { phase, .. } => *phase == crate::domain::Phase::Resume,
