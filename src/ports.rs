@@ -1,5 +1,7 @@
 //! What the engine needs of the world, as traits. Adapters implement them; `world.rs` chooses which.
 
+mod backups;
+
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
@@ -9,6 +11,8 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{Canary, Notice, Probe, SwitchState, Timestamp};
+pub use backups::{BackupFacts, BackupRecords, BackupStore, FileDigest, OpenBackup, RestoreProgress, RestoreTarget};
+
 pub use crate::domain::{Column, DatabaseObject, ObjectList, Row, Table, TableName};
 use crate::policy::credentials::{CredentialPolicy, StorePolicy};
 
@@ -291,6 +295,22 @@ pub trait Database: Send + Sync {
         order_by: Option<&str>,
         sink: &mut (dyn FnMut(Row) -> ControlFlow<()> + Send),
     ) -> Result<u64, Fault>;
+    /// Number of rows of a table.
+    async fn count(&self, table: &TableName) -> Result<u64, Fault> {
+        let tables = self.tables().await?;
+        let first = tables.iter().find(|known| known.name == *table).and_then(|known| known.columns.first());
+        let Some(first) = first else {
+            return Err(Fault::new(FaultKind::NotFound, format!("there is no {table}")));
+        };
+        self.rows(table, std::slice::from_ref(&first.name), None, &mut |_| ControlFlow::Continue(())).await
+    }
+    /// Whether it holds together: constraints, indexes, sequences, migrations, the policy's invariants. Nothing by default.
+    async fn checks(
+        &self,
+        _policy: &crate::policy::recovery::RecoveryPolicy,
+    ) -> Result<Vec<crate::domain::BackupCheck>, Fault> {
+        Ok(Vec::new())
+    }
     /// Catalog objects that could be persistence.
     async fn objects(&self) -> Result<ObjectList, Fault>;
     /// Sessions, roles and the like, as evidence: name → JSON lines. Never delays a pause.
@@ -341,22 +361,4 @@ pub struct Bypass {
     pub how: String,
     /// What would mend it: a statement, if one would.
     pub mend: Option<String>,
-}
-
-/// The backups of the deployment.
-#[async_trait]
-pub trait BackupStore: Send + Sync {
-    /// All backups that the policy's pattern names, newest start first.
-    async fn list(&self) -> Result<Vec<crate::domain::Backup>, Fault>;
-    /// Opens one, decompressed, for streaming.
-    fn open(&self, path: &str) -> Result<Box<dyn std::io::Read + Send>, Fault>;
-    /// Whose dumps they are.
-    fn dialect(&self) -> crate::detect::backup::Dialect;
-    /// Puts one back into the live database; the old one is kept aside under `suffix` where the way allows. Words for people.
-    async fn restore(&self, path: &str, suffix: &str) -> Result<String, Fault>;
-    /// Runs the deployment's own validation; `None` if there is none.
-    async fn validate(&self) -> Result<Option<String>, Fault>;
-    /// A scratch copy made from it, to scan; dropped when the value is dropped.
-    /// `Invalid` where no scratch copy can be made: its text is then scanned instead.
-    async fn scratch(&self, path: &str) -> Result<std::sync::Arc<dyn Database>, Fault>;
 }

@@ -1,38 +1,55 @@
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::backup::{VerdictRecord, find};
+use super::config_bundle::{KeyArgs, put_back};
 use super::steps::{carry, ending, print_plan, told_lines};
 use super::{Context, Exit, Failure, fault_failure, journal_failure};
-use crate::domain::{Backup, BackupVerdict};
+use crate::domain::{Backup, BackupVerdict, Timestamp};
 use crate::engine::notices::{GRACE, Notices};
-use crate::engine::recovery::{choose, reconcile, verify};
+use crate::engine::recovery::{choose, newest, reconcile, verify};
 use crate::engine::{Deployment, Journal};
 use crate::ledger::Event;
 use crate::playbook;
 use crate::ui::clean;
 
 /// Arguments of `restore`.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(after_help = "\
 Examples:
   portcullis restore --clean --plan      (which backup, why, and every step; touches nothing)
   portcullis restore --clean
-  portcullis restore backups/db_backup_20261124_030000.sql.gz")]
+  portcullis restore backups/db_backup_20261124_030000.sql.gz
+  portcullis restore --config config.age --identity /media/safe/key.txt")]
 pub struct RestoreArgs {
     /// Backup to put back
-    #[arg(value_name = "FILE", required_unless_present = "clean", conflicts_with = "clean")]
-    file: Option<String>,
+    #[arg(value_name = "FILE", required_unless_present_any = ["clean", "newest", "config"], conflicts_with_all = ["clean", "newest", "config"])]
+    pub file: Option<String>,
     /// The newest backup that is shown to be clean before the breach
-    #[arg(long)]
-    clean: bool,
+    #[arg(long, conflicts_with_all = ["newest", "config"])]
+    pub clean: bool,
+    /// The newest backup that verifies, whatever it holds
+    #[arg(long, conflicts_with = "config")]
+    pub newest: bool,
+    /// Only backups that were started before this moment (with --clean or --newest)
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["file", "config"])]
+    pub before: Option<Timestamp>,
+    /// Put .env, certificates and keys back from this bundle instead (made by `backup config`)
+    #[arg(long, value_name = "BUNDLE")]
+    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub key: KeyArgs,
     /// Show what would be done and touch nothing
-    #[arg(long)]
-    plan: bool,
+    #[arg(long, conflicts_with = "config")]
+    pub plan: bool,
 }
 
 /// Restores within the open incident.
 pub async fn run(args: RestoreArgs, ctx: &Context) -> Result<Exit, Failure> {
     let deployment = ctx.deployment()?;
+    if let Some(bundle) = &args.config {
+        return put_back(ctx, &deployment, bundle, &args.key).await;
+    }
     let journal = Arc::new(ctx.open_case(&deployment)?);
     let (verdicts, chosen) = pick(&args, &deployment, &journal).await?;
     for verdict in &verdicts {
@@ -61,10 +78,10 @@ pub async fn run(args: RestoreArgs, ctx: &Context) -> Result<Exit, Failure> {
     ))? {
         return Err(Failure::new(Exit::Usage, "not confirmed; the live database was not touched"));
     }
-    put_back(ctx, &deployment, &journal, &backup, round).await
+    carry_back(ctx, &deployment, &journal, &backup, round).await
 }
 
-async fn put_back(
+async fn carry_back(
     ctx: &Context,
     deployment: &Deployment,
     journal: &Arc<Journal>,
@@ -100,7 +117,13 @@ async fn pick(
 ) -> Result<(Vec<BackupVerdict>, Option<Backup>), Failure> {
     let failed = |fault: crate::ports::Fault| fault_failure("failed to judge the backups", &fault);
     let Some(file) = &args.file else {
-        return choose(deployment, journal.state().first_malicious).await.map_err(failed);
+        if args.newest {
+            return newest(deployment, args.before).await.map_err(failed);
+        }
+        // What a person names counts as much as what a scan saw.
+        let first = journal.state().first_malicious;
+        let first = first.into_iter().chain(args.before).min();
+        return choose(deployment, first).await.map_err(failed);
     };
     let backup = find(deployment, file).await?;
     let (verdict, _) = verify(deployment, &backup).map_err(failed)?;

@@ -112,7 +112,7 @@ fn add(summary: &mut ScanSummary, path: String, coverage: Coverage) {
 }
 
 /// Reads the rules; fails if there is none to run.
-fn rules(given: &[PathBuf], ctx: &Context) -> Result<(Ruleset, Vec<SkippedRule>), Failure> {
+pub(super) fn rules(given: &[PathBuf], ctx: &Context) -> Result<(Ruleset, Vec<SkippedRule>), Failure> {
     let default = [ctx.root.join(&ctx.settings.policies).join("logs")];
     let folders = if given.is_empty() { &default[..] } else { given };
     let names: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();

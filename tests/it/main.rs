@@ -28,8 +28,10 @@ mod proxy;
 #[path = "proxy/tests.rs"]
 mod proxy_tests;
 mod report;
+mod secrets;
 mod small;
 mod support;
 mod switches;
 mod tamper;
 mod value_files;
+mod watch;

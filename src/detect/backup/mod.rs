@@ -4,12 +4,14 @@
 //! line restores without an error, and `psql` runs commands that a dump smuggles in.
 
 mod allow;
+mod calls;
 mod literal;
+mod postgres;
 mod statements;
 mod survey;
 mod words;
 
-pub use allow::Suspicion;
+pub use allow::{Allowed, Suspicion, judge};
 pub use literal::{Insert, Literal, parse_insert};
 pub use statements::{DumpError, Piece, Statements};
 pub use survey::{Survey, survey};

@@ -1,42 +1,42 @@
 //! Backups as files in a folder, and the ways to put one back.
 
-use std::fs::File;
-use std::io::{BufReader, Read, Seek};
+mod open;
+mod take;
+
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use flate2::read::MultiGzDecoder;
 
 use super::command;
-use super::sqlite::{SqliteDatabase, restore};
 use crate::detect::backup::Dialect;
 use crate::domain::{Backup, Timestamp};
-use crate::policy::pause::GuardPolicy;
 use crate::policy::recovery::RecoveryPolicy;
-use crate::ports::{BackupStore, Database, Fault, FaultKind, Row, Table, TableName};
+use crate::ports::{BackupFacts, BackupStore, Database, Fault, FaultKind, OpenBackup, RestoreProgress, RestoreTarget};
 
 /// Bound on a restore or validation command.
 const BOUND: Duration = Duration::from_mins(30);
-/// Most bytes that a backup may decompress to.
-const MAX_BYTES: u64 = 1 << 40;
+/// What is added to a backup's name for its manifest.
+const MANIFEST: &str = ".manifest.json";
+/// Longest manifest, in bytes.
+const MAX_MANIFEST: u64 = 1 << 20;
 
 /// The backups that `recovery.yml` names.
 pub struct BackupFiles {
     root: PathBuf,
     policy: RecoveryPolicy,
-    live: Option<PathBuf>,
-    guard: Option<GuardPolicy>,
+    target: Arc<dyn RestoreTarget>,
+    progress: Arc<RestoreProgress>,
 }
 
 impl BackupFiles {
-    /// `live` is the SQLite file that is restored natively; elsewhere the policy's command does it.
-    pub fn new(root: &Path, policy: RecoveryPolicy, live: Option<PathBuf>, guard: Option<GuardPolicy>) -> Self {
-        Self { root: root.to_owned(), policy, live, guard }
+    /// `target` is where they are restored, unless the policy names a command for it.
+    pub fn new(root: &Path, policy: RecoveryPolicy, target: Arc<dyn RestoreTarget>) -> Self {
+        Self { root: root.to_owned(), policy, target, progress: Arc::default() }
     }
 
-    /// Only files of the backup folder are opened.
     fn path(&self, path: &str) -> PathBuf {
         self.root.join(path)
     }
@@ -70,7 +70,7 @@ fn matches(pattern: &str, name: &str) -> bool {
 #[async_trait]
 impl BackupStore for BackupFiles {
     fn dialect(&self) -> Dialect {
-        if self.live.is_some() { Dialect::Sqlite } else { Dialect::Postgres }
+        self.target.dialect()
     }
 
     async fn list(&self) -> Result<Vec<Backup>, Fault> {
@@ -82,10 +82,12 @@ impl BackupStore for BackupFiles {
         for entry in std::fs::read_dir(&folder).map_err(unreadable)? {
             let entry = entry.map_err(unreadable)?;
             let Ok(name) = entry.file_name().into_string() else { continue };
-            if !matches(&self.policy.pattern, &name) || !entry.path().is_file() {
+            // A folder is a backup in pg_dump's directory format.
+            let archive = entry.path().join("toc.dat").is_file();
+            if !matches(&self.policy.pattern, &name) || !(entry.path().is_file() || archive) {
                 continue;
             }
-            let bytes = entry.metadata().map_err(unreadable)?.len();
+            let bytes = if archive { folder_size(&entry.path()) } else { entry.metadata().map_err(unreadable)?.len() };
             let path = format!("{}/{name}", self.policy.directory);
             backups.push(Backup { path, bytes, started: started(&name), sha256: None });
         }
@@ -93,36 +95,35 @@ impl BackupStore for BackupFiles {
         Ok(backups)
     }
 
-    fn open(&self, path: &str) -> Result<Box<dyn Read + Send>, Fault> {
-        let path = self.path(path);
-        let failed = |error: std::io::Error| {
-            let kind =
-                if error.kind() == std::io::ErrorKind::NotFound { FaultKind::NotFound } else { FaultKind::Denied };
-            Fault::with(kind, format!("failed to open the backup {}", path.display()), error)
-        };
-        let mut file = File::open(&path).map_err(failed)?;
-        let mut magic = [0; 2];
-        let read = file.read(&mut magic).map_err(failed)?;
-        file.rewind().map_err(failed)?;
-        let file = BufReader::with_capacity(1 << 16, file);
-        if read == 2 && magic == [0x1f, 0x8b] {
-            return Ok(Box::new(MultiGzDecoder::new(file).take(MAX_BYTES)));
-        }
-        Ok(Box::new(file.take(MAX_BYTES)))
+    fn open(&self, path: &str) -> Result<OpenBackup, Fault> {
+        open::open(&self.path(path), self.policy.max_gb.saturating_mul(1_000_000_000), &self.progress)
     }
 
-    async fn restore(&self, path: &str, suffix: &str) -> Result<String, Fault> {
-        if let Some(live) = &self.live {
-            let aside = restore::swap_in(live, self.open(path)?, self.guard.clone(), suffix).await?;
-            return Ok(format!("restored with the guard engaged; the old database is kept as {}", aside.display()));
-        }
-        let argv = self.policy.restore.as_ref().ok_or_else(|| {
-            let message =
-                "policies/recovery.yml names no restore command, and a dump of PostgreSQL is not fed to psql by itself";
-            Fault::new(FaultKind::Invalid, message)
+    fn facts(&self, path: &str) -> Result<Option<BackupFacts>, Fault> {
+        let path = self.path(path);
+        let found = std::fs::symlink_metadata(&path).map_err(|error| {
+            Fault::with(FaultKind::NotFound, format!("failed to look at the backup {}", path.display()), error)
         })?;
-        let argv: Vec<String> = argv.iter().map(|word| word.replace("{file}", path)).collect();
-        command::succeed(&self.root, &argv, BOUND).await
+        let modified = Timestamp::from_second(found.mtime()).ok();
+        Ok(Some(BackupFacts { mode: found.mode(), owner: found.uid(), modified }))
+    }
+
+    async fn restore(&self, path: &str, marker: &str, suffix: &str) -> Result<String, Fault> {
+        // SQLite is always restored by this program: the file is its own.
+        if let Some(argv) = self.policy.restore.as_ref().filter(|_| self.dialect() == Dialect::Postgres) {
+            let argv: Vec<String> = argv.iter().map(|word| word.replace("{file}", path)).collect();
+            self.progress.phase("the deployment's own restore");
+            return command::succeed(&self.root, &argv, BOUND).await;
+        }
+        self.target.restore(self.open(path)?.text, marker, suffix, &self.progress).await
+    }
+
+    async fn restored(&self) -> Result<Option<String>, Fault> {
+        self.target.restored().await
+    }
+
+    fn progress(&self) -> Arc<RestoreProgress> {
+        Arc::clone(&self.progress)
     }
 
     async fn validate(&self) -> Result<Option<String>, Fault> {
@@ -133,54 +134,33 @@ impl BackupStore for BackupFiles {
     }
 
     async fn scratch(&self, path: &str) -> Result<Arc<dyn Database>, Fault> {
-        if self.live.is_none() {
-            return Err(Fault::new(FaultKind::Invalid, "a scratch copy is only made of SQLite dumps"));
+        self.target.scratch(self.open(path)?.text, &self.progress).await
+    }
+
+    async fn take(&self, at: Timestamp) -> Result<(Backup, Option<String>), Fault> {
+        take::take(&self.root, &self.policy, self.target.as_ref(), at).await
+    }
+
+    fn write_manifest(&self, path: &str, bytes: &[u8]) -> Result<(), Fault> {
+        take::write(&self.path(&format!("{path}{MANIFEST}")), bytes)
+    }
+
+    fn manifest(&self, path: &str) -> Result<Option<Vec<u8>>, Fault> {
+        let path = self.path(&format!("{path}{MANIFEST}"));
+        match std::fs::metadata(&path) {
+            Ok(found) if found.is_file() && found.len() <= MAX_MANIFEST => std::fs::read(&path).map(Some),
+            Ok(_) => return Err(Fault::new(FaultKind::Corrupt, format!("{} is no manifest", path.display()))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
         }
-        let folder = tempfile::Builder::new()
-            .prefix("portcullis-scratch-")
-            .tempdir()
-            .map_err(|error| Fault::with(FaultKind::Unavailable, "failed to make a scratch folder", error))?;
-        let file = folder.path().join("scratch.db");
-        restore::build(&file, self.open(path)?).await?;
-        Ok(Arc::new(Scratch { database: SqliteDatabase::new(file), _folder: folder }))
+        .map_err(|error| Fault::with(FaultKind::Denied, format!("failed to read {}", path.display()), error))
     }
 }
 
-/// A scratch copy; its folder goes with it.
-struct Scratch {
-    database: SqliteDatabase,
-    _folder: tempfile::TempDir,
-}
-
-#[async_trait]
-impl Database for Scratch {
-    fn dialect(&self) -> &'static str {
-        self.database.dialect()
-    }
-    fn describe(&self) -> String {
-        "a scratch copy".into()
-    }
-    async fn ping(&self) -> Result<String, Fault> {
-        self.database.ping().await
-    }
-    async fn tables(&self) -> Result<Vec<Table>, Fault> {
-        self.database.tables().await
-    }
-    async fn rows(
-        &self,
-        table: &TableName,
-        columns: &[String],
-        order_by: Option<&str>,
-        sink: &mut (dyn FnMut(Row) -> std::ops::ControlFlow<()> + Send),
-    ) -> Result<u64, Fault> {
-        self.database.rows(table, columns, order_by, sink).await
-    }
-    async fn objects(&self) -> Result<crate::ports::ObjectList, Fault> {
-        self.database.objects().await
-    }
-    async fn evidence(&self) -> Result<Vec<(String, String)>, Fault> {
-        self.database.evidence().await
-    }
+/// Bytes of the files directly in a folder.
+fn folder_size(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.metadata().ok()).map(|found| found.len()).sum()
 }
 
 #[cfg(test)]
@@ -198,6 +178,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_restore_keeps_the_old_database_and_engages_the_guard() {
+        use crate::adapters::sqlite::{SqliteGuard, SqliteRestore, restore};
         let root = tempfile::tempdir().unwrap();
         let live = root.path().join("t.db");
         std::fs::create_dir(root.path().join("backups")).unwrap();
@@ -209,14 +190,15 @@ mod tests {
         )
         .await
         .unwrap();
-        let policy = crate::policy::parse("recovery.yml", "version: 1\n").unwrap();
+        let policy: RecoveryPolicy = crate::policy::parse("recovery.yml", "version: 1\n").unwrap();
         let pause: crate::policy::pause::PausePolicy =
             crate::policy::parse("pause.yml", "version: 1\nguard: {}\n").unwrap();
-        let store = BackupFiles::new(root.path(), policy, Some(live.clone()), pause.guard.clone());
+        let target = Arc::new(SqliteRestore::new(&live, pause.guard.clone()));
+        let store = BackupFiles::new(root.path(), policy, target);
         let backup = store.list().await.unwrap().remove(0);
-        store.restore(&backup.path, "x").await.unwrap();
+        store.restore(&backup.path, "m", "x").await.unwrap();
         assert!(root.path().join("t.db.before-restore-x").is_file());
-        let guard = super::super::sqlite::SqliteGuard::new(&live, pause.guard.unwrap());
+        let guard = SqliteGuard::new(&live, pause.guard.unwrap());
         assert!(crate::ports::Guard::inspect(&guard).await.unwrap().paused);
     }
 }

@@ -1,0 +1,104 @@
+use super::{store, trade_scan, verify};
+use crate::detect::database::DatabasePolicy;
+use crate::detect::trades::policy::TradePolicy;
+use crate::domain::{Backup, BackupCheck, BackupVerdict, Level, Timestamp};
+use crate::engine::{Deployment, scan_database, scan_trades};
+use crate::ports::{Fault, FaultKind};
+
+/// Looks for the newest clean backup: started before the breach, whole, and clean in a scratch copy. Returns every backup
+/// that was looked at, newest first, and the chosen one.
+pub async fn choose(
+    deployment: &Deployment,
+    first_malicious: Option<Timestamp>,
+) -> Result<(Vec<BackupVerdict>, Option<Backup>), Fault> {
+    let mut verdicts = Vec::new();
+    for backup in store(deployment)?.list().await? {
+        let before = before_breach(deployment, &backup, first_malicious);
+        let late = before.passed;
+        if !late {
+            verdicts.push(BackupVerdict { backup, checks: vec![before] });
+            continue;
+        }
+        let (mut verdict, _) = verify(deployment, &backup)?;
+        verdict.checks.insert(0, before);
+        if verdict.usable() {
+            verdict.checks.extend(scan_scratch(deployment, &verdict.backup).await?);
+        }
+        let usable = verdict.usable();
+        let backup = verdict.backup.clone();
+        verdicts.push(verdict);
+        if usable {
+            return Ok((verdicts, Some(backup)));
+        }
+    }
+    Ok((verdicts, None))
+}
+
+/// The newest backup that verifies, of those started before a moment if one is given; what it holds is not judged. Returns every backup
+/// that was looked at, newest first, and the chosen one.
+pub async fn newest(
+    deployment: &Deployment,
+    before: Option<Timestamp>,
+) -> Result<(Vec<BackupVerdict>, Option<Backup>), Fault> {
+    let mut verdicts = Vec::new();
+    for backup in store(deployment)?.list().await? {
+        if before.is_some_and(|before| backup.started.is_none_or(|started| started >= before)) {
+            continue;
+        }
+        let (verdict, _) = verify(deployment, &backup)?;
+        let (usable, backup) = (verdict.usable(), verdict.backup.clone());
+        verdicts.push(verdict);
+        if usable {
+            return Ok((verdicts, Some(backup)));
+        }
+    }
+    Ok((verdicts, None))
+}
+
+fn before_breach(deployment: &Deployment, backup: &Backup, first: Option<Timestamp>) -> BackupCheck {
+    let minutes = i64::try_from(deployment.policies.recovery.margin_minutes).unwrap_or(i64::MAX / 60);
+    let result = match (backup.started, first) {
+        (None, _) => Err("its name does not say when it was started".to_owned()),
+        (Some(_), None) => Ok("no malicious event has a time; judged by its content alone".to_owned()),
+        (Some(started), Some(first)) => {
+            let margin = first.as_second() - started.as_second();
+            if margin >= minutes.saturating_mul(60) {
+                Ok(format!("started {} min before the first malicious event", margin / 60))
+            } else {
+                Err(format!("started {started}, the first malicious event is at {first} (margin {minutes} min)"))
+            }
+        }
+    };
+    BackupCheck::of("before-breach", result)
+}
+
+/// Restores it where it can do no harm, and scans it there.
+async fn scan_scratch(deployment: &Deployment, backup: &Backup) -> Result<Vec<BackupCheck>, Fault> {
+    let scratch = match store(deployment)?.scratch(&backup.path).await {
+        Ok(scratch) => scratch,
+        Err(fault) if fault.kind == FaultKind::Invalid => {
+            return Ok(vec![BackupCheck::of("scratch", Ok(format!("judged by its text: {}", fault.message)))]);
+        }
+        Err(fault) => return Ok(vec![BackupCheck::of("scratch", Err(fault.chain()))]),
+    };
+    let policy = DatabasePolicy::from_texts(&deployment.policies.texts)
+        .map_err(|error| Fault::new(FaultKind::Invalid, error.to_string()))?;
+    let objects = scan_database::run(scratch.as_ref(), &policy).await?;
+    let bad = |findings: &[crate::domain::Finding]| {
+        findings
+            .iter()
+            .filter(|finding| finding.rule.level >= Level::High)
+            .map(|finding| finding.rule.title.clone())
+            .next()
+    };
+    let (policies, _) = TradePolicy::from_texts(&deployment.policies.texts);
+    let trades = scan_trades::run(scratch.as_ref(), &policies, &trade_scan(deployment)).await?;
+    let clean = |what: &str, first: Option<String>, count: usize| match first {
+        None => Ok(format!("{count} findings, none at high or above")),
+        Some(title) => Err(format!("{what}: {title}")),
+    };
+    Ok(vec![
+        BackupCheck::of("persistence", clean("in its catalog", bad(&objects.findings), objects.findings.len())),
+        BackupCheck::of("unauthorized", clean("in its trades", bad(&trades.findings), trades.findings.len())),
+    ])
+}
