@@ -1,5 +1,5 @@
 use super::{GUARD, step, step_id};
-use crate::domain::{Action, Phase, Plan, StepId, StepSpec};
+use crate::domain::{Action, Digest, Phase, Plan, StepId, StepSpec};
 use crate::policy::Policies;
 use crate::policy::credentials::IssuerPolicy;
 
@@ -72,6 +72,12 @@ pub fn recovery(policies: &Policies, backup: &str, round: u32) -> Plan {
     }
     steps.extend(credentials(policies, round, &started));
     Plan { steps }
+}
+
+/// Puts the listed rows back through the pause.
+pub fn replay(list: Digest, round: u32) -> Plan {
+    let action = Action::ReplayRows { list };
+    Plan { steps: vec![step(&format!("replay.{round}"), Phase::Recover, "legitimate trades put back", action, 600)] }
 }
 
 /// Trading is paused, but the service is asked for the proofs, so it runs again. Every credential is proven anew.

@@ -95,6 +95,7 @@ impl Printer {
     }
 
     /// The same printer for a command that another runs and shows.
+    #[must_use]
     pub fn again(&self) -> Self {
         Self {
             format: self.format,

@@ -27,6 +27,7 @@ mod power_cut;
 mod proxy;
 #[path = "proxy/tests.rs"]
 mod proxy_tests;
+mod recovery;
 mod small;
 mod support;
 mod switches;

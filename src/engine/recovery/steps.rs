@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::replay::Replay;
 use super::store;
 use super::verify::read;
 use crate::domain::{Action, Backup};
@@ -15,6 +16,7 @@ pub(in crate::engine) fn build(run: Arc<Run>, action: &Action) -> Result<Box<dyn
     match action {
         Action::RestoreBackup { path } => Ok(Box::new(Restore { run, path: path.clone() })),
         Action::ValidateRestore { path } => Ok(Box::new(Validate { run, path: path.clone() })),
+        Action::ReplayRows { list } => Ok(Box::new(Replay { run, list: *list })),
         _ => Err(Fault::new(FaultKind::Invalid, "this is no step of a recovery")),
     }
 }
