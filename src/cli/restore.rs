@@ -7,11 +7,12 @@ use super::backup::{VerdictRecord, find};
 use super::config_bundle::{KeyArgs, put_back};
 use super::steps::{carry, ending, print_plan, told_lines};
 use super::{Context, Exit, Failure, fault_failure, journal_failure};
-use crate::domain::{Backup, BackupVerdict, Timestamp};
+use crate::domain::{Backup, BackupVerdict, CredentialId, Timestamp};
 use crate::engine::notices::{GRACE, Notices};
-use crate::engine::recovery::{Reconciled, choose, newest, reconcile, verify};
+use crate::engine::recovery::records::Occasion;
+use crate::engine::recovery::{Reconciled, choose, newest, reconcile, remember, verify};
 use crate::engine::{Deployment, Journal};
-use crate::ledger::Event;
+use crate::ledger::{Event, IncidentState};
 use crate::playbook;
 use crate::ui::{Printer, Record, clean};
 
@@ -70,7 +71,10 @@ pub async fn run(args: RestoreArgs, ctx: &Context) -> Result<Exit, Failure> {
     let round = u32::try_from(journal.state().entries).unwrap_or(u32::MAX);
     if args.plan {
         if let Some(backup) = &chosen {
-            print_plan(ctx, &playbook::recovery(&deployment.policies, &backup.path, round));
+            print_plan(
+                ctx,
+                &playbook::recovery(&deployment.policies, &backup.path, round, &replaced(&journal.state())),
+            );
         }
         return Ok(if chosen.is_some() { Exit::Done } else { Exit::Failed });
     }
@@ -107,7 +111,7 @@ async fn carry_back(
             ctx.printer.warn(format!("what would be lost could not be listed: {}", crate::gate::with_cause(&error)));
         }
     }
-    let plan = playbook::recovery(&deployment.policies, &backup.path, round);
+    let plan = playbook::recovery(&deployment.policies, &backup.path, round, &replaced(&journal.state()));
     let notices = Notices::new(deployment, Some(journal), &ctx.settings.operator);
     let carried = carry(ctx, deployment, journal, "restore", &plan, &notices).await?;
     let told = notices.finish(GRACE).await;
@@ -118,6 +122,11 @@ async fn carry_back(
     lines.push("next: portcullis scan trades, portcullis scan database, then portcullis audit prepare".to_owned());
     ctx.printer.say(lines.join("\n"));
     Ok(if carried.tally.failed == 0 { Exit::Done } else { Exit::Incomplete })
+}
+
+/// Credentials that the incident has replaced: only these can be proven dead.
+fn replaced(state: &IncidentState) -> Vec<CredentialId> {
+    state.credentials.keys().cloned().collect()
 }
 
 /// What lies between the backup and now.
@@ -181,7 +190,10 @@ async fn pick(
         return choose(deployment, first).await.map_err(failed);
     };
     let backup = find(deployment, file).await?;
-    let (verdict, _) = verify(deployment, &backup).map_err(failed)?;
+    let (verdict, seen) = verify(deployment, &backup).map_err(failed)?;
+    if verdict.usable() {
+        remember(deployment, Occasion::Verified, &verdict, seen.as_ref(), None).map_err(failed)?;
+    }
     let chosen = verdict.usable().then(|| verdict.backup.clone());
     Ok((vec![verdict], chosen))
 }

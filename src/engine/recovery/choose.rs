@@ -1,5 +1,6 @@
+use super::records::Occasion;
 use super::text::DumpText;
-use super::{store, trade_scan, verify};
+use super::{remember, store, trade_scan, verify};
 use crate::detect::backup::Dialect;
 use crate::detect::database::DatabasePolicy;
 use crate::detect::trades::policy::TradePolicy;
@@ -21,7 +22,7 @@ pub async fn choose(
             verdicts.push(BackupVerdict { backup, checks: vec![before] });
             continue;
         }
-        let (mut verdict, _) = verify(deployment, &backup)?;
+        let (mut verdict, seen) = verify(deployment, &backup)?;
         verdict.checks.insert(0, before);
         if verdict.usable() {
             verdict.checks.extend(scan_text(deployment, &verdict.backup).await?);
@@ -31,6 +32,9 @@ pub async fn choose(
             verdict.checks.extend(scan_scratch(deployment, &verdict.backup).await?);
         }
         let usable = verdict.usable();
+        if usable {
+            remember(deployment, Occasion::Verified, &verdict, seen.as_ref(), None)?;
+        }
         let backup = verdict.backup.clone();
         verdicts.push(verdict);
         if usable {
@@ -51,7 +55,10 @@ pub async fn newest(
         if before.is_some_and(|before| backup.started.is_none_or(|started| started >= before)) {
             continue;
         }
-        let (verdict, _) = verify(deployment, &backup)?;
+        let (verdict, seen) = verify(deployment, &backup)?;
+        if verdict.usable() {
+            remember(deployment, Occasion::Verified, &verdict, seen.as_ref(), None)?;
+        }
         let (usable, backup) = (verdict.usable(), verdict.backup.clone());
         verdicts.push(verdict);
         if usable {
