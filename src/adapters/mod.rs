@@ -25,6 +25,7 @@ pub mod process;
 pub mod secrets_manager;
 pub mod service;
 pub mod sqlite;
+pub mod ssh_agent;
 pub mod switches;
 pub mod system;
 pub mod value_files;

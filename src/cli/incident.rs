@@ -270,6 +270,7 @@ fn words(event: &Event) -> Option<String> {
         Event::ItemAttested { item, note, operator } => format!("{operator}: {item}: {note}"),
         Event::AuditPrepared { file, .. } => file.sha256.to_string(),
         Event::ApprovalRecorded { approver, key, .. } => format!("{approver} with {key}"),
+        Event::RefusalRecorded { approver, key, .. } => format!("REFUSED by {approver} with {key}"),
         Event::GateEvaluated { opened, operator, .. } => {
             format!("{operator}: the gate {}", if *opened { "opened" } else { "stayed shut" })
         }

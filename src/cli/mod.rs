@@ -11,6 +11,7 @@ use crate::ui::{ColorChoice, Format, Printer};
 
 mod approve;
 mod audit;
+mod audit_record;
 mod backup;
 mod checklist;
 mod completions;

@@ -130,6 +130,31 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// The credential that it is about.
+    pub fn credential(&self) -> Option<&CredentialId> {
+        match self {
+            Self::CancelOrders { credential }
+            | Self::StageCredential { credential, .. }
+            | Self::IssueCredential { credential }
+            | Self::StoreCredential { credential, .. }
+            | Self::RetireStored { credential, .. }
+            | Self::RevokeCredential { credential }
+            | Self::ProveCredential { credential } => Some(credential),
+            Self::Manual { credential, .. } => credential.as_ref(),
+            Self::EngageSwitch { .. }
+            | Self::ProvePause
+            | Self::ReleaseSwitch { .. }
+            | Self::ProveResume
+            | Self::CollectEvidence { .. }
+            | Self::RestartService { .. }
+            | Self::StopService { .. }
+            | Self::RestoreBackup { .. }
+            | Self::ValidateRestore { .. } => None,
+        }
+    }
+}
+
 /// One step of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

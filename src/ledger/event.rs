@@ -232,6 +232,9 @@ pub enum Event {
         tree_size: u64,
         /// RFC 6962 root over them.
         root: Digest,
+        /// Who made it; absent in entries of older versions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        operator: Option<String>,
     },
     /// An approval was received and verified against the roster of that moment.
     #[serde(rename = "approval.recorded")]
@@ -243,6 +246,18 @@ pub enum Event {
         /// Digest of the audit record that was signed.
         record: Digest,
         /// The signature under `approvals/`.
+        file: FileBinding,
+    },
+    /// A signed refusal was received and verified: the gate stays shut for that record.
+    #[serde(rename = "refusal.recorded")]
+    RefusalRecorded {
+        /// Name in `resume.yml`.
+        approver: String,
+        /// OpenSSH fingerprint of the key, `SHA256:...`.
+        key: String,
+        /// Digest of the audit record that was refused.
+        record: Digest,
+        /// The signature under `refusals/`.
         file: FileBinding,
     },
     /// The gate was asked to open.
@@ -309,6 +324,7 @@ impl Event {
             Self::ItemAttested { .. } => "item.attested",
             Self::AuditPrepared { .. } => "audit.prepared",
             Self::ApprovalRecorded { .. } => "approval.recorded",
+            Self::RefusalRecorded { .. } => "refusal.recorded",
             Self::GateEvaluated { .. } => "gate.evaluated",
             Self::IncidentResumed { .. } => "incident.resumed",
             Self::NoticeSent { .. } => "notice.sent",

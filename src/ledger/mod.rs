@@ -5,6 +5,7 @@
 mod checkpoint;
 mod entry;
 mod event;
+mod kept;
 pub mod merkle;
 mod order;
 mod read;
@@ -13,6 +14,7 @@ mod state;
 pub use checkpoint::{Checkpoint, CheckpointError, MAX_CHECKPOINT_BYTES, VerifierKey, origin};
 pub use entry::{Entry, EntryError, MAX_ENTRY_BYTES};
 pub use event::{Event, FileBinding, GateCheck, Verdict};
+pub use kept::{CosignerKey, KeptError, compare};
 pub use read::{LedgerError, Tail, Verified, read, replay};
 pub use state::{
     ApprovalState, CredentialState, Disposition, IncidentState, PauseState, ReplayError, ScanState, StepState,

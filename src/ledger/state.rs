@@ -61,6 +61,8 @@ pub struct CredentialState {
     pub detail: String,
     /// Entry of the last proof.
     pub proof_seq: Option<u64>,
+    /// Entry that staged the current rotation.
+    pub staged_seq: Option<u64>,
 }
 
 /// The pause as the ledger knows it.
@@ -76,6 +78,8 @@ pub struct PauseState {
     pub detail: String,
     /// Entries of all proofs, with their result: the history of the pause.
     pub history: Vec<(u64, bool)>,
+    /// Entries that may have ended the pause after it was first proven, in words: a release, a restore, a trade that passed.
+    pub interruptions: Vec<(u64, String)>,
 }
 
 /// An approval as the ledger knows it.
@@ -136,6 +140,10 @@ pub struct IncidentState {
     pub record_seq: Option<u64>,
     /// Approvals of the current record, in order.
     pub approvals: Vec<ApprovalState>,
+    /// Refusals of the current record, in order.
+    pub refusals: Vec<ApprovalState>,
+    /// Every refusal of the incident with its entry, those of earlier records too.
+    pub refused: Vec<(u64, ApprovalState)>,
     /// The last evaluation of the gate.
     pub gate: Option<(bool, Vec<GateCheck>)>,
     /// When trading was resumed, and until when enhanced monitoring is due.
@@ -222,6 +230,9 @@ impl IncidentState {
                 self.fold_credential(entry);
             }
             Event::PauseProof { refused, pause_ms, detail } => {
+                if !*refused {
+                    self.interrupted(entry.seq, "a trade passed");
+                }
                 self.pause.proven = *refused;
                 self.pause.detail.clone_from(detail);
                 self.pause.history.push((entry.seq, *refused));
@@ -267,6 +278,7 @@ impl IncidentState {
             }
             Event::AuditPrepared { .. }
             | Event::ApprovalRecorded { .. }
+            | Event::RefusalRecorded { .. }
             | Event::GateEvaluated { .. }
             | Event::IncidentResumed { .. } => self.fold_gate(entry),
         }
@@ -302,6 +314,8 @@ impl IncidentState {
             Event::StepIntent { step, phase, target, action, attempt } => {
                 // Whatever follows a release must be proven anew.
                 if matches!(action, Action::ReleaseSwitch { .. } | Action::RestoreBackup { .. }) {
+                    let what = if matches!(action, Action::ReleaseSwitch { .. }) { "released" } else { "restored" };
+                    self.interrupted(entry.seq, &format!("{what}: {target}"));
                     self.pause.proven = false;
                 }
                 let state = StepState {
@@ -337,6 +351,7 @@ impl IncidentState {
                     old: old.clone(),
                     new: new.clone(),
                     token: token.clone(),
+                    staged_seq: Some(entry.seq),
                     ..CredentialState::default()
                 };
                 self.credentials.insert(credential.clone(), state);
@@ -358,21 +373,25 @@ impl IncidentState {
 
     fn fold_gate(&mut self, entry: &Entry) {
         match &entry.event {
-            Event::AuditPrepared { file, tree_size, root } => {
+            Event::AuditPrepared { file, tree_size, root, operator } => {
                 self.bind(file);
                 self.record = Some((file.sha256, *tree_size, *root));
                 self.record_seq = Some(entry.seq);
                 self.approvals.clear();
+                self.refusals.clear();
+                if let Some(operator) = operator {
+                    self.acted(operator);
+                }
             }
             Event::ApprovalRecorded { approver, key, record, file } => {
                 self.bind(file);
-                self.approvals.push(ApprovalState {
-                    approver: approver.clone(),
-                    key: key.clone(),
-                    record: *record,
-                    path: file.path.clone(),
-                    sha256: file.sha256,
-                });
+                self.approvals.push(signed(approver, key, record, file));
+            }
+            Event::RefusalRecorded { approver, key, record, file } => {
+                self.bind(file);
+                let refusal = signed(approver, key, record, file);
+                self.refused.push((entry.seq, refusal.clone()));
+                self.refusals.push(refusal);
             }
             Event::GateEvaluated { opened, checks, .. } => {
                 self.gate = Some((*opened, checks.clone()));
@@ -384,6 +403,12 @@ impl IncidentState {
         }
     }
 
+    fn interrupted(&mut self, seq: u64, what: &str) {
+        if self.pause.since.is_some() {
+            self.pause.interruptions.push((seq, what.to_owned()));
+        }
+    }
+
     fn acted(&mut self, operator: &str) {
         if !self.operators.iter().any(|known| known == operator) {
             self.operators.push(operator.to_owned());
@@ -392,5 +417,15 @@ impl IncidentState {
 
     fn bind(&mut self, file: &super::FileBinding) {
         self.files.insert(file.path.clone(), file.clone());
+    }
+}
+
+fn signed(approver: &str, key: &str, record: &Digest, file: &super::FileBinding) -> ApprovalState {
+    ApprovalState {
+        approver: approver.to_owned(),
+        key: key.to_owned(),
+        record: *record,
+        path: file.path.clone(),
+        sha256: file.sha256,
     }
 }

@@ -232,6 +232,34 @@ impl Issuer for AwsIamUser {
             if doomed.is_empty() { "no other key was left".into() } else { format!("deleted {}", doomed.join(", ")) };
         Ok(format!("user {user}: {keys}; sessions made before are denied ({DENY_POLICY})"))
     }
+
+    /// Every key of the user: made when, active or not, last used when, where and on what.
+    async fn evidence(&self, _: &CredentialPolicy) -> Result<Option<serde_json::Value>, Fault> {
+        let (client, user) = (self.client().await, &self.policy.user);
+        let listed = client.list_access_keys().user_name(user).send().await;
+        let listed = listed.map_err(|error| fault(&format!("list the access keys of user {user}"), &error))?;
+        let mut keys = Vec::new();
+        for key in listed.access_key_metadata {
+            let Some(id) = key.access_key_id else { continue };
+            let used = client.get_access_key_last_used().access_key_id(&id).send().await;
+            let used = match used {
+                Ok(used) => used.access_key_last_used.map(|used| {
+                    serde_json::json!({"time": used.last_used_date.map(|time| time.to_string()), "service": used.service_name, "region": used.region})
+                }),
+                Err(error) => {
+                    let fault = fault(&format!("ask when access key {id} was last used"), &error);
+                    Some(serde_json::json!({ "unreadable": fault.chain() }))
+                }
+            };
+            keys.push(serde_json::json!({
+                "key": id,
+                "status": key.status.map(|status| status.to_string()),
+                "made": key.create_date.map(|time| time.to_string()),
+                "last_used": used,
+            }));
+        }
+        Ok(Some(keys.into()))
+    }
 }
 
 #[cfg(test)]
