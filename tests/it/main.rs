@@ -28,6 +28,7 @@ mod proxy;
 #[path = "proxy/tests.rs"]
 mod proxy_tests;
 mod report;
+mod recovery;
 mod secrets;
 mod small;
 mod support;
