@@ -27,8 +27,8 @@ mod power_cut;
 mod proxy;
 #[path = "proxy/tests.rs"]
 mod proxy_tests;
-mod report;
 mod recovery;
+mod report;
 mod secrets;
 mod small;
 mod support;
