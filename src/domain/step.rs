@@ -150,6 +150,7 @@ impl Action {
             | Self::RestartService { .. }
             | Self::StopService { .. }
             | Self::RestoreBackup { .. }
+            | Self::ReplayRows { .. }
             | Self::ValidateRestore { .. } => None,
         }
     }
