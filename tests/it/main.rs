@@ -29,6 +29,7 @@ mod proxy;
 mod proxy_tests;
 mod report;
 mod secrets;
+mod serve;
 mod small;
 mod support;
 mod switches;
