@@ -329,6 +329,9 @@ pub trait Guard: Send + Sync {
     async fn engage(&self) -> Result<String, Fault>;
     /// Gives back what was taken away and lifts the flag, in one transaction.
     async fn release(&self) -> Result<String, Fault>;
+    /// Puts rows into the trade table while the pause stands: flag lifted, rows, flag set, in one transaction that nobody else sees
+    /// open. Rows whose key is there already are left alone. Returns how many went in.
+    async fn insert_through(&self, columns: &[String], rows: &[Row]) -> Result<u64, Fault>;
     /// Tries a trade as the application and rolls it back.
     async fn canary(&self) -> Result<Canary, Fault>;
 }

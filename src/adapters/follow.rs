@@ -303,7 +303,10 @@ fn compressed(mark: &Mark) -> Option<io::Result<Vec<u8>>> {
         .ok()?
         .flatten()
         .filter(|entry| {
-            entry.file_name().to_str().is_some_and(|name| name.ends_with(".gz") && is_rotated(name, &mark.path))
+            entry.file_name().to_str().is_some_and(|name| {
+                Path::new(name).extension().is_some_and(|end| end.eq_ignore_ascii_case("gz"))
+                    && is_rotated(name, &mark.path)
+            })
         })
         .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
         .max()?;

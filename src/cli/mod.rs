@@ -27,6 +27,7 @@ mod init;
 mod install;
 mod keys;
 mod lockdown;
+mod log_pool;
 mod pace;
 mod pause;
 mod recover;
@@ -220,8 +221,8 @@ async fn run(command: Command, ctx: &Context) -> Result<Exit, Failure> {
         Command::Audit(command) => audit::run(command, ctx).await,
         Command::Approve(args) => approve::run(&args, ctx),
         Command::Resume(args) => resume::run(args, ctx).await,
-        Command::Watch(args) => watch::run(args, ctx).await,
-        Command::Serve(args) => serve::run(&args, ctx).await,
+        Command::Watch(args) => Box::pin(watch::run(args, ctx)).await,
+        Command::Serve(args) => Box::pin(serve::run(&args, ctx)).await,
         Command::Drill(args) => drill::run(args, ctx).await,
         Command::Backup(command) => backup::run(command, ctx).await,
         Command::Restore(args) => restore::run(args, ctx).await,

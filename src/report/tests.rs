@@ -56,7 +56,12 @@ fn finding(number: usize) -> Finding {
     let source = if number.is_multiple_of(2) {
         Source::Table { table: HOSTILE.into(), key }
     } else {
-        Source::File { path: format!("logs/{HOSTILE}.log"), record: number as u64, line: Some(number as u64) }
+        Source::File {
+            path: format!("logs/{HOSTILE}.log"),
+            record: number as u64,
+            line: Some(number as u64),
+            offset: None,
+        }
     };
     Finding {
         id: finding_id(FindingKind::Log, "r", &source),

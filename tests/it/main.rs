@@ -27,6 +27,7 @@ mod power_cut;
 mod proxy;
 #[path = "proxy/tests.rs"]
 mod proxy_tests;
+mod recovery;
 mod report;
 mod secrets;
 mod serve;

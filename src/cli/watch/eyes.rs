@@ -163,6 +163,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Notes what was not watched.
+    #[allow(clippy::needless_pass_by_value)]
     pub(super) fn missed(&mut self, words: String) {
         self.ctx.printer.warn(clean(&format!("not watched: {words}")));
         self.numbers.gaps.fetch_add(1, Ordering::Relaxed);
@@ -253,12 +254,13 @@ impl<'a> Watch<'a> {
             since: None,
             until: None,
             min_level: self.from_level,
-            default_year: jiff::tz::TimeZone::UTC.to_datetime(self.deployment.clock.now()).year(),
+            written: self.deployment.clock.now(),
             prefilter: true,
+            format: None,
         };
         let mut found = Vec::new();
         let coverage = scan_reader(&self.rules, &piece.path, Cursor::new(&piece.bytes), &options, &mut |finding| {
-            found.push(finding)
+            found.push(finding);
         });
         self.stretch.events += coverage.events;
         self.summary.events += coverage.events;

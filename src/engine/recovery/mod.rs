@@ -4,13 +4,15 @@ mod choose;
 mod reconcile;
 pub mod records;
 mod rehearse;
+mod replay;
 mod steps;
+mod text;
 mod verify;
 
 use std::sync::Arc;
 
 pub use choose::{choose, newest};
-pub use reconcile::reconcile;
+pub use reconcile::{Reconciled, reconcile};
 pub use rehearse::{take, test_restore};
 pub(super) use steps::build;
 use steps::compare;
