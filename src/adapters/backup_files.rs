@@ -175,6 +175,12 @@ impl Database for Scratch {
     ) -> Result<u64, Fault> {
         self.database.rows(table, columns, order_by, sink).await
     }
+    async fn relations(&self) -> Result<crate::domain::Relations, Fault> {
+        self.database.relations().await
+    }
+    async fn snapshot(&self) -> Result<Box<dyn crate::ports::Snapshot>, Fault> {
+        self.database.snapshot().await
+    }
     async fn objects(&self) -> Result<crate::ports::ObjectList, Fault> {
         self.database.objects().await
     }

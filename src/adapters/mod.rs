@@ -3,6 +3,7 @@
 
 pub mod aws;
 pub mod backup_files;
+pub mod baseline_file;
 pub mod case_files;
 pub mod command;
 mod confined;

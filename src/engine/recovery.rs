@@ -182,7 +182,7 @@ pub fn trade_scan(deployment: &Deployment) -> TradeScan {
 pub async fn reconcile(deployment: &Deployment, journal: &Journal, backup: &Backup) -> Result<u64, JournalError> {
     let Some(live) = &deployment.database else { return Ok(0) };
     let scan = trade_scan(deployment);
-    let (tables, mapping) = scan_trades::map(live.as_ref(), scan.schema.as_deref(), &scan.table).await?;
+    let (tables, mapping) = scan_trades::map(live.as_ref(), &scan).await?;
     let trades = &mapping.trades;
     let Some(id) = trades.index(Role::Id) else { return Ok(0) };
     let Some(table) = tables.iter().find(|table| table.name == trades.table) else { return Ok(0) };
@@ -231,7 +231,7 @@ async fn kept_ids(
         Err(fault) if fault.kind == FaultKind::Invalid => return Ok(None),
         Err(fault) => return Err(fault),
     };
-    let (_, mapping) = scan_trades::map(scratch.as_ref(), scan.schema.as_deref(), &scan.table).await?;
+    let (_, mapping) = scan_trades::map(scratch.as_ref(), scan).await?;
     let Some(id) = mapping.trades.column(Role::Id) else { return Ok(None) };
     let mut kept = HashSet::new();
     scratch

@@ -31,4 +31,5 @@ mod small;
 mod support;
 mod switches;
 mod tamper;
+mod trades;
 mod value_files;

@@ -2,6 +2,7 @@
 
 mod guard;
 pub mod restore;
+mod snapshot;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,9 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _};
 pub use guard::SqliteGuard;
 
 use crate::domain::guard::quote_identifier;
-use crate::ports::{Column, Database, DatabaseObject, Fault, FaultKind, ObjectList, Row, Table, TableName};
+use crate::ports::{
+    Column, Database, DatabaseObject, Fault, FaultKind, ObjectList, Relations, Row, Snapshot, Table, TableName,
+};
 
 /// Schema name that SQLite gives its main database.
 const SCHEMA: &str = "main";
@@ -158,6 +161,23 @@ impl Database for SqliteDatabase {
             }
         }
         Ok(count)
+    }
+
+    async fn relations(&self) -> Result<Relations, Fault> {
+        let mut connection = self.open().await?;
+        let sql = "SELECT m.name, f.\"from\", f.\"table\" FROM sqlite_master m, pragma_foreign_key_list(m.name) f \
+                   WHERE m.type = 'table' AND (SELECT count(*) FROM pragma_foreign_key_list(m.name) g WHERE g.id = f.id) = 1 ORDER BY 1, 2";
+        let rows: Vec<(String, String, String)> = sqlx::query_as(sql)
+            .fetch_all(&mut connection)
+            .await
+            .map_err(|error| fault("failed to read the catalog", &error))?;
+        let table = |name: String| TableName { schema: SCHEMA.into(), name };
+        let foreign_keys = rows.into_iter().map(|(from, column, to)| (table(from), column, table(to))).collect();
+        Ok(Relations { foreign_keys, labels: Vec::new() })
+    }
+
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, Fault> {
+        Ok(Box::new(snapshot::SqliteSnapshot::begin(self.open().await?).await?))
     }
 
     async fn objects(&self) -> Result<ObjectList, Fault> {
