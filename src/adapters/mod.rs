@@ -4,6 +4,7 @@
 pub mod aws;
 pub mod backup_files;
 pub mod backup_records;
+pub mod baseline_file;
 pub mod case_files;
 pub mod command;
 pub mod config_bundle;

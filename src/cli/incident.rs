@@ -38,6 +38,9 @@ pub struct DisposeArgs {
     /// Findings, by id or its first 8 or more characters
     #[arg(value_name = "FINDING")]
     ids: Vec<String>,
+    /// More findings: a file with an id at the beginning of each line, or `findings.jsonl` lines
+    #[arg(long, value_name = "FILE")]
+    file: Option<std::path::PathBuf>,
     /// All findings of this rule
     #[arg(long, value_name = "ID")]
     rule: Option<String>,
@@ -251,10 +254,36 @@ fn timeline(ctx: &Context) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// Ids of a file: the first word of each line, or the `id` of a line of JSON.
+fn ids_of(path: &std::path::Path) -> Result<Vec<String>, Failure> {
+    let shown = path.display().to_string();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::from_error(Exit::Usage, format!("failed to read {shown}"), &error))?;
+    let mut ids = Vec::new();
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let id = if line.trim_start().starts_with('{') {
+            let value: Option<serde_json::Value> = serde_json::from_str(line).ok();
+            value.and_then(|value| value.get("id")?.as_str().map(String::from))
+        } else {
+            line.split_whitespace().next().filter(|word| !word.starts_with('#')).map(String::from)
+        };
+        match id {
+            Some(id) => ids.push(id),
+            None if line.trim_start().starts_with('#') => {}
+            None => return Err(Failure::new(Exit::Usage, format!("{shown}:{}: no id of a finding", number + 1))),
+        }
+    }
+    Ok(ids)
+}
+
 fn dispose_findings(args: DisposeArgs, ctx: &Context) -> Result<Exit, Failure> {
     let deployment = ctx.deployment()?;
     let journal = ctx.open_case(&deployment)?;
-    let choice = Choice { ids: args.ids, rule: args.rule, at_most: args.at_most, open: args.open };
+    let mut ids = args.ids;
+    if let Some(path) = &args.file {
+        ids.extend(ids_of(path)?);
+    }
+    let choice = Choice { ids, rule: args.rule, at_most: args.at_most, open: args.open };
     let chosen = choose(&journal, &choice).map_err(|error| audit_failure(&error))?.map_err(|unknown| {
         let unknown: Vec<_> = unknown.iter().map(|id| clean(id).into_owned()).collect();
         Failure::new(Exit::Usage, format!("the case has no finding {}", unknown.join(", ")))

@@ -35,5 +35,6 @@ mod small;
 mod support;
 mod switches;
 mod tamper;
+mod trades;
 mod value_files;
 mod watch;

@@ -300,7 +300,11 @@ impl<'a> Watch<'a> {
         let began = Instant::now();
         let now = self.deployment.clock.now();
         let since = self.trades_since.and_then(|since| since.checked_sub(LATE).ok());
-        let request = trades::TradeScan { since, ..scan_trades::request(&self.deployment, None) };
+        let request = match scan_trades::request(&self.deployment, None) {
+            // After the first look, the new trades and their windows; checks over the whole history are for `scan trades`.
+            Ok(request) => trades::TradeScan { since, window_only: since.is_some(), ..request },
+            Err(failure) => return self.failing("trade table", Some(failure.message)),
+        };
         let policies = std::mem::take(&mut self.trade_policies);
         let ended = tokio::time::timeout(PATIENCE, trades::run(database.as_ref(), &policies, &request)).await;
         self.trade_policies = policies;

@@ -60,7 +60,7 @@ pub async fn reconcile(
     let Some(live) = &deployment.database else { return Ok(Reconciled::default()) };
     let store = store(deployment)?;
     let scan = trade_scan(deployment);
-    let (tables, mapping) = scan_trades::map(live.as_ref(), scan.schema.as_deref(), &scan.table).await?;
+    let (tables, mapping) = scan_trades::map(live.as_ref(), &scan).await?;
     let trades = &mapping.trades;
     let unmapped = || Fault::new(FaultKind::NotFound, "the trade table's id could not be found");
     let id = trades.index(Role::Id).ok_or_else(unmapped)?;

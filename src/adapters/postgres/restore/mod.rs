@@ -382,6 +382,12 @@ impl Database for Scratch {
     async fn count(&self, table: &TableName) -> Result<u64, Fault> {
         self.rows.count(table).await
     }
+    async fn relations(&self) -> Result<crate::ports::Relations, Fault> {
+        self.rows.relations().await
+    }
+    async fn snapshot(&self) -> Result<Box<dyn crate::ports::Snapshot>, Fault> {
+        self.rows.snapshot().await
+    }
     async fn checks(&self, policy: &RecoveryPolicy) -> Result<Vec<BackupCheck>, Fault> {
         let mut connection = super::connect_as(self.catalog.login()).await?;
         // amcheck comes with the server; without it the indexes are not walked, and the check says so.
