@@ -85,7 +85,7 @@ pub(crate) fn finding(id: &str, level: Level) -> Finding {
         kind: FindingKind::Log,
         rule: RuleRef { id: "r".into(), title: "rule".into(), level },
         time: None,
-        source: Source::File { path: "app.log".into(), record: 0, line: None },
+        source: Source::File { path: "app.log".into(), record: 0, line: None, offset: None },
         matched: Map::new(),
         event: Map::new(),
     }

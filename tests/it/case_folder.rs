@@ -82,7 +82,7 @@ fn finding() -> Finding {
         kind: FindingKind::Log,
         rule: RuleRef { id: "r".into(), title: "rule".into(), level: Level::High },
         time: None,
-        source: Source::File { path: "app.log".into(), record: 0, line: None },
+        source: Source::File { path: "app.log".into(), record: 0, line: None, offset: None },
         matched: Map::new(),
         event: Map::new(),
     }

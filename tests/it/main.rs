@@ -28,9 +28,12 @@ mod proxy;
 #[path = "proxy/tests.rs"]
 mod proxy_tests;
 mod recovery;
+mod report;
 mod secrets;
+mod serve;
 mod small;
 mod support;
 mod switches;
 mod tamper;
 mod value_files;
+mod watch;

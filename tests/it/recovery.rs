@@ -126,6 +126,7 @@ fn with(dump: &str, statement: &str) -> Vec<u8> {
 }
 
 /// Name, file, and a word of the reason for which it is refused.
+#[allow(clippy::too_many_lines)]
 fn hostile(dump: &str) -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let whole = gz(dump.as_bytes());
     let (mut flipped, mut late) = (whole.clone(), whole.clone());

@@ -241,10 +241,10 @@ impl Issuer for AwsIamUser {
         let mut keys = Vec::new();
         for key in listed.access_key_metadata {
             let Some(id) = key.access_key_id else { continue };
-            let used = client.get_access_key_last_used().access_key_id(&id).send().await;
-            let used = match used {
-                Ok(used) => used.access_key_last_used.map(|used| {
-                    serde_json::json!({"time": used.last_used_date.map(|time| time.to_string()), "service": used.service_name, "region": used.region})
+            let asked = client.get_access_key_last_used().access_key_id(&id).send().await;
+            let last_used = match asked {
+                Ok(said) => said.access_key_last_used.map(|last| {
+                    serde_json::json!({"time": last.last_used_date.map(|time| time.to_string()), "service": last.service_name, "region": last.region})
                 }),
                 Err(error) => {
                     let fault = fault(&format!("ask when access key {id} was last used"), &error);
@@ -255,7 +255,7 @@ impl Issuer for AwsIamUser {
                 "key": id,
                 "status": key.status.map(|status| status.to_string()),
                 "made": key.create_date.map(|time| time.to_string()),
-                "last_used": used,
+                "last_used": last_used,
             }));
         }
         Ok(Some(keys.into()))

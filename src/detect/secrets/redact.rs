@@ -127,7 +127,7 @@ mod tests {
             kind: FindingKind::Log,
             rule: RuleRef { id: "r".into(), title: "r".into(), level: Level::Low },
             time: None,
-            source: Source::File { path: "p".into(), record: 0, line: None },
+            source: Source::File { path: "p".into(), record: 0, line: None, offset: None },
             matched: event.clone(),
             event,
         };

@@ -31,7 +31,7 @@ pub struct SecretCoverage {
 pub fn scan_secrets<'a>(
     needles: &Needles,
     path: &str,
-    reader: impl Read + 'a,
+    reader: impl Read + Send + 'a,
     sink: &mut dyn FnMut(Finding),
 ) -> SecretCoverage {
     let mut scan = Scan::new(needles, path, sink, CHUNK);
@@ -58,7 +58,7 @@ impl<'s, 'f> Scan<'s, 'f> {
         Self { needles, path, sink, coverage: SecretCoverage::default(), line: 1, chunk, object: None }
     }
 
-    fn whole<'a>(&mut self, mut reader: impl Read + 'a) -> io::Result<()> {
+    fn whole<'a>(&mut self, mut reader: impl Read + Send + 'a) -> io::Result<()> {
         let mut head = Vec::new();
         reader.by_ref().take(git::HEAD).read_to_end(&mut head)?;
         let stored = git::stored(&head, self.path);
@@ -167,7 +167,8 @@ impl<'s, 'f> Scan<'s, 'f> {
             matched.insert("pack_offset".into(), at.into());
             event.insert("pack_offset".into(), at.into());
         }
-        let source = Source::File { path: self.path.to_owned(), record: self.coverage.findings, line: Some(line) };
+        let source =
+            Source::File { path: self.path.to_owned(), record: self.coverage.findings, line: Some(line), offset: None };
         self.coverage.findings += 1;
         let id = finding_id(FindingKind::Secret, &rule.id, &source);
         (self.sink)(Finding { id, kind: FindingKind::Secret, rule, time: None, source, matched, event });
