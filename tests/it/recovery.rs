@@ -223,14 +223,14 @@ fn broken_and_hostile_backups_are_refused_and_the_live_database_is_not_touched()
     let cases = hostile(&dump);
     assert!(cases.len() >= 30);
     for (name, bytes, reason) in cases {
-        let path = scene.write("db_backup_20261124_010000.sql.gz", &bytes);
+        let path = scene.write("db_backup_20261124_000000.sql.gz", &bytes);
         let ran = scene.run(&["restore", &path, "--yes"]);
         let said = format!("{}{}", ran.stdout, ran.stderr);
         assert_eq!(ran.code, Some(1), "{name}: {said}");
         assert!(said.contains(reason), "{name}: `{reason}` in: {said}");
     }
     // What only the server can refuse ends in the database beside, and nothing of it stays.
-    for (name, bytes, reason) in [
+    for (hour, (name, bytes, reason)) in (1..).zip([
         (
             "a row without its account",
             gz(dump.replacen("\tacc_2\t", "\tacc_9\t", 1).as_bytes()),
@@ -249,8 +249,8 @@ fn broken_and_hostile_backups_are_refused_and_the_live_database_is_not_touched()
             "behind the ids",
         ),
         ("the dump itself", gz(dump.as_bytes()), ""),
-    ] {
-        let path = scene.write("db_backup_20261124_010000.sql.gz", &bytes);
+    ]) {
+        let path = scene.write(&format!("db_backup_20261124_{hour:02}0000.sql.gz"), &bytes);
         let ran = scene.run(&["restore", &path, "--yes"]);
         let said = format!("{}{}", ran.stdout, ran.stderr);
         if reason.is_empty() {

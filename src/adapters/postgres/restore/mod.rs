@@ -278,11 +278,23 @@ impl RestoreTarget for PostgresRestore {
         let live = self.live();
         let fresh = beside(&live, "_restoring");
         let aside = beside(&live, &format!("_before_{}", suffix.to_ascii_lowercase()));
-        let (loaded, mut words) = self.beside(dump, (&live, &fresh, marker), progress).await?;
-        progress.phase("the swap");
-        let options = self.login.options();
-        self.login.close_kept().await;
-        let ended = swap(&options, &live, &fresh, &aside).await?;
+        let swapped = async {
+            let (loaded, words) = self.beside(dump, (&live, &fresh, marker), progress).await?;
+            progress.phase("the swap");
+            self.login.close_kept().await;
+            let ended = swap(&self.login.options(), &live, &fresh, &aside).await?;
+            Ok((loaded, words, ended))
+        };
+        let (loaded, mut words, ended) = match swapped.await {
+            Ok(done) => done,
+            Err(fault) => {
+                // What can't be put in place is not kept; where that fails too, the next run does it.
+                if let Ok(mut connection) = self.sign_in().await {
+                    let _ = clear(&mut connection, &fresh, "").await;
+                }
+                return Err(fault);
+            }
+        };
         progress.phase("done");
         let rows: u64 = loaded.rows.values().sum();
         words.insert(
