@@ -4,6 +4,7 @@
 mod account;
 mod alerts;
 mod eyes;
+mod guarded;
 mod memory;
 mod metrics;
 
