@@ -105,6 +105,7 @@ impl Printer {
             color_out: self.color_out,
             color_err: self.color_err,
             silent: self.silent,
+            width: self.width,
             failed: Mutex::new(None),
         }
     }
