@@ -31,4 +31,5 @@ pub mod system;
 pub mod value_files;
 pub mod vault;
 mod whole_file;
+pub mod witnesses;
 mod write_pace;
