@@ -422,3 +422,27 @@ pub struct Bypass {
     /// What would mend it: a statement, if one would.
     pub mend: Option<String>,
 }
+
+/// Head of a ledger, as it is given to a [`CheckpointWitness`].
+pub struct Head<'a> {
+    /// The incident.
+    pub incident: &'a crate::domain::IncidentId,
+    /// Entries that it covers.
+    pub size: u64,
+    /// The signed checkpoint (C2SP signed note).
+    pub note: &'a [u8],
+    /// Hashes that prove an older size to be a prefix (RFC 6962, section 2.1.2); none if there is no such size.
+    pub consistency: &'a (dyn Fn(u64) -> Option<Vec<crate::domain::Digest>> + Sync),
+}
+
+/// A place outside the case folder that holds copies of checkpoints.
+#[async_trait]
+pub trait CheckpointWitness: Send + Sync {
+    /// Its name in `resume.yml`.
+    fn name(&self) -> &str;
+    /// For people.
+    fn describe(&self) -> String;
+    /// Gives it the head to keep, then all copies that it holds of this ledger's checkpoints. Whoever signs copies gives the
+    /// newest, with its signature, last.
+    async fn witness(&self, head: &Head<'_>) -> Result<Vec<Vec<u8>>, Fault>;
+}

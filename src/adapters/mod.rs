@@ -34,4 +34,5 @@ pub mod value_files;
 pub mod vault;
 pub mod web;
 mod whole_file;
+pub mod witnesses;
 mod write_pace;

@@ -40,6 +40,8 @@ fn full(name: &str, columns: &[(&str, &str)], expected: &[&str]) {
 const TIME: &str = "timestamp(3) without time zone";
 
 #[test]
+// A table of what each shape must give.
+#[allow(clippy::too_many_lines)]
 fn the_six_shapes_map_fully() {
     full(
         "Trade",
