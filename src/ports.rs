@@ -1,5 +1,7 @@
 //! What the engine needs of the world, as traits. Adapters implement them; `world.rs` chooses which.
 
+mod backups;
+
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
@@ -10,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{Canary, Notice, Probe, SwitchState, Timestamp};
 pub use crate::domain::{Column, DatabaseObject, ObjectList, RawRow, Relations, Row, Table, TableName};
+pub use backups::{BackupFacts, BackupRecords, BackupStore, FileDigest, OpenBackup, RestoreProgress, RestoreTarget};
+
 use crate::policy::credentials::{CredentialPolicy, StorePolicy};
 
 /// Kinds of failure that callers tell apart.
@@ -297,6 +301,22 @@ pub trait Database: Send + Sync {
     }
     /// One consistent, read-only view from which several tables are read.
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, Fault>;
+    /// Number of rows of a table.
+    async fn count(&self, table: &TableName) -> Result<u64, Fault> {
+        let tables = self.tables().await?;
+        let first = tables.iter().find(|known| known.name == *table).and_then(|known| known.columns.first());
+        let Some(first) = first else {
+            return Err(Fault::new(FaultKind::NotFound, format!("there is no {table}")));
+        };
+        self.rows(table, std::slice::from_ref(&first.name), None, &mut |_| ControlFlow::Continue(())).await
+    }
+    /// Whether it holds together: constraints, indexes, sequences, migrations, the policy's invariants. Nothing by default.
+    async fn checks(
+        &self,
+        _policy: &crate::policy::recovery::RecoveryPolicy,
+    ) -> Result<Vec<crate::domain::BackupCheck>, Fault> {
+        Ok(Vec::new())
+    }
     /// Catalog objects that could be persistence.
     async fn objects(&self) -> Result<ObjectList, Fault>;
     /// Sessions, roles and the like, as evidence: name → JSON lines. Never delays a pause.
@@ -366,6 +386,9 @@ pub trait Guard: Send + Sync {
     async fn engage(&self) -> Result<String, Fault>;
     /// Gives back what was taken away and lifts the flag, in one transaction.
     async fn release(&self) -> Result<String, Fault>;
+    /// Puts rows into the trade table while the pause stands: flag lifted, rows, flag set, in one transaction that nobody else sees
+    /// open. Rows whose key is there already are left alone. Returns how many went in.
+    async fn insert_through(&self, columns: &[String], rows: &[Row]) -> Result<u64, Fault>;
     /// Tries a trade as the application and rolls it back.
     async fn canary(&self) -> Result<Canary, Fault>;
 }
@@ -398,22 +421,4 @@ pub struct Bypass {
     pub how: String,
     /// What would mend it: a statement, if one would.
     pub mend: Option<String>,
-}
-
-/// The backups of the deployment.
-#[async_trait]
-pub trait BackupStore: Send + Sync {
-    /// All backups that the policy's pattern names, newest start first.
-    async fn list(&self) -> Result<Vec<crate::domain::Backup>, Fault>;
-    /// Opens one, decompressed, for streaming.
-    fn open(&self, path: &str) -> Result<Box<dyn std::io::Read + Send>, Fault>;
-    /// Whose dumps they are.
-    fn dialect(&self) -> crate::detect::backup::Dialect;
-    /// Puts one back into the live database; the old one is kept aside under `suffix` where the way allows. Words for people.
-    async fn restore(&self, path: &str, suffix: &str) -> Result<String, Fault>;
-    /// Runs the deployment's own validation; `None` if there is none.
-    async fn validate(&self) -> Result<Option<String>, Fault>;
-    /// A scratch copy made from it, to scan; dropped when the value is dropped.
-    /// `Invalid` where no scratch copy can be made: its text is then scanned instead.
-    async fn scratch(&self, path: &str) -> Result<std::sync::Arc<dyn Database>, Fault>;
 }

@@ -26,6 +26,8 @@ pub struct Settings {
     pub policies: PathBuf,
     /// Who acts (`PORTCULLIS_OPERATOR`, default the login name).
     pub operator: String,
+    /// Socket of the ssh-agent that `approve --agent` asks (`SSH_AUTH_SOCK`).
+    pub agent_socket: Option<PathBuf>,
     /// `NO_COLOR` is set and not empty.
     pub no_color: bool,
 }
@@ -46,6 +48,7 @@ impl Settings {
                 .filter(|v| !v.is_empty())
                 .map_or("policies".into(), PathBuf::from),
             operator,
+            agent_socket: env::var_os("SSH_AUTH_SOCK").filter(|v| !v.is_empty()).map(PathBuf::from),
             no_color: env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty()),
         })
     }

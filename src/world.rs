@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::adapters::aws::{Aws, StandIns};
 use crate::adapters::backup_files::BackupFiles;
+use crate::adapters::backup_records::BackupRecordFile;
 use crate::adapters::case_files::CaseFiles;
 use crate::adapters::command::CommandSwitch;
 use crate::adapters::database_url::DatabaseUrl;
@@ -22,10 +23,10 @@ use crate::adapters::issuers::{
 use crate::adapters::login::{Login, Others};
 use crate::adapters::machine_key::MachineKeyFile;
 use crate::adapters::notify::notifier;
-use crate::adapters::postgres::{PostgresDatabase, PostgresGuard};
+use crate::adapters::postgres::{PostgresDatabase, PostgresGuard, PostgresRestore};
 use crate::adapters::secrets_manager::SecretsManager;
 use crate::adapters::service::CommandService;
-use crate::adapters::sqlite::{SqliteDatabase, SqliteGuard};
+use crate::adapters::sqlite::{SqliteDatabase, SqliteGuard, SqliteRestore};
 use crate::adapters::switches::{ComposeSwitch, HttpSwitch, RedisSwitch, SystemdSwitch};
 use crate::adapters::system::{OsRandom, SystemClock};
 use crate::adapters::value_files::ValueFiles;
@@ -40,7 +41,8 @@ use crate::policy::Policies;
 use crate::policy::credentials::{IssuerPolicy, StorePolicy, ValuePart};
 use crate::policy::pause::SwitchPolicy;
 use crate::ports::{
-    BackupStore, Database, Fault, FaultKind, Guard, Issuer, MachineKey, Notifier, PauseSwitch, Service, Vault,
+    BackupStore, Database, Fault, FaultKind, Guard, Issuer, MachineKey, Notifier, PauseSwitch, RestoreTarget, Service,
+    Vault,
 };
 use crate::settings::Settings;
 
@@ -60,6 +62,8 @@ struct Databases {
     containment: Option<DatabaseUrl>,
     /// How this program logs in, where that is PostgreSQL.
     login: Option<Login>,
+    /// The password that the environment gives this program for it.
+    containment_password: Option<SecretString>,
 }
 
 impl Databases {
@@ -74,6 +78,7 @@ impl Databases {
             }),
         };
         let containment = settings.containment_url.clone().or_else(|| app.clone());
+        let containment_password = containment.as_ref().and_then(password_of);
         let parse = |url: Option<SecretString>| url.map(|url| DatabaseUrl::parse(&url, root)).transpose();
         let (app, containment) = (parse(app)?, parse(containment)?);
         let login = match &containment {
@@ -83,7 +88,7 @@ impl Databases {
             }
             _ => None,
         };
-        Ok(Self { app, containment, login })
+        Ok(Self { app, containment, login, containment_password })
     }
 
     fn database(&self) -> Option<Arc<dyn Database>> {
@@ -116,12 +121,21 @@ impl Databases {
         }
     }
 
-    fn backups(&self, root: &Path, policies: &Policies) -> Option<Arc<dyn BackupStore>> {
-        let live = match self.containment.as_ref()? {
-            DatabaseUrl::Sqlite(path) => Some(path.clone()),
-            DatabaseUrl::Postgres { .. } => None,
+    fn backups(&self, root: &Path, policies: &Policies, vault: &Arc<dyn Vault>) -> Option<Arc<dyn BackupStore>> {
+        let containment = self.containment.as_ref()?;
+        let (guard, policy) = (policies.pause.guard.clone(), policies.recovery.clone());
+        let target: Arc<dyn RestoreTarget> = match (self.app.as_ref().unwrap_or(containment), containment) {
+            (_, DatabaseUrl::Sqlite(path)) => Arc::new(SqliteRestore::new(path, guard)),
+            (DatabaseUrl::Postgres { options: app, schema }, DatabaseUrl::Postgres { options, .. }) => {
+                let others = other_passwords(root, options.get_username(), policies, vault);
+                let first = self.containment_password.clone();
+                let passwords = Box::new(move || first.iter().cloned().chain(others()).collect());
+                let (app, login) = (app.as_ref().clone(), self.login.clone()?);
+                Arc::new(PostgresRestore::new(login, app, (guard, schema.clone()), policy.clone(), passwords))
+            }
+            _ => return None,
         };
-        Some(Arc::new(BackupFiles::new(root, policies.recovery.clone(), live, policies.pause.guard.clone())))
+        Some(Arc::new(BackupFiles::new(root, policy, target)))
     }
 
     /// Who honours each credential; those that a person or an unreachable database honours have none.
@@ -259,6 +273,7 @@ pub fn live(root: &Path, settings: &Settings, policies: Arc<Policies>) -> Result
     let vault: Arc<dyn Vault> = Arc::new(SealedFiles::new(&home, &machine.sealing_key())?);
     let databases = Databases::parse(root, settings, &policies, &vault)?;
     let aws = Aws::new(aws_stand_ins(root, &policies, Arc::clone(&vault)));
+    let backups = databases.backups(root, &policies, &vault);
     Ok(Deployment {
         root: root.to_owned(),
         clock: Arc::new(SystemClock::default()),
@@ -276,7 +291,8 @@ pub fn live(root: &Path, settings: &Settings, policies: Arc<Policies>) -> Result
         files: Arc::new(LocalFiles::new(root)),
         services: services(root, &policies),
         notifiers: notifiers(root, &policies),
-        backups: databases.backups(root, &policies),
+        backups,
+        backup_records: Arc::new(BackupRecordFile::new(&home)),
         left_out: LeftOut::default(),
         own_role: databases.containment.as_ref().and_then(|url| url.user().map(String::from)),
         policies,

@@ -47,6 +47,13 @@ if [ ! -x "$venv/bin/moto_server" ] || [ ! -x "$venv/bin/ministack" ]; then
     || die "pip failed; see target/peers/pip.log"
 fi
 
+# Parsers that other programs read exports with.
+if ! "$venv/bin/python" -c 'import stix2validator, py_ocsf_models' 2>/dev/null; then
+  log "installing the validators of exports into $venv"
+  "$venv/bin/pip" install -q 'stix2-validator==3.2.0' 'py-ocsf-models==0.10.0' >>target/peers/pip.log 2>&1 \
+    || die "pip failed; see target/peers/pip.log"
+fi
+
 # --- private servers ----------------------------------------------------------------------------------------------
 work=$(mktemp -d /tmp/portcullis-peers.XXXXXX)
 chmod 755 "$work"
@@ -116,6 +123,7 @@ export PORTCULLIS_TEST_SERVER_LOG="$work/pg/server.log"
 export PORTCULLIS_TEST_MOTO_URL="http://127.0.0.1:$moto_port"
 export PORTCULLIS_TEST_MINISTACK_URL="http://127.0.0.1:$ministack_port"
 export PORTCULLIS_TEST_REDIS_URL="redis://:$redis_password@127.0.0.1:$redis_port/0"
+export PORTCULLIS_TEST_PYTHON="$root/$venv/bin/python"
 export PORTCULLIS_TEST_REQUIRE_PEERS=1
 # Every pair of cuts takes some minutes: always where nobody waits for it.
 [ -z "${CI:-}" ] || export PORTCULLIS_TEST_ALL_PAIRS=1

@@ -14,14 +14,14 @@ const MAX_DEPTH: usize = 64;
 pub enum Input {
     /// Standard input, named `-`.
     Stdin,
-    /// A file, its size in bytes, and the year in which it was last written, for times that name none.
+    /// A file, its size in bytes, and when it was last written, for times that name no year.
     File {
         /// Path, as given or below the folder that was given.
         path: PathBuf,
         /// Size.
         size: u64,
-        /// Year.
-        year: Option<i16>,
+        /// When it was last written.
+        written: Option<jiff::Timestamp>,
     },
 }
 
@@ -111,9 +111,8 @@ fn add(path: &Path, meta: &fs::Metadata, inputs: &mut Vec<Input>, unreadable: &m
     if !meta.is_file() {
         return unreadable.push(fault(path, "not a regular file"));
     }
-    let year = meta.modified().ok().and_then(|time| jiff::Timestamp::try_from(time).ok());
-    let year = year.map(|time| jiff::tz::TimeZone::UTC.to_datetime(time).year());
-    inputs.push(Input::File { path: path.to_owned(), size: meta.len(), year });
+    let written = meta.modified().ok().and_then(|time| jiff::Timestamp::try_from(time).ok());
+    inputs.push(Input::File { path: path.to_owned(), size: meta.len(), written });
 }
 
 fn fault(path: &Path, reason: impl std::fmt::Display) -> Unreadable {

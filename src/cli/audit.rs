@@ -1,32 +1,52 @@
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Subcommand;
 use serde::Serialize;
 
+pub use super::audit_record::RecordRecord;
 use super::resume::GateRecord;
 use super::steps::told_lines;
 use super::{Context, Exit, Failure, fault_failure, journal_failure};
 use crate::adapters::case_files::open_read_only;
-use crate::domain::{Digest, Moment};
-use crate::engine::audit::{AuditError, current_record, export_again, prepare};
+use crate::domain::Moment;
+use crate::engine::audit::{AuditError, Preparing, export_again, prepare};
 use crate::engine::notices::{GRACE, Notices};
-use crate::engine::{CHECKPOINT, Journal, gather, notice_words, verify_case};
-use crate::gate::{NAMESPACE, RECORD, Statement, is_open, may_resume};
-use crate::ledger::{GateCheck, Verdict};
+use crate::engine::{CHECKPOINT, gather, notice_words, verify_case_against};
+use crate::gate::{BuildError, is_open, may_resume};
+use crate::ledger::{GateCheck, MAX_CHECKPOINT_BYTES, Verdict};
 use crate::ui::{Printer, Record, Style, clean};
 
 /// Subcommands of `audit`.
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
     /// Write the audit record that the approvers sign
-    Prepare,
+    Prepare(PrepareArgs),
     /// Print the record plainly; with --gate, ask the gate without acting
     Show(ShowArgs),
     /// Verify a case folder by itself: no policies, no network, no key
     Verify(VerifyArgs),
     /// Write the DSSE envelope and the `allowed_signers` file again
     Export,
+}
+
+/// Arguments of `audit prepare`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  portcullis audit prepare
+  portcullis audit prepare --break-glass 'the exchange is down for days' --waive credential.exchange
+
+A record that waives checks is of a type of its own, needs the higher quorum and the delay of `break_glass` in resume.yml, and
+says in every place what was waived.")]
+pub struct PrepareArgs {
+    /// Why trading must resume although checks refuse
+    #[arg(long, value_name = "TEXT", requires = "waive")]
+    break_glass: Option<String>,
+    /// Check of the gate that need not pass
+    #[arg(long, value_name = "CHECK", requires = "break_glass")]
+    waive: Vec<String>,
 }
 
 /// Arguments of `audit show`.
@@ -42,11 +62,15 @@ pub struct ShowArgs {
 #[command(after_help = "\
 Examples:
   portcullis audit verify
-  portcullis audit verify /media/evidence/inc-20261124T105541Z-7f3a")]
+  portcullis audit verify /media/evidence/inc-20261124T105541Z-7f3a
+  portcullis audit verify --checkpoint ~/checkpoint-of-tuesday       (a copy that you kept)")]
 pub struct VerifyArgs {
     /// Case folder [default: the open incident's]
     #[arg(value_name = "PATH")]
     path: Option<PathBuf>,
+    /// Copy of `checkpoint` that was kept elsewhere: the ledger must go on from it
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Vec<PathBuf>,
 }
 
 /// The failure that an error of the audit stands for.
@@ -68,79 +92,15 @@ pub fn audit_failure(error: &AuditError) -> Failure {
         AuditError::Roster(_) => Failure::from_error(Exit::Usage, "policies/resume.yml can't decide", error)
             .hint("name enough approvers with their keys in policies/resume.yml"),
         AuditError::Resumed => Failure::new(Exit::Usage, "trading was resumed already; the incident is closed"),
+        AuditError::Build(BuildError::BreakGlass(_)) => Failure::from_error(
+            Exit::Usage,
+            "no such record can be made",
+            error,
+        )
+        .hint(
+            "`break_glass` in resume.yml says whether and by whom; checks are named by: portcullis audit show --gate",
+        ),
         AuditError::Build(_) => Failure::from_error(Exit::Failed, "failed to make the audit record", error),
-    }
-}
-
-/// The record, for people.
-#[derive(Debug, Serialize)]
-pub struct RecordRecord {
-    path: String,
-    sha256: Digest,
-    statement: Statement,
-}
-
-impl RecordRecord {
-    /// The current record of a case.
-    pub fn of(journal: &Journal) -> Result<Self, AuditError> {
-        let bytes = current_record(journal)?;
-        let path = journal.store().location().join(RECORD).display().to_string();
-        Ok(Self { path, sha256: Digest::of(&bytes), statement: Statement::parse(&bytes)? })
-    }
-
-    /// How an approver signs it.
-    pub fn how_to_sign(&self) -> String {
-        format!("ssh-keygen -Y sign -f KEY -n {NAMESPACE} {}", clean(&self.path))
-    }
-}
-
-impl Record for RecordRecord {
-    const TYPE: &'static str = "record";
-    fn text(&self, printer: &Printer) -> String {
-        let predicate = &self.statement.predicate;
-        let mut lines = vec![
-            format!("{}  {}", printer.paint(Style::Strong, "audit record"), clean(&self.path)),
-            format!("  fingerprint  {}", self.sha256),
-            format!("  incident     {}: {}", predicate.incident.id, clean(&predicate.incident.reason)),
-            format!("  opened       {} by {}", predicate.incident.opened, clean(&predicate.incident.operator)),
-            format!("  valid        {} until {}", predicate.issued, predicate.expires),
-            format!("  ledger       {} entries, root {}", predicate.ledger.size, predicate.ledger.root),
-        ];
-        let pause = if predicate.pause.proven {
-            printer.paint(Style::Good, "proven")
-        } else {
-            printer.paint(Style::Bad, "NOT PROVEN")
-        };
-        lines.push(format!("  pause        {pause}: {}", clean(&predicate.pause.detail)));
-        for (id, credential) in &predicate.credentials {
-            let dead = credential.new_accepted && credential.old_refused;
-            let word =
-                if dead { printer.paint(Style::Good, "dead") } else { printer.paint(Style::Bad, "NOT PROVEN DEAD") };
-            lines.push(format!(
-                "  credential   {id}: old value {word} ({}), {}",
-                clean(&credential.strength),
-                clean(&credential.detail)
-            ));
-        }
-        for (name, scan) in &predicate.scans {
-            let whole = if scan.complete { "complete" } else { "NOT complete" };
-            lines.push(format!("  scan         {}: {} findings, {whole}", clean(name), scan.findings));
-        }
-        let decided = predicate.findings.decided.len();
-        let open: u64 = predicate.findings.open.values().sum();
-        lines.push(format!("  findings     {decided} decided, {open} open"));
-        if let Some(backup) = &predicate.recovery.backup {
-            lines.push(format!("  restored     {}", clean(backup)));
-        }
-        for exception in &predicate.exceptions {
-            let outcome = exception.outcome.map_or("in flight".to_owned(), |outcome| outcome.to_string());
-            let word = printer.paint(Style::Warn, outcome);
-            lines.push(format!("  exception    {word} {}: {}", clean(&exception.target), clean(&exception.detail)));
-        }
-        let roles = predicate.quorum.roles.iter().map(|(role, count)| format!("{count} of them {}", clean(role)));
-        let asked: Vec<_> = std::iter::once(format!("{} people", predicate.quorum.threshold)).chain(roles).collect();
-        lines.push(format!("  quorum       {}", asked.join(", ")));
-        lines.join("\n")
     }
 }
 
@@ -178,28 +138,30 @@ impl Record for VerifySummary {
 /// Runs a subcommand.
 pub async fn run(command: AuditCommand, ctx: &Context) -> Result<Exit, Failure> {
     match command {
-        AuditCommand::Prepare => prepare_record(ctx).await,
+        AuditCommand::Prepare(args) => prepare_record(&args, ctx).await,
         AuditCommand::Show(args) => show(&args, ctx).await,
         AuditCommand::Verify(args) => verify(&args, ctx),
         AuditCommand::Export => export(ctx),
     }
 }
 
-async fn prepare_record(ctx: &Context) -> Result<Exit, Failure> {
+async fn prepare_record(args: &PrepareArgs, ctx: &Context) -> Result<Exit, Failure> {
     let deployment = ctx.deployment()?;
     let journal = Arc::new(ctx.open_case(&deployment)?);
-    prepare(&journal, &deployment.policies, deployment.machine.as_ref(), deployment.clock.now())
+    let waive = args.break_glass.as_deref().map(|reason| (reason, args.waive.as_slice()));
+    let by = Preparing { operator: &ctx.settings.operator, waive };
+    let statement = prepare(&journal, &deployment.policies, deployment.machine.as_ref(), deployment.clock.now(), &by)
         .map_err(|error| audit_failure(&error))?;
     let record = RecordRecord::of(&journal).map_err(|error| audit_failure(&error))?;
     ctx.printer.emit(&record);
     ctx.printer.say(format!(
         "\nnext: each approver signs with\n  {}\nand the signature comes back with\n  portcullis approve --approver NAME --signature {}.sig",
         record.how_to_sign(),
-        clean(&record.path)
+        record.place()
     ));
     let notices = Notices::new(&deployment, Some(&journal), &ctx.settings.operator);
-    let (threshold, expires) = (deployment.policies.resume.threshold, record.statement.predicate.expires);
-    let words = notice_words::approval_needed(threshold, &record.sha256.to_string(), &expires.to_string());
+    let (threshold, expires) = (statement.predicate.quorum.threshold, statement.predicate.expires);
+    let words = notice_words::approval_needed(threshold, &record.digest().to_string(), &expires.to_string());
     notices.tell(Moment::ApprovalNeeded, &words);
     let told = notices.finish(GRACE).await;
     journal.checkpoint().map_err(|error| journal_failure(&error))?;
@@ -219,7 +181,7 @@ async fn show(args: &ShowArgs, ctx: &Context) -> Result<Exit, Failure> {
     if !args.gate {
         return Ok(Exit::Done);
     }
-    let input = gather(&journal, &deployment).await.map_err(|error| audit_failure(&error))?;
+    let input = gather(&journal, &deployment, None).await.map_err(|error| audit_failure(&error))?;
     let checks = may_resume(&input);
     ctx.printer.say("");
     for check in &checks {
@@ -233,13 +195,23 @@ fn verify(args: &VerifyArgs, ctx: &Context) -> Result<Exit, Failure> {
         Some(path) => open_read_only(path).map_err(|fault| fault_failure("failed to open the case folder", &fault))?,
         None => ctx.peek_case(&ctx.deployment()?)?,
     };
-    let verdict = verify_case(&store);
+    let kept = args.checkpoint.iter().map(|path| read_checkpoint(path)).collect::<Result<Vec<_>, _>>()?;
+    let verdict = verify_case_against(&store, &kept);
     for check in &verdict.checks {
         ctx.printer.emit(&CheckRecord(check));
     }
     let holds = verdict.holds() && verdict.checks.iter().all(|check| check.verdict == Verdict::Pass);
     ctx.printer.emit(&VerifySummary { case: store.location().display().to_string(), holds, unbound: verdict.unbound });
     Ok(if holds { Exit::Done } else { Exit::Corrupt })
+}
+
+fn read_checkpoint(path: &Path) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    // One byte more than is read as a checkpoint: what is too long is refused as such.
+    std::fs::File::open(path)
+        .and_then(|file| file.take(MAX_CHECKPOINT_BYTES as u64 + 1).read_to_end(&mut bytes))
+        .map_err(|error| Failure::from_error(Exit::Usage, format!("failed to read {}", path.display()), &error))?;
+    Ok(bytes)
 }
 
 fn export(ctx: &Context) -> Result<Exit, Failure> {

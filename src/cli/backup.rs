@@ -1,10 +1,12 @@
 use clap::Subcommand;
 use serde::Serialize;
 
+use super::config_bundle::ConfigArgs;
 use super::{Context, Exit, Failure, fault_failure};
-use crate::domain::{Backup, BackupVerdict, Timestamp};
+use crate::domain::{Backup, BackupCheck, BackupVerdict, Timestamp};
 use crate::engine::Deployment;
-use crate::engine::recovery::verify;
+use crate::engine::recovery::records::Occasion;
+use crate::engine::recovery::{remember, take, test_restore, verify, verify_set};
 use crate::ui::{Printer, Record, Style, clean};
 
 /// Subcommands of `backup`.
@@ -14,12 +16,18 @@ pub enum BackupCommand {
     List,
     /// Read backups to their end: whole, nothing in them that a restore must not run, trades inside
     Verify(VerifyArgs),
+    /// Make a backup, read it back, and put a signed manifest beside it
+    Take,
+    /// Restore a backup into a scratch copy, validate it and say how long it took; live data is not touched
+    Drill(VerifyArgs),
+    /// Seal .env, certificates and keys into an encrypted bundle, for the day the server is gone
+    Config(ConfigArgs),
 }
 
 /// Arguments of `backup verify`.
 #[derive(Debug, clap::Args)]
 pub struct VerifyArgs {
-    /// One backup [default: all]
+    /// One backup [default: all; for a drill, the newest]
     #[arg(value_name = "FILE")]
     file: Option<String>,
 }
@@ -53,8 +61,11 @@ impl Record for VerdictRecord<'_> {
             if self.0.usable() { printer.paint(Style::Good, "good   ") } else { printer.paint(Style::Bad, "REFUSED") };
         let mut text = format!("  {word} {}", clean(&self.0.backup.path));
         for check in &self.0.checks {
-            let word =
-                if check.passed { printer.paint(Style::Dim, "pass  ") } else { printer.paint(Style::Bad, "refuse") };
+            let word = match (check.passed, check.advisory) {
+                (true, _) => printer.paint(Style::Dim, "pass  "),
+                (false, true) => printer.paint(Style::Warn, "look  "),
+                (false, false) => printer.paint(Style::Bad, "refuse"),
+            };
             text.push_str(&format!("\n            {word} {:<14} {}", clean(&check.check), clean(&check.reason)));
         }
         text
@@ -83,41 +94,110 @@ async fn list(deployment: &Deployment) -> Result<Vec<Backup>, Failure> {
     })
 }
 
+/// What the backups say together, and how a test restore went.
+#[derive(Debug, Serialize)]
+struct SetRecord {
+    checks: Vec<BackupCheck>,
+}
+
+impl Record for SetRecord {
+    const TYPE: &'static str = "backups";
+    fn text(&self, printer: &Printer) -> String {
+        let line = |check: &BackupCheck| {
+            let word = match (check.passed, check.advisory) {
+                (true, _) => printer.paint(Style::Dim, "pass  "),
+                (false, true) => printer.paint(Style::Warn, "look  "),
+                (false, false) => printer.paint(Style::Bad, "refuse"),
+            };
+            format!("  all     {word} {:<14} {}", clean(&check.check), clean(&check.reason))
+        };
+        self.checks.iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+}
+
 /// Runs a subcommand.
 pub async fn run(command: BackupCommand, ctx: &Context) -> Result<Exit, Failure> {
-    let deployment = ctx.deployment()?;
     match command {
-        BackupCommand::List => {
-            let now = deployment.clock.now();
-            let all = list(&deployment).await?;
-            if all.is_empty() {
-                return Err(Failure::new(Exit::Failed, "there is no backup")
-                    .hint("set directory and pattern in policies/recovery.yml"));
-            }
-            for backup in all {
-                let age_minutes = backup.started.map(|started| now.duration_since(started).as_secs() / 60);
-                ctx.printer.emit(&BackupRecord {
-                    path: backup.path,
-                    bytes: backup.bytes,
-                    started: backup.started,
-                    age_minutes,
-                });
-            }
-            Ok(Exit::Done)
+        BackupCommand::List => show(ctx).await,
+        BackupCommand::Verify(args) => verify_all(ctx, &args).await,
+        BackupCommand::Take => {
+            let deployment = ctx.deployment()?;
+            let (verdict, _) = take(&deployment).await.map_err(|fault| {
+                fault_failure("failed to take a backup", &fault)
+                    .hint("see directory and pattern in policies/recovery.yml; pg_dump must be installed")
+            })?;
+            ctx.printer.emit(&VerdictRecord(&verdict));
+            Ok(if verdict.usable() { Exit::Done } else { Exit::Failed })
         }
-        BackupCommand::Verify(args) => {
-            let chosen = match &args.file {
-                Some(file) => vec![find(&deployment, file).await?],
-                None => list(&deployment).await?,
-            };
-            let mut good = !chosen.is_empty();
-            for backup in &chosen {
-                let (verdict, _) =
-                    verify(&deployment, backup).map_err(|fault| fault_failure("failed to verify", &fault))?;
-                good &= verdict.usable();
-                ctx.printer.emit(&VerdictRecord(&verdict));
-            }
-            Ok(if good { Exit::Done } else { Exit::Failed })
-        }
+        BackupCommand::Drill(args) => drill(ctx, &args).await,
+        BackupCommand::Config(args) => super::config_bundle::seal(&args, ctx),
     }
+}
+
+async fn show(ctx: &Context) -> Result<Exit, Failure> {
+    let deployment = ctx.deployment()?;
+    let now = deployment.clock.now();
+    let all = list(&deployment).await?;
+    if all.is_empty() {
+        return Err(none());
+    }
+    for backup in all {
+        let age_minutes = backup.started.map(|started| now.duration_since(started).as_secs() / 60);
+        ctx.printer.emit(&BackupRecord {
+            path: backup.path,
+            bytes: backup.bytes,
+            started: backup.started,
+            age_minutes,
+        });
+    }
+    Ok(Exit::Done)
+}
+
+fn none() -> Failure {
+    Failure::new(Exit::Failed, "there is no backup").hint("set directory and pattern in policies/recovery.yml")
+}
+
+async fn verify_all(ctx: &Context, args: &VerifyArgs) -> Result<Exit, Failure> {
+    let deployment = ctx.deployment()?;
+    let chosen = match &args.file {
+        Some(file) => vec![find(&deployment, file).await?],
+        None => list(&deployment).await?,
+    };
+    let mut verdicts = Vec::new();
+    for backup in &chosen {
+        let progress = ctx.progress(&deployment, "verify");
+        let judged = verify(&deployment, backup);
+        progress.finish();
+        let (verdict, survey) = judged.map_err(|fault| fault_failure("failed to verify", &fault))?;
+        ctx.printer.emit(&VerdictRecord(&verdict));
+        if verdict.usable() {
+            remember(&deployment, Occasion::Verified, &verdict, survey.as_ref(), None)
+                .map_err(|fault| fault_failure("failed to remember what was seen", &fault))?;
+        }
+        verdicts.push(verdict);
+    }
+    let mut good = !verdicts.is_empty() && verdicts.iter().all(BackupVerdict::usable);
+    if args.file.is_none() {
+        let set = SetRecord { checks: verify_set(&deployment, &verdicts) };
+        good &= !set.checks.iter().any(BackupCheck::refuses);
+        ctx.printer.emit(&set);
+    }
+    Ok(if good { Exit::Done } else { Exit::Failed })
+}
+
+async fn drill(ctx: &Context, args: &VerifyArgs) -> Result<Exit, Failure> {
+    let deployment = ctx.deployment()?;
+    let backup = match &args.file {
+        Some(file) => find(&deployment, file).await?,
+        None => list(&deployment).await?.into_iter().next().ok_or_else(none)?,
+    };
+    let progress = ctx.progress(&deployment, "test restore");
+    let tried = test_restore(&deployment, &backup).await;
+    progress.finish();
+    let (verdict, _) = tried.map_err(|fault| {
+        fault_failure("failed to restore for a test", &fault)
+            .hint("scratch copies need PostgreSQL's server programs on this machine (recovery.yml: postgres_bin)")
+    })?;
+    ctx.printer.emit(&VerdictRecord(&verdict));
+    Ok(if verdict.usable() { Exit::Done } else { Exit::Failed })
 }

@@ -16,7 +16,7 @@ const BY_PERSON: [(&str, &str); 4] = [
 ];
 
 /// Arguments of `checklist`.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(after_help = "\
 Examples:
   portcullis checklist

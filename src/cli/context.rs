@@ -106,11 +106,33 @@ impl Context {
     /// Opens the case of the incident that is meant, for writing.
     pub fn open_case(&self, deployment: &Deployment) -> Result<Journal, Failure> {
         let incident = self.incident(deployment)?;
+        self.open_case_of(deployment, &incident)
+    }
+
+    /// Opens the case of that incident, for writing.
+    pub fn open_case_of(&self, deployment: &Deployment, incident: &IncidentId) -> Result<Journal, Failure> {
         let store = deployment
             .cases
-            .open(&incident, false)
+            .open(incident, false)
             .map_err(|fault| fault_failure(&format!("failed to open incident {incident}"), &fault))?;
         Journal::open(store, deployment.clock.clone(), deployment.machine.clone()).map_err(|e| journal_failure(&e))
+    }
+
+    /// The newest incident, if it was resumed but the command that did so died before it had signed its last entries: nothing
+    /// else would ever sign them.
+    pub fn cut_short(&self, deployment: &Deployment) -> Result<Option<Journal>, Failure> {
+        let all = deployment.cases.list().map_err(|fault| fault_failure("failed to list the incidents", &fault))?;
+        let Some(newest) = all.last().filter(|_| self.incident.is_none()) else { return Ok(None) };
+        if !self.open_incidents(deployment)?.is_empty() {
+            return Ok(None);
+        }
+        let store = deployment
+            .cases
+            .open(newest, false)
+            .map_err(|fault| fault_failure(&format!("failed to open incident {newest}"), &fault))?;
+        let journal = Journal::open(store, deployment.clock.clone(), deployment.machine.clone());
+        let journal = journal.map_err(|error| journal_failure(&error))?;
+        Ok((journal.unsigned() > 0).then_some(journal))
     }
 
     /// Opens the case of the incident that is meant, for reading.

@@ -53,6 +53,7 @@ pub async fn run(_args: DoctorArgs, ctx: &Context) -> Result<Exit, Failure> {
     items.push(roster(&deployment));
     items.push(contacts(&deployment));
     items.push(backups(&deployment).await);
+    items.push(test_restore(&deployment));
     items.push(cases(ctx, &deployment)?);
     let ready = items.iter().all(|item| item.ready);
     for item in &items {
@@ -249,6 +250,31 @@ async fn backups(deployment: &Deployment) -> Item {
         },
     };
     item("backups", result)
+}
+
+/// How many days a test restore stands for.
+const MONTH: i64 = 31;
+
+fn test_restore(deployment: &Deployment) -> Item {
+    use crate::engine::recovery::records::{Occasion, read};
+    let mend = "portcullis backup drill";
+    let result = match read(deployment) {
+        Err(fault) => Err((fault.chain(), mend)),
+        Ok(records) => match records.iter().rev().find(|record| record.occasion == Occasion::Drilled) {
+            None => Err(("no backup was ever restored for a test".to_owned(), mend)),
+            Some(record) => {
+                let days = deployment.clock.now().duration_since(record.time).as_secs() / 86_400;
+                let took = record.took_ms.unwrap_or(0) / 1000;
+                let words = format!("{} {days} days ago, in {took} s", record.path);
+                match (record.passed, days <= MONTH) {
+                    (true, true) => Ok(words),
+                    (true, false) => Err((words, mend)),
+                    (false, _) => Err((format!("FAILED: {words}"), mend)),
+                }
+            }
+        },
+    };
+    item("test restore", result)
 }
 
 fn cases(ctx: &Context, deployment: &Deployment) -> Result<Item, Failure> {

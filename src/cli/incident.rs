@@ -8,7 +8,8 @@ use crate::domain::{Finding, IncidentId, Level, Timestamp};
 use crate::engine::dispose::{Choice, choose, dispose};
 use crate::engine::findings::{FINDINGS, read};
 use crate::engine::{Deployment, Journal};
-use crate::ledger::{Entry, Event, IncidentState};
+use crate::ledger::{Entry, IncidentState};
+use crate::report::words;
 use crate::ui::{Printer, Record, Style, clean};
 
 /// Subcommands of `incident`.
@@ -20,6 +21,8 @@ pub enum IncidentCommand {
     Show,
     /// What happened and what was done, in order
     Timeline,
+    /// Write the report into the case: HTML, Markdown, JSON; findings as CSV, STIX, OCSF, Timesketch
+    Report(super::report::ReportArgs),
     /// Decide what findings are; undecided ones at or above the policy's level block the resume
     Dispose(DisposeArgs),
 }
@@ -61,6 +64,7 @@ pub fn run(command: IncidentCommand, ctx: &Context) -> Result<Exit, Failure> {
         IncidentCommand::List => list(ctx),
         IncidentCommand::Show => show(ctx),
         IncidentCommand::Timeline => timeline(ctx),
+        IncidentCommand::Report(args) => super::report::run(&args, ctx),
         IncidentCommand::Dispose(args) => dispose_findings(args, ctx),
     }
 }
@@ -248,42 +252,6 @@ fn timeline(ctx: &Context) -> Result<Exit, Failure> {
             .say(format!("\n{timeless} findings have no time of their own (deleted rows, objects, leaked values)"));
     }
     Ok(Exit::Done)
-}
-
-/// An entry in words; steps show their outcome only.
-fn words(event: &Event) -> Option<String> {
-    Some(match event {
-        Event::StepIntent { .. } | Event::CredentialStaged { .. } | Event::CredentialCreated { .. } => return None,
-        Event::IncidentOpened { reason, operator, .. } => format!("{operator}: {reason}"),
-        Event::IncidentWidened { compromised, .. } => {
-            format!("compromised too: {}", compromised.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
-        }
-        Event::PlanMade { command, steps, operator, .. } => format!("{operator}: {command}, {steps} steps"),
-        Event::StepOutcome { step, outcome, detail, .. } => format!("{outcome} {step}: {detail}"),
-        Event::CredentialProof { credential, detail, .. } => format!("{credential}: {detail}"),
-        Event::PauseProof { refused, detail, .. } => {
-            format!("a trade is {}: {detail}", if *refused { "refused" } else { "NOT refused" })
-        }
-        Event::EvidenceCollected { name, .. } => name.clone(),
-        Event::ScanCompleted { scan, findings, .. } => format!("{scan}: {findings} findings"),
-        Event::FindingDisposed { findings, verdict, note, operator } => {
-            format!("{operator}: {} findings {verdict}: {note}", findings.len())
-        }
-        Event::BackupChosen { path, .. } => path.clone().unwrap_or_else(|| "none passed".into()),
-        Event::ItemAttested { item, note, operator } => format!("{operator}: {item}: {note}"),
-        Event::AuditPrepared { file, .. } => file.sha256.to_string(),
-        Event::ApprovalRecorded { approver, key, .. } => format!("{approver} with {key}"),
-        Event::GateEvaluated { opened, operator, .. } => {
-            format!("{operator}: the gate {}", if *opened { "opened" } else { "stayed shut" })
-        }
-        Event::IncidentResumed { operator, monitor_until, .. } => {
-            format!("{operator}: monitoring until {monitor_until}")
-        }
-        Event::NoticeSent { contact, channel, moment, outcome, detail } => {
-            format!("{contact} ({channel}) {outcome}: {moment}; {detail}")
-        }
-        Event::TailQuarantined { file } => file.path.clone(),
-    })
 }
 
 /// Ids of a file: the first word of each line, or the `id` of a line of JSON.

@@ -33,6 +33,13 @@ pub struct LockdownArgs {
     plan: bool,
 }
 
+impl LockdownArgs {
+    /// As another command asks for it.
+    pub fn new(reason: String, compromised: Vec<CredentialId>) -> Self {
+        Self { reason, compromised, plan: false }
+    }
+}
+
 /// Opens an incident, or continues the open one, and contains it.
 pub async fn run(args: LockdownArgs, ctx: &Context) -> Result<Exit, Failure> {
     let deployment = ctx.deployment()?;

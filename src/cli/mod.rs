@@ -11,9 +11,11 @@ use crate::ui::{ColorChoice, Format, Printer};
 
 mod approve;
 mod audit;
+mod audit_record;
 mod backup;
 mod checklist;
 mod completions;
+mod config_bundle;
 mod contacts;
 mod context;
 mod doctor;
@@ -25,7 +27,11 @@ mod init;
 mod install;
 mod keys;
 mod lockdown;
+mod log_pool;
+mod pace;
 mod pause;
+mod recover;
+mod report;
 mod restore;
 mod resume;
 mod scan;
@@ -35,6 +41,7 @@ mod scan_output;
 mod scan_secrets;
 mod scan_trades;
 mod steps;
+mod watch;
 
 pub use audit::audit_failure;
 pub use context::{Context, fault_failure, journal_failure};
@@ -117,6 +124,9 @@ enum Command {
     Backup(backup::BackupCommand),
     /// Put a backup back, the newest clean one with --clean
     Restore(restore::RestoreArgs),
+    /// Carry out the recovery from one of four disasters, measured against RTO and RPO
+    #[command(subcommand)]
+    Recover(recover::RecoverCommand),
     /// The post-recovery checklist: what the program checks and what people attest
     Checklist(checklist::ChecklistArgs),
     /// Make, show and verify the audit record
@@ -126,6 +136,8 @@ enum Command {
     Approve(approve::ApproveArgs),
     /// Ask the gate and, if every check passes, let trading in again
     Resume(resume::ResumeArgs),
+    /// Enhanced monitoring: follow logs, trades and the guard, alert, drop the gate
+    Watch(watch::WatchArgs),
     /// Rehearse a whole breach in an embedded deployment: no service, no network, no set-up
     Drill(drill::DrillArgs),
     /// Print a shell completion script
@@ -206,9 +218,11 @@ async fn run(command: Command, ctx: &Context) -> Result<Exit, Failure> {
         Command::Audit(command) => audit::run(command, ctx).await,
         Command::Approve(args) => approve::run(&args, ctx),
         Command::Resume(args) => resume::run(args, ctx).await,
+        Command::Watch(args) => Box::pin(watch::run(args, ctx)).await,
         Command::Drill(args) => drill::run(args, ctx).await,
         Command::Backup(command) => backup::run(command, ctx).await,
         Command::Restore(args) => restore::run(args, ctx).await,
+        Command::Recover(command) => recover::run(command, ctx).await,
         Command::Checklist(args) => checklist::run(args, ctx).await,
         Command::Completions(args) => completions::run(&args, ctx),
     }

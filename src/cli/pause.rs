@@ -87,14 +87,24 @@ pub async fn run(command: PauseCommand, ctx: &Context) -> Result<Exit, Failure> 
 }
 
 async fn on(args: OnArgs, ctx: &Context) -> Result<Exit, Failure> {
-    let deployment = ctx.deployment()?;
     if !ctx.confirm("This stops trading now.")? {
         return Err(Failure::new(Exit::Usage, "not confirmed; nothing was touched"));
     }
+    at_once(args.reason, ctx).await
+}
+
+/// Engages every switch without asking, and proves it. Opens an incident if none is open.
+pub(super) async fn at_once(reason: String, ctx: &Context) -> Result<Exit, Failure> {
+    let deployment = ctx.deployment()?;
     let operator = ctx.settings.operator.clone();
-    let opened = ctx.incident.is_none() && ctx.open_incidents(&deployment)?.is_empty();
+    let open_now = ctx.open_incidents(&deployment)?;
+    let opened = match &ctx.incident {
+        None => open_now.is_empty(),
+        // An incident that was resumed is closed: what happens now is another one.
+        Some(named) => !open_now.contains(named) && deployment.cases.list().is_ok_and(|all| all.contains(named)),
+    };
     let journal = if opened {
-        let opening = Opening { reason: args.reason, operator: operator.clone(), compromised: Vec::new() };
+        let opening = Opening { reason, operator: operator.clone(), compromised: Vec::new() };
         open(&deployment, opening).map_err(|error| journal_failure(&error))?
     } else {
         ctx.open_case(&deployment)?

@@ -5,10 +5,11 @@ use serde::Serialize;
 
 use super::steps::{Live, since_opened, told_lines};
 use super::{Context, Exit, Failure, journal_failure};
-use crate::domain::{IncidentId, Moment, Plan};
+use crate::domain::{IncidentId, Moment, Plan, Timestamp};
 use crate::engine::notice_words;
 use crate::engine::notices::{GRACE, Notices};
 use crate::engine::resume::resume;
+use crate::engine::{Deployment, Journal};
 use crate::ledger::{GateCheck, Verdict};
 use crate::ui::{Printer, Record, Style, clean};
 
@@ -65,6 +66,9 @@ impl Record for Ended {
 /// Asks the gate and, if every check passes, lets trading in again.
 pub async fn run(_args: ResumeArgs, ctx: &Context) -> Result<Exit, Failure> {
     let deployment = ctx.deployment()?;
+    if let Some(journal) = ctx.cut_short(&deployment)? {
+        return finish(&deployment, &Arc::new(journal), ctx).await;
+    }
     let journal = Arc::new(ctx.open_case(&deployment)?);
     if !ctx.confirm("If the gate opens, this lets trading in again.")? {
         return Err(Failure::new(Exit::Usage, "not confirmed; nothing was touched"));
@@ -80,21 +84,37 @@ pub async fn run(_args: ResumeArgs, ctx: &Context) -> Result<Exit, Failure> {
     for check in &ended.checks {
         ctx.printer.emit(&GateRecord(check));
     }
-    let notices = Notices::new(&deployment, Some(&journal), &ctx.settings.operator);
-    if let Some(until) = &ended.monitor_until {
-        notices.tell(Moment::Resumed, &notice_words::resumed(&until.to_string()));
-    }
-    let told = notices.finish(GRACE).await;
-    journal.checkpoint().map_err(|error| journal_failure(&error))?;
-    ctx.printer.emit(&Ended {
-        opened: ended.opened,
-        resumed: ended.monitor_until.is_some(),
-        monitor_until: ended.monitor_until.map(|until| until.to_string()),
-    });
-    ctx.printer.say_all(&told_lines(&ctx.printer, &told));
+    end(&deployment, &journal, ctx, ended.opened, ended.monitor_until).await?;
     Ok(match (ended.opened, ended.monitor_until) {
         (_, Some(_)) => Exit::Done,
         (true, None) => Exit::Incomplete,
         (false, None) => Exit::Refused,
     })
+}
+
+/// What an earlier run had left to do when it died after the last switch was released.
+async fn finish(deployment: &Deployment, journal: &Arc<Journal>, ctx: &Context) -> Result<Exit, Failure> {
+    let until = journal.state().resumed.map(|(_, until)| until);
+    end(deployment, journal, ctx, true, until).await?;
+    Ok(Exit::Done)
+}
+
+/// People are told, the ledger is signed to its end, the outcome is said.
+async fn end(
+    deployment: &Deployment,
+    journal: &Arc<Journal>,
+    ctx: &Context,
+    opened: bool,
+    until: Option<Timestamp>,
+) -> Result<(), Failure> {
+    let notices = Notices::new(deployment, Some(journal), &ctx.settings.operator);
+    if let Some(until) = &until {
+        notices.tell(Moment::Resumed, &notice_words::resumed(&until.to_string()));
+    }
+    let told = notices.finish(GRACE).await;
+    journal.checkpoint().map_err(|error| journal_failure(&error))?;
+    let monitor_until = until.map(|until| until.to_string());
+    ctx.printer.emit(&Ended { opened, resumed: monitor_until.is_some(), monitor_until });
+    ctx.printer.say_all(&told_lines(&ctx.printer, &told));
+    Ok(())
 }

@@ -1,11 +1,13 @@
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::scan_output::{Collector, ScanSummary, SkippedRule, case_for_findings, resolve, scan_files};
+use super::log_pool::{self, Job, Outputs};
+use super::scan_output::{Collector, ScanSummary, SkippedRule, UnfilteredRule, case_for_findings, resolve};
 use super::{Context, Exit, Failure};
 use crate::adapters::log_files::{self, Input, Unreadable};
-use crate::detect::logs::formats::time;
-use crate::detect::logs::{Coverage, Ruleset, ScanOptions, scan_reader};
+use crate::detect::logs::formats::{Format, Wanted, time};
+use crate::detect::logs::{Correlator, Coverage, Ruleset, ScanOptions};
 use crate::detect::secrets::Redactor;
 use crate::domain::{Level, Timestamp};
 use crate::engine::known_values;
@@ -17,8 +19,10 @@ const MAX_RULE_FILE: u64 = 4 << 20;
 /// Arguments of `scan logs`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Formats are found by content: JSON lines, arrays and CloudTrail's {\"Records\":[..]}, nginx and Apache access logs,
-syslog, plain text; each also as .gz. Findings also go to the open incident's case.
+Formats are found by content: JSON lines, arrays and CloudTrail's {\"Records\":[..]}, docker json-file, nginx and Apache
+access logs, syslog, journald export, PostgreSQL (stderr, csvlog, jsonlog, RDS), logfmt, auditd, CSV, W3C, plain text; each also
+as gzip, zstd, bzip2 or xz. Names for --input-format: json-lines, json, docker, access, syslog, journal, postgres,
+postgres-csv, logfmt, csv, text. Findings also go to the open incident's case.
 
 Examples:
   portcullis scan logs /var/log/nginx cloudtrail/ --min-level high
@@ -39,12 +43,15 @@ pub struct ScanLogsArgs {
     /// Only rules of this level or above
     #[arg(long, value_name = "LEVEL", default_value = "informational")]
     min_level: Level,
+    /// Format of the files, where content misleads: a name, or an access log's own form
+    #[arg(long, value_name = "FORMAT")]
+    input_format: Option<Wanted>,
 }
 
 /// Reads a point in time of the command line.
 pub fn moment(text: &str) -> Result<Timestamp, String> {
-    time::parse(text, 1970)
-        .or_else(|| time::parse(&format!("{text}T00:00:00Z"), 1970))
+    time::parse(text, Timestamp::UNIX_EPOCH)
+        .or_else(|| time::parse(&format!("{text}T00:00:00Z"), Timestamp::UNIX_EPOCH))
         .ok_or_else(|| format!("`{text}` is not a time: write 2026-11-24T01:02:03Z or 2026-11-24"))
 }
 
@@ -55,26 +62,33 @@ pub async fn run(args: ScanLogsArgs, ctx: &Context) -> Result<Exit, Failure> {
     skipped.extend(rules.skipped().iter().map(|s| SkippedRule { rule: s.rule.clone(), reason: s.reason.clone() }));
     let case = case_for_findings(ctx)?;
     let (inputs, unreadable) = log_files::expand(&resolve(ctx, &args.paths));
-    let this_year = jiff::tz::TimeZone::UTC.to_datetime(Timestamp::now()).year();
-    let scan = |input: &Input, sink: &mut dyn FnMut(crate::domain::Finding)| {
-        let year = if let Input::File { year, .. } = input { *year } else { None };
-        let options = ScanOptions {
-            since: args.since,
-            until: args.until,
-            min_level: args.min_level,
-            default_year: year.unwrap_or(this_year),
-            prefilter: true,
-        };
-        match input.open() {
-            Ok(reader) => scan_reader(&rules, &input.name(), reader, &options, sink),
-            Err(error) => Coverage { unreadable: Some(error.to_string()), ..Coverage::default() },
-        }
+    let now = Timestamp::now();
+    let options = |input: &Input| ScanOptions {
+        since: args.since,
+        until: args.until,
+        min_level: args.min_level,
+        written: if let Input::File { written: Some(written), .. } = input { *written } else { now },
+        format: args.input_format.clone(),
+        ..ScanOptions::default()
     };
     let mut collector = Collector::new(ctx, case, redactor);
-    let said = scan_files(&inputs, scan, |finding| collector.give(finding));
+    let mut correlator = Correlator::default();
+    let job = Job { rules: &rules, inputs: &inputs, options: &options };
+    let said = log_pool::run(
+        &job,
+        &mut Outputs { finding: &mut |finding| collector.give(finding), feed: &mut |fed| correlator.add(&fed) },
+    );
+    let notes = correlator.finish(&rules, &mut |finding| {
+        if finding.rule.level >= args.min_level {
+            collector.give(finding);
+        }
+    });
     let run = rules.rules().iter().filter(|rule| rule.rule.level >= args.min_level).count() as u64;
     let mut summary =
         ScanSummary { scan: "logs", rules: run, rules_skipped: skipped, unreadable, ..ScanSummary::default() };
+    summary.rules += rules.correlations().filter(|(one, _)| one.rule.level >= args.min_level).count() as u64;
+    summary.unfiltered = unfiltered(&rules, &said);
+    summary.uncovered = notes;
     for (input, coverage) in inputs.iter().zip(said) {
         add(&mut summary, input.name(), coverage);
     }
@@ -89,13 +103,30 @@ async fn redactor(ctx: &Context) -> Redactor {
     Redactor::new(&pairs)
 }
 
+/// The rules that nothing in raw bytes can rule out, and the events that were parsed for them.
+fn unfiltered(rules: &Ruleset, said: &[Coverage]) -> Vec<UnfilteredRule> {
+    let mut events: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut formats: BTreeMap<Format, u64> = BTreeMap::new();
+    for coverage in said {
+        if let Some(format) = coverage.format {
+            *formats.entry(format).or_default() += coverage.events;
+        }
+    }
+    for (format, count) in formats {
+        for rule in rules.unfiltered(format) {
+            *events.entry(&rule.rule.id).or_default() += count;
+        }
+    }
+    events.into_iter().map(|(rule, events)| UnfilteredRule { rule: rule.to_owned(), events }).collect()
+}
+
 /// Adds what one file's scan covered.
 fn add(summary: &mut ScanSummary, path: String, coverage: Coverage) {
     summary.files += u64::from(coverage.format.is_some());
     summary.bytes += coverage.bytes;
     summary.events += coverage.events;
     if coverage.broken > 0 {
-        let format = coverage.format.map_or("events", crate::detect::logs::formats::Format::name);
+        let format = coverage.format.map_or("events", Format::name);
         let first = coverage.first_broken.unwrap_or(1);
         let count = coverage.broken;
         summary.uncovered.push(format!("{path}: {count} records are not readable as {format}, first on line {first}"));
@@ -112,7 +143,7 @@ fn add(summary: &mut ScanSummary, path: String, coverage: Coverage) {
 }
 
 /// Reads the rules; fails if there is none to run.
-fn rules(given: &[PathBuf], ctx: &Context) -> Result<(Ruleset, Vec<SkippedRule>), Failure> {
+pub(super) fn rules(given: &[PathBuf], ctx: &Context) -> Result<(Ruleset, Vec<SkippedRule>), Failure> {
     let default = [ctx.root.join(&ctx.settings.policies).join("logs")];
     let folders = if given.is_empty() { &default[..] } else { given };
     let names: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();

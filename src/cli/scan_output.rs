@@ -28,6 +28,15 @@ pub struct SkippedRule {
     pub reason: String,
 }
 
+/// A rule that was run on every event, since nothing in raw bytes says that it can't match.
+#[derive(Debug, Clone, Serialize)]
+pub struct UnfilteredRule {
+    /// Id or title.
+    pub rule: String,
+    /// Events that were parsed for it.
+    pub events: u64,
+}
+
 /// What a scan of files covered.
 #[derive(Debug, Default, Serialize)]
 pub struct ScanSummary {
@@ -45,6 +54,9 @@ pub struct ScanSummary {
     pub rules: u64,
     /// Rules that were not.
     pub rules_skipped: Vec<SkippedRule>,
+    /// Rules that slowed the scan down.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unfiltered: Vec<UnfilteredRule>,
     /// Paths that could not be read, or not to their end.
     pub unreadable: Vec<Unreadable>,
     /// What was not covered, in words.
@@ -68,6 +80,19 @@ impl Record for ScanSummary {
         };
         for skipped in &self.rules_skipped {
             line("rule skipped:", format!("{} ({})", skipped.reason, skipped.rule));
+        }
+        if !self.unfiltered.is_empty() {
+            let events = self.unfiltered.iter().map(|rule| rule.events).max().unwrap_or(0);
+            let names: Vec<&str> = self.unfiltered.iter().take(5).map(|rule| rule.rule.as_str()).collect();
+            let more = if self.unfiltered.len() > 5 { ", .." } else { "" };
+            let count = self.unfiltered.len();
+            line(
+                "slow:",
+                format!(
+                    "{count} rules hold no text to look for, so {events} events were parsed: {}{more}",
+                    names.join(", ")
+                ),
+            );
         }
         for path in &self.unreadable {
             line("unreadable:", format!("{}: {}", path.path, path.reason));
@@ -227,7 +252,7 @@ mod tests {
     #[test]
     fn findings_come_in_the_order_of_the_files() {
         let inputs: Vec<Input> =
-            (0..40).map(|n| Input::File { path: format!("{n:02}").into(), size: 1, year: None }).collect();
+            (0..40).map(|n| Input::File { path: format!("{n:02}").into(), size: 1, written: None }).collect();
         let scan = |input: &Input, sink: &mut dyn FnMut(Finding)| {
             let path = input.name();
             // Later files are faster.
@@ -238,7 +263,7 @@ mod tests {
                     kind: FindingKind::Log,
                     rule: RuleRef { id: "r".into(), title: "r".into(), level: Level::Low },
                     time: None,
-                    source: Source::File { path: path.clone(), record, line: None },
+                    source: Source::File { path: path.clone(), record, line: None, offset: None },
                     matched: Map::new(),
                     event: Map::new(),
                 });

@@ -9,7 +9,8 @@ use crate::engine::known_values;
 /// Arguments of `scan secrets`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Values are looked for as they are, in base64, hex, URL and JSON form, also inside .gz; they are never shown.
+Values are looked for as they are, in base64, hex, URL, JSON and UTF-16 form, beside some 70 known forms of keys; also
+inside .gz and in the history that a repository of git keeps. They are never shown.
 
 Example:
   portcullis scan secrets /var/log backups/ src/")]
@@ -48,6 +49,9 @@ pub async fn run(args: ScanSecretsArgs, ctx: &Context) -> Result<Exit, Failure> 
     for (input, coverage) in inputs.iter().zip(said) {
         summary.files += u64::from(coverage.unreadable.is_none());
         summary.bytes += coverage.bytes;
+        if let Some(what) = coverage.partly {
+            summary.uncovered.push(format!("{}: {what}", input.name()));
+        }
         if let Some(reason) = coverage.unreadable {
             summary.unreadable.push(Unreadable { path: input.name(), reason });
         }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::pace::Pace;
 use super::{Context, Failure, journal_failure};
-use crate::domain::{Delivery, IncidentId, Outcome, Plan, StepReport, StepSpec};
+use crate::domain::{Action, Delivery, IncidentId, Outcome, Plan, StepId, StepReport, StepSpec};
 use crate::engine::lockdown::{Tally, carry_out};
 use crate::engine::notices::{Notices, Told};
 use crate::engine::{Deployment, Journal, StepEvent};
@@ -116,6 +117,13 @@ impl<'a> Live<'a> {
         }
     }
 
+    /// Says how far a step is.
+    pub fn say(&self, id: &StepId, words: &str) {
+        if let Some(screen) = &self.screen {
+            screen.lock().unwrap_or_else(PoisonError::into_inner).retarget(id, words);
+        }
+    }
+
     /// Ends; the last frame stays.
     pub fn finish(self) {
         if let Some(screen) = self.screen {
@@ -157,11 +165,31 @@ pub async fn carry(
             notices.failed(report);
         }
     };
-    let ended = carry_out(deployment, journal, command, &ctx.settings.operator, plan, &hear).await;
+    let carried = carry_out(deployment, journal, command, &ctx.settings.operator, plan, &hear);
+    let ended = watch(deployment, plan, &live, carried).await;
     live.finish();
     let reports = ended.map_err(|error| journal_failure(&error))?;
     let tally = Tally::of(&reports);
     Ok(Carried { reports, tally, took: deployment.clock.elapsed().saturating_sub(began) })
+}
+
+/// Waits for a plan, and says meanwhile how far a restore in it is.
+async fn watch<T>(deployment: &Deployment, plan: &Plan, live: &Live<'_>, carried: impl Future<Output = T>) -> T {
+    let restore = plan.steps.iter().find(|spec| matches!(spec.action, Action::RestoreBackup { .. }));
+    let (Some(spec), Some(backups)) = (restore, &deployment.backups) else { return carried.await };
+    let progress = backups.progress();
+    let mut pace = Pace::default();
+    tokio::pin!(carried);
+    loop {
+        tokio::select! {
+            ended = &mut carried => return ended,
+            () = tokio::time::sleep(Duration::from_millis(500)) => {
+                if let Some(words) = pace.words(&progress, deployment.clock.elapsed()) {
+                    live.say(&spec.id, &format!("{}: {words}", spec.target));
+                }
+            }
+        }
+    }
 }
 
 /// The headline of an ending: the word if all went well, the counts and the time.

@@ -24,6 +24,27 @@ pub struct BackupCheck {
     pub passed: bool,
     /// What was seen.
     pub reason: String,
+    /// Worth a look, but no reason to refuse the backup.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub advisory: bool,
+}
+
+impl BackupCheck {
+    /// A check's result: what was seen, or why it does not pass.
+    pub fn of(name: &str, result: Result<String, String>) -> Self {
+        let passed = result.is_ok();
+        Self { check: name.to_owned(), passed, reason: result.unwrap_or_else(|reason| reason), advisory: false }
+    }
+
+    /// A check that never refuses a backup by itself.
+    pub fn advice(name: &str, result: Result<String, String>) -> Self {
+        Self { advisory: true, ..Self::of(name, result) }
+    }
+
+    /// Whether it is a reason to refuse the backup.
+    pub fn refuses(&self) -> bool {
+        !self.passed && !self.advisory
+    }
 }
 
 /// A backup with every check that was made on it.
@@ -36,8 +57,8 @@ pub struct BackupVerdict {
 }
 
 impl BackupVerdict {
-    /// Whether every check passed, and there was at least one.
+    /// Whether no check refuses it, and there was at least one.
     pub fn usable(&self) -> bool {
-        !self.checks.is_empty() && self.checks.iter().all(|check| check.passed)
+        !self.checks.is_empty() && !self.checks.iter().any(BackupCheck::refuses)
     }
 }

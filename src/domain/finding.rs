@@ -90,6 +90,9 @@ pub enum Source {
         /// Line on which the event starts, from 1; absent where lines mean nothing.
         #[serde(skip_serializing_if = "Option::is_none")]
         line: Option<u64>,
+        /// Byte at which the event starts in the file (after decompression), from 0.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        offset: Option<u64>,
     },
     /// A row or an object of the database.
     Table {

@@ -118,11 +118,42 @@ pub enum Action {
         /// Path of the backup.
         path: String,
     },
+    /// Put rows that are not in the backup back, through the pause.
+    ReplayRows {
+        /// Digest of the list in the case's evidence.
+        list: super::Digest,
+    },
     /// Check that the restored database is whole.
     ValidateRestore {
         /// Path of the backup that was restored.
         path: String,
     },
+}
+
+impl Action {
+    /// The credential that it is about.
+    pub fn credential(&self) -> Option<&CredentialId> {
+        match self {
+            Self::CancelOrders { credential }
+            | Self::StageCredential { credential, .. }
+            | Self::IssueCredential { credential }
+            | Self::StoreCredential { credential, .. }
+            | Self::RetireStored { credential, .. }
+            | Self::RevokeCredential { credential }
+            | Self::ProveCredential { credential } => Some(credential),
+            Self::Manual { credential, .. } => credential.as_ref(),
+            Self::EngageSwitch { .. }
+            | Self::ProvePause
+            | Self::ReleaseSwitch { .. }
+            | Self::ProveResume
+            | Self::CollectEvidence { .. }
+            | Self::RestartService { .. }
+            | Self::StopService { .. }
+            | Self::RestoreBackup { .. }
+            | Self::ReplayRows { .. }
+            | Self::ValidateRestore { .. } => None,
+        }
+    }
 }
 
 /// One step of a plan.

@@ -87,7 +87,7 @@ mod tests {
     fn the_gate_reads_and_verifies_its_signatures() {
         let approver = RehearsedApprover::new("ada", &Seeded::new(3)).unwrap();
         let file = approver.sign(b"record");
-        let signature = SshSignature::parse(&file).unwrap();
+        let signature = SshSignature::parse(&file, crate::gate::Purpose::Resume).unwrap();
         signature.verify(b"record", false).unwrap();
         assert!(signature.verify(b"other", false).is_err());
         assert_eq!(

@@ -142,7 +142,11 @@ mod tests {
             assert!(!planted.is_found_by(&other));
         }
         let line = |path: &str, line| {
-            finding(FindingKind::Log, "r", Source::File { path: path.into(), record: 0, line: Some(line) })
+            finding(
+                FindingKind::Log,
+                "r",
+                Source::File { path: path.into(), record: 0, line: Some(line), offset: None },
+            )
         };
         let expect = Expect::Line { kind: FindingKind::Log, file: "access.log", first: 3, last: 3 };
         let planted = Planted { what: "x", place: String::new(), expect };

@@ -1,13 +1,15 @@
 //! The audit record: made, exported, approved.
 
+use std::collections::BTreeMap;
+
 use serde::de::DeserializeOwned;
 
 use super::findings::{self, FINDINGS};
 use super::{Journal, JournalError};
 use crate::domain::{Digest, Finding, Timestamp};
 use crate::gate::{
-    ApprovalError, Approved, BuildError, Conflicts, Facts, POLICIES, RECORD, RecordError, Roster, RosterError,
-    Statement, allowed_signers, build, dsse,
+    ApprovalError, Approved, BuildError, Conflicts, Facts, POLICIES, Purpose, RECORD, RecordError, Roster, RosterError,
+    SshSignature, Statement, allowed_signers, build, dsse,
 };
 use crate::ledger::{Event, FileBinding};
 use crate::policy::Policies;
@@ -64,6 +66,15 @@ pub enum AuditError {
     },
 }
 
+/// Who makes a record, and what it is to waive.
+#[derive(Debug, Clone, Copy)]
+pub struct Preparing<'a> {
+    /// Who makes it: they can't approve it, if policy says so.
+    pub operator: &'a str,
+    /// Break-glass: why, and which checks of the gate.
+    pub waive: Option<(&'a str, &'a [String])>,
+}
+
 /// Makes the audit record over the whole ledger, binds it, and exports what other tools need to check it.
 /// Approvals of an earlier record count no more.
 pub fn prepare(
@@ -71,6 +82,7 @@ pub fn prepare(
     policies: &Policies,
     machine: &dyn MachineKey,
     now: Timestamp,
+    by: &Preparing<'_>,
 ) -> Result<Statement, AuditError> {
     let state = journal.state();
     if state.resumed.is_some() {
@@ -84,15 +96,19 @@ pub fn prepare(
             journal.store().write(&format!("{LATER_POLICIES}/{name}"), text)?;
         }
     }
-    let (size, root) = journal.head();
     let issued = state.newest.map_or(now, |newest| now.max(newest));
-    let facts = Facts { state: &state, root, policies, findings: &findings, issued };
-    let statement = build(&facts)?;
+    let statement = journal.with_tree(|tree| {
+        let (executor, waive) = (Some(by.operator), by.waive);
+        build(&Facts { state: &state, tree, policies, findings: &findings, issued, executor, waive })
+    })?;
+    let head = &statement.predicate.ledger;
+    let (size, root) = (head.size, head.root);
     let bytes = statement.encode()?;
     // What is signed must be readable at the gate.
     Statement::parse(&bytes)?;
     let file = journal.write_file(RECORD, &bytes)?;
-    journal.record(Event::AuditPrepared { file, tree_size: size, root })?;
+    let operator = Some(by.operator.to_owned());
+    journal.record(Event::AuditPrepared { file, tree_size: size, root, operator })?;
     journal.checkpoint()?;
     export(journal, &roster, machine, &bytes)?;
     Ok(statement)
@@ -112,34 +128,65 @@ pub fn current_record(journal: &Journal) -> Result<Vec<u8>, AuditError> {
     if Digest::of(&bytes) == digest { Ok(bytes) } else { Err(AuditError::Changed(RECORD.into())) }
 }
 
-/// Verifies one signature file against the current record and the roster of now, keeps it as `approvals/<name>.sig`
-/// and records it. Only somebody who may approve in this incident is recorded.
-pub fn approve(journal: &Journal, policies: &Policies, named: &str, file: &[u8]) -> Result<Approved, AuditError> {
+/// What became of a signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// Who signed, with which key.
+    pub by: Approved,
+    /// What for.
+    pub purpose: Purpose,
+}
+
+/// Verifies one signature file against the current record and the roster of now, keeps it as `approvals/<name>.sig` (or
+/// `refusals/<name>.sig`) and records it. Only somebody who may approve in this incident is recorded; everybody on the roster
+/// may refuse.
+pub fn approve(
+    journal: &Journal,
+    policies: &Policies,
+    named: &str,
+    file: &[u8],
+    now: Timestamp,
+) -> Result<Signed, AuditError> {
     let state = journal.state();
     if state.resumed.is_some() {
         return Err(AuditError::Resumed);
     }
     let record = current_record(journal)?;
-    let approved = Roster::new(&policies.resume)?.verify(&record, file)?;
+    let approval = Statement::parse(&record)?.purpose();
+    // What it was made for stands in the signature itself; an approval must be of the record's kind.
+    let said = SshSignature::parse_any(file).map_err(ApprovalError::from)?.purpose();
+    let purpose = if said == Purpose::Refuse { said } else { approval };
+    let approved = Roster::new(&policies.resume)?.verify(&record, file, purpose, now)?;
     if approved.name != named {
         return Err(AuditError::OtherPerson { named: named.to_owned(), signer: approved.name });
     }
-    let conflicts =
-        Conflicts { operators: &state.operators, compromised: &state.compromised, credentials: &policies.credentials };
-    conflicts.check(&policies.resume, &approved.name)?;
-    let path = format!("approvals/{}.sig", approved.name);
-    if state.approvals.iter().any(|known| known.path == path && known.sha256 == Digest::of(file)) {
-        return Ok(approved);
+    if purpose != Purpose::Refuse {
+        let (operators, compromised) = (&state.operators, &state.compromised);
+        let conflicts = Conflicts { operators, compromised, credentials: &policies.credentials };
+        conflicts.check(&policies.resume, &approved.name)?;
+    }
+    keep(journal, &approved, purpose, &record, file)?;
+    Ok(Signed { by: approved, purpose })
+}
+
+fn keep(journal: &Journal, by: &Approved, purpose: Purpose, record: &[u8], file: &[u8]) -> Result<(), AuditError> {
+    let state = journal.state();
+    let (folder, known) = match purpose {
+        Purpose::Refuse => ("refusals", &state.refusals),
+        Purpose::Resume | Purpose::BreakGlass => ("approvals", &state.approvals),
+    };
+    let path = format!("{folder}/{}.sig", by.name);
+    if known.iter().any(|known| known.path == path && known.sha256 == Digest::of(file)) {
+        return Ok(());
     }
     let file = journal.write_file(&path, file)?;
-    journal.record(Event::ApprovalRecorded {
-        approver: approved.name.clone(),
-        key: approved.key.clone(),
-        record: Digest::of(&record),
-        file,
+    let (approver, key, record) = (by.name.clone(), by.key.clone(), Digest::of(record));
+    journal.record(match purpose {
+        Purpose::Refuse => Event::RefusalRecorded { approver, key, record, file },
+        Purpose::Resume | Purpose::BreakGlass => Event::ApprovalRecorded { approver, key, record, file },
     })?;
     journal.checkpoint()?;
-    Ok(approved)
+    Ok(())
 }
 
 /// All findings of the case with the digest of the bytes that they were read from; an error if these are not the bound ones.
@@ -175,6 +222,18 @@ fn policy_copy<T: DeserializeOwned>(store: &dyn CaseStore, statement: &Statement
         }
     }
     Err(format!("the copy of {name} that the record names is not in the case folder"))
+}
+
+/// A policy as it was when the incident was opened.
+pub(super) fn opened_copy<T: DeserializeOwned>(
+    store: &dyn CaseStore,
+    opened: &BTreeMap<String, Digest>,
+    name: &str,
+) -> Result<T, String> {
+    let bytes = store.read(&format!("{POLICIES}/{name}")).map_err(|fault| fault.chain())?;
+    let bytes = bytes.filter(|bytes| opened.get(name) == Some(&Digest::of(bytes)));
+    let bytes = bytes.ok_or_else(|| format!("the copy of {name} that the ledger names is not in the case folder"))?;
+    crate::policy::parse(name, &String::from_utf8_lossy(&bytes)).map_err(|error| error.to_string())
 }
 
 /// Writes again what other tools need to check the current record: the DSSE envelope and the roster.

@@ -6,8 +6,8 @@ use crate::domain::CredentialId;
 use crate::policy::Policies;
 use crate::policy::credentials::StorePolicy;
 use crate::ports::{
-    BackupStore, CaseFolders, Clock, Database, FileSurvey, Guard, Issuer, MachineKey, Notifier, PauseSwitch, Random,
-    SecretStore, Service, Vault,
+    BackupRecords, BackupStore, CaseFolders, Clock, Database, FileSurvey, Guard, Issuer, MachineKey, Notifier,
+    PauseSwitch, Random, SecretStore, Service, Vault,
 };
 
 /// The ports of one deployment, chosen by `world.rs`.
@@ -49,6 +49,8 @@ pub struct Deployment {
     pub notifiers: Vec<Arc<dyn Notifier>>,
     /// Backups.
     pub backups: Option<Arc<dyn BackupStore>>,
+    /// What was seen of backups in peacetime.
+    pub backup_records: Arc<dyn BackupRecords>,
     /// What the engine leaves out on purpose: nothing, but in a rehearsal of its own safeguards.
     pub left_out: LeftOut,
     /// The PostgreSQL role as which this program works: its own password is rotated last.

@@ -8,6 +8,7 @@ use secrecy::SecretString;
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 
+use super::lanes::Lanes;
 use super::retry::{self, Next, Patience};
 use super::steps::{self, Effect, Seen, StepError};
 use super::{Deployment, Journal, JournalError};
@@ -16,8 +17,6 @@ use crate::ledger::Event;
 use crate::policy::credentials::StorePolicy;
 use crate::ports::{Clock, Fault, FaultKind};
 
-/// Steps in flight at once.
-const PARALLEL: usize = 32;
 /// Bound on one observation.
 const OBSERVE: Duration = Duration::from_secs(6);
 
@@ -88,14 +87,15 @@ pub async fn execute(
     let planned: BTreeSet<&StepId> = plan.steps.iter().map(|spec| &spec.id).collect();
     let mut ended: BTreeMap<StepId, StepReport> = BTreeMap::new();
     let mut flying: JoinSet<Result<StepReport, JournalError>> = JoinSet::new();
+    let mut lanes = Lanes::new(plan, &run.deployment.policies.credentials);
     let mut broken = None;
     loop {
         let mut index = 0;
-        while broken.is_none() && index < waiting.len() && flying.len() < PARALLEL {
+        while broken.is_none() && index < waiting.len() {
             let spec = waiting[index];
             // What is not part of this plan is not waited for: it was planned, and judged, elsewhere.
             let ready = spec.after.iter().chain(&spec.needs).all(|id| ended.contains_key(id) || !planned.contains(id));
-            if !ready {
+            if !ready || !lanes.enter(&spec.id) {
                 index += 1;
                 continue;
             }
@@ -109,6 +109,7 @@ pub async fn execute(
         match joined {
             Ok(Ok(report)) => {
                 progress(StepEvent::Ended(report.clone()));
+                lanes.leave(&report.id);
                 ended.insert(report.id.clone(), report);
             }
             Ok(Err(error)) => broken = broken.or(Some(error)),

@@ -19,14 +19,20 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Gathers everything that the gate decides on: reads every bound file once, tries a trade, asks the issuers again.
 /// The case stays open for writing (under its lock) for as long as the journal lives, so hold it until after acting.
 /// What can't be read or reached is in the input as such, and refuses there.
-pub async fn gather(journal: &Journal, deployment: &Deployment) -> Result<GateInput, AuditError> {
+pub async fn gather(
+    journal: &Journal,
+    deployment: &Deployment,
+    executor: Option<&str>,
+) -> Result<GateInput, AuditError> {
     let state = journal.state();
     let store = journal.store();
     let mut paths: BTreeSet<String> = state.files.keys().cloned().collect();
     paths.extend(state.policies.keys().map(|name| format!("{POLICIES}/{name}")));
     let signatures: BTreeSet<&str> = state.approvals.iter().map(|approval| approval.path.as_str()).collect();
-    let (mut files, mut approvals, mut record, mut opened_resume) = (BTreeMap::new(), Vec::new(), None, None);
-    let resume = format!("{POLICIES}/resume.yml");
+    let refused: BTreeSet<&str> = state.refusals.iter().map(|refusal| refusal.path.as_str()).collect();
+    let (mut files, mut approvals, mut refusals) = (BTreeMap::new(), Vec::new(), Vec::new());
+    let (mut record, mut opened_resume, mut opened_credentials) = (None, None, None);
+    let [resume, owners] = ["resume.yml", "credentials.yml"].map(|name| format!("{POLICIES}/{name}"));
     for path in paths {
         // A file that can't be read (a link was put in its place) is as good as missing.
         let bytes = store.read(&path).ok().flatten();
@@ -34,10 +40,14 @@ pub async fn gather(journal: &Journal, deployment: &Deployment) -> Result<GateIn
         let Some(bytes) = bytes else { continue };
         if signatures.contains(path.as_str()) {
             approvals.push(SignatureFile { path, bytes });
+        } else if refused.contains(path.as_str()) {
+            refusals.push(SignatureFile { path, bytes });
         } else if path == RECORD {
             record = Some(bytes);
         } else if path == resume {
             opened_resume = Some(bytes);
+        } else if path == owners {
+            opened_credentials = Some(bytes);
         }
     }
     let findings = match bound_findings(store.as_ref(), state.files.get(FINDINGS)) {
@@ -54,10 +64,13 @@ pub async fn gather(journal: &Journal, deployment: &Deployment) -> Result<GateIn
         now: deployment.clock.now(),
         lines: journal.lines(),
         record,
+        executor: executor.map(String::from),
         approvals,
+        refusals,
         files,
         findings,
         opened_resume,
+        opened_credentials,
         policies: deployment.policies.clone(),
         live,
     })
@@ -81,8 +94,15 @@ async fn ask(deployment: &Deployment, state: &IncidentState) -> Live {
         });
         join_all(asked).await.into_iter().collect()
     };
-    let (database, canary, credentials) = tokio::join!(database, canary, credentials);
-    Live { canary, database, credentials }
+    let switches = async {
+        let asked = deployment.switches.iter().map(async |switch| {
+            let seen = in_time(switch.observe()).await;
+            (switch.name().to_owned(), seen)
+        });
+        join_all(asked).await.into_iter().collect()
+    };
+    let (database, canary, credentials, switches) = tokio::join!(database, canary, credentials, switches);
+    Live { canary, database, credentials, switches, witnesses: BTreeMap::new() }
 }
 
 async fn ask_issuer(

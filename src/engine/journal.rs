@@ -261,10 +261,21 @@ impl Journal {
         Ok(())
     }
 
+    /// How many entries the checkpoint does not cover yet.
+    pub fn unsigned(&self) -> u64 {
+        let inner = self.lock();
+        inner.tree.size().saturating_sub(inner.signed)
+    }
+
     /// Number of entries and the root over them.
     pub fn head(&self) -> (u64, Digest) {
         let inner = self.lock();
         (inner.tree.size(), inner.tree.root())
+    }
+
+    /// Something of the tree over all entries.
+    pub fn with_tree<T>(&self, look: impl FnOnce(&Tree) -> T) -> T {
+        look(&self.lock().tree)
     }
 
     /// The state after the newest entry.

@@ -30,7 +30,7 @@ pub async fn resume(
     operator: &str,
     progress: Progress<'_>,
 ) -> Result<Resumed, AuditError> {
-    let input = gather(journal, deployment).await?;
+    let input = gather(journal, deployment, Some(operator)).await?;
     let checks = may_resume(&input);
     let opened = is_open(&checks);
     let record = input.record.as_deref().map(Digest::of);

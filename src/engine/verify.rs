@@ -1,11 +1,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::audit::{ALLOWED_SIGNERS, ENVELOPE, LATER_POLICIES, roster_policy};
+use super::audit::{ALLOWED_SIGNERS, ENVELOPE, LATER_POLICIES, opened_copy, roster_policy};
 use super::{CHECKPOINT, Journal, LEDGER};
-use crate::domain::Digest;
-use crate::gate::{POLICIES, RECORD, Roster, SignatureFile, Statement, allowed_signers, count, dsse, with_cause};
-use crate::ledger::{GateCheck, Verdict, Verified, VerifierKey};
+use crate::domain::{Digest, Timestamp};
+use crate::gate::{
+    Ballot, Conflicts, POLICIES, Purpose, Quorum, RECORD, Roster, SignatureFile, Statement, allowed_signers, count,
+    dsse, with_cause,
+};
+use crate::ledger::{ApprovalState, Event, GateCheck, Verdict, Verified, VerifierKey, compare};
+use crate::policy::credentials::CredentialsPolicy;
+use crate::policy::resume::ResumePolicy;
 use crate::ports::CaseStore;
 
 /// Name of the lock file, which is bound to nothing.
@@ -32,6 +37,11 @@ type Ruling = Result<String, String>;
 /// Verifies a case from its folder alone: no policies, no network, no key but the public one in the first entry.
 /// Nothing is changed.
 pub fn verify_case(store: &Arc<dyn CaseStore>) -> CaseVerdict {
+    verify_case_against(store, &[])
+}
+
+/// Verifies a case, and that its ledger goes on from copies of its checkpoint that somebody kept elsewhere.
+pub fn verify_case_against(store: &Arc<dyn CaseStore>, kept: &[Vec<u8>]) -> CaseVerdict {
     let verified = match Journal::verify(store) {
         Ok(verified) => verified,
         Err(error) => {
@@ -46,6 +56,9 @@ pub fn verify_case(store: &Arc<dyn CaseStore>) -> CaseVerdict {
         ruled("files", case.files()),
         ruled("policies", case.policies()),
     ];
+    if !kept.is_empty() {
+        checks.push(ruled("kept-checkpoint", case.kept(kept)));
+    }
     match &case.record {
         None => {}
         Some(Ok((bytes, statement))) => {
@@ -105,6 +118,12 @@ impl Case<'_> {
             ));
         }
         Ok(format!("signed by {}", self.verified.state.machine_key))
+    }
+
+    fn kept(&self, notes: &[Vec<u8>]) -> Ruling {
+        let key: VerifierKey = self.verified.state.machine_key.parse().map_err(|error| with_cause(&error))?;
+        let newest = compare(&self.verified.tree, &key, notes).map_err(|error| with_cause(&error))?;
+        Ok(format!("the ledger goes on from the kept head over {} entries", newest.unwrap_or(0)))
     }
 
     fn digest_of(&self, path: &str) -> Result<Digest, String> {
@@ -186,46 +205,121 @@ impl Case<'_> {
         if signers.as_deref() != Some(allowed_signers(&roster).as_bytes()) {
             return Err(format!("{ALLOWED_SIGNERS} is not the roster; portcullis audit export writes it again"));
         }
-        let mut files = Vec::new();
-        for approval in &self.verified.state.approvals {
-            let bytes = self.store.read(&approval.path).map_err(|fault| fault.chain())?;
-            let bytes = bytes.ok_or_else(|| format!("{} is missing", approval.path))?;
-            let approved =
-                roster.verify(record, &bytes).map_err(|error| format!("{}: {}", approval.path, with_cause(&error)))?;
-            if approved.name != approval.approver || approved.key != approval.key {
-                return Err(format!(
-                    "{} is by {}, the ledger says {}",
-                    approval.path, approved.name, approval.approver
-                ));
-            }
-            files.push(SignatureFile { path: approval.path.clone(), bytes });
+        let purpose = statement.purpose();
+        let files = self.signatures(record, &roster, &self.verified.state.approvals, purpose)?;
+        let refusals = self.signatures(record, &roster, &self.verified.state.refusals, Purpose::Refuse)?;
+        let refusers: Vec<&str> =
+            self.verified.state.refusals.iter().map(|refusal| refusal.approver.as_str()).collect();
+        let resumed = self.verified.state.resumed.is_some();
+        if !refusals.is_empty() && resumed {
+            return Err(format!("trading was resumed although {} refused", refusers.join(", ")));
         }
-        self.quorum(record, statement, &policy, &files)
+        let words = self.quorum(record, statement, &policy, &files)?;
+        Ok(if refusals.is_empty() { words } else { format!("REFUSED by {}; {words}", refusers.join(", ")) })
     }
 
-    fn quorum(
+    /// The signature files that the ledger names: each must be by the person that it names, valid when it was recorded.
+    fn signatures(
+        &self,
+        record: &[u8],
+        roster: &Roster<'_>,
+        named: &[ApprovalState],
+        purpose: Purpose,
+    ) -> Result<Vec<SignatureFile>, String> {
+        let mut files = Vec::new();
+        for approval in named {
+            let path = &approval.path;
+            let bytes = self.store.read(path).map_err(|fault| fault.chain())?;
+            let bytes = bytes.ok_or_else(|| format!("{path} is missing"))?;
+            let at = self.recorded_at(approval);
+            let approved = roster
+                .verify(record, &bytes, purpose, at)
+                .map_err(|error| format!("{path}: {}", with_cause(&error)))?;
+            if approved.name != approval.approver || approved.key != approval.key {
+                return Err(format!("{path} is by {}, the ledger says {}", approved.name, approval.approver));
+            }
+            files.push(SignatureFile { path: path.clone(), bytes });
+        }
+        Ok(files)
+    }
+
+    /// When a signature was recorded.
+    fn recorded_at(&self, signed: &ApprovalState) -> Timestamp {
+        let same = |event: &Event| match event {
+            Event::ApprovalRecorded { file, .. } | Event::RefusalRecorded { file, .. } => {
+                file.path == signed.path && file.sha256 == signed.sha256
+            }
+            _ => false,
+        };
+        let entry = self.verified.entries.iter().rev().find(|entry| same(&entry.event));
+        entry.map_or(self.moment(), |entry| entry.time)
+    }
+
+    /// The moment that a quorum is judged at: that of the resume, or of the newest entry.
+    fn moment(&self) -> Timestamp {
+        let state = &self.verified.state;
+        state.resumed.map(|(at, _)| at).or(state.newest).unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+
+    fn quorum(&self, record: &[u8], statement: &Statement, policy: &ResumePolicy, files: &[SignatureFile]) -> Ruling {
+        let credentials = super::audit::credentials_policy(self.store, statement)?;
+        let quorum = self.counted(record, statement, (policy, &credentials), files)?;
+        let people = quorum.people.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let resumed = self.verified.state.resumed.is_some();
+        if !quorum.is_met() {
+            let missing = quorum.missing.join(", ");
+            if resumed {
+                return Err(format!("trading was resumed without a quorum: {missing}"));
+            }
+            return Ok(format!("{} good approvals, not yet a quorum: {missing}", files.len()));
+        }
+        let Some((old, owners)) = self.changed_since_opening(statement)? else {
+            return Ok(format!("approved by {people}"));
+        };
+        let before = self.counted(record, statement, (&old, &owners), files)?;
+        if before.is_met() {
+            return Ok(format!("approved by {people}, a quorum of the policies of before their change too"));
+        }
+        let missing = before.missing.join(", ");
+        if resumed {
+            return Err(format!("trading was resumed under changed policies without the quorum of before: {missing}"));
+        }
+        Ok(format!("approved by {people}; policies were changed, and the quorum of before is missing: {missing}"))
+    }
+
+    fn counted(
         &self,
         record: &[u8],
         statement: &Statement,
-        policy: &crate::policy::resume::ResumePolicy,
+        (policy, credentials): (&ResumePolicy, &CredentialsPolicy),
         files: &[SignatureFile],
-    ) -> Ruling {
-        let credentials = super::audit::credentials_policy(self.store, statement)?;
-        let conflicts = crate::gate::Conflicts {
-            operators: &statement.predicate.operators,
-            compromised: &statement.predicate.compromised,
-            credentials: &credentials,
-        };
-        let quorum = count(policy, &conflicts, record, files).map_err(|error| with_cause(&error))?;
-        let people = quorum.people.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-        if quorum.is_met() {
-            return Ok(format!("approved by {people}"));
+    ) -> Result<Quorum, String> {
+        let executors = self.verified.entries.iter().filter_map(|entry| match &entry.event {
+            Event::GateEvaluated { opened: true, operator, .. } => Some(operator),
+            _ => None,
+        });
+        let operators: Vec<String> = statement.predicate.operators.iter().chain(executors).cloned().collect();
+        let compromised = &statement.predicate.compromised;
+        let conflicts = Conflicts { operators: &operators, compromised, credentials };
+        let ballot = Ballot { record, files, purpose: statement.purpose(), at: self.moment() };
+        count(policy, &conflicts, &ballot).map_err(|error| with_cause(&error))
+    }
+
+    /// The policies that the incident was opened with, if a file of them was changed since and they could decide.
+    fn changed_since_opening(
+        &self,
+        statement: &Statement,
+    ) -> Result<Option<(ResumePolicy, CredentialsPolicy)>, String> {
+        let opened = &self.verified.state.policies;
+        let now = &statement.predicate.policies;
+        let changed: Vec<&String> = opened.keys().filter(|name| now.get(*name) != opened.get(*name)).collect();
+        if changed.is_empty() {
+            return Ok(None);
         }
-        let missing = quorum.missing.join(", ");
-        if self.verified.state.resumed.is_some() {
-            return Err(format!("trading was resumed without a quorum: {missing}"));
-        }
-        Ok(format!("{} good approvals, not yet a quorum: {missing}", files.len()))
+        let old: ResumePolicy = opened_copy(self.store, opened, "resume.yml")?;
+        let completed = changed.iter().all(|name| *name == "resume.yml") && Roster::new(&old).is_err();
+        let owners = opened_copy(self.store, opened, "credentials.yml")?;
+        Ok((!completed).then_some((old, owners)))
     }
 
     fn unbound(&self) -> Result<Vec<String>, String> {

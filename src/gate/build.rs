@@ -1,12 +1,15 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Map;
 
 use super::statement::{
-    Credential, Decided, Exception, Findings, Incident, LedgerHead, PREDICATE_TYPE, Pause, PauseProof, Predicate,
-    ROOT_DIGEST, Recovery, RecoveryStep, Requirement, STATEMENT_TYPE, Scan, Statement, Subject, made_exact,
+    BreakGlass, Credential, Decided, Exception, Findings, Incident, Interruption, LedgerHead, PREDICATE_TYPE, Pause,
+    PauseProof, Predicate, ROOT_DIGEST, Recovery, RecoveryStep, Refused, Requirement, STATEMENT_TYPE, Scan, Statement,
+    Subject, made_exact,
 };
+use super::{Purpose, Roster, risks};
 use crate::domain::{CredentialId, Digest, Finding, Level, Phase, Timestamp};
+use crate::ledger::merkle::Tree;
 use crate::ledger::{IncidentState, origin};
 use crate::policy::Policies;
 use crate::policy::credentials::CredentialPolicy;
@@ -20,6 +23,9 @@ pub enum BuildError {
     /// The validity leads beyond the end of time.
     #[error("resume.yml: record_valid_minutes is out of range")]
     Validity,
+    /// Policy does not allow what the record would waive.
+    #[error("checks can't be waived: {0}")]
+    BreakGlass(String),
 }
 
 /// What a record is made of.
@@ -27,25 +33,30 @@ pub enum BuildError {
 pub struct Facts<'a> {
     /// The state that the ledger says.
     pub state: &'a IncidentState,
-    /// Root over its entries.
-    pub root: Digest,
+    /// The tree over the entries: the first [`IncidentState::entries`] of it are covered.
+    pub tree: &'a Tree,
     /// The policies in force.
     pub policies: &'a Policies,
     /// All findings of the case.
     pub findings: &'a [Finding],
     /// When the record is made.
     pub issued: Timestamp,
+    /// Who makes it.
+    pub executor: Option<&'a str>,
+    /// Why checks are to be waived, and which.
+    pub waive: Option<(&'a str, &'a [String])>,
 }
 
 /// Makes the record. The same facts always give the same record, so that the gate can make it again and compare.
 pub fn build(facts: &Facts<'_>) -> Result<Statement, BuildError> {
-    let Facts { state, root, policies, issued, .. } = *facts;
+    let Facts { state, tree, policies, issued, .. } = *facts;
     let (Some(incident), Some(opened), Some(newest)) = (&state.incident, state.opened, state.newest) else {
         return Err(BuildError::Empty);
     };
-    let minutes = i64::try_from(policies.resume.record_valid_minutes).map_err(|_| BuildError::Validity)?;
-    let valid = minutes.checked_mul(60).filter(|seconds| *seconds > 0).ok_or(BuildError::Validity)?;
-    let expires = issued.checked_add(jiff::SignedDuration::from_secs(valid)).map_err(|_| BuildError::Validity)?;
+    let root = tree.root_at(state.entries).ok_or(BuildError::Empty)?;
+    let (quorum, break_glass) = terms(facts)?;
+    let from = break_glass.as_ref().map_or(issued, |glass| glass.not_before);
+    let expires = later(from, policies.resume.record_valid_minutes)?;
     let predicate = Predicate {
         incident: Incident {
             id: incident.clone(),
@@ -59,24 +70,80 @@ pub fn build(facts: &Facts<'_>) -> Result<Statement, BuildError> {
         ledger: LedgerHead { size: state.entries, root, newest, machine_key: state.machine_key.clone() },
         policies: policies.digests(),
         policies_changed: changed(&state.policies, &policies.digests()),
-        quorum: Requirement { threshold: policies.resume.threshold, roles: policies.resume.roles_required.clone() },
+        quorum,
         operators: state.operators.clone(),
         compromised: state.compromised.clone(),
         pause: pause(state),
-        credentials: credentials(state, policies),
+        credentials: credentials(facts),
         scans: scans(state),
         findings: findings(state, facts.findings),
         recovery: recovery(state),
         attested: state.attested.clone(),
         steps: state.steps.len() as u64,
         exceptions: exceptions(state),
+        executor: facts.executor.map(String::from),
+        refused: refused(state),
+        residual_risks: risks::residual(facts),
+        break_glass,
     };
-    Ok(Statement {
+    let mut statement = Statement {
         kind: STATEMENT_TYPE.into(),
         subject: vec![Subject { name: origin(incident), digest: BTreeMap::from([(ROOT_DIGEST.into(), root)]) }],
         predicate_type: PREDICATE_TYPE.into(),
         predicate,
-    })
+    };
+    statement.predicate_type = statement.own_type().into();
+    Ok(statement)
+}
+
+/// Who must approve, and what is waived from when on.
+fn terms(facts: &Facts<'_>) -> Result<(Requirement, Option<BreakGlass>), BuildError> {
+    let policy = &facts.policies.resume;
+    let Some((reason, checks)) = facts.waive else {
+        return Ok((Requirement { threshold: policy.threshold, roles: policy.roles_required.clone() }, None));
+    };
+    let refused = |why: String| BuildError::BreakGlass(why);
+    let roster = Roster::new(policy).map_err(|error| refused(error.to_string()))?;
+    let required = roster.required(Purpose::BreakGlass).map_err(|error| refused(error.to_string()))?;
+    let glass = policy.break_glass.as_ref().ok_or_else(|| refused("resume.yml declares no break_glass".into()))?;
+    if reason.trim().is_empty() || checks.is_empty() {
+        return Err(refused("a reason and at least one check are needed".into()));
+    }
+    if let Some(fixed) = checks.iter().find(|check| !may_be_waived(check)) {
+        return Err(refused(format!("`{fixed}` must always pass")));
+    }
+    let not_before = later(facts.issued, glass.delay_minutes)?;
+    let waived = checks.iter().collect::<BTreeSet<_>>().into_iter().cloned().collect();
+    let requirement = Requirement { threshold: required.threshold, roles: required.roles };
+    Ok((requirement, Some(BreakGlass { reason: reason.to_owned(), waived, not_before })))
+}
+
+/// Whether a quorum may decide to do without that check. What says whether the record and the quorum are genuine is never
+/// waived.
+pub(super) fn may_be_waived(check: &str) -> bool {
+    let one = matches!(
+        check,
+        "pause" | "switches" | "steps" | "restore" | "findings" | "persistence" | "attestations" | "database"
+    );
+    one || ["credential.", "scan.", "witness."]
+        .iter()
+        .any(|kind| check.strip_prefix(kind).is_some_and(|rest| !rest.is_empty()))
+}
+
+fn later(moment: Timestamp, minutes: u64) -> Result<Timestamp, BuildError> {
+    let seconds =
+        i64::try_from(minutes).ok().and_then(|minutes| minutes.checked_mul(60)).filter(|seconds| *seconds > 0);
+    let seconds = seconds.ok_or(BuildError::Validity)?;
+    moment.checked_add(jiff::SignedDuration::from_secs(seconds)).map_err(|_| BuildError::Validity)
+}
+
+fn refused(state: &IncidentState) -> Vec<Refused> {
+    let refused = state.refused.iter().map(|(entry, refusal)| Refused {
+        approver: refusal.approver.clone(),
+        record: refusal.record,
+        entry: *entry,
+    });
+    refused.collect()
 }
 
 /// Names of what is not the same in both.
@@ -96,11 +163,19 @@ fn pause(state: &IncidentState) -> Pause {
         pause_ms: state.pause.pause_ms,
         detail: state.pause.detail.clone(),
         proofs: proofs.collect(),
+        interruptions: state
+            .pause
+            .interruptions
+            .iter()
+            .map(|(entry, what)| Interruption { entry: *entry, what: what.clone() })
+            .collect(),
     }
 }
 
-fn credentials(state: &IncidentState, policies: &Policies) -> BTreeMap<CredentialId, Credential> {
-    let policy = &policies.credentials.credentials;
+fn credentials(facts: &Facts<'_>) -> BTreeMap<CredentialId, Credential> {
+    let Facts { state, tree, .. } = *facts;
+    let policy = &facts.policies.credentials.credentials;
+    let leaf = |entry: Option<u64>| entry.and_then(|entry| tree.leaf(entry)).copied();
     let ids = policy.iter().map(|credential| &credential.id).chain(state.credentials.keys()).chain(&state.compromised);
     ids.map(|id| {
         let known = state.credentials.get(id).cloned().unwrap_or_default();
@@ -115,6 +190,8 @@ fn credentials(state: &IncidentState, policies: &Policies) -> BTreeMap<Credentia
             strength: known.strength,
             entry: known.proof_seq,
             detail: known.detail,
+            rotation_leaf: leaf(known.staged_seq),
+            proof_leaf: leaf(known.proof_seq),
         };
         (id.clone(), credential)
     })

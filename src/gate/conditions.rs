@@ -5,9 +5,14 @@ use std::fmt::Write as _;
 
 use super::build::open_findings;
 use super::decide::{Case, LiveCredential, Ruling, ensure};
-use crate::domain::{Action, Canary, CredentialId, Outcome, Phase, Probe, StepId};
-use crate::ledger::{Event, StepState};
+use super::quorum::with_cause;
+use crate::domain::{Action, Canary, CredentialId, Outcome, Phase, Probe, StepId, SwitchState};
+use crate::ledger::{CosignerKey, Event, StepState, VerifierKey, compare};
 use crate::policy::credentials::{CredentialPolicy, IssuerPolicy, ProofPolicy};
+use crate::policy::resume::WitnessPolicy;
+
+/// A watch that wrote nothing for so long runs no more.
+const WATCH_MINUTES: i64 = 15;
 
 /// How many items a reason names before it only counts them.
 const NAMED: usize = 8;
@@ -35,6 +40,45 @@ impl Case<'_> {
             Some(Err(error)) => Err(format!("no trade could be tried now: {error}")),
             None => Err("no trade could be tried now: no database is configured".into()),
         }
+    }
+
+    /// No switch may have been released by another hand.
+    pub(super) fn switches(&self) -> Ruling {
+        if let Some(entry) = self.releasing() {
+            return Ok(format!("being released since the gate opened in entry {entry}"));
+        }
+        let (mut bad, mut unseen) = (Vec::new(), 0);
+        let switches = &self.input.policies.pause.switches;
+        for switch in switches {
+            let name = switch.name();
+            match self.input.live.switches.get(name) {
+                Some(Ok(SwitchState::Engaged)) => {}
+                Some(Ok(SwitchState::Unobservable)) => unseen += 1,
+                Some(Ok(SwitchState::Released)) => bad.push(format!("{name} was released by another hand")),
+                Some(Err(error)) => bad.push(format!("{name} could not be looked at: {error}")),
+                None => bad.push(format!("{name} was not looked at")),
+            }
+        }
+        ensure(bad.is_empty(), || format!("{}; run: portcullis pause on", bad.join(", ")))?;
+        Ok(format!("{} engaged, {unseen} that can't be looked at", switches.len() - unseen))
+    }
+
+    /// What a witness holds must be what the ledger still says, and cover the record.
+    pub(super) fn witness(&self, policy: &WitnessPolicy) -> Ruling {
+        let name = policy.name();
+        let answer = self.input.live.witnesses.get(name).ok_or("it was not asked")?;
+        let notes = answer.as_ref().map_err(|error| format!("it could not be asked: {error}"))?;
+        let key: VerifierKey = self.state.machine_key.parse().map_err(|error| with_cause(&error))?;
+        let kept = compare(&self.tree, &key, notes).map_err(|error| with_cause(&error))?;
+        if let WitnessPolicy::C2sp { key, .. } = policy {
+            let key: CosignerKey = key.parse().map_err(|error| with_cause(&error))?;
+            let newest = notes.last().ok_or("it gave no cosignature")?;
+            key.verify(newest).map_err(|error| with_cause(&error))?;
+        }
+        let covered = self.statement()?.predicate.ledger.size;
+        let kept = kept.unwrap_or(0);
+        ensure(kept >= covered && kept > 0, || format!("it holds {kept} entries, the record covers {covered}"))?;
+        Ok(format!("holds the ledger up to entry {}, which fits", kept - 1))
     }
 
     /// Every credential of the policy, of the ledger, and every one named as compromised.
@@ -228,6 +272,18 @@ impl Case<'_> {
             required.iter().filter(|item| !self.state.attested.contains_key(*item)).cloned().collect();
         ensure(missing.is_empty(), || format!("nobody attests {}; run: portcullis checklist", named(&missing)))?;
         Ok(format!("{} required items are attested", required.len()))
+    }
+
+    /// Whether a watch runs: it writes an entry when it begins and every ten minutes.
+    pub(super) fn monitoring(&self) -> Ruling {
+        let watch = |entry: &&crate::ledger::Entry| {
+            matches!(entry.event, Event::WatchStarted { .. } | Event::WatchCovered { .. })
+        };
+        let again = "start one that goes on after the resume: portcullis watch --for 24h";
+        let last = self.entries.iter().rev().find(watch).ok_or_else(|| format!("no watch was started; {again}"))?;
+        let minutes = (self.input.now.as_second() - last.time.as_second()) / 60;
+        ensure(minutes < WATCH_MINUTES, || format!("the last word of a watch is {minutes} min old; {again}"))?;
+        Ok(format!("a watch runs, its last word in entry {}", last.seq))
     }
 
     pub(super) fn database(&self) -> Ruling {

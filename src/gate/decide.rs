@@ -1,14 +1,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::build::{Facts, build, changed};
-use super::quorum::{Conflicts, Roster, SignatureFile, count, with_cause};
+use super::build::{Facts, build};
+use super::quorum::{SignatureFile, with_cause};
 use super::statement::Statement;
-use crate::domain::{Action, Canary, CredentialId, Digest, Finding, Probe, Timestamp};
+use crate::domain::{Action, Canary, CredentialId, Digest, Finding, Probe, SwitchState, Timestamp};
 use crate::ledger::merkle::{Tree, verify_consistency};
 use crate::ledger::{Entry, Event, GateCheck, IncidentState, Verdict};
 use crate::policy::Policies;
-use crate::policy::resume::ResumePolicy;
 
 /// Path of the audit record below the case folder.
 pub const RECORD: &str = "audit-record.json";
@@ -17,9 +16,9 @@ pub const RECORD: &str = "audit-record.json";
 pub const POLICIES: &str = "policies";
 
 /// Name of the policy that holds the roster.
-const RESUME: &str = "resume.yml";
+pub(super) const RESUME: &str = "resume.yml";
 
-const HINT_PREPARE: &str = "make one with: portcullis audit prepare";
+pub(super) const HINT_PREPARE: &str = "make one with: portcullis audit prepare";
 
 /// Everything that the decision rests on, held in memory: nothing is read again between verifying and acting.
 #[derive(Debug, Clone)]
@@ -30,14 +29,20 @@ pub struct GateInput {
     pub lines: Vec<Vec<u8>>,
     /// Bytes of the audit record.
     pub record: Option<Vec<u8>>,
+    /// Whoever asks to resume; absent if the gate is only looked at.
+    pub executor: Option<String>,
     /// Signature files that the ledger names.
     pub approvals: Vec<SignatureFile>,
+    /// Refusals that the ledger names.
+    pub refusals: Vec<SignatureFile>,
     /// Digest of every bound file as it is now; absent files are `None`.
     pub files: BTreeMap<String, Option<Digest>>,
     /// All findings, from the bytes whose digest is in `files`.
     pub findings: Vec<Finding>,
     /// Bytes of the copy of `resume.yml` that was made when the incident was opened.
     pub opened_resume: Option<Vec<u8>>,
+    /// Bytes of the copy of `credentials.yml` that was made then.
+    pub opened_credentials: Option<Vec<u8>>,
     /// The policies as they are now.
     pub policies: Arc<Policies>,
     /// The world as it is now.
@@ -53,6 +58,10 @@ pub struct Live {
     pub database: Option<Result<String, String>>,
     /// Credentials whose issuer was asked again.
     pub credentials: BTreeMap<CredentialId, LiveCredential>,
+    /// What every switch but the guard was seen to be.
+    pub switches: BTreeMap<String, Result<SwitchState, String>>,
+    /// Copies of checkpoints that each witness holds.
+    pub witnesses: BTreeMap<String, Result<Vec<Vec<u8>>, String>>,
 }
 
 /// A credential, asked again.
@@ -69,7 +78,7 @@ pub(super) struct Case<'a> {
     pub(super) input: &'a GateInput,
     pub(super) entries: Vec<Entry>,
     pub(super) state: IncidentState,
-    tree: Tree,
+    pub(super) tree: Tree,
     statement: Result<Statement, String>,
 }
 
@@ -94,8 +103,11 @@ pub fn may_resume(input: &GateInput) -> Vec<GateCheck> {
         ruled("policies", case.policies()),
         ruled("files", case.files()),
         ruled("quorum", case.quorum()),
-        ruled("pause", case.pause()),
+        ruled("refusals", case.refusals()),
     ];
+    checks.extend(case.break_glass().map(|ruling| ruled("break-glass", ruling)));
+    checks.push(ruled("pause", case.pause()));
+    checks.push(ruled("switches", case.switches()));
     for id in case.credential_ids() {
         checks.push(ruled(&format!("credential.{id}"), case.credential(&id)));
     }
@@ -108,6 +120,13 @@ pub fn may_resume(input: &GateInput) -> Vec<GateCheck> {
     checks.push(ruled("persistence", case.persistence()));
     checks.push(ruled("attestations", case.attestations()));
     checks.push(ruled("database", case.database()));
+    if input.policies.monitoring.required_for_resume {
+        checks.push(ruled("monitoring", case.monitoring()));
+    }
+    for witness in &input.policies.resume.witnesses {
+        checks.push(ruled(&format!("witness.{}", witness.name()), case.witness(witness)));
+    }
+    case.waive(&mut checks);
     checks
 }
 
@@ -147,7 +166,7 @@ impl<'a> Case<'a> {
         Ok(Self { input, entries, state, tree, statement })
     }
 
-    fn statement(&self) -> Result<&Statement, String> {
+    pub(super) fn statement(&self) -> Result<&Statement, String> {
         self.statement.as_ref().map_err(|_| "there is no record that can be read".into())
     }
 
@@ -223,9 +242,13 @@ impl<'a> Case<'a> {
     fn may_follow(&self, entry: &Entry) -> bool {
         match &entry.event {
             Event::ApprovalRecorded { .. }
+            | Event::RefusalRecorded { .. }
             | Event::GateEvaluated { .. }
             | Event::NoticeSent { .. }
             | Event::TailQuarantined { .. }
+            | Event::ReportWritten { .. }
+            | Event::WatchStarted { .. }
+            | Event::WatchCovered { .. }
             | Event::PauseProof { refused: true, .. } => true,
             Event::PlanMade { command, .. } => command == "resume",
             Event::StepIntent { phase, .. } => *phase == crate::domain::Phase::Resume,
@@ -258,56 +281,21 @@ impl<'a> Case<'a> {
         let size = usize::try_from(head.size).unwrap_or(usize::MAX);
         let covered = self.entries.get(..size).ok_or("the record covers more than the ledger has")?;
         let state = IncidentState::replay(covered).map_err(|error| error.to_string())?;
+        let glass = statement.predicate.break_glass.as_ref();
         let facts = Facts {
             state: &state,
-            root: self.tree.root_at(head.size).unwrap_or_else(|| self.tree.root()),
+            tree: &self.tree,
             policies: &self.input.policies,
             findings: &self.input.findings,
             issued: statement.predicate.issued,
+            executor: statement.predicate.executor.as_deref(),
+            waive: glass.map(|glass| (glass.reason.as_str(), glass.waived.as_slice())),
         };
         let again = build(&facts).map_err(|error| error.to_string())?;
         ensure(again == *statement, || {
             format!("the record does not say what ledger, findings and policies say; {HINT_PREPARE}")
         })?;
         Ok("the record says what the ledger says".into())
-    }
-
-    fn policies(&self) -> Ruling {
-        let now = self.input.policies.digests();
-        let opened = &self.state.policies;
-        let mut edited: Vec<String> =
-            changed(opened, &now).into_iter().filter(|name| opened.contains_key(name)).collect();
-        if self.could_nobody_approve() {
-            edited.retain(|name| name != RESUME);
-        }
-        ensure(edited.is_empty(), || {
-            format!(
-                "changed since the incident was opened: {}; put the copies in the case folder's {POLICIES}/ back",
-                edited.join(", ")
-            )
-        })?;
-        let signed = &self.statement()?.predicate.policies;
-        let since = changed(signed, &now);
-        ensure(since.is_empty(), || {
-            format!("changed since the record was made: {}; {HINT_PREPARE}", since.join(", "))
-        })?;
-        let added = now.keys().filter(|name| !opened.contains_key(*name)).count();
-        let completed = now.get(RESUME) != opened.get(RESUME);
-        let note =
-            if completed { "; resume.yml was completed since, as nobody could have approved before" } else { "" };
-        let same = opened.len() - usize::from(completed);
-        Ok(format!("{same} files as they were when the incident was opened, {added} added{note}"))
-    }
-
-    /// Whether the roster that the incident was opened with could decide nothing, for instance since nobody was enrolled.
-    /// Then it may be completed: the record names the change, and the approvers see it.
-    fn could_nobody_approve(&self) -> bool {
-        let Some(bytes) = &self.input.opened_resume else { return false };
-        if self.state.policies.get(RESUME) != Some(&Digest::of(bytes)) {
-            return false;
-        }
-        let text = String::from_utf8_lossy(bytes);
-        crate::policy::parse::<ResumePolicy>(RESUME, &text).is_ok_and(|policy| Roster::new(&policy).is_err())
     }
 
     fn files(&self) -> Ruling {
@@ -325,25 +313,6 @@ impl<'a> Case<'a> {
         }
         ensure(bad.is_empty(), || bad.join(", "))?;
         Ok(format!("{count} files as they were bound"))
-    }
-
-    fn quorum(&self) -> Ruling {
-        let record = self.input.record.as_deref().ok_or("there is no record that could be approved")?;
-        let policies = &self.input.policies;
-        let conflicts = Conflicts {
-            operators: &self.state.operators,
-            compromised: &self.state.compromised,
-            credentials: &policies.credentials,
-        };
-        let quorum =
-            count(&policies.resume, &conflicts, record, &self.input.approvals).map_err(|error| with_cause(&error))?;
-        let people: Vec<&str> = quorum.people.keys().map(String::as_str).collect();
-        let refused: Vec<String> = quorum.refused.iter().map(|(path, why)| format!("{path}: {why}")).collect();
-        let refused = if refused.is_empty() { String::new() } else { format!("; not counted: {}", refused.join(", ")) };
-        ensure(quorum.is_met(), || {
-            format!("{}{refused}; see who can sign with: portcullis approve", quorum.missing.join(", "))
-        })?;
-        Ok(format!("approved by {}{refused}", people.join(", ")))
     }
 }
 

@@ -1,6 +1,7 @@
 use super::super::fixture::{
     Fixture, at, attested, credential, finding, findings_bytes, key_line, pause, proof, scan, staged, step, texts,
 };
+use super::super::testing::{Form, Signer};
 use super::*;
 use crate::domain::{Level, Outcome, Phase};
 
@@ -208,7 +209,10 @@ fn policies_may_not_change_but_rules_may_be_added_before_the_record() {
         case.prepared_with = edited.clone();
         case.now_with = edited.clone();
     });
-    assert_eq!(refusing(&all_along), ["policies"], "even if the record was made with it");
+    assert_eq!(refusing(&all_along), Vec::<String>::new(), "the quorum of before agrees too");
+    let mut alone = all_along;
+    alone.opened_resume = None;
+    assert_eq!(refusing(&alone), ["policies"], "without the copy nobody can say what that quorum was");
     let mut more = texts("");
     more.insert("logs/more.yml".into(), "title: more\n".into());
     let added = with(|case| {
@@ -225,7 +229,8 @@ fn policies_may_not_change_but_rules_may_be_added_before_the_record() {
         case.prepared_with = fewer.clone();
         case.now_with = fewer;
     });
-    assert_eq!(refusing(&removed), ["policies"]);
+    assert_eq!(refusing(&removed), Vec::<String>::new());
+    assert!(reason(&removed, "policies").contains("logs/login.yml changed, and approved by the quorum of before too"));
 }
 
 #[test]
@@ -303,7 +308,8 @@ fn the_pause_must_be_proven_and_hold_now() {
     assert_eq!(refused(|case| case.live.canary = None), ["pause"]);
     let mut guardless = texts("");
     guardless.insert("pause.yml".into(), "version: 1\nswitches: [{ kind: file, name: flag, path: p }]\n".into());
-    let fixture = Fixture::new().with_policies(&guardless);
+    let mut fixture = Fixture::new().with_policies(&guardless);
+    fixture.live.switches.insert("flag".into(), Ok(SwitchState::Engaged));
     assert_eq!(refusing(&fixture.input()), ["pause"]);
     let mut attesting = fixture;
     attesting.before.push(attested("pause"));
@@ -490,4 +496,215 @@ fn attestations_and_the_database_are_needed() {
     assert_eq!(refusing(&silent), ["attestations"]);
     assert_eq!(refusing(&with(|case| case.live.database = Some(Err("down".into())))), ["database"]);
     assert_eq!(refusing(&with(|case| case.live.database = None)), ["database"]);
+}
+
+#[test]
+fn one_signed_refusal_keeps_the_gate_shut() {
+    let refused = with(|case| case.refusers = vec![3]);
+    assert_eq!(refusing(&refused), ["refusals"]);
+    assert!(reason(&refused, "refusals").contains("refused by carol"));
+    let both = with(|case| case.refusers = vec![2]);
+    assert_eq!(refusing(&both), ["refusals"], "whoever approved may still refuse");
+    assert_eq!(refusing(&with(|case| case.refusers = vec![9])), Vec::<String>::new(), "a stranger can't");
+    let mut approval = Fixture::new().input();
+    approval.refusals.clone_from(&approval.approvals);
+    assert_eq!(refusing(&approval), Vec::<String>::new(), "an approval is no refusal");
+    let again = with(|case| {
+        case.before.push(Event::AuditPrepared {
+            file: super::super::fixture::binding("audit-record.json", b"old"),
+            tree_size: 1,
+            root: Digest::of(b""),
+            operator: None,
+        });
+        case.before.push(Event::RefusalRecorded {
+            approver: "carol".into(),
+            key: "SHA256:x".into(),
+            record: Digest::of(b"old"),
+            file: super::super::fixture::binding("refusals/carol.sig", b"s"),
+        });
+    });
+    assert_eq!(refusing(&again), Vec::<String>::new(), "it is about one record");
+    let statement = Statement::parse(again.record.as_deref().unwrap()).unwrap();
+    assert_eq!(statement.predicate.refused[0].approver, "carol", "and the next one shows it");
+}
+
+fn glass(case: &mut Fixture, waived: &[&str]) {
+    let mut all = texts("break_glass: { threshold: 3, roles_required: { trading: 0 }, delay_minutes: 30 }\n");
+    let text = all["resume.yml"].replace("{ name: carol,", "{ name: carol, roles: [trading],");
+    all.insert("resume.yml".into(), text);
+    *case = case.clone().with_policies(&all);
+    case.signers = vec![1, 2, 3];
+    case.waive = Some(("customers can't close positions".into(), waived.iter().map(ToString::to_string).collect()));
+    case.now = 100 + 30 * 60;
+}
+
+#[test]
+fn break_glass_waives_what_it_names_after_its_delay_with_more_people() {
+    let broken = |case: &mut Fixture| {
+        without(case, "pause.proof");
+        case.live.database = Some(Err("down".into()));
+    };
+    let open = with(|case| {
+        broken(case);
+        glass(case, &["pause", "database"]);
+    });
+    assert_eq!(refusing(&open), Vec::<String>::new());
+    assert!(reason(&open, "pause").starts_with("WAIVED by break-glass: the ledger holds no proof"));
+    assert!(reason(&open, "break-glass").contains("customers can't close positions"));
+    let statement = Statement::parse(open.record.as_deref().unwrap()).unwrap();
+    assert_eq!(statement.predicate_type, super::super::statement::BREAK_GLASS_TYPE);
+    assert_eq!(statement.predicate.quorum.threshold, 3);
+    let shut = |change: fn(&mut Fixture)| {
+        refusing(&with(|case| {
+            broken(case);
+            glass(case, &["pause", "database"]);
+            change(case);
+        }))
+    };
+    assert_eq!(shut(|case| case.now -= 1), ["break-glass"], "the delay");
+    assert_eq!(shut(|case| case.signers = vec![1, 2]), ["quorum"], "the higher quorum");
+    assert_eq!(shut(|case| case.refusers = vec![3]), ["refusals"]);
+    assert_eq!(shut(|case| case.now = 100 + (30 + 240) * 60), ["time"], "valid from the delay's end");
+    let partly = with(|case| {
+        broken(case);
+        glass(case, &["pause"]);
+    });
+    assert_eq!(refusing(&partly), ["database"], "only what it names");
+    let by_another_name = with(|case| {
+        broken(case);
+        glass(case, &["pause", "database"]);
+        case.forge = |record| record.predicate.break_glass.as_mut().unwrap().waived = vec!["quorum".into()];
+    });
+    assert!(refusing(&by_another_name).contains(&"break-glass".to_owned()));
+    let early = with(|case| {
+        broken(case);
+        glass(case, &["pause", "database"]);
+        case.now = 200;
+        case.forge = |record| record.predicate.break_glass.as_mut().unwrap().not_before = at(150);
+    });
+    assert_eq!(refusing(&early), ["content"]);
+    let ordinary = Signer::ed25519(2).sign(open.record.as_ref().unwrap(), &Form::default());
+    let mut mixed = open;
+    mixed.approvals[1].bytes = ordinary;
+    assert_eq!(refusing(&mixed), ["quorum"], "an approval of a resume is none of this");
+}
+
+#[test]
+fn what_makes_a_record_genuine_is_never_waived() {
+    let fixed = [
+        "ledger",
+        "record",
+        "incident",
+        "time",
+        "prefix",
+        "entries-after-record",
+        "content",
+        "policies",
+        "files",
+        "quorum",
+        "refusals",
+        "break-glass",
+        "credential.",
+        "scan.",
+        "witness.",
+        "",
+        "paus",
+    ];
+    for check in fixed {
+        assert!(!super::super::build::may_be_waived(check), "{check}");
+    }
+    let free = [
+        "pause",
+        "switches",
+        "steps",
+        "restore",
+        "findings",
+        "persistence",
+        "attestations",
+        "database",
+        "credential.db",
+        "scan.logs",
+        "witness.w",
+    ];
+    for check in free {
+        assert!(super::super::build::may_be_waived(check), "{check}");
+    }
+    let policies = with(|case| glass(case, &["pause"])).policies;
+    let fixture = Fixture::new();
+    let (mut state, mut tree) = (IncidentState::default(), Tree::new());
+    let entry = Entry { seq: 0, time: at(0), event: fixture.opened() };
+    state.apply(&entry).unwrap();
+    tree.push(&entry.encode().unwrap());
+    let made = |policies: &Policies, reason: &str, checks: &[&str]| {
+        let checks: Vec<String> = checks.iter().map(ToString::to_string).collect();
+        let waive = Some((reason, checks.as_slice()));
+        let facts = Facts { state: &state, tree: &tree, policies, findings: &[], issued: at(1), executor: None, waive };
+        build(&facts).map(|statement| statement.predicate.break_glass.unwrap().waived)
+    };
+    assert_eq!(made(&policies, "why", &["steps", "pause", "steps"]).unwrap(), ["pause", "steps"]);
+    assert!(made(&policies, "why", &["quorum"]).is_err());
+    assert!(made(&policies, "why", &[]).is_err());
+    assert!(made(&policies, " ", &["pause"]).is_err());
+    assert!(made(&Fixture::new().input().policies, "why", &["pause"]).is_err(), "policy knows no break-glass");
+}
+
+#[test]
+fn a_switch_released_by_another_hand_is_noticed() {
+    let mut all = texts("");
+    let switches = "version: 1\nguard: {}\nswitches: [{ kind: file, name: flag, path: p }]\n";
+    all.insert("pause.yml".into(), switches.into());
+    let seen = |state: Option<Result<SwitchState, String>>| {
+        let mut fixture = Fixture::new().with_policies(&all);
+        fixture.live.switches.extend(state.map(|state| ("flag".to_owned(), state)));
+        fixture
+    };
+    assert_eq!(refusing(&seen(Some(Ok(SwitchState::Engaged))).input()), Vec::<String>::new());
+    assert_eq!(refusing(&seen(Some(Ok(SwitchState::Unobservable))).input()), Vec::<String>::new());
+    let released = seen(Some(Ok(SwitchState::Released)));
+    assert_eq!(refusing(&released.input()), ["switches"]);
+    assert!(reason(&released.input(), "switches").contains("flag was released by another hand"));
+    assert_eq!(refusing(&seen(Some(Err("down".into()))).input()), ["switches"]);
+    assert_eq!(refusing(&seen(None).input()), ["switches"]);
+    // A resume that was cut short has released some already.
+    let mut going_on = released;
+    let record = going_on.input().record.map(|bytes| Digest::of(&bytes));
+    let action = Action::ReleaseSwitch { switch: "flag".into() };
+    going_on.after = vec![Event::GateEvaluated { opened: true, record, checks: Vec::new(), operator: "eve".into() }];
+    going_on.after.extend(step("resume.flag", Phase::Resume, action, None));
+    assert_eq!(refusing(&going_on.input()), Vec::<String>::new());
+}
+
+#[test]
+fn a_witness_must_hold_what_was_signed() {
+    let pair = ring::signature::Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
+    let public = ring::signature::KeyPair::public_key(&pair).as_ref().try_into().unwrap();
+    let key = crate::ledger::VerifierKey::new(&"inc-1".parse().unwrap(), public);
+    let all = texts("witnesses: [{ kind: directory, name: nas, path: p }]\n");
+    let mut fixture = Fixture::new().with_policies(&all);
+    fixture.machine_key = key.to_string();
+    let input = fixture.input();
+    let mut tree = Tree::new();
+    input.lines.iter().for_each(|line| tree.push(line));
+    let note = |size: u64, root: Digest| {
+        let head = crate::ledger::Checkpoint { origin: key.name().into(), size, root };
+        head.encode(&key, &pair.sign(head.body().as_bytes()).as_ref().try_into().unwrap()).into_bytes()
+    };
+    let asked = |answer: Option<Result<Vec<Vec<u8>>, String>>| {
+        let mut input = input.clone();
+        input.live.witnesses.extend(answer.map(|answer| ("nas".to_owned(), answer)));
+        input
+    };
+    let good = |size: u64| note(size, tree.root_at(size).unwrap());
+    let covered = Statement::parse(input.record.as_deref().unwrap()).unwrap().predicate.ledger.size;
+    assert_eq!(refusing(&asked(Some(Ok(vec![good(covered)])))), Vec::<String>::new());
+    assert_eq!(refusing(&asked(Some(Ok(vec![good(2), good(tree.size())])))), Vec::<String>::new());
+    assert_eq!(refusing(&asked(None)), ["witness.nas"]);
+    assert_eq!(refusing(&asked(Some(Err("down".into())))), ["witness.nas"]);
+    assert_eq!(refusing(&asked(Some(Ok(Vec::new())))), ["witness.nas"]);
+    let behind = asked(Some(Ok(vec![good(covered - 1)])));
+    assert!(reason(&behind, "witness.nas").contains("the record covers"));
+    let ahead = asked(Some(Ok(vec![note(tree.size() + 1, tree.root())])));
+    assert!(reason(&ahead, "witness.nas").contains("TRUNCATED"));
+    let forked = asked(Some(Ok(vec![note(covered, Digest::of(b"other"))])));
+    assert!(reason(&forked, "witness.nas").contains("FORKED"));
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, json};
 
 use super::testing::{Form, Signer};
-use super::{Facts, GateInput, Live, LiveCredential, SignatureFile, Statement, build};
+use super::{Facts, GateInput, Live, LiveCredential, Purpose, SignatureFile, Statement, build};
 use crate::domain::{
     Action, Canary, CredentialId, Digest, Finding, FindingKind, FingerprintKey, Level, Outcome, Phase, Probe, RuleRef,
     Source, StepId, Timestamp,
@@ -40,6 +40,11 @@ pub(crate) struct Fixture {
     pub now: i64,
     /// Damage to the record before it is written and signed.
     pub forge: fn(&mut Statement),
+    pub machine_key: String,
+    /// Seeds of the keys that refuse.
+    pub refusers: Vec<u8>,
+    /// Why checks are waived, and which.
+    pub waive: Option<(String, Vec<String>)>,
 }
 
 pub(crate) fn at(seconds: i64) -> Timestamp {
@@ -80,7 +85,7 @@ pub(crate) fn finding(id: &str, level: Level) -> Finding {
         kind: FindingKind::Log,
         rule: RuleRef { id: "r".into(), title: "rule".into(), level },
         time: None,
-        source: Source::File { path: "app.log".into(), record: 0, line: None },
+        source: Source::File { path: "app.log".into(), record: 0, line: None, offset: None },
         matched: Map::new(),
         event: Map::new(),
     }
@@ -163,6 +168,7 @@ impl Fixture {
                 credential("db"),
                 LiveCredential { old: refused(), new: Some(Ok(Probe::Accepted)) },
             )]),
+            ..Live::default()
         };
         let mut before = vec![pause(true)];
         let rotate = Action::RevokeCredential { credential: credential("db") };
@@ -194,6 +200,9 @@ impl Fixture {
             prepared_at: 100,
             now: 200,
             forge: |_| {},
+            machine_key: "m".into(),
+            refusers: Vec::new(),
+            waive: None,
         }
     }
 
@@ -212,7 +221,7 @@ impl Fixture {
             operator: "dana".into(),
             compromised: self.compromised.iter().map(|id| credential(id)).collect(),
             nonce: "ab".repeat(16),
-            machine_key: "m".into(),
+            machine_key: self.machine_key.clone(),
             policies: policies(&self.opened_with).digests(),
             version: "0".into(),
         }
@@ -227,32 +236,28 @@ impl Fixture {
         let prepared = policies(&self.prepared_with);
         let facts = Facts {
             state: &writer.state,
-            root: writer.tree.root(),
+            tree: &writer.tree,
             policies: &prepared,
             findings: &self.findings,
             issued: at(self.prepared_at),
+            executor: Some("dana"),
+            waive: self.waive.as_ref().map(|(reason, checks)| (reason.as_str(), checks.as_slice())),
         };
         let mut statement = build(&facts).unwrap();
         (self.forge)(&mut statement);
         let record = statement.encode().unwrap();
         let head = &statement.predicate.ledger;
         writer.push(
-            Event::AuditPrepared { file: binding("audit-record.json", &record), tree_size: head.size, root: head.root },
+            Event::AuditPrepared {
+                file: binding("audit-record.json", &record),
+                tree_size: head.size,
+                root: head.root,
+                operator: Some("dana".into()),
+            },
             self.prepared_at,
         );
-        let mut approvals = Vec::new();
-        for (number, seed) in self.signers.iter().enumerate() {
-            let bytes = Signer::ed25519(*seed).sign(&record, &Form::default());
-            let path = format!("approvals/{number}.sig");
-            let event = Event::ApprovalRecorded {
-                approver: "x".into(),
-                key: "SHA256:x".into(),
-                record: Digest::of(&record),
-                file: binding(&path, &bytes),
-            };
-            writer.push(event, self.prepared_at);
-            approvals.push(SignatureFile { path, bytes });
-        }
+        let approvals = sign(&mut writer, &self.signers, "approvals", statement.purpose(), &record, self.prepared_at);
+        let refusals = sign(&mut writer, &self.refusers, "refusals", Purpose::Refuse, &record, self.prepared_at);
         for event in &self.after {
             writer.push(event.clone(), self.prepared_at);
         }
@@ -265,10 +270,13 @@ impl Fixture {
             now: at(self.now),
             lines: writer.lines,
             record: Some(record),
+            executor: None,
             approvals,
+            refusals,
             files,
             findings: self.findings.clone(),
             opened_resume: Some(self.opened_with["resume.yml"].clone().into_bytes()),
+            opened_credentials: Some(self.opened_with["credentials.yml"].clone().into_bytes()),
             policies: Arc::new(policies(&self.now_with)),
             live: self.live.clone(),
         }
@@ -277,6 +285,31 @@ impl Fixture {
 
 pub(crate) fn policies(texts: &BTreeMap<String, String>) -> Policies {
     Policies::from_texts(texts.clone()).unwrap()
+}
+
+fn sign(
+    writer: &mut Writer,
+    seeds: &[u8],
+    folder: &str,
+    purpose: Purpose,
+    record: &[u8],
+    seconds: i64,
+) -> Vec<SignatureFile> {
+    let mut files = Vec::new();
+    for (number, seed) in seeds.iter().enumerate() {
+        let form = Form { namespace: purpose.namespace().into(), ..Form::default() };
+        let bytes = Signer::ed25519(*seed).sign(record, &form);
+        let path = format!("{folder}/{number}.sig");
+        let (approver, key, file) = ("x".into(), "SHA256:x".into(), binding(&path, &bytes));
+        let record = Digest::of(record);
+        let event = match purpose {
+            Purpose::Refuse => Event::RefusalRecorded { approver, key, record, file },
+            _ => Event::ApprovalRecorded { approver, key, record, file },
+        };
+        writer.push(event, seconds);
+        files.push(SignatureFile { path, bytes });
+    }
+    files
 }
 
 #[derive(Default)]

@@ -1,6 +1,7 @@
 //! The resume gate: pure decisions, each written once.
 
 mod allowed_signers;
+mod approval;
 mod build;
 mod conditions;
 mod decide;
@@ -8,6 +9,10 @@ pub mod dsse;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod quorum;
+#[cfg(test)]
+mod refusal_tests;
+mod risks;
+mod roster;
 mod sshkey;
 mod sshsig;
 pub mod statement;
@@ -18,9 +23,11 @@ mod wire;
 pub use allowed_signers::allowed_signers;
 pub use build::{BuildError, Facts, build};
 pub use decide::{GateInput, Live, LiveCredential, POLICIES, RECORD, is_open, may_resume};
-pub use quorum::{
-    ApprovalError, Approved, Conflicts, MAX_APPROVALS, Quorum, Roster, RosterError, SignatureFile, count, with_cause,
-};
+pub use quorum::{Ballot, Conflicts, MAX_APPROVALS, Quorum, SignatureFile, count, refusers, with_cause};
+pub use roster::{ApprovalError, Approved, Required, Roster, RosterError};
 pub use sshkey::{KeyError, MAX_KEY_LINE, PublicKey};
-pub use sshsig::{MAX_SIGNATURE_BYTES, NAMESPACE, SignatureError, SshSignature};
+pub use sshsig::{
+    BREAK_GLASS_NAMESPACE, MAX_SIGNATURE_BYTES, NAMESPACE, Purpose, REFUSAL_NAMESPACE, SignatureError, SshSignature,
+    agent_request, armored,
+};
 pub use statement::{RecordError, Statement};

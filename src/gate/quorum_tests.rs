@@ -1,5 +1,6 @@
 use std::fmt::Write as _;
 
+use super::super::KeyError;
 use super::super::testing::{Form, Signer};
 use super::*;
 
@@ -46,10 +47,14 @@ fn file(bytes: Vec<u8>) -> SignatureFile {
     SignatureFile { path: "approvals/x.sig".into(), bytes }
 }
 
+fn ballot(files: &[SignatureFile]) -> Ballot<'_> {
+    Ballot { record: RECORD, files, purpose: Purpose::Resume, at: Timestamp::from_second(1_800_000_000).unwrap() }
+}
+
 fn counted(policy: &ResumePolicy, files: &[SignatureFile]) -> Quorum {
     let credentials = credentials("dora");
     let conflicts = Conflicts { operators: &[], compromised: &[], credentials: &credentials };
-    count(policy, &conflicts, RECORD, files).unwrap()
+    count(policy, &conflicts, &ballot(files)).unwrap()
 }
 
 #[test]
@@ -91,7 +96,7 @@ fn operators_and_owners_of_what_leaked_do_not_count() {
     let owned = credentials("alice");
     let at = |policy: &ResumePolicy, operators: &[String], compromised: &[CredentialId]| {
         let conflicts = Conflicts { operators, compromised, credentials: &owned };
-        count(policy, &conflicts, RECORD, &signed(&[1, 2])).unwrap()
+        count(policy, &conflicts, &ballot(&signed(&[1, 2]))).unwrap()
     };
     assert!(at(&policy, &[], &[]).is_met());
     let quorum = at(&policy, &operators, &[]);
@@ -122,7 +127,7 @@ fn user_verification_is_asked_of_those_whom_policy_names() {
     let people = [("alice", vec![line.line(&form(1))], "require_user_verification: true")];
     let policy = policy("threshold: 1", &people);
     let quorum = counted(&policy, &[file(line.sign(RECORD, &form(1)))]);
-    assert!(quorum.refused[0].1.contains("did not verify its user"), "{quorum:?}");
+    assert!(quorum.refused[0].1.contains("verified its user"), "{quorum:?}");
     assert!(counted(&policy, &[file(line.sign(RECORD, &form(5)))]).is_met());
 }
 

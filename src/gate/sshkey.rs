@@ -108,6 +108,9 @@ impl PublicKey {
             if is_weak(&point) {
                 return Err(KeyError::Weak);
             }
+            if !is_reduced(&point) {
+                return Err(KeyError::Blob);
+            }
             return Ok(Kind::Ed25519 { point });
         }
         if reader.string() != Some(b"nistp256") {
@@ -152,6 +155,12 @@ fn is_weak(point: &[u8; 32]) -> bool {
     let small = y[0] <= 1 && y[31] == 0 && middle(0);
     let near_p = (0xec..=0xee).contains(&y[0]) && y[31] == 0x7f && middle(0xff);
     small || near_p || ORDER_8.contains(&hex::encode(y).as_str())
+}
+
+/// Whether y is below the field's prime, 2^255 - 19: a point has one spelling (RFC 8032, section 5.1.3).
+fn is_reduced(point: &[u8; 32]) -> bool {
+    let top = point[31] & 0x7f == 0x7f && point[1..31].iter().all(|byte| *byte == 0xff);
+    !(top && point[0] >= 0xed)
 }
 
 #[cfg(test)]

@@ -9,8 +9,42 @@ use super::wire::{Reader, put};
 /// Namespace of approvals: a signature made for anything else (`git`, `file`) never counts.
 pub const NAMESPACE: &str = "portcullis-resume-v1";
 
+/// Namespace of approvals of a break-glass record.
+pub const BREAK_GLASS_NAMESPACE: &str = "portcullis-break-glass-v1";
+
+/// Namespace of refusals.
+pub const REFUSAL_NAMESPACE: &str = "portcullis-refuse-v1";
+
+/// What a signature was made for. Each purpose has a namespace of its own, so that none passes for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Purpose {
+    /// To let trading resume on a record.
+    Resume,
+    /// To let trading resume on a record that waives checks.
+    BreakGlass,
+    /// To refuse the record.
+    Refuse,
+}
+
+impl Purpose {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Resume, Self::BreakGlass, Self::Refuse];
+
+    /// Its SSHSIG namespace.
+    pub fn namespace(self) -> &'static str {
+        match self {
+            Self::Resume => NAMESPACE,
+            Self::BreakGlass => BREAK_GLASS_NAMESPACE,
+            Self::Refuse => REFUSAL_NAMESPACE,
+        }
+    }
+}
+
 /// Longest signature file that is read, in bytes.
 pub const MAX_SIGNATURE_BYTES: usize = 8 * 1024;
+
+/// Letters a line of the armored form, as OpenSSH breaks it.
+const ARMOR_WIDTH: usize = 70;
 
 const MAGIC: &[u8] = b"SSHSIG";
 const BEGIN: &str = "-----BEGIN SSH SIGNATURE-----";
@@ -36,8 +70,13 @@ pub enum SignatureError {
     #[error("it has version {0}, only 1 is known")]
     Version(u32),
     /// Made for another purpose.
-    #[error("it was made for the namespace `{0}`, not for `{NAMESPACE}`")]
-    Namespace(String),
+    #[error("it was made for the namespace `{found}`, not for `{expected}`")]
+    Namespace {
+        /// Namespace that it names.
+        found: String,
+        /// Namespace that was asked for.
+        expected: &'static str,
+    },
     /// The reserved field is not empty.
     #[error("its reserved field is not empty")]
     Reserved,
@@ -56,8 +95,8 @@ pub enum SignatureError {
     /// A hardware key signed without being touched.
     #[error("the hardware key signed without anybody touching it")]
     NoPresence,
-    /// A hardware key signed without PIN or fingerprint, which policy demands.
-    #[error("the hardware key did not verify its user (PIN or fingerprint), which policy demands")]
+    /// Signed without PIN or fingerprint on a hardware key, which policy demands.
+    #[error("no hardware key verified its user (PIN or fingerprint), which policy demands")]
     NoVerification,
 }
 
@@ -65,7 +104,7 @@ pub enum SignatureError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SshSignature {
     key: PublicKey,
-    namespace: String,
+    purpose: Purpose,
     hash: &'static ring::digest::Algorithm,
     body: Vec<u8>,
     flags: u8,
@@ -74,7 +113,17 @@ pub struct SshSignature {
 
 impl SshSignature {
     /// Reads the armored form, strictly: nothing before or behind it, no field that this program does not check.
-    pub fn parse(file: &[u8]) -> Result<Self, SignatureError> {
+    pub fn parse(file: &[u8], purpose: Purpose) -> Result<Self, SignatureError> {
+        let signature = Self::parse_any(file)?;
+        if signature.purpose == purpose {
+            return Ok(signature);
+        }
+        let found = signature.purpose.namespace().to_owned();
+        Err(SignatureError::Namespace { found, expected: purpose.namespace() })
+    }
+
+    /// Reads it whatever purpose it was made for, if it is one of ours.
+    pub fn parse_any(file: &[u8]) -> Result<Self, SignatureError> {
         if file.len() > MAX_SIGNATURE_BYTES {
             return Err(SignatureError::TooLong);
         }
@@ -100,9 +149,10 @@ impl SshSignature {
         let (key, namespace, reserved, hash, signature) = (field()?, field()?, field()?, field()?, field()?);
         reader.end().ok_or(SignatureError::Blob)?;
         let key = PublicKey::from_blob(key)?;
-        if namespace != NAMESPACE.as_bytes() {
-            return Err(SignatureError::Namespace(lossy(namespace)));
-        }
+        let purpose = Purpose::ALL.into_iter().find(|known| known.namespace().as_bytes() == namespace);
+        let Some(purpose) = purpose else {
+            return Err(SignatureError::Namespace { found: lossy(namespace), expected: NAMESPACE });
+        };
         if !reserved.is_empty() {
             return Err(SignatureError::Reserved);
         }
@@ -122,7 +172,7 @@ impl SshSignature {
             (0, 0)
         };
         inner.end().ok_or(SignatureError::Blob)?;
-        Ok(Self { key, namespace: NAMESPACE.to_owned(), hash, body, flags, counter })
+        Ok(Self { key, purpose, hash, body, flags, counter })
     }
 
     /// The key that the file claims; only the roster says whose it is.
@@ -130,15 +180,15 @@ impl SshSignature {
         &self.key
     }
 
-    /// Verifies it over the exact bytes. A hardware key must have been touched, and, if `verification` is asked for,
-    /// must have verified its user.
+    /// What it was made for.
+    pub fn purpose(&self) -> Purpose {
+        self.purpose
+    }
+
+    /// Verifies it over the exact bytes. A hardware key must have been touched. If `verification` is asked for, it must be by
+    /// a hardware key that verified its user.
     pub fn verify(&self, message: &[u8], verification: bool) -> Result<(), SignatureError> {
-        let hash = if self.hash == &SHA256 { "sha256" } else { "sha512" };
-        let mut signed = MAGIC.to_vec();
-        put(&mut signed, self.namespace.as_bytes());
-        put(&mut signed, b"");
-        put(&mut signed, hash.as_bytes());
-        put(&mut signed, digest(self.hash, message).as_ref());
+        let mut signed = to_be_signed(self.purpose, self.hash, message);
         if let Some(application) = &self.key.application {
             let inner = digest(&SHA256, &signed);
             signed = digest(&SHA256, application.as_bytes()).as_ref().to_vec();
@@ -157,16 +207,51 @@ impl SshSignature {
             }
         };
         verified.map_err(|_| SignatureError::Invalid)?;
-        if self.key.is_hardware() {
-            if self.flags & PRESENT == 0 {
-                return Err(SignatureError::NoPresence);
-            }
-            if verification && self.flags & VERIFIED == 0 {
-                return Err(SignatureError::NoVerification);
-            }
+        if self.key.is_hardware() && self.flags & PRESENT == 0 {
+            return Err(SignatureError::NoPresence);
+        }
+        // An ordinary key verifies nobody, so that it can't stand in for one that must.
+        if verification && self.flags & VERIFIED == 0 {
+            return Err(SignatureError::NoVerification);
         }
         Ok(())
     }
+}
+
+/// The bytes that a key signs for a message (OpenSSH's PROTOCOL.sshsig).
+fn to_be_signed(purpose: Purpose, hash: &'static ring::digest::Algorithm, message: &[u8]) -> Vec<u8> {
+    let name: &[u8] = if hash == &SHA256 { b"sha256" } else { b"sha512" };
+    let mut signed = MAGIC.to_vec();
+    for part in [purpose.namespace().as_bytes(), b"", name, digest(hash, message).as_ref()] {
+        put(&mut signed, part);
+    }
+    signed
+}
+
+/// What an agent is asked to sign for a message, with SHA-512.
+pub fn agent_request(purpose: Purpose, message: &[u8]) -> Vec<u8> {
+    to_be_signed(purpose, &SHA512, message)
+}
+
+/// The armored file around what an agent answered to [`agent_request`].
+pub fn armored(key: &PublicKey, purpose: Purpose, signature: &[u8]) -> Vec<u8> {
+    let mut blob = MAGIC.to_vec();
+    blob.extend_from_slice(&1u32.to_be_bytes());
+    for part in [key.blob(), purpose.namespace().as_bytes(), b"", b"sha512", signature] {
+        put(&mut blob, part);
+    }
+    let text = STANDARD.encode(&blob);
+    let mut out = format!("{BEGIN}\n");
+    for (place, letter) in text.chars().enumerate() {
+        if place > 0 && place % ARMOR_WIDTH == 0 {
+            out.push('\n');
+        }
+        out.push(letter);
+    }
+    out.push('\n');
+    out.push_str(END);
+    out.push('\n');
+    out.into_bytes()
 }
 
 fn lossy(bytes: &[u8]) -> String {

@@ -9,7 +9,7 @@ use super::*;
 const MESSAGE: &[u8] = b"{\"record\":1}\n";
 
 fn check(signer: &Signer, form: &Form, verification: bool) -> Result<(), SignatureError> {
-    SshSignature::parse(&signer.sign(MESSAGE, form))?.verify(MESSAGE, verification)
+    SshSignature::parse(&signer.sign(MESSAGE, form), Purpose::Resume)?.verify(MESSAGE, verification)
 }
 
 fn hardware(application: &str, flags: u8) -> Form {
@@ -21,7 +21,7 @@ fn all_four_kinds_verify_and_only_over_their_own_bytes() {
     for signer in [Signer::ed25519(1), Signer::p256()] {
         for form in [Form::default(), Form { hash: "sha256", ..Form::default() }, hardware("ssh:", 1)] {
             check(&signer, &form, false).unwrap();
-            let signature = SshSignature::parse(&signer.sign(MESSAGE, &form)).unwrap();
+            let signature = SshSignature::parse(&signer.sign(MESSAGE, &form), Purpose::Resume).unwrap();
             assert_eq!(signature.verify(b"other", false), Err(SignatureError::Invalid));
             assert_eq!(signature.key().line(), signer.line(&form));
         }
@@ -36,8 +36,14 @@ fn other_purposes_versions_and_hashes_are_refused() {
         change(&mut form);
         check(&signer, &form, false).unwrap_err()
     };
-    assert_eq!(refused(|form| form.namespace = "git".into()), SignatureError::Namespace("git".into()));
-    assert_eq!(refused(|form| form.namespace = "file".into()), SignatureError::Namespace("file".into()));
+    assert_eq!(
+        refused(|form| form.namespace = "git".into()),
+        SignatureError::Namespace { found: "git".into(), expected: NAMESPACE }
+    );
+    assert_eq!(
+        refused(|form| form.namespace = "file".into()),
+        SignatureError::Namespace { found: "file".into(), expected: NAMESPACE }
+    );
     assert_eq!(refused(|form| form.reserved = vec![0]), SignatureError::Reserved);
     assert_eq!(refused(|form| form.version = 2), SignatureError::Version(2));
     assert_eq!(refused(|form| form.version = 0), SignatureError::Version(0));
@@ -64,7 +70,7 @@ fn a_hardware_key_must_be_touched_and_verify_its_user_where_asked() {
 fn s_must_be_canonical() {
     let Signer::Ed25519(_) = Signer::ed25519(1) else { panic!() };
     let file = Signer::ed25519(1).sign(MESSAGE, &Form::default());
-    let mut signature = SshSignature::parse(&file).unwrap();
+    let mut signature = SshSignature::parse(&file, Purpose::Resume).unwrap();
     // The order of the group, little-endian: S + L satisfies the equation too, and must not pass.
     let order = hex::decode("edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010").unwrap();
     let mut carry = 0u16;
@@ -92,7 +98,7 @@ fn the_armor_is_strict() {
         format!("{BEGIN}\n"),
     ] {
         if bad != good {
-            assert!(SshSignature::parse(bad.as_bytes()).is_err(), "{bad:?}");
+            assert!(SshSignature::parse(bad.as_bytes(), Purpose::Resume).is_err(), "{bad:?}");
         }
     }
 }
@@ -107,7 +113,7 @@ fn ssh_keygen_signs_what_we_accept_and_accepts_what_we_sign() {
         run(folder.path(), &["-q", "-t", kind, "-N", "", "-C", "alice", "-f", key.to_str().unwrap()], &[]);
         let _ = std::fs::remove_file(at("record.json.sig"));
         run(folder.path(), &["-q", "-Y", "sign", "-f", key.to_str().unwrap(), "-n", NAMESPACE, "record.json"], &[]);
-        let signature = SshSignature::parse(&std::fs::read(at("record.json.sig")).unwrap()).unwrap();
+        let signature = SshSignature::parse(&std::fs::read(at("record.json.sig")).unwrap(), Purpose::Resume).unwrap();
         signature.verify(MESSAGE, false).unwrap();
         let line = std::fs::read_to_string(at(&format!("{kind}.pub"))).unwrap();
         assert_eq!(signature.key(), &PublicKey::parse(&line).unwrap());
@@ -147,7 +153,7 @@ fn no_changed_bit_of_the_binary_form_verifies() {
         for place in 0..blob.len() {
             let mut bad = blob.clone();
             bad[place] ^= 1;
-            let passes = SshSignature::parse(&armor(&bad))
+            let passes = SshSignature::parse(&armor(&bad), Purpose::Resume)
                 .is_ok_and(|signature| signature.key().line() == key && signature.verify(MESSAGE, false).is_ok());
             assert!(!passes, "byte {place}");
         }
@@ -158,10 +164,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
     #[test]
     fn nothing_makes_the_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300), cut in 0usize..300) {
-        let _ = SshSignature::parse(&bytes);
-        let _ = SshSignature::parse(&armor(&bytes));
+        let _ = SshSignature::parse(&bytes, Purpose::Resume);
+        let _ = SshSignature::parse(&armor(&bytes), Purpose::Resume);
         let good = Signer::ed25519(1).sign(MESSAGE, &Form::default());
-        prop_assert!(SshSignature::parse(&good[..cut.min(good.len() - 2)]).is_err());
+        prop_assert!(SshSignature::parse(&good[..cut.min(good.len() - 2)], Purpose::Resume).is_err());
         let _ = PublicKey::from_blob(&bytes);
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::Purpose;
 use crate::domain::{CredentialId, Digest, Fingerprint, IncidentId, Level, Outcome, Phase, StepId, Timestamp};
 
 /// `_type` of an in-toto Statement, version 1.
@@ -12,6 +13,9 @@ pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 
 /// Our predicate.
 pub const PREDICATE_TYPE: &str = "https://portcullis.dev/resume/v1";
+
+/// The predicate of a record that waives checks: another type, so that neither passes for the other.
+pub const BREAK_GLASS_TYPE: &str = "https://portcullis.dev/resume-break-glass/v1";
 
 /// Longest record that is written or read, in bytes.
 pub const MAX_RECORD_BYTES: usize = 8 << 20;
@@ -111,6 +115,42 @@ pub struct Predicate {
     pub steps: u64,
     /// Every step that did not end well: nothing is left out of the record in silence.
     pub exceptions: Vec<Exception>,
+    /// Who made the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub executor: Option<String>,
+    /// Every signed refusal of an earlier record of this incident.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Refused>,
+    /// What may still go wrong although every check passes, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub residual_risks: Vec<String>,
+    /// Checks that this record waives; only in a record of [`BREAK_GLASS_TYPE`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub break_glass: Option<BreakGlass>,
+}
+
+/// A refusal of an earlier record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refused {
+    /// Who refused.
+    pub approver: String,
+    /// Digest of the record that was refused.
+    pub record: Digest,
+    /// Its entry.
+    pub entry: u64,
+}
+
+/// The wish to resume although checks refuse.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BreakGlass {
+    /// Why.
+    pub reason: String,
+    /// Checks of the gate that need not pass.
+    pub waived: Vec<String>,
+    /// The gate stays shut until then.
+    pub not_before: Timestamp,
 }
 
 /// The incident.
@@ -167,6 +207,19 @@ pub struct Pause {
     pub detail: String,
     /// Every proof.
     pub proofs: Vec<PauseProof>,
+    /// Everything that may have ended the pause after it was first proven. Empty: it was never off.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub interruptions: Vec<Interruption>,
+}
+
+/// Something that may have ended the pause.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Interruption {
+    /// Its entry.
+    pub entry: u64,
+    /// What it was.
+    pub what: String,
 }
 
 /// One proof of the pause.
@@ -201,6 +254,12 @@ pub struct Credential {
     pub entry: Option<u64>,
     /// Words of the proof.
     pub detail: String,
+    /// Leaf hash of the entry that staged the rotation, so that an inclusion proof can be asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation_leaf: Option<Digest>,
+    /// Leaf hash of the entry of the proof.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof_leaf: Option<Digest>,
 }
 
 /// A scan.
@@ -318,7 +377,7 @@ impl Statement {
             column: source.column(),
             source,
         })?;
-        if statement.kind != STATEMENT_TYPE || statement.predicate_type != PREDICATE_TYPE {
+        if statement.kind != STATEMENT_TYPE || statement.predicate_type != statement.own_type() {
             let found = if statement.kind == STATEMENT_TYPE { &statement.predicate_type } else { &statement.kind };
             return Err(RecordError::Type(found.escape_debug().take(80).collect()));
         }
@@ -331,6 +390,16 @@ impl Statement {
             return Err(RecordError::Number);
         }
         Ok(statement)
+    }
+
+    /// The predicate type that fits what the record says.
+    pub(super) fn own_type(&self) -> &'static str {
+        if self.predicate.break_glass.is_some() { BREAK_GLASS_TYPE } else { PREDICATE_TYPE }
+    }
+
+    /// What its approvals must be made for.
+    pub fn purpose(&self) -> Purpose {
+        if self.predicate.break_glass.is_some() { Purpose::BreakGlass } else { Purpose::Resume }
     }
 
     /// Digest of the root that the record is about, if it is about exactly one.

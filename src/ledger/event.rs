@@ -232,6 +232,9 @@ pub enum Event {
         tree_size: u64,
         /// RFC 6962 root over them.
         root: Digest,
+        /// Who made it; absent in entries of older versions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        operator: Option<String>,
     },
     /// An approval was received and verified against the roster of that moment.
     #[serde(rename = "approval.recorded")]
@@ -243,6 +246,18 @@ pub enum Event {
         /// Digest of the audit record that was signed.
         record: Digest,
         /// The signature under `approvals/`.
+        file: FileBinding,
+    },
+    /// A signed refusal was received and verified: the gate stays shut for that record.
+    #[serde(rename = "refusal.recorded")]
+    RefusalRecorded {
+        /// Name in `resume.yml`.
+        approver: String,
+        /// OpenSSH fingerprint of the key, `SHA256:...`.
+        key: String,
+        /// Digest of the audit record that was refused.
+        record: Digest,
+        /// The signature under `refusals/`.
         file: FileBinding,
     },
     /// The gate was asked to open.
@@ -281,6 +296,48 @@ pub enum Event {
         /// The channel's words. Never a secret.
         detail: String,
     },
+    /// A report, or the findings in another program's form, was written.
+    #[serde(rename = "report.written")]
+    ReportWritten {
+        /// `html`, `markdown`, `json`, `csv`, `stix`, `ocsf`, `timesketch`.
+        form: String,
+        /// Entries that it tells of.
+        entries: u64,
+        /// RFC 6962 root over them.
+        root: Digest,
+        /// The file.
+        file: FileBinding,
+        /// Who asked for it.
+        operator: String,
+    },
+    /// Enhanced monitoring began, or went on after a restart.
+    #[serde(rename = "watch.started")]
+    WatchStarted {
+        /// Until when it is meant to go on; absent if until it is stopped.
+        until: Option<Timestamp>,
+        /// Alerts at this level or above drop the gate again; absent if none does.
+        auto_pause: Option<Level>,
+        /// What is watched, in words.
+        watched: Vec<String>,
+        /// Who started it.
+        operator: String,
+    },
+    /// A stretch of time was watched.
+    #[serde(rename = "watch.covered")]
+    WatchCovered {
+        /// Its start.
+        from: Timestamp,
+        /// Its end.
+        to: Timestamp,
+        /// Log events that were looked at.
+        events: u64,
+        /// Trades that were looked at.
+        trades: u64,
+        /// Alerts, of any level.
+        alerts: u64,
+        /// What was not watched within it, in words: a file that vanished, a database that did not answer.
+        gaps: Vec<String>,
+    },
     /// A torn tail, left by a crash, was put aside.
     #[serde(rename = "tail.quarantined")]
     TailQuarantined {
@@ -309,9 +366,13 @@ impl Event {
             Self::ItemAttested { .. } => "item.attested",
             Self::AuditPrepared { .. } => "audit.prepared",
             Self::ApprovalRecorded { .. } => "approval.recorded",
+            Self::RefusalRecorded { .. } => "refusal.recorded",
             Self::GateEvaluated { .. } => "gate.evaluated",
             Self::IncidentResumed { .. } => "incident.resumed",
             Self::NoticeSent { .. } => "notice.sent",
+            Self::ReportWritten { .. } => "report.written",
+            Self::WatchStarted { .. } => "watch.started",
+            Self::WatchCovered { .. } => "watch.covered",
             Self::TailQuarantined { .. } => "tail.quarantined",
         }
     }

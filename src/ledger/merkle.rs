@@ -61,6 +61,11 @@ impl Tree {
         self.leaves.push(leaf);
     }
 
+    /// Hash of a leaf; `None` beyond the end.
+    pub fn leaf(&self, index: u64) -> Option<&Digest> {
+        self.leaves.get(usize::try_from(index).ok()?)
+    }
+
     /// Number of leaves.
     pub fn size(&self) -> u64 {
         self.leaves.len() as u64

@@ -39,9 +39,9 @@ impl IncidentState {
             Event::AuditPrepared { tree_size, .. } => {
                 fits(*tree_size <= self.entries, &|| format!("it covers {tree_size} entries of {}", self.entries))
             }
-            Event::ApprovalRecorded { record, .. } => {
+            Event::ApprovalRecorded { record, .. } | Event::RefusalRecorded { record, .. } => {
                 let current = self.record.as_ref().map(|current| current.0);
-                fits(current == Some(*record), &|| "it approves another record than the current one".into())
+                fits(current == Some(*record), &|| "it is about another record than the current one".into())
             }
             Event::IncidentResumed { .. } => {
                 fits(self.gate.as_ref().is_some_and(|gate| gate.0), &|| "the gate did not open".into())

@@ -61,6 +61,8 @@ pub struct CredentialState {
     pub detail: String,
     /// Entry of the last proof.
     pub proof_seq: Option<u64>,
+    /// Entry that staged the current rotation.
+    pub staged_seq: Option<u64>,
 }
 
 /// The pause as the ledger knows it.
@@ -76,6 +78,8 @@ pub struct PauseState {
     pub detail: String,
     /// Entries of all proofs, with their result: the history of the pause.
     pub history: Vec<(u64, bool)>,
+    /// Entries that may have ended the pause after it was first proven, in words: a release, a restore, a trade that passed.
+    pub interruptions: Vec<(u64, String)>,
 }
 
 /// An approval as the ledger knows it.
@@ -136,6 +140,10 @@ pub struct IncidentState {
     pub record_seq: Option<u64>,
     /// Approvals of the current record, in order.
     pub approvals: Vec<ApprovalState>,
+    /// Refusals of the current record, in order.
+    pub refusals: Vec<ApprovalState>,
+    /// Every refusal of the incident with its entry, those of earlier records too.
+    pub refused: Vec<(u64, ApprovalState)>,
     /// The last evaluation of the gate.
     pub gate: Option<(bool, Vec<GateCheck>)>,
     /// When trading was resumed, and until when enhanced monitoring is due.
@@ -146,6 +154,8 @@ pub struct IncidentState {
     pub evidence: std::collections::BTreeSet<String>,
     /// What became of the last notice to each contact at each moment.
     pub notices: BTreeMap<(String, Moment), Delivery>,
+    /// What was watched, and what was not.
+    pub watched: super::Watched,
     /// Number of entries.
     pub entries: u64,
     /// Time of the newest entry.
@@ -222,6 +232,9 @@ impl IncidentState {
                 self.fold_credential(entry);
             }
             Event::PauseProof { refused, pause_ms, detail } => {
+                if !*refused {
+                    self.interrupted(entry.seq, "a trade passed");
+                }
                 self.pause.proven = *refused;
                 self.pause.detail.clone_from(detail);
                 self.pause.history.push((entry.seq, *refused));
@@ -237,7 +250,10 @@ impl IncidentState {
             Event::NoticeSent { contact, moment, outcome, .. } => {
                 self.notices.insert((contact.clone(), *moment), *outcome);
             }
-            Event::TailQuarantined { file } => self.bind(file),
+            Event::TailQuarantined { file } | Event::ReportWritten { file, .. } => self.bind(file),
+            // Who only watches has not acted: they may approve.
+            Event::WatchStarted { .. } => {}
+            Event::WatchCovered { from, to, gaps, .. } => self.watched.add(*from, *to, gaps),
             Event::ScanCompleted { scan, findings, highest, first_malicious, complete, coverage, file } => {
                 self.bind(file);
                 if let Some(time) = first_malicious {
@@ -267,6 +283,7 @@ impl IncidentState {
             }
             Event::AuditPrepared { .. }
             | Event::ApprovalRecorded { .. }
+            | Event::RefusalRecorded { .. }
             | Event::GateEvaluated { .. }
             | Event::IncidentResumed { .. } => self.fold_gate(entry),
         }
@@ -302,6 +319,8 @@ impl IncidentState {
             Event::StepIntent { step, phase, target, action, attempt } => {
                 // Whatever follows a release must be proven anew.
                 if matches!(action, Action::ReleaseSwitch { .. } | Action::RestoreBackup { .. }) {
+                    let what = if matches!(action, Action::ReleaseSwitch { .. }) { "released" } else { "restored" };
+                    self.interrupted(entry.seq, &format!("{what}: {target}"));
                     self.pause.proven = false;
                 }
                 let state = StepState {
@@ -337,6 +356,7 @@ impl IncidentState {
                     old: old.clone(),
                     new: new.clone(),
                     token: token.clone(),
+                    staged_seq: Some(entry.seq),
                     ..CredentialState::default()
                 };
                 self.credentials.insert(credential.clone(), state);
@@ -358,21 +378,25 @@ impl IncidentState {
 
     fn fold_gate(&mut self, entry: &Entry) {
         match &entry.event {
-            Event::AuditPrepared { file, tree_size, root } => {
+            Event::AuditPrepared { file, tree_size, root, operator } => {
                 self.bind(file);
                 self.record = Some((file.sha256, *tree_size, *root));
                 self.record_seq = Some(entry.seq);
                 self.approvals.clear();
+                self.refusals.clear();
+                if let Some(operator) = operator {
+                    self.acted(operator);
+                }
             }
             Event::ApprovalRecorded { approver, key, record, file } => {
                 self.bind(file);
-                self.approvals.push(ApprovalState {
-                    approver: approver.clone(),
-                    key: key.clone(),
-                    record: *record,
-                    path: file.path.clone(),
-                    sha256: file.sha256,
-                });
+                self.approvals.push(signed(approver, key, record, file));
+            }
+            Event::RefusalRecorded { approver, key, record, file } => {
+                self.bind(file);
+                let refusal = signed(approver, key, record, file);
+                self.refused.push((entry.seq, refusal.clone()));
+                self.refusals.push(refusal);
             }
             Event::GateEvaluated { opened, checks, .. } => {
                 self.gate = Some((*opened, checks.clone()));
@@ -384,6 +408,12 @@ impl IncidentState {
         }
     }
 
+    fn interrupted(&mut self, seq: u64, what: &str) {
+        if self.pause.since.is_some() {
+            self.pause.interruptions.push((seq, what.to_owned()));
+        }
+    }
+
     fn acted(&mut self, operator: &str) {
         if !self.operators.iter().any(|known| known == operator) {
             self.operators.push(operator.to_owned());
@@ -392,5 +422,15 @@ impl IncidentState {
 
     fn bind(&mut self, file: &super::FileBinding) {
         self.files.insert(file.path.clone(), file.clone());
+    }
+}
+
+fn signed(approver: &str, key: &str, record: &Digest, file: &super::FileBinding) -> ApprovalState {
+    ApprovalState {
+        approver: approver.to_owned(),
+        key: key.to_owned(),
+        record: *record,
+        path: file.path.clone(),
+        sha256: file.sha256,
     }
 }

@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use super::{Policies, PolicyError, contacts, evidence, nearest};
 use crate::policy::aws::LONGEST_SETTLE;
 use crate::policy::credentials::{CredentialPolicy, GenerateKind, IssuerPolicy, ProofPolicy, ValuePart};
+use crate::policy::resume::WitnessPolicy;
 
 /// Shortest generated value.
 const MIN_LENGTH: usize = 20;
@@ -16,6 +17,7 @@ pub(super) fn check(policies: &Policies) -> Result<(), PolicyError> {
         ("recovery.yml", policies.recovery.version),
         (contacts::FILE, policies.contacts.version),
         (evidence::FILE, policies.evidence.version),
+        (super::monitoring::FILE, policies.monitoring.version),
     ];
     for (file, version) in versions {
         if version != 1 {
@@ -172,11 +174,35 @@ fn check_roster(policies: &Policies) -> Result<(), PolicyError> {
     if policies.resume.threshold == 0 {
         return Err(at(policies, "resume.yml", "threshold:", "threshold must be at least 1".into()));
     }
+    if let Some(glass) = &policies.resume.break_glass {
+        let wrong = |key: &str, message: String| Err(below(policies, "resume.yml", "break_glass:", key, message));
+        if glass.threshold <= policies.resume.threshold {
+            let least = policies.resume.threshold.saturating_add(1);
+            return wrong("threshold", format!("break_glass needs more people than a resume: at least {least}"));
+        }
+        if glass.delay_minutes == 0 {
+            return wrong("delay_minutes", "break_glass needs a delay of at least 1 minute".into());
+        }
+    }
+    let witnesses = &policies.resume.witnesses;
+    if let Some(name) = duplicate(witnesses.iter().map(WitnessPolicy::name)) {
+        return Err(at(policies, "resume.yml", name, format!("witness `{name}` is declared twice")));
+    }
+    if let Some(bad) = witnesses.iter().find(|witness| !is_word(witness.name())) {
+        let name = bad.name();
+        let message = format!("witness `{}`: a name is 1 to 64 letters, digits, - or _", name.escape_debug());
+        return Err(at(policies, "resume.yml", name, message));
+    }
     let names = policies.resume.approvers.iter().map(|approver| approver.name.as_str());
     if let Some(name) = duplicate(names) {
         return Err(at(policies, "resume.yml", name, format!("approver `{name}` is listed twice")));
     }
     Ok(())
+}
+
+fn is_word(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 fn duplicate<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::domain::Level;
+use crate::domain::{Level, Timestamp};
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -38,6 +38,69 @@ pub struct ResumePolicy {
     /// Hours of enhanced monitoring after the resume.
     #[serde(default = "default_monitoring")]
     pub monitoring_hours: u64,
+    /// By whom, and after what delay, trading may resume although checks refuse. Absent: by nobody.
+    #[serde(default)]
+    pub break_glass: Option<BreakGlassPolicy>,
+    /// Where checkpoints of the ledger are copied to.
+    #[serde(default)]
+    pub witnesses: Vec<WitnessPolicy>,
+}
+
+/// A resume although some checks refuse: more people, and not at once.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BreakGlassPolicy {
+    /// Distinct people who must approve: more than for a resume.
+    pub threshold: u32,
+    /// How many of them must hold each role, beside those of a resume.
+    #[serde(default)]
+    pub roles_required: std::collections::BTreeMap<String, u32>,
+    /// Minutes between the record and the opening of the gate, at least 1: time to object.
+    pub delay_minutes: u64,
+}
+
+/// A place outside the case folder that holds copies of checkpoints.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum WitnessPolicy {
+    /// A folder, perhaps of another host.
+    Directory {
+        /// Its name.
+        name: String,
+        /// The folder; relative to the deployment's.
+        path: String,
+    },
+    /// A bucket with Object Lock, so that copies can't be taken back.
+    S3 {
+        /// Its name.
+        name: String,
+        /// The bucket.
+        bucket: String,
+        /// In front of every key.
+        #[serde(default)]
+        prefix: String,
+        /// Days for which a copy can't be deleted (Object Lock, compliance mode).
+        #[serde(default = "default_retention")]
+        retain_days: u32,
+    },
+    /// A C2SP tlog-witness, which signs only what continues what it saw.
+    C2sp {
+        /// Its name.
+        name: String,
+        /// Submission prefix: `add-checkpoint` is below it.
+        url: String,
+        /// Its verifier key (C2SP signed-note, of a cosignature).
+        key: String,
+    },
+}
+
+impl WitnessPolicy {
+    /// Its name, as in the gate's check `witness.NAME`.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Directory { name, .. } | Self::S3 { name, .. } | Self::C2sp { name, .. } => name,
+        }
+    }
 }
 
 /// One approver.
@@ -54,6 +117,12 @@ pub struct ApproverPolicy {
     /// Not valid any more.
     #[serde(default)]
     pub revoked: bool,
+    /// Approvals count from then on.
+    #[serde(default)]
+    pub valid_from: Option<Timestamp>,
+    /// From then on they count no more.
+    #[serde(default)]
+    pub valid_until: Option<Timestamp>,
     /// Hardware keys must have verified the user (PIN or fingerprint), not only presence.
     #[serde(default)]
     pub require_user_verification: bool,
@@ -69,6 +138,10 @@ fn default_block_level() -> Level {
 
 fn default_scans() -> Vec<String> {
     vec!["logs".into(), "trades".into(), "secrets".into(), "database".into()]
+}
+
+fn default_retention() -> u32 {
+    365
 }
 
 fn default_monitoring() -> u64 {

@@ -16,6 +16,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("logs/sql-injection-probe.yml", include_str!("../../policies/logs/sql-injection-probe.yml")),
     ("logs/ssh-root-password.yml", include_str!("../../policies/logs/ssh-root-password.yml")),
     ("logs/sudo-root-shell.yml", include_str!("../../policies/logs/sudo-root-shell.yml")),
+    ("monitoring.yml", include_str!("../../policies/monitoring.yml")),
     ("pause.yml", include_str!("../../policies/pause.yml")),
     ("recovery.yml", include_str!("../../policies/recovery.yml")),
     ("resume.yml", include_str!("../../policies/resume.yml")),

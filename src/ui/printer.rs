@@ -94,6 +94,18 @@ impl Printer {
         Self { silent: true, ..Self::new(Format::Text, ColorChoice::Never, true) }
     }
 
+    /// The same printer for a command that another runs and shows.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self {
+            format: self.format,
+            color_out: self.color_out,
+            color_err: self.color_err,
+            silent: self.silent,
+            failed: Mutex::new(None),
+        }
+    }
+
     /// Whether it prints nothing.
     pub fn is_silent(&self) -> bool {
         self.silent

@@ -66,6 +66,17 @@ impl Screen {
         self.shared.changed.notify_all();
     }
 
+    /// A step's words changed.
+    pub fn retarget(&self, id: &StepId, target: &str) {
+        let mut inner = lock(&self.shared);
+        if let Some(row) = inner.table.rows.iter_mut().find(|row| row.id == *id && row.target != target) {
+            target.clone_into(&mut row.target);
+            inner.stale = true;
+        }
+        drop(inner);
+        self.shared.changed.notify_all();
+    }
+
     /// Draws the last frame, and leaves it.
     pub fn finish(&mut self) {
         lock(&self.shared).ended = true;

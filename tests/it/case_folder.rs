@@ -82,10 +82,14 @@ fn finding() -> Finding {
         kind: FindingKind::Log,
         rule: RuleRef { id: "r".into(), title: "rule".into(), level: Level::High },
         time: None,
-        source: Source::File { path: "app.log".into(), record: 0, line: None },
+        source: Source::File { path: "app.log".into(), record: 0, line: None, offset: None },
         matched: Map::new(),
         event: Map::new(),
     }
+}
+
+fn by() -> audit::Preparing<'static> {
+    audit::Preparing { operator: "dana", waive: None }
 }
 
 impl Finished {
@@ -101,11 +105,11 @@ impl Finished {
         let file = journal.write_file("evidence/sessions.jsonl", b"{\"user\":\"app\"}\n").unwrap();
         journal.record(Event::EvidenceCollected { name: "sessions".into(), file }).unwrap();
         record_scan(&journal, "logs", &[finding()], Map::new(), true).unwrap();
-        audit::prepare(&journal, &policies, machine.as_ref(), Fixed.now()).unwrap();
+        audit::prepare(&journal, &policies, machine.as_ref(), Fixed.now(), &by()).unwrap();
         let case = Self { home, incident, policies, machine };
         for name in ["alice", "bob"] {
             let signature = case.sign(name);
-            audit::approve(&journal, &case.policies, name, &signature).unwrap();
+            audit::approve(&journal, &case.policies, name, &signature, Fixed.now()).unwrap();
         }
         case
     }
@@ -286,13 +290,14 @@ fn an_approval_is_recorded_only_if_it_counts() {
     let dana = case.sign("dana");
     let journal = case.open();
     let entries = journal.entries().len();
-    let refused = |name: &str, file: &[u8]| audit::approve(&journal, &case.policies, name, file).unwrap_err();
+    let refused =
+        |name: &str, file: &[u8]| audit::approve(&journal, &case.policies, name, file, Fixed.now()).unwrap_err();
     assert!(matches!(refused("bob", &alice), AuditError::OtherPerson { .. }));
     assert!(matches!(refused("dana", &dana), AuditError::Approval(_)), "dana opened the incident");
     assert!(matches!(refused("alice", b"junk"), AuditError::Approval(_)));
-    audit::approve(&journal, &case.policies, "alice", &case.read("approvals/alice.sig")).unwrap();
+    audit::approve(&journal, &case.policies, "alice", &case.read("approvals/alice.sig"), Fixed.now()).unwrap();
     assert_eq!(journal.entries().len(), entries, "the same approval again changes nothing");
-    audit::prepare(&journal, &case.policies, case.machine.as_ref(), Fixed.now()).unwrap();
+    audit::prepare(&journal, &case.policies, case.machine.as_ref(), Fixed.now(), &by()).unwrap();
     assert_eq!(journal.state().approvals, [], "a new record needs new approvals");
     assert!(matches!(refused("alice", &alice), AuditError::Approval(_)), "signed the old record");
     drop(journal);
@@ -303,6 +308,6 @@ fn an_approval_is_recorded_only_if_it_counts() {
 fn a_record_is_not_made_over_changed_findings() {
     let case = Finished::new();
     std::fs::write(case.folder().join("findings.jsonl"), "").unwrap();
-    let error = audit::prepare(&case.open(), &case.policies, case.machine.as_ref(), Fixed.now()).unwrap_err();
+    let error = audit::prepare(&case.open(), &case.policies, case.machine.as_ref(), Fixed.now(), &by()).unwrap_err();
     assert!(matches!(error, AuditError::Changed(path) if path == "findings.jsonl"));
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use portcullis::embedded::FAULTS_VARIABLE;
+use portcullis::embedded::{FAULTS_VARIABLE, RehearsedApprover, Seeded};
 
 use crate::invariants::{self, Credential, Honoured, When};
 use crate::support::{Ran, case_folder, copy, deployment, embedded, finish, folder, program, wait};
@@ -33,8 +33,8 @@ fn contained() -> (tempfile::TempDir, Vec<Credential>) {
     (folder, credentials)
 }
 
-/// Kills the command at every effect, runs it again, and checks.
-fn everywhere(from: &Path, words: &[&str], check: impl Fn(&Path, &[&Ran]) -> Vec<String> + Sync) {
+/// Kills the command at every effect, runs it again, which must end with one of those codes, and checks.
+fn everywhere(from: &Path, words: &[&str], ends: &[i32], check: impl Fn(&Path, &[&Ran]) -> Vec<String> + Sync) {
     let scratch = folder();
     let (counted, number) = (scratch.path().join("counted"), scratch.path().join("effects"));
     copy(from, &counted).unwrap();
@@ -53,7 +53,7 @@ fn everywhere(from: &Path, words: &[&str], check: impl Fn(&Path, &[&Ran]) -> Vec
                     let killed = faulty(&root, point, words);
                     let again = embedded(&root, words);
                     let mut found = check(&root, &[&killed, &again]);
-                    if killed.signal != Some(9) || again.code != Some(0) {
+                    if killed.signal != Some(9) || !again.code.is_some_and(|code| ends.contains(&code)) {
                         found.push(format!("{killed:?}, then {again:?}"));
                     }
                     let case = case_folder(&root).display().to_string();
@@ -78,7 +78,7 @@ fn said<'a>(runs: &[&'a Ran]) -> Vec<&'a str> {
 #[test]
 fn keys_rotate_killed_at_any_effect_ends_the_same() {
     let (folder, credentials) = contained();
-    everywhere(&folder.path().join("d"), &["keys", "rotate", "--yes"], |root, runs| {
+    everywhere(&folder.path().join("d"), &["keys", "rotate", "--yes"], &[0], |root, runs| {
         wait(invariants::violations(root, &credentials, &said(runs), When::Final))
     });
 }
@@ -86,8 +86,63 @@ fn keys_rotate_killed_at_any_effect_ends_the_same() {
 #[test]
 fn restore_killed_at_any_effect_ends_the_same() {
     let (folder, _) = contained();
-    everywhere(&folder.path().join("d"), &["restore", "--clean", "--yes"], |root, runs| {
+    everywhere(&folder.path().join("d"), &["restore", "--clean", "--yes"], &[0], |root, runs| {
         // The pause and the secrets: keys that came back with the backup are killed by the next lockdown.
         wait(invariants::violations(root, &[], &said(runs), When::Final))
     });
+}
+
+#[test]
+fn keys_revoke_killed_at_any_effect_ends_the_same() {
+    let (folder, credentials) = contained();
+    let from = folder.path().join("d");
+    let doomed = invariants::env(&from, "TRADING_API_KEY").unwrap();
+    assert_eq!(wait(invariants::rows_that_honour(&from, &doomed)), 1, "it lives before");
+    everywhere(&from, &["keys", "revoke", "trading-api-key", "--yes"], &[0], |root, runs| {
+        let mut wrong = wait(invariants::violations(root, &credentials, &said(runs), When::Between));
+        if wait(invariants::rows_that_honour(root, &doomed)) != 0 {
+            wrong.push("the value is still honoured".into());
+        }
+        wrong
+    });
+}
+
+/// A deployment whose record is signed: only the resume is missing.
+fn approved() -> tempfile::TempDir {
+    let folder = folder();
+    let root = folder.path().join("d");
+    drop(deployment(&root, 23));
+    let logs = root.join("logs").display().to_string();
+    let run = |words: &[&str], codes: &[i32]| {
+        let ran = embedded(&root, words);
+        assert!(ran.code.is_some_and(|code| codes.contains(&code)), "{words:?}: {ran:?}");
+    };
+    run(&LOCKDOWN, &[0]);
+    for words in [&["logs", &logs][..], &["trades"], &["secrets", &logs], &["database"]] {
+        run(&[&["scan"], words].concat(), &[0, 3]);
+    }
+    run(&["restore", "--clean", "--yes"], &[0]);
+    for words in ["trades", "database"] {
+        run(&["scan", words], &[0, 3]);
+    }
+    let dispose = ["incident", "dispose", "--open", "--as", "confirmed", "--note", "x"];
+    // Without an intruder there may be nothing to decide.
+    run(&dispose, &[0, 2]);
+    run(&["audit", "prepare"], &[0]);
+    let record = std::fs::read(case_folder(&root).join("audit-record.json")).unwrap();
+    // The same people as `deployment` made, in the same order.
+    let random = Seeded::new(23);
+    for name in ["ada", "bo", "cyd"] {
+        let path = root.join(format!("{name}.sig"));
+        std::fs::write(&path, RehearsedApprover::new(name, &random).unwrap().sign(&record)).unwrap();
+        run(&["approve", "--approver", name, "--signature", &path.display().to_string()], &[0]);
+    }
+    folder
+}
+
+#[test]
+fn resume_killed_at_any_effect_ends_the_same() {
+    let folder = approved();
+    // Where it was killed after its very last act, there is nothing left to do.
+    everywhere(&folder.path().join("d"), &["resume", "--yes"], &[0, 2], |root, _| wait(invariants::after_resume(root)));
 }

@@ -290,3 +290,34 @@ pub async fn violations(root: &Path, credentials: &[Credential], said: &[&str], 
     leaks(root, &values, said, &mut wrong);
     wrong
 }
+
+/// Everything that is not as it must be once an incident was resumed: recorded once, every switch off, and a trade is let in.
+pub async fn after_resume(root: &Path) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let resumed = ledger(root).iter().filter(|entry| entry.to_string().contains("\"incident.resumed\"")).count();
+    if resumed != 1 {
+        wrong.push(format!("the ledger says {resumed} times that the incident was resumed"));
+    }
+    if root.join("PAUSED").exists() {
+        wrong.push("the flag file is still there".into());
+    }
+    let mut connection = open(root).await;
+    let mut tried = connection.begin().await.unwrap();
+    let sql = "INSERT INTO \"Trade\" (accountId, symbol, side, quantity, price, value, status, createdAt, updatedAt) \
+               SELECT accountId, 'VWCE', 'BUY', '1', '116', '116', 'settled', 1, 1 FROM \"ApiKey\" LIMIT 1";
+    if let Err(error) = sqlx::query(sql).execute(&mut *tried).await {
+        wrong.push(format!("a trade is refused: {error}"));
+    }
+    tried.rollback().await.unwrap();
+    connection.close().await.unwrap();
+    wrong
+}
+
+/// How many rows of the key table honour a value.
+pub async fn rows_that_honour(root: &Path, value: &str) -> i64 {
+    let mut connection = open(root).await;
+    let sql = "SELECT count(*) FROM \"ApiKey\" WHERE keyHash = ? AND revokedAt IS NULL";
+    let count = sqlx::query_scalar(sql).bind(hash(value)).fetch_one(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    count
+}

@@ -27,9 +27,13 @@ mod power_cut;
 mod proxy;
 #[path = "proxy/tests.rs"]
 mod proxy_tests;
+mod recovery;
+mod report;
+mod secrets;
 mod small;
 mod support;
 mod switches;
 mod tamper;
 mod trades;
 mod value_files;
+mod watch;

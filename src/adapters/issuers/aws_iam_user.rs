@@ -232,6 +232,34 @@ impl Issuer for AwsIamUser {
             if doomed.is_empty() { "no other key was left".into() } else { format!("deleted {}", doomed.join(", ")) };
         Ok(format!("user {user}: {keys}; sessions made before are denied ({DENY_POLICY})"))
     }
+
+    /// Every key of the user: made when, active or not, last used when, where and on what.
+    async fn evidence(&self, _: &CredentialPolicy) -> Result<Option<serde_json::Value>, Fault> {
+        let (client, user) = (self.client().await, &self.policy.user);
+        let listed = client.list_access_keys().user_name(user).send().await;
+        let listed = listed.map_err(|error| fault(&format!("list the access keys of user {user}"), &error))?;
+        let mut keys = Vec::new();
+        for key in listed.access_key_metadata {
+            let Some(id) = key.access_key_id else { continue };
+            let asked = client.get_access_key_last_used().access_key_id(&id).send().await;
+            let last_used = match asked {
+                Ok(said) => said.access_key_last_used.map(|last| {
+                    serde_json::json!({"time": last.last_used_date.map(|time| time.to_string()), "service": last.service_name, "region": last.region})
+                }),
+                Err(error) => {
+                    let fault = fault(&format!("ask when access key {id} was last used"), &error);
+                    Some(serde_json::json!({ "unreadable": fault.chain() }))
+                }
+            };
+            keys.push(serde_json::json!({
+                "key": id,
+                "status": key.status.map(|status| status.to_string()),
+                "made": key.create_date.map(|time| time.to_string()),
+                "last_used": last_used,
+            }));
+        }
+        Ok(Some(keys.into()))
+    }
 }
 
 #[cfg(test)]

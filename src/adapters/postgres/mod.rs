@@ -4,6 +4,7 @@ mod copy;
 mod guard;
 mod objects;
 mod relations;
+mod restore;
 mod snapshot;
 
 use std::ops::ControlFlow;
@@ -15,9 +16,12 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, Row as _};
 
 pub use guard::PostgresGuard;
+pub use restore::PostgresRestore;
 
 use super::login::Login;
+use crate::domain::BackupCheck;
 use crate::domain::guard::quote_identifier;
+use crate::policy::recovery::RecoveryPolicy;
 use crate::ports::{Column, Database, Fault, FaultKind, ObjectList, Relations, Row, Snapshot, Table, TableName};
 
 /// Bound on one connection.
@@ -35,6 +39,10 @@ impl PostgresDatabase {
     /// Connects when first used.
     pub fn new(login: Login) -> Self {
         Self { login }
+    }
+
+    fn login(&self) -> &Login {
+        &self.login
     }
 
     async fn transaction(&self) -> Result<PgConnection, Fault> {
@@ -198,6 +206,24 @@ impl Database for PostgresDatabase {
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, Fault> {
         Ok(Box::new(snapshot::PostgresSnapshot::open(&self.login).await?))
+    }
+
+    async fn count(&self, table: &TableName) -> Result<u64, Fault> {
+        let mut connection = self.transaction().await?;
+        let count: i64 = sqlx::query_scalar(AssertSqlSafe(format!("SELECT count(*) FROM {}", qualified(table))))
+            .fetch_one(&mut connection)
+            .await
+            .map_err(|error| fault(&format!("failed to count the rows of {table}"), &error))?;
+        let _ = connection.close().await;
+        Ok(u64::try_from(count).unwrap_or(0))
+    }
+
+    async fn checks(&self, policy: &RecoveryPolicy) -> Result<Vec<BackupCheck>, Fault> {
+        let mut connection = connect_as(&self.login).await?;
+        restore::quiet(&mut connection).await?;
+        let checks = restore::checks(&mut connection, policy).await;
+        let _ = connection.close().await;
+        checks
     }
 
     async fn objects(&self) -> Result<ObjectList, Fault> {

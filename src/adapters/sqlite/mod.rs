@@ -1,5 +1,7 @@
 //! SQLite: the deployment's database, or a scratch copy of it.
 
+mod check;
+mod dump;
 mod guard;
 pub mod restore;
 mod snapshot;
@@ -14,8 +16,11 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _};
 
 pub use guard::SqliteGuard;
+pub use restore::SqliteRestore;
 
+use crate::domain::BackupCheck;
 use crate::domain::guard::quote_identifier;
+use crate::policy::recovery::RecoveryPolicy;
 use crate::ports::{
     Column, Database, DatabaseObject, Fault, FaultKind, ObjectList, Relations, Row, Snapshot, Table, TableName,
 };
@@ -27,12 +32,19 @@ const SCHEMA: &str = "main";
 #[derive(Debug, Clone)]
 pub struct SqliteDatabase {
     path: PathBuf,
+    /// A scratch copy's folder, gone with the last user of it.
+    _folder: Option<std::sync::Arc<tempfile::TempDir>>,
 }
 
 impl SqliteDatabase {
     /// The database in that file; opened at each call.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self { path: path.into(), _folder: None }
+    }
+
+    /// A scratch copy, which goes with its folder.
+    fn scratch(path: PathBuf, folder: tempfile::TempDir) -> Self {
+        Self { path, _folder: Some(std::sync::Arc::new(folder)) }
     }
 
     async fn open(&self) -> Result<SqliteConnection, Fault> {
@@ -178,6 +190,20 @@ impl Database for SqliteDatabase {
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, Fault> {
         Ok(Box::new(snapshot::SqliteSnapshot::begin(self.open().await?).await?))
+    }
+
+    async fn count(&self, table: &TableName) -> Result<u64, Fault> {
+        let mut connection = self.open().await?;
+        let count: i64 =
+            sqlx::query_scalar(AssertSqlSafe(format!("SELECT count(*) FROM {}", quote_identifier(&table.name))))
+                .fetch_one(&mut connection)
+                .await
+                .map_err(|error| fault(&format!("failed to count the rows of {}", table.name), &error))?;
+        Ok(u64::try_from(count).unwrap_or(0))
+    }
+
+    async fn checks(&self, policy: &RecoveryPolicy) -> Result<Vec<BackupCheck>, Fault> {
+        check::checks(&mut self.open().await?, policy).await
     }
 
     async fn objects(&self) -> Result<ObjectList, Fault> {

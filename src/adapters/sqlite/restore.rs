@@ -1,16 +1,19 @@
 //! Makes a SQLite database out of a dump, and puts it in the place of the live one.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
 
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 
-use super::{SqliteGuard, fault, open};
+use super::{SqliteDatabase, SqliteGuard, dump, fault, open};
 use crate::detect::backup::{Dialect, Piece, Statements};
 use crate::policy::pause::GuardPolicy;
-use crate::ports::{Fault, FaultKind, Guard};
+use crate::ports::{Database, Fault, FaultKind, Guard, RestoreProgress, RestoreTarget};
 
 /// Fills a new database file from a dump that was surveyed and holds only statements of the allow-list.
 pub async fn build(path: &Path, dump: Box<dyn Read + Send>) -> Result<(), Fault> {
@@ -101,6 +104,61 @@ pub async fn swap_in(
     let folder = live.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
     Ok(aside)
+}
+
+/// The SQLite file of the deployment, as a place to restore to.
+pub struct SqliteRestore {
+    live: PathBuf,
+    guard: Option<GuardPolicy>,
+}
+
+impl SqliteRestore {
+    /// `guard` is engaged in every database that is restored.
+    pub fn new(live: &Path, guard: Option<GuardPolicy>) -> Self {
+        Self { live: live.to_owned(), guard }
+    }
+}
+
+#[async_trait]
+impl RestoreTarget for SqliteRestore {
+    fn dialect(&self) -> Dialect {
+        Dialect::Sqlite
+    }
+
+    async fn restore(
+        &self,
+        dump: Box<dyn Read + Send>,
+        _marker: &str,
+        suffix: &str,
+        progress: &RestoreProgress,
+    ) -> Result<String, Fault> {
+        progress.phase("rows");
+        let aside = swap_in(&self.live, dump, self.guard.clone(), suffix).await?;
+        progress.phase("done");
+        Ok(format!("restored with the guard engaged; the old database is kept as {}", aside.display()))
+    }
+
+    async fn restored(&self) -> Result<Option<String>, Fault> {
+        Ok(None)
+    }
+
+    async fn dump(&self, out: &mut (dyn Write + Send)) -> Result<Option<String>, Fault> {
+        dump::dump(&self.live, out).await.map(|()| None)
+    }
+
+    async fn scratch(
+        &self,
+        dump: Box<dyn Read + Send>,
+        _progress: &RestoreProgress,
+    ) -> Result<Arc<dyn Database>, Fault> {
+        let folder = tempfile::Builder::new()
+            .prefix("portcullis-scratch-")
+            .tempdir()
+            .map_err(|error| Fault::with(FaultKind::Unavailable, "failed to make a scratch folder", error))?;
+        let file = folder.path().join("scratch.db");
+        build(&file, dump).await?;
+        Ok(Arc::new(SqliteDatabase::scratch(file, folder)))
+    }
 }
 
 fn remove(path: &Path) -> std::io::Result<()> {

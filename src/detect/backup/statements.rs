@@ -1,12 +1,15 @@
 use std::io::{self, Read};
 
+use memchr::memmem;
+
+use super::text::Text;
 use super::words::words;
 use super::{Dialect, Word};
 
 /// Longest statement or row, in bytes: more than any value a trading table holds, less than what hurts.
-const MAX_PIECE: usize = 64 << 20;
+pub(super) const MAX_PIECE: usize = 64 << 20;
 /// What is read at once.
-const CHUNK: usize = 64 << 10;
+const CHUNK: usize = 256 << 10;
 /// The last comment of a whole `pg_dump`.
 const TRAILER: &str = "PostgreSQL database dump complete";
 
@@ -54,12 +57,14 @@ pub enum Piece {
         /// Whether the end of the dump came before its end.
         cut: bool,
     },
-    /// A row of `COPY ... FROM stdin`, in the text format of COPY.
-    Row {
-        /// Line, from 1.
+    /// Rows of `COPY ... FROM stdin`, in the text format of COPY: whole lines with their line feeds, without the closing `\\.`.
+    Rows {
+        /// Line of the first, from 1.
         line: u64,
-        /// The line without its line feed.
-        text: String,
+        /// How many.
+        count: u64,
+        /// UTF-8 without NUL.
+        bytes: Vec<u8>,
     },
     /// A command for `psql`.
     Meta {
@@ -121,15 +126,52 @@ impl<R: Read> Statements<R> {
 
     /// The next piece; `None` at the end.
     pub fn next_piece(&mut self) -> Result<Option<Piece>, DumpError> {
-        if self.in_copy {
-            let line = self.line;
-            let Some(row) = self.rest_of_line(line)? else { return Ok(None) };
-            if row != "\\." {
-                return Ok(Some(Piece::Row { line, text: row }));
-            }
-            self.in_copy = false;
+        if self.in_copy
+            && let Some(rows) = self.rows()?
+        {
+            return Ok(Some(rows));
         }
-        self.statement()
+        if self.in_copy { Ok(None) } else { self.statement() }
+    }
+
+    /// The next rows of a COPY, as many whole lines as were read at once; `None` at the closing line, or at the end of the dump.
+    fn rows(&mut self) -> Result<Option<Piece>, DumpError> {
+        let line = self.line;
+        let (block, used) = loop {
+            let rest = self.chunk.get(self.at..).unwrap_or_default();
+            let whole = memchr::memrchr(b'\n', rest).map_or(0, |last| last + 1);
+            if let Some((start, end)) = closing(&rest[..whole]) {
+                self.in_copy = false;
+                break (start, end);
+            }
+            if whole > 0 {
+                break (whole, whole);
+            }
+            if rest.len() >= MAX_PIECE {
+                return Err(DumpError::TooLong { line });
+            }
+            if !self.fill()? {
+                // The last line has no line feed.
+                let rest = self.chunk.get(self.at..).unwrap_or_default();
+                self.in_copy = rest != b"\\.";
+                break (if self.in_copy { rest.len() } else { 0 }, rest.len());
+            }
+        };
+        let bytes = self.chunk[self.at..self.at + block].to_vec();
+        self.line += memchr::memchr_iter(b'\n', &self.chunk[self.at..self.at + used]).count() as u64;
+        self.at += used;
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let at = |offset: usize| line + memchr::memchr_iter(b'\n', &bytes[..offset]).count() as u64;
+        if let Some(nul) = memchr::memchr(0, &bytes) {
+            return Err(DumpError::Nul { line: at(nul) });
+        }
+        if let Err(error) = std::str::from_utf8(&bytes) {
+            return Err(DumpError::NotUtf8 { line: at(error.valid_up_to()) });
+        }
+        let count = memchr::memchr_iter(b'\n', &bytes).count() as u64 + u64::from(!bytes.ends_with(b"\n"));
+        Ok(Some(Piece::Rows { line, count, bytes }))
     }
 
     fn statement(&mut self) -> Result<Option<Piece>, DumpError> {
@@ -342,66 +384,46 @@ impl<R: Read> Statements<R> {
 
     fn peek(&mut self) -> Result<Option<u8>, DumpError> {
         if self.at == self.chunk.len() {
-            self.chunk.resize(CHUNK, 0);
-            let read = loop {
-                match self.reader.read(&mut self.chunk) {
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    other => break other,
-                }
-            };
-            let read = read.map_err(|source| DumpError::Read { bytes: self.bytes, source })?;
-            self.chunk.truncate(read);
-            self.bytes += read as u64;
-            self.at = 0;
+            self.fill()?;
         }
         Ok(self.chunk.get(self.at).copied())
     }
+
+    /// Reads more behind what was not used yet; `false` at the end.
+    fn fill(&mut self) -> Result<bool, DumpError> {
+        self.chunk.drain(..self.at);
+        self.at = 0;
+        let kept = self.chunk.len();
+        self.chunk.resize(kept + CHUNK, 0);
+        let read = loop {
+            match self.reader.read(&mut self.chunk[kept..]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => break other,
+            }
+        };
+        self.chunk.truncate(kept + read.as_ref().map_or(0, |read| *read));
+        let read = read.map_err(|source| DumpError::Read { bytes: self.bytes, source })?;
+        self.bytes += read as u64;
+        Ok(read > 0)
+    }
+}
+
+/// Where the closing line of a COPY starts and ends within whole lines.
+fn closing(lines: &[u8]) -> Option<(usize, usize)> {
+    memmem::find_iter(lines, b"\\.").find_map(|start| {
+        let rest = &lines[start + 2..];
+        let ends = if rest.starts_with(b"\n") {
+            1
+        } else if rest.starts_with(b"\r\n") {
+            2
+        } else {
+            return None;
+        };
+        (start == 0 || lines[start - 1] == b'\n').then_some((start, start + 2 + ends))
+    })
 }
 
 fn is_copy_from_stdin(text: &str) -> bool {
     text.get(..4).is_some_and(|head| head.eq_ignore_ascii_case("copy"))
         && words(text, Dialect::Postgres).windows(2).any(|pair| pair[0].is("FROM") && pair[1].is("STDIN"))
-}
-
-/// A statement under construction.
-#[derive(Default)]
-struct Text {
-    bytes: Vec<u8>,
-    line: Option<u64>,
-}
-
-impl Text {
-    fn push(&mut self, byte: u8, line: u64) -> Result<(), DumpError> {
-        if self.line.is_none() {
-            if byte.is_ascii_whitespace() {
-                return Ok(());
-            }
-            self.line = Some(line);
-        }
-        if self.bytes.len() >= MAX_PIECE {
-            return Err(DumpError::TooLong { line: self.line.unwrap_or(line) });
-        }
-        self.bytes.push(byte);
-        Ok(())
-    }
-
-    fn is_blank(&self) -> bool {
-        self.line.is_none()
-    }
-
-    /// Whether a string that starts now has backslash escapes: `E'...'`, but not `name'...'`.
-    fn ends_in_escape_prefix(&self) -> bool {
-        let mut back = self.bytes.iter().rev();
-        matches!(back.next(), Some(b'e' | b'E'))
-            && !back.next().is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_' || *byte >= 0x80)
-    }
-
-    fn may_be_trigger(&self) -> bool {
-        self.bytes.get(..6).is_some_and(|head| head.eq_ignore_ascii_case(b"create"))
-    }
-
-    fn finish(self) -> Result<(u64, String), DumpError> {
-        let line = self.line.unwrap_or(0);
-        String::from_utf8(self.bytes).map(|text| (line, text)).map_err(|_| DumpError::NotUtf8 { line })
-    }
 }

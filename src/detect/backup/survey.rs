@@ -88,7 +88,7 @@ impl Surveyor {
 
     fn piece(&mut self, piece: Piece) {
         match piece {
-            Piece::Row { line, text } => self.row(line, &text),
+            Piece::Rows { line, count, bytes } => self.rows(line, count, &bytes),
             Piece::Meta { line, text } => {
                 let restrict = text.split_once(' ').is_some_and(|(command, key)| {
                     matches!(command, "\\restrict" | "\\unrestrict")
@@ -144,20 +144,26 @@ impl Surveyor {
                 self.copy = Some((table, columns.len()));
             }
             Allowed::Commit => self.committed = true,
-            Allowed::Guard | Allowed::Other => {}
+            _ => {}
         }
     }
 
-    fn row(&mut self, line: u64, text: &str) {
-        let Some((table, columns)) = self.copy.clone() else { return };
-        if text.split('\t').count() != columns {
-            self.suspect(line, format!("a row of `{table}` that does not have its {columns} columns"), text);
-        } else if let Some(escape) = strange_escape(text) {
-            self.suspect(line, format!("a row of `{table}` with the escape \\{escape}, which no dump writes"), text);
+    fn rows(&mut self, line: u64, count: u64, bytes: &[u8]) {
+        let Some((table, columns)) = self.copy.take() else { return };
+        for (row, why) in strange_rows(bytes, columns) {
+            let text = bytes.split(|byte| *byte == b'\n').nth(row).unwrap_or_default();
+            let what = match why {
+                Strange::Columns => format!("a row of `{table}` that does not have its {columns} columns"),
+                Strange::Escape(escape) => {
+                    format!("a row of `{table}` with the escape \\{escape}, which no dump writes")
+                }
+            };
+            self.suspect(line + row as u64, what, &String::from_utf8_lossy(text));
         }
-        if let Some(count) = self.result.tables.get_mut(&table) {
-            *count += 1;
+        if let Some(known) = self.result.tables.get_mut(&table) {
+            *known += count;
         }
+        self.copy = Some((table, columns));
     }
 
     fn suspect(&mut self, line: u64, what: String, text: &str) {
@@ -177,17 +183,49 @@ fn names(text: &str, dialect: Dialect) -> Vec<String> {
     words(text, dialect).iter().filter_map(Word::name).map(str::to_owned).collect()
 }
 
-/// The first backslash sequence that COPY's text format does not write.
-fn strange_escape(text: &str) -> Option<char> {
-    let mut characters = text.chars();
-    while let Some(character) = characters.next() {
-        if character == '\\' {
-            match characters.next() {
-                Some('b' | 'f' | 'n' | 'r' | 't' | 'v' | 'N' | '\\') => {}
-                Some(other) => return Some(other),
-                None => return Some(' '),
+/// What is wrong with a row.
+enum Strange {
+    Columns,
+    Escape(char),
+}
+
+/// The rows, by their number within the block, that no dump writes: another number of columns, or a backslash sequence that COPY's text
+/// format does not know. One look at tabs, line feeds and backslashes; at most [`KEPT`] are given.
+fn strange_rows(bytes: &[u8], columns: usize) -> Vec<(usize, Strange)> {
+    let mut found = Vec::new();
+    let (mut row, mut tabs, mut escaped, mut strange) = (0, 0, usize::MAX, None);
+    let last = (!bytes.ends_with(b"\n")).then_some(bytes.len());
+    for at in memchr::memchr3_iter(b'\t', b'\n', b'\\', bytes).chain(last) {
+        match bytes.get(at) {
+            // The second of two backslashes.
+            _ if at == escaped => {}
+            Some(b'\t') => tabs += 1,
+            Some(b'\\') => {
+                escaped = at + 1;
+                match bytes.get(at + 1) {
+                    Some(b'b' | b'f' | b'n' | b'r' | b't' | b'v' | b'N' | b'\\') => {}
+                    Some(b'\n') | None => {
+                        strange = strange.or(Some(' '));
+                        escaped = usize::MAX;
+                    }
+                    Some(other) => {
+                        strange = strange.or(Some(if other.is_ascii() { char::from(*other) } else { '?' }));
+                        escaped = usize::MAX;
+                    }
+                }
+            }
+            _ => {
+                if let Some(escape) = strange.take() {
+                    found.push((row, Strange::Escape(escape)));
+                } else if tabs + 1 != columns {
+                    found.push((row, Strange::Columns));
+                }
+                if found.len() >= KEPT {
+                    return found;
+                }
+                (row, tabs) = (row + 1, 0);
             }
         }
     }
-    None
+    found
 }

@@ -130,7 +130,7 @@ fn gone_finding(class: &str, name: String) -> Option<Finding> {
 /// What a dump holds that a dump of this back end need not: statements off the allow-list.
 pub fn dump_findings(path: &str, survey: &Survey) -> Vec<Finding> {
     let of = |(record, suspicion): (u64, &crate::detect::backup::Suspicion)| {
-        let source = Source::File { path: path.to_owned(), record, line: Some(suspicion.line) };
+        let source = Source::File { path: path.to_owned(), record, line: Some(suspicion.line), offset: None };
         let mut matched = Map::new();
         matched.insert("how".into(), "comes back with the restore, and may run during it".into());
         matched.insert("what".into(), suspicion.what.clone().into());

@@ -1,20 +1,26 @@
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 
+use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
+use lzma_rust2::XzReader;
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 /// Size of the buffers, in bytes.
 const BUFFER: usize = 256 << 10;
+/// Most memory that an xz stream may ask for, in KiB; `xz -9` asks for 64 MiB.
+const XZ_MEMORY: u32 = 80 << 10;
 
 /// A stream whose compression was found by its first bytes.
 pub enum Decoded<'a> {
     /// Text, decompressed where needed.
-    Stream(Box<dyn BufRead + 'a>),
+    Stream(Box<dyn BufRead + Send + 'a>),
     /// Compressed in a way that is not read; its name.
     Unsupported(&'static str),
 }
 
-/// Looks at the first bytes: gzip (RFC 1952, any number of members) is decompressed, other text passes as it is.
-pub fn decode<'a>(mut reader: impl Read + 'a) -> io::Result<Decoded<'a>> {
+/// Looks at the first bytes: gzip (RFC 1952, any number of members), zstd (RFC 8878), bzip2 and xz are decompressed, other
+/// text passes as it is.
+pub fn decode<'a>(mut reader: impl Read + Send + 'a) -> io::Result<Decoded<'a>> {
     let mut head = [0; 6];
     let mut have = 0;
     while have < head.len() {
@@ -26,26 +32,71 @@ pub fn decode<'a>(mut reader: impl Read + 'a) -> io::Result<Decoded<'a>> {
         }
     }
     let head = head[..have].to_vec();
-    if let Some(kind) = unsupported(&head) {
-        return Ok(Decoded::Unsupported(kind));
-    }
-    let gzip = head.starts_with(&[0x1f, 0x8b]);
+    let magic = head.clone();
     let whole = BufReader::with_capacity(BUFFER, Cursor::new(head).chain(reader));
-    if gzip {
-        return Ok(Decoded::Stream(Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(whole)))));
-    }
-    Ok(Decoded::Stream(Box::new(whole)))
+    let stream: Box<dyn Read + Send + 'a> = match magic.as_slice() {
+        [0x1f, 0x8b, ..] => Box::new(MultiGzDecoder::new(whole)),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Box::new(Zstd::new(whole)),
+        [b'B', b'Z', b'h', b'1'..=b'9', ..] => Box::new(MultiBzDecoder::new(whole)),
+        [0xfd, b'7', b'z', b'X', b'Z', 0] => Box::new(XzReader::new_mem_limit(whole, true, XZ_MEMORY)),
+        [b'P', b'K', 3, 4, ..] => return Ok(Decoded::Unsupported("zip")),
+        [b'P', b'A', b'R', b'1', ..] => return Ok(Decoded::Unsupported("parquet")),
+        _ => return Ok(Decoded::Stream(Box::new(whole))),
+    };
+    Ok(Decoded::Stream(Box::new(BufReader::with_capacity(BUFFER, stream))))
 }
 
-fn unsupported(head: &[u8]) -> Option<&'static str> {
-    const MAGICS: [(&[u8], &str); 5] = [
-        (&[0x28, 0xb5, 0x2f, 0xfd], "zstd"),
-        (b"BZh", "bzip2"),
-        (&[0xfd, b'7', b'z', b'X', b'Z'], "xz"),
-        (b"PK\x03\x04", "zip"),
-        (b"PAR1", "parquet"),
-    ];
-    MAGICS.iter().find(|(magic, _)| head.starts_with(magic)).map(|(_, name)| *name)
+/// Zstandard frames one after another; skippable frames are skipped.
+struct Zstd<R> {
+    source: R,
+    frame: FrameDecoder,
+    open: bool,
+}
+
+impl<R: BufRead> Zstd<R> {
+    fn new(source: R) -> Self {
+        Self { source, frame: FrameDecoder::new(), open: false }
+    }
+
+    /// Begins the next frame; false at the end of the stream.
+    fn begin(&mut self) -> io::Result<bool> {
+        loop {
+            if self.source.fill_buf()?.is_empty() {
+                return Ok(false);
+            }
+            let mut magic = [0; 4];
+            self.source.read_exact(&mut magic)?;
+            if matches!(magic, [0x50..=0x5f, 0x2a, 0x4d, 0x18]) {
+                let mut length = [0; 4];
+                self.source.read_exact(&mut length)?;
+                let length = u64::from(u32::from_le_bytes(length));
+                io::copy(&mut self.source.by_ref().take(length), &mut io::sink())?;
+                continue;
+            }
+            self.frame.init(magic.chain(&mut self.source)).map_err(io::Error::other)?;
+            self.open = true;
+            return Ok(true);
+        }
+    }
+}
+
+impl<R: BufRead> Read for Zstd<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if !self.open && !self.begin()? {
+                return Ok(0);
+            }
+            while self.frame.can_collect() == 0 && !self.frame.is_finished() {
+                self.frame
+                    .decode_blocks(&mut self.source, BlockDecodingStrategy::UptoBlocks(1))
+                    .map_err(io::Error::other)?;
+            }
+            if self.frame.can_collect() > 0 {
+                return self.frame.read(into);
+            }
+            self.open = false;
+        }
+    }
 }
 
 #[cfg(test)]
@@ -56,8 +107,17 @@ mod tests {
 
     use super::*;
 
+    /// `one\n` and `two\n`, each compressed by the usual program.
+    const ZSTD: [&str; 2] = ["28b52ffd04582100006f6e650adf166809", "28b52ffd045821000074776f0a0f2d04f9"];
+
     fn gz(text: &str) -> Vec<u8> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn bz(text: &str) -> Vec<u8> {
+        let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
         encoder.write_all(text.as_bytes()).unwrap();
         encoder.finish().unwrap()
     }
@@ -72,14 +132,24 @@ mod tests {
     #[test]
     fn all_members_are_read_and_plain_text_passes() {
         assert_eq!(read(&[gz("one\n"), gz("two\n")].concat()).unwrap(), "one\ntwo\n");
+        assert_eq!(read(&[bz("one\n"), bz("two\n")].concat()).unwrap(), "one\ntwo\n");
+        let skipped = [&[0x50, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 9, 9][..]].concat();
+        let frames: Vec<u8> = ZSTD.iter().flat_map(|hex| hex::decode(hex).unwrap()).collect();
+        assert_eq!(read(&[skipped, frames].concat()).unwrap(), "one\ntwo\n");
+        assert_eq!(read(&hex::decode(XZ).unwrap()).unwrap(), "one\n");
         assert_eq!(read(b"plain").unwrap(), "plain");
         assert_eq!(read(b"").unwrap(), "");
     }
 
+    const XZ: &str = "fd377a585a000004e6d6b4460200210116000000742fe5a30100036f6e650a00f55cbb561fc6fd8600011c046f2c9cc11fb6f37d010000000004595a";
+
     #[test]
-    fn a_cut_member_is_an_error_and_a_foreign_one_is_named() {
-        let whole = gz("some text that is cut");
-        assert!(read(&whole[..whole.len() - 5]).is_err());
-        assert!(matches!(decode(&b"BZh91AY"[..]), Ok(Decoded::Unsupported("bzip2"))));
+    fn a_cut_stream_is_an_error_and_a_foreign_one_is_named() {
+        for whole in
+            [gz("some text that is cut"), bz("some text"), hex::decode(ZSTD[0]).unwrap(), hex::decode(XZ).unwrap()]
+        {
+            assert!(read(&whole[..whole.len() - 5]).is_err(), "{whole:x?}");
+        }
+        assert!(matches!(decode(&b"PK\x03\x04.."[..]), Ok(Decoded::Unsupported("zip"))));
     }
 }

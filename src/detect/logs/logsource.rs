@@ -17,26 +17,48 @@ pub enum Class {
     Access,
     /// Syslog.
     Syslog,
+    /// PostgreSQL's server log.
+    Postgres,
     /// Plain text.
     Text,
 }
 
 impl Class {
     /// All classes.
-    pub const ALL: [Self; 6] = [Self::CloudTrail, Self::WebJson, Self::Json, Self::Access, Self::Syslog, Self::Text];
+    pub const ALL: [Self; 7] =
+        [Self::CloudTrail, Self::WebJson, Self::Json, Self::Access, Self::Syslog, Self::Postgres, Self::Text];
+
+    /// The classes that events of a file of this format can have. A line that its format doesn't explain is text.
+    pub fn possible(format: Format) -> &'static [Self] {
+        match format {
+            Format::Access | Format::Custom => &[Self::Access, Self::Text],
+            Format::Syslog | Format::Journal => &[Self::Syslog, Self::Text],
+            Format::PostgresText | Format::PostgresCsv => &[Self::Postgres, Self::Text],
+            Format::Text => &[Self::Text],
+            Format::JsonLines | Format::JsonDocument => {
+                &[Self::CloudTrail, Self::WebJson, Self::Json, Self::Syslog, Self::Postgres]
+            }
+            Format::Docker | Format::Logfmt | Format::Csv => &Self::ALL,
+        }
+    }
 
     /// The class of an event.
     pub fn of(format: Format, fields: &Map<String, Value>) -> Self {
         match format {
-            Format::Access => Self::Access,
-            Format::Syslog => Self::Syslog,
+            Format::Access | Format::Custom => Self::Access,
+            Format::Syslog | Format::Journal => Self::Syslog,
+            Format::PostgresText | Format::PostgresCsv => Self::Postgres,
             Format::Text => Self::Text,
-            Format::JsonLines | Format::JsonDocument => {
-                let has = |names: &[&str]| names.iter().any(|name| fields.contains_key(*name));
-                if has(&["eventSource"]) && has(&["eventName"]) {
+            Format::JsonLines | Format::JsonDocument | Format::Docker | Format::Logfmt | Format::Csv => {
+                let has = |name: &str| fields.contains_key(name);
+                if has("eventSource") && has("eventName") {
                     Self::CloudTrail
-                } else if WEB_KEYS.iter().any(|name| fields.contains_key(*name)) {
+                } else if WEB_KEYS.iter().any(|name| has(name)) {
                     Self::WebJson
+                } else if has("MESSAGE") && (has("SYSLOG_IDENTIFIER") || has("_SYSTEMD_UNIT") || has("_COMM")) {
+                    Self::Syslog
+                } else if has("error_severity") || fields.get("logger").is_some_and(|logger| logger == "postgres") {
+                    Self::Postgres
                 } else {
                     Self::Json
                 }
@@ -51,7 +73,7 @@ const WEB_KEYS: [&str; 8] =
 const ANY_JSON: &[Class] = &[Class::WebJson, Class::Json];
 const LINUX_TEXT: &[Class] = &[Class::Syslog, Class::Text, Class::Json];
 const WEB: &[Class] = &[Class::Access, Class::WebJson];
-const APPLICATION: &[Class] = &[Class::WebJson, Class::Json, Class::Syslog, Class::Text];
+const APPLICATION: &[Class] = &[Class::WebJson, Class::Json, Class::Syslog, Class::Postgres, Class::Text];
 
 /// Product, category and service (`*` is any) and the classes whose events such a rule is run on; the first line that
 /// fits counts. What no line names is run on everything.
@@ -97,7 +119,7 @@ pub fn classes(logsource: &LogSource) -> &'static [Class] {
 /// Names that a format gives to a field that rules know under another name, best first.
 pub fn aliases(format: Format, field: &str) -> &'static [&'static str] {
     match format {
-        Format::Access => match field {
+        Format::Access | Format::Custom => match field {
             "cs-uri" | "cs-uri-stem" | "uri" | "url" | "c-uri-path" | "request_uri" | "cs-uri-path" => &["c-uri"],
             "c-uri-query" | "query" => &["cs-uri-query"],
             "cs-username" | "user" | "remote_user" => &["cs-username"],
@@ -108,7 +130,7 @@ pub fn aliases(format: Format, field: &str) -> &'static [&'static str] {
             "src_ip" | "ip" | "clientip" | "client_ip" | "remote_addr" | "SourceIP" => &["c-ip"],
             _ => &[],
         },
-        Format::Syslog => match field {
+        Format::Syslog | Format::Journal => match field {
             "service" | "process" | "appname" | "SYSLOG_IDENTIFIER" => &["program"],
             "hostname" | "HostName" => &["host"],
             "msg" | "MESSAGE" => &["message"],
@@ -118,7 +140,20 @@ pub fn aliases(format: Format, field: &str) -> &'static [&'static str] {
             "msg" | "MESSAGE" => &["message"],
             _ => &[],
         },
-        Format::JsonLines | Format::JsonDocument => match field {
+        Format::PostgresText | Format::PostgresCsv => match field {
+            "msg" => &["message"],
+            "user_name" | "usename" | "username" => &["user"],
+            "database" | "database_name" | "datname" | "db" => &["dbname"],
+            "client_addr" | "src_ip" | "c-ip" | "connection_from" | "client" => &["remote_host"],
+            "severity" | "level" => &["error_severity"],
+            "query" => &["statement", "message"],
+            "sql_state_code" => &["state_code"],
+            "process_id" => &["pid"],
+            "command_tag" => &["ps"],
+            "log_time" => &["timestamp"],
+            _ => &[],
+        },
+        Format::JsonLines | Format::JsonDocument | Format::Docker | Format::Logfmt | Format::Csv => match field {
             "c-uri" | "cs-uri" => &["request_uri", "url", "uri", "path"],
             "cs-uri-stem" => &["path", "uri", "request_uri"],
             "cs-uri-query" | "c-uri-query" => &["query", "args", "request_uri"],
@@ -127,7 +162,14 @@ pub fn aliases(format: Format, field: &str) -> &'static [&'static str] {
             "sc-status" => &["status", "statusCode"],
             "c-ip" | "src_ip" => &["ip", "clientIp", "remote_addr"],
             "cs-referer" | "cs-referrer" => &["referer", "http_referer"],
-            "message" => &["msg"],
+            "message" => &["record.message", "msg", "MESSAGE", "log"],
+            "program" | "process" => &["SYSLOG_IDENTIFIER", "_COMM"],
+            "host" | "hostname" => &["_HOSTNAME"],
+            "error_severity" => &["record.error_severity"],
+            "user" => &["record.user_name", "user_name", "username"],
+            "dbname" => &["record.database_name", "database_name"],
+            "remote_host" => &["record.connection_from", "connection_from"],
+            "statement" => &["record.message"],
             _ => &[],
         },
     }

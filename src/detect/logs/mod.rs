@@ -1,17 +1,28 @@
 //! Log events against Sigma rules.
 //!
-//! [`Ruleset`] compiles the rules, [`scan_reader`] decodes a stream, finds its format, and gives each finding to a sink.
+//! [`Ruleset`] compiles the rules. [`Blocks`] decodes a stream, finds its format and cuts it; [`scan`] filters a block's raw
+//! bytes, parses what could match and runs the rules; [`Ordered`] puts the results together. [`scan_reader`] does it all.
 
+mod block;
+mod correlate;
 mod decode;
 pub mod formats;
+mod grams;
+mod link;
 pub mod logsource;
+mod ordered;
+mod records;
 mod ruleset;
 mod scan;
 pub mod sigma;
+mod window;
 
 #[cfg(test)]
 mod shipped_tests;
 
+pub use block::{Block, Blocks};
+pub use correlate::{Correlator, Fed};
 pub use decode::{Decoded, decode};
+pub use ordered::Ordered;
 pub use ruleset::Ruleset;
-pub use scan::{Coverage, ScanOptions, scan_reader};
+pub use scan::{Coverage, ScanOptions, Scanned, scan, scan_reader};

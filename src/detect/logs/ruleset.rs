@@ -1,69 +1,107 @@
-use aho_corasick::{AhoCorasick, MatchKind};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::OnceLock;
 
+use memchr::memmem::Finder;
+
+use super::formats::{Format, Layout};
+use super::grams::{Grams, Sample};
+use super::link;
 use super::logsource::{Class, classes};
-use super::sigma::{Rule, Skipped, parse_file};
+use super::sigma::{Correlation, Document, Family, Rule, Skipped, parse_file};
+
+/// Bytes of a stream that are counted to choose what to look for.
+const SAMPLE: usize = 128 << 10;
 
 /// Rules, ready to be run, and the ones that can't be.
 #[derive(Debug, Default)]
 pub struct Ruleset {
     rules: Vec<Rule>,
+    correlations: Vec<(Correlation, bool)>,
     skipped: Vec<Skipped>,
-    by_class: Vec<Vec<usize>>,
-    /// Rules without a required literal: they are run on every event.
-    unfiltered: Vec<bool>,
-    filter: Option<AhoCorasick>,
-    /// The rule of each pattern of the filter.
-    owners: Vec<usize>,
+    /// For each rule whether it is run on events of each class, in the order of [`Class::ALL`].
+    fits: Vec<[bool; Class::ALL.len()]>,
+    /// The filter of raw bytes for each format, made from the first block that is seen of it.
+    filters: [OnceLock<Filter>; Format::ALL.len()],
+}
+
+/// What to look for in the raw bytes of one format.
+#[derive(Debug)]
+pub(super) struct Filter {
+    pub(super) grams: Grams,
+    /// The rules of each literal.
+    pub(super) owners: Vec<Vec<usize>>,
+    /// Rules for this format.
+    pub(super) all: Vec<usize>,
+    /// Those without a literal that their events must hold: they are run on every event.
+    pub(super) unfiltered: Vec<usize>,
+    /// Whether letters can stand as `\u0041`, and the search for it.
+    pub(super) escaped: bool,
+    pub(super) escape: Finder<'static>,
+    /// Rules in all.
+    pub(super) rules: usize,
 }
 
 impl Ruleset {
     /// Compiles rule files, given as `(name for messages, text)`. Of rules with one id the first is kept.
     pub fn from_texts<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let mut rules: Vec<Rule> = Vec::new();
+        let mut correlations = Vec::new();
+        let mut filters = Vec::new();
         let mut skipped = Vec::new();
-        let mut ids = std::collections::HashMap::new();
+        let mut ids = HashMap::new();
+        let mut fresh = |id: &str, file: &str, line: u64, skipped: &mut Vec<Skipped>| {
+            if let Some(first) = ids.get(id) {
+                let reason = format!("{file}:{line}: the id was already used at {first}");
+                skipped.push(Skipped { rule: id.to_owned(), file: file.into(), line, reason });
+                return false;
+            }
+            ids.insert(id.to_owned(), format!("{file}:{line}"));
+            true
+        };
         for (file, text) in files {
             for parsed in parse_file(file, text) {
                 match parsed {
-                    Ok(rule) => {
-                        if let Some(first) = ids.insert(rule.rule.id.clone(), format!("{file}:{}", rule.line)) {
-                            let reason = format!("{file}:{}: the id was already used at {first}", rule.line);
-                            ids.insert(rule.rule.id.clone(), first);
-                            skipped.push(Skipped { rule: rule.rule.id, file: file.into(), line: rule.line, reason });
-                        } else {
-                            rules.push(rule);
+                    Ok(Document::Rule(rule)) => {
+                        if fresh(&rule.rule.id, file, rule.line, &mut skipped) {
+                            rules.push(*rule);
                         }
                     }
+                    Ok(Document::Correlation(correlation)) => {
+                        if fresh(&correlation.rule.id, file, correlation.line, &mut skipped) {
+                            correlations.push(*correlation);
+                        }
+                    }
+                    Ok(Document::Filter(filter)) => filters.push(*filter),
                     Err(fault) => skipped.push(fault),
                 }
             }
         }
-        Self::new(rules, skipped)
+        for filter in &filters {
+            link::add_filter(filter, &mut rules, &mut skipped);
+        }
+        let correlations = link::link(correlations, &mut rules, &mut skipped);
+        Self::new(rules, correlations, skipped)
     }
 
-    fn new(rules: Vec<Rule>, skipped: Vec<Skipped>) -> Self {
-        let by_class = Class::ALL.map(|class| {
-            (0..rules.len()).filter(|index| classes(&rules[*index].logsource).contains(&class)).collect::<Vec<_>>()
+    fn new(rules: Vec<Rule>, correlations: Vec<(Correlation, bool)>, skipped: Vec<Skipped>) -> Self {
+        let fits = rules.iter().map(|rule| {
+            let classes = classes(&rule.logsource);
+            Class::ALL.map(|class| classes.contains(&class))
         });
-        let mut patterns = Vec::new();
-        let mut owners = Vec::new();
-        let mut unfiltered = vec![false; rules.len()];
-        for (index, rule) in rules.iter().enumerate() {
-            match rule.required_literals() {
-                Some(literals) => {
-                    owners.extend(literals.iter().map(|_| index));
-                    patterns.extend(literals);
-                }
-                None => unfiltered[index] = true,
-            }
-        }
-        // Overlapping search needs the standard kind; a literal inside another must be seen too.
-        let filter =
-            AhoCorasick::builder().match_kind(MatchKind::Standard).ascii_case_insensitive(true).build(&patterns).ok();
-        if filter.is_none() {
-            unfiltered.fill(true);
-        }
-        Self { rules, skipped, by_class: by_class.into(), unfiltered, filter, owners }
+        Self { fits: fits.collect(), rules, correlations, skipped, filters: Default::default() }
+    }
+
+    /// The correlations, each after those that it is built on; with each whether it gives no findings of its own.
+    pub fn correlations(&self) -> impl Iterator<Item = (&Correlation, bool)> {
+        self.correlations.iter().map(|(correlation, quiet)| (correlation, *quiet))
+    }
+
+    /// The id of the rule or correlation that a correlation refers to by id or name, and all that it is known by.
+    pub(super) fn referred(&self, reference: &str) -> Option<(&str, Vec<&str>)> {
+        let rules = self.rules.iter().map(|rule| (&rule.rule.id, &rule.name));
+        let correlations = self.correlations.iter().map(|(correlation, _)| (&correlation.rule.id, &correlation.name));
+        let (id, name) = rules.chain(correlations).find(|(id, name)| link::is(reference, id, name.as_deref()))?;
+        Some((id, [Some(id.as_str()), name.as_deref()].into_iter().flatten().collect()))
     }
 
     /// The rules that are run.
@@ -76,24 +114,57 @@ impl Ruleset {
         &self.skipped
     }
 
-    /// Indices of the rules for a class of events.
-    pub(super) fn of_class(&self, class: Class) -> &[usize] {
-        Class::ALL.iter().position(|c| *c == class).map_or(&[], |at| &self.by_class[at])
+    /// Whether a rule is for events of a class.
+    pub(super) fn fits(&self, rule: usize, class: Class) -> bool {
+        self.fits[rule][class as usize]
     }
 
-    /// Marks the rules that could match a record with these raw bytes; whether there is any.
-    pub(super) fn candidates(&self, raw: &[u8], marks: &mut Vec<bool>) -> bool {
-        // Escapes and letters outside ASCII can hide a literal: then every rule is a candidate.
-        let Some(filter) = self.filter.as_ref().filter(|_| raw.is_ascii() && !raw.contains(&b'\\')) else {
-            marks.clear();
-            marks.resize(self.rules.len(), true);
-            return !self.rules.is_empty();
-        };
-        marks.clear();
-        marks.extend_from_slice(&self.unfiltered);
-        for found in filter.find_overlapping_iter(raw) {
-            marks[self.owners[found.pattern().as_usize()]] = true;
+    /// The rules that had to be run on every event of a format, since nothing in raw bytes says that they can't match.
+    pub fn unfiltered(&self, format: Format) -> impl Iterator<Item = &Rule> {
+        let filter = self.filters[format as usize].get();
+        filter.into_iter().flat_map(|filter| filter.unfiltered.iter().map(|index| &self.rules[*index]))
+    }
+
+    /// The filter for a format; `sample` is a piece of the stream.
+    pub(super) fn filter(&self, layout: &Layout, sample: &[u8]) -> &Filter {
+        self.filters[layout.format as usize].get_or_init(|| {
+            let family = if layout.format.is_raw() { Family::Raw } else { Family::Escaped };
+            let possible = Class::possible(layout.format);
+            let all = (0..self.rules.len()).filter(|rule| possible.iter().any(|class| self.fits(*rule, *class)));
+            Filter::new(&self.rules, all.collect(), family, &sample[..sample.len().min(SAMPLE)])
+        })
+    }
+}
+
+impl Filter {
+    fn new(rules: &[Rule], all: Vec<usize>, family: Family, sample: &[u8]) -> Self {
+        let sample = Sample::new(sample);
+        let cost = |set: &[String]| set.iter().map(|literal| sample.cost(literal.as_bytes())).sum::<u64>();
+        let mut owners: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        let mut unfiltered = Vec::new();
+        for index in &all {
+            match rules[*index].required_literals(family, &cost) {
+                Some(literals) => {
+                    for literal in literals {
+                        let owners = owners.entry(literal).or_default();
+                        if owners.last() != Some(index) {
+                            owners.push(*index);
+                        }
+                    }
+                }
+                None => unfiltered.push(*index),
+            }
         }
-        marks.contains(&true)
+        let (literals, owners): (Vec<_>, Vec<_>) =
+            owners.into_iter().map(|(literal, owners)| (literal.into_bytes(), owners)).unzip();
+        Self {
+            grams: Grams::new(literals, &sample),
+            owners,
+            all,
+            unfiltered,
+            escaped: family == Family::Escaped,
+            escape: Finder::new(b"\\u"),
+            rules: rules.len(),
+        }
     }
 }

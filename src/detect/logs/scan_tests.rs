@@ -3,6 +3,7 @@ use std::io::Write;
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::Source;
 
 const RULES: &str = "\
 title: stop
@@ -158,7 +159,7 @@ fn rules_and_logs_of_others() {
     let scan = |path: &std::path::Path| {
         let mut found = Vec::new();
         let file = std::fs::File::open(path).unwrap();
-        let options = ScanOptions { default_year: 2026, ..ScanOptions::default() };
+        let options = ScanOptions { written: "2026-11-24T00:00:00Z".parse().unwrap(), ..ScanOptions::default() };
         let coverage = scan_reader(&rules, &path.display().to_string(), file, &options, &mut |f| found.push(f));
         let mut titles: Vec<_> = found.iter().map(|f| f.rule.title.clone()).collect();
         titles.sort();

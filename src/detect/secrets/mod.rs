@@ -1,5 +1,7 @@
 //! Leaked secret values and known key shapes in text. What is found is never said, only where and whose it is.
 
+mod encode;
+mod git;
 mod needles;
 mod redact;
 mod scan;

@@ -1,14 +1,17 @@
-use std::collections::BTreeSet;
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 
 use serde_json::{Map, Value};
 
-use super::{Needles, shapes};
+use super::Needles;
+use super::git::{self, Stored};
+use super::needles::Mark;
 use crate::detect::logs::{Decoded, decode};
 use crate::domain::{Finding, FindingKind, Level, RuleRef, Source, finding_id};
 
 /// Bytes looked through at a time.
 const CHUNK: usize = 1 << 20;
+/// Fewest bytes of a secret beside what all of its form begin with, for those to be shown.
+const HIDDEN: usize = 12;
 
 /// What of one stream was covered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,26 +22,20 @@ pub struct SecretCoverage {
     pub findings: u64,
     /// Why reading ended before the end, or why nothing was read.
     pub unreadable: Option<String>,
+    /// What of it was not looked through whole, in words.
+    pub partly: Option<String>,
 }
 
-/// Looks through one stream, also a gzip one. `record` of a finding is the running number of the occurrence in the
-/// stream, from 0, in the order of the text.
+/// Looks through one stream, also a gzip one, a pack of git or a loose object. `record` of a finding is the running number
+/// of the occurrence in the stream, from 0, in the order of the text.
 pub fn scan_secrets<'a>(
     needles: &Needles,
     path: &str,
-    reader: impl Read + 'a,
+    reader: impl Read + Send + 'a,
     sink: &mut dyn FnMut(Finding),
 ) -> SecretCoverage {
-    let mut scan = Scan { needles, path, sink, coverage: SecretCoverage::default(), line: 1, chunk: CHUNK };
-    let ended = match decode(reader) {
-        Ok(Decoded::Stream(mut stream)) => scan.stream(&mut stream),
-        Ok(Decoded::Unsupported(kind)) => {
-            scan.coverage.unreadable = Some(format!("{kind} is not read by this version: decompress it first"));
-            Ok(())
-        }
-        Err(error) => Err(error),
-    };
-    if let Err(error) = ended {
+    let mut scan = Scan::new(needles, path, sink, CHUNK);
+    if let Err(error) = scan.whole(reader) {
         let read = scan.coverage.bytes;
         scan.coverage.unreadable = Some(format!("reading failed after {read} bytes: {error}"));
     }
@@ -52,25 +49,51 @@ struct Scan<'s, 'f> {
     coverage: SecretCoverage,
     line: u64,
     chunk: usize,
+    /// Where in a pack the object lies that is being looked through.
+    object: Option<u64>,
 }
 
-/// One occurrence; the order is that of the text.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Hit {
-    start: usize,
-    end: usize,
-    kind: HitKind,
-}
+impl<'s, 'f> Scan<'s, 'f> {
+    fn new(needles: &'s Needles, path: &'s str, sink: &'f mut dyn FnMut(Finding), chunk: usize) -> Self {
+        Self { needles, path, sink, coverage: SecretCoverage::default(), line: 1, chunk, object: None }
+    }
 
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum HitKind {
-    Value { credential: String, encoding: &'static str },
-    Shape { id: &'static str, title: &'static str, level: Level },
-}
+    fn whole<'a>(&mut self, mut reader: impl Read + Send + 'a) -> io::Result<()> {
+        let mut head = Vec::new();
+        reader.by_ref().take(git::HEAD).read_to_end(&mut head)?;
+        let stored = git::stored(&head, self.path);
+        let whole = Cursor::new(head).chain(reader);
+        match stored {
+            Some(Stored::Pack) => {
+                let mut whole = BufReader::with_capacity(256 << 10, whole);
+                let unresolved = git::pack(&mut whole, &mut |at, object| {
+                    self.object = Some(at);
+                    self.line = 1;
+                    self.stream(object)
+                });
+                self.object = None;
+                let unresolved = unresolved?;
+                if unresolved > 0 {
+                    let words = "objects are stored as changes of others that were not at hand: only what they add was";
+                    self.coverage.partly = Some(format!("{unresolved} {words} searched (git repack -adf mends it)"));
+                }
+                Ok(())
+            }
+            Some(Stored::Loose) => self.stream(&mut git::loose(BufReader::new(whole))),
+            None => match decode(whole)? {
+                Decoded::Stream(mut stream) => self.stream(&mut stream),
+                Decoded::Unsupported(kind) => {
+                    let reason = format!("{kind} is not read by this version: decompress it first");
+                    self.coverage.unreadable = Some(reason);
+                    Ok(())
+                }
+            },
+        }
+    }
 
-impl Scan<'_, '_> {
     fn stream(&mut self, stream: &mut dyn BufRead) -> io::Result<()> {
-        let overlap = shapes::LONGEST.max(self.needles.longest()) + 64;
+        // Twice: what decides between two forms that overlap must be in the window too.
+        let overlap = 2 * self.needles.longest() + 64;
         let mut window: Vec<u8> = Vec::new();
         // Bytes at the start of the window whose occurrences were already given, and its place in the stream.
         let (mut done, mut base) = (0, 0_u64);
@@ -99,38 +122,26 @@ impl Scan<'_, '_> {
 
     /// Gives the occurrences that start in `from..to`.
     fn give(&mut self, window: &[u8], from: usize, to: usize, base: u64) {
-        let mut hits = BTreeSet::new();
-        for (start, end, credential, encoding) in self.needles.find(window) {
-            let kind = HitKind::Value { credential: credential.to_owned(), encoding };
-            hits.insert(Hit { start, end, kind });
-        }
-        let values: Vec<(usize, usize)> = hits.iter().map(|hit| (hit.start, hit.end)).collect();
-        for seen in shapes::find(window) {
-            // A value that is known by name needs no guess about its form.
-            if !values.iter().any(|(start, end)| *start < seen.end && seen.start < *end) {
-                let kind = HitKind::Shape { id: seen.id, title: seen.title, level: seen.level };
-                hits.insert(Hit { start: seen.start, end: seen.end, kind });
-            }
-        }
-        let hits: Vec<Hit> = hits.into_iter().filter(|hit| (from..to).contains(&hit.start)).collect();
+        let needles = self.needles;
         let (mut line, mut counted) = (self.line, 0);
-        let mut last: Option<&Hit> = None;
-        for hit in &hits {
-            if last.is_some_and(|last| same(last, hit)) {
+        let mut last: Option<Mark<'_>> = None;
+        for mark in needles.find(window) {
+            let (start, _) = mark.range();
+            if !(from..to).contains(&start) || last.as_ref().is_some_and(|last| same(last, &mark)) {
                 continue;
             }
-            line += newlines(&window[counted..hit.start]);
-            counted = hit.start;
-            self.finding(hit, window, line, base + hit.start as u64);
-            last = Some(hit);
+            line += newlines(&window[counted..start]);
+            counted = start;
+            self.finding(&mark, window, line, base + start as u64);
+            last = Some(mark);
         }
     }
 
-    fn finding(&mut self, hit: &Hit, window: &[u8], line: u64, offset: u64) {
+    fn finding(&mut self, mark: &Mark<'_>, window: &[u8], line: u64, offset: u64) {
         let mut matched = Map::new();
-        let rule = match &hit.kind {
-            HitKind::Value { credential, encoding } => {
-                matched.insert("credential".into(), credential.as_str().into());
+        let rule = match mark {
+            Mark::Value { credential, encoding, .. } => {
+                matched.insert("credential".into(), (*credential).into());
                 matched.insert("encoding".into(), (*encoding).into());
                 RuleRef {
                     id: format!("secret.value.{credential}"),
@@ -138,29 +149,38 @@ impl Scan<'_, '_> {
                     level: Level::Critical,
                 }
             }
-            HitKind::Shape { id, title, level } => {
-                matched.insert("shape".into(), (*id).into());
-                let start: Vec<u8> = window[hit.start..hit.end].iter().copied().take(4).collect();
-                matched.insert("starts_with".into(), String::from_utf8_lossy(&start).into());
-                matched.insert("length".into(), (hit.end - hit.start).into());
-                RuleRef { id: format!("secret.shape.{id}"), title: (*title).to_owned(), level: *level }
+            Mark::Shape(seen) => {
+                matched.insert("shape".into(), seen.id.into());
+                let length = seen.end - seen.start;
+                if seen.known > 0 && length >= seen.known + HIDDEN {
+                    let known = &window[seen.start..seen.start + seen.known];
+                    matched.insert("starts_with".into(), String::from_utf8_lossy(known).into());
+                }
+                matched.insert("length".into(), length.into());
+                let (title, level) = (seen.title.to_owned(), seen.level);
+                RuleRef { id: format!("secret.shape.{}", seen.id), title, level }
             }
         };
         matched.insert("offset".into(), offset.into());
-        let source = Source::File { path: self.path.to_owned(), record: self.coverage.findings, line: Some(line) };
+        let mut event = Map::from_iter([("offset".to_owned(), Value::from(offset))]);
+        if let Some(at) = self.object {
+            matched.insert("pack_offset".into(), at.into());
+            event.insert("pack_offset".into(), at.into());
+        }
+        let source =
+            Source::File { path: self.path.to_owned(), record: self.coverage.findings, line: Some(line), offset: None };
         self.coverage.findings += 1;
-        let event = Map::from_iter([("offset".to_owned(), Value::from(offset))]);
         let id = finding_id(FindingKind::Secret, &rule.id, &source);
         (self.sink)(Finding { id, kind: FindingKind::Secret, rule, time: None, source, matched, event });
     }
 }
 
 /// Whether two occurrences in order are one secret seen under two encodings (as base64 and base64url, whole and inner).
-fn same(last: &Hit, hit: &Hit) -> bool {
-    let overlaps = hit.start < last.end;
-    match (&last.kind, &hit.kind) {
-        (HitKind::Value { credential: a, .. }, HitKind::Value { credential: b, .. }) => overlaps && a == b,
-        (HitKind::Shape { id: a, .. }, HitKind::Shape { id: b, .. }) => overlaps && a == b,
+fn same(last: &Mark<'_>, mark: &Mark<'_>) -> bool {
+    let overlaps = mark.range().0 < last.range().1;
+    match (last, mark) {
+        (Mark::Value { credential: a, .. }, Mark::Value { credential: b, .. }) => overlaps && a == b,
+        (Mark::Shape(a), Mark::Shape(b)) => overlaps && a.id == b.id,
         _ => false,
     }
 }
@@ -185,8 +205,7 @@ mod tests {
         assert_eq!(needles.too_short(), ["pin"]);
         let mut found = Vec::new();
         let mut sink = |finding| found.push(finding);
-        let mut scan =
-            Scan { needles: &needles, path: "f", sink: &mut sink, coverage: SecretCoverage::default(), line: 1, chunk };
+        let mut scan = Scan::new(&needles, "f", &mut sink, chunk);
         let Decoded::Stream(mut stream) = decode(input).unwrap() else { panic!("not decoded") };
         scan.stream(&mut stream).unwrap();
         let coverage = scan.coverage;

@@ -85,7 +85,7 @@ pub fn of_entry(
     time: Option<Timestamp>,
     event: Map<String, Value>,
 ) -> Finding {
-    let source = Source::File { path: path.to_owned(), record, line: Some(line) };
+    let source = Source::File { path: path.to_owned(), record, line: Some(line), offset: None };
     let cut = |value: Value| match value {
         Value::String(text) => cut(&text),
         other => other,

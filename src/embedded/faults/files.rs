@@ -1,6 +1,5 @@
 //! Ports over files: the case folder, sealed values, backups.
 
-use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,8 +7,10 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 
 use super::Injector;
-use crate::domain::{Backup, IncidentId};
-use crate::ports::{BackupStore, CaseFolders, CaseStore, Database, Fault, Vault};
+use crate::domain::{Backup, IncidentId, Timestamp};
+use crate::ports::{
+    BackupFacts, BackupStore, CaseFolders, CaseStore, Database, Fault, OpenBackup, RestoreProgress, Vault,
+};
 
 struct FaultyCases {
     injector: Arc<Injector>,
@@ -126,9 +127,33 @@ impl BackupStore for FaultyBackups {
         self.inner.list().await
     }
 
-    fn open(&self, path: &str) -> Result<Box<dyn Read + Send>, Fault> {
+    fn open(&self, path: &str) -> Result<OpenBackup, Fault> {
         self.injector.reach("backup")?;
         self.inner.open(path)
+    }
+
+    fn facts(&self, path: &str) -> Result<Option<BackupFacts>, Fault> {
+        self.inner.facts(path)
+    }
+
+    async fn restored(&self) -> Result<Option<String>, Fault> {
+        self.inner.restored().await
+    }
+
+    fn progress(&self) -> Arc<RestoreProgress> {
+        self.inner.progress()
+    }
+
+    async fn take(&self, at: Timestamp) -> Result<(Backup, Option<String>), Fault> {
+        self.injector.effect("backup", "take", self.inner.take(at)).await
+    }
+
+    fn write_manifest(&self, path: &str, bytes: &[u8]) -> Result<(), Fault> {
+        self.inner.write_manifest(path, bytes)
+    }
+
+    fn manifest(&self, path: &str) -> Result<Option<Vec<u8>>, Fault> {
+        self.inner.manifest(path)
     }
 
     fn dialect(&self) -> crate::detect::backup::Dialect {
@@ -139,8 +164,8 @@ impl BackupStore for FaultyBackups {
         self.inner.validate().await
     }
 
-    async fn restore(&self, path: &str, suffix: &str) -> Result<String, Fault> {
-        self.injector.effect("backup", "restore", self.inner.restore(path, suffix)).await
+    async fn restore(&self, path: &str, marker: &str, suffix: &str) -> Result<String, Fault> {
+        self.injector.effect("backup", "restore", self.inner.restore(path, marker, suffix)).await
     }
 
     async fn scratch(&self, path: &str) -> Result<Arc<dyn Database>, Fault> {

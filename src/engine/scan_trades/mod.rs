@@ -8,6 +8,7 @@ mod gather;
 mod join;
 mod other;
 mod pass;
+mod plain;
 mod report;
 mod spill;
 pub mod traces;
@@ -31,6 +32,7 @@ use crate::ports::{Database, Fault, FaultKind, RowSink, Snapshot, TableRead, Tim
 
 pub use self::other::{Open, OtherRecord};
 pub use self::pass::Progress;
+pub(in crate::engine) use self::plain::PlainSnapshot;
 
 /// Connections that read at once.
 const CONNECTIONS: i64 = 2;

@@ -12,7 +12,7 @@ use crate::domain::{Finding, Timestamp};
 use crate::ports::{Database, Fault};
 
 /// Rows may become visible so long after their own time: transactions that were open.
-const LATE: Duration = Duration::from_secs(3600);
+const LATE: Duration = Duration::from_hours(1);
 
 /// Where the last scan ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use crate::domain::{Action, CredentialId, Probe, ed25519_pem, key_pair};
 use crate::engine::Run;
 use crate::ledger::{CredentialState, Event};
 use crate::playbook::cancel_id;
-use crate::policy::credentials::{CredentialPolicy, StorePolicy, ValuePart};
+use crate::policy::credentials::{CredentialPolicy, ProofPolicy, StorePolicy, ValuePart};
 use crate::ports::{Fault, FaultKind, Issuer};
 
 /// Pause between two questions while a change spreads.
@@ -379,6 +379,17 @@ impl Effect for Retire {
         let slot = self.rotation.slot(self.store)?;
         self.rotation.run.deployment.store(slot).retire_previous(slot).await?;
         Ok("labels of other versions taken away".into())
+    }
+
+    /// Where the stores are the proof, the proof asks the same of each a moment later.
+    async fn verify(&self) -> Result<(), Fault> {
+        if self.rotation.policy.proof == Some(ProofPolicy::Store) {
+            return Ok(());
+        }
+        match self.observe().await? {
+            Seen::Satisfied(_) => Ok(()),
+            Seen::Needed => Err(Fault::new(FaultKind::Conflict, "the store can still give an earlier version")),
+        }
     }
 }
 

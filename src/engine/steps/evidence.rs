@@ -18,7 +18,7 @@ use crate::ports::{Fault, FaultKind};
 /// Bound on one question to a store or an issuer.
 const ASK: Duration = Duration::from_secs(10);
 /// Questions in flight at once.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 16;
 /// Bound on reading all files.
 const SURVEY: Duration = Duration::from_secs(20);
 

@@ -403,7 +403,7 @@ impl World {
         self.one("another account's key", "key-of-another-account", 2, 4, |trade| trade.key = "key_3".into());
         self.one("a key for reading", "key-out-of-scope", 1, 5, |trade| trade.key = "key_reader".into());
         self.one("a bound key from elsewhere", "key-from-another-address", 19, 6, |trade| {
-            trade.ip = "198.51.100.99".into()
+            trade.ip = "198.51.100.99".into();
         });
         self.one("an account that never was", "unknown-account", 1, 7, |trade| trade.account = "acc_ghost".into());
         self.one("a closed account", "closed-account", 22, 8, |_| ());

@@ -157,6 +157,19 @@ impl Shape {
         hash::matching(rows, value).await
     }
 
+    /// Columns that say when a key was made, used or revoked, and whether it is active; never the one that holds the key.
+    fn times(&self) -> Vec<String> {
+        let telling =
+            ["created", "lastused", "usedat", "lastseen", "revoked", "disabled", "expires", "active", "enabled"];
+        let normal =
+            |name: &str| name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+        let tells = |field: &&Field| {
+            let name = normal(&field.name);
+            field.name != self.value && field.name != self.id.name && telling.iter().any(|part| name.contains(part))
+        };
+        self.columns.iter().filter(tells).map(|field| field.name.clone()).collect()
+    }
+
     fn id_text(&self) -> String {
         format!("CAST({} AS TEXT)", quote_identifier(&self.id.name))
     }
@@ -288,6 +301,27 @@ impl Issuer for ApiKeyTable {
         };
         session.end().await;
         Ok(format!("{killed} rows of the key table revoked"))
+    }
+
+    /// When the rows of the key were made, last used and revoked, as far as the table says it.
+    async fn evidence(&self, credential: &CredentialPolicy) -> Result<Option<serde_json::Value>, Fault> {
+        let mut session = self.session().await?;
+        let shape = shape(&mut session, credential).await?;
+        let told = shape.times();
+        let columns = told.iter().map(|name| format!("CAST({} AS TEXT)", quote_identifier(name)));
+        let columns: Vec<_> = std::iter::once(shape.id_text()).chain(columns).collect();
+        let like = format!("{} LIKE ?1 || '-%'", shape.id_text());
+        let sql =
+            format!("SELECT {} FROM {} WHERE {} = ?1 OR {like}", columns.join(", "), shape.table, shape.id_text());
+        let rows = session.all(&sql, std::slice::from_ref(&shape.key_id)).await?;
+        session.end().await;
+        let row = |row: Vec<Option<String>>| {
+            let names = std::iter::once("id").chain(told.iter().map(String::as_str));
+            serde_json::Value::Object(
+                names.map(String::from).zip(row.into_iter().map(serde_json::Value::from)).collect(),
+            )
+        };
+        Ok(Some(rows.into_iter().map(row).collect()))
     }
 }
 

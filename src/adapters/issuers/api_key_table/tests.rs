@@ -50,6 +50,21 @@ async fn a_key_is_replaced_and_killed_and_repeating_changes_nothing() {
 }
 
 #[tokio::test]
+async fn evidence_says_when_and_never_what() {
+    let (_folder, table) = table(
+        "CREATE TABLE ApiKey (id TEXT, keyHash TEXT, revokedAt DATETIME, last_used_at TEXT, lastUsedIp TEXT, isActive INT);
+         INSERT INTO ApiKey VALUES ('k1', 'hash-1', NULL, '2026-11-20 03:00:00', '203.0.113.9', 1), ('k1-0a', 'hash-2', 5, NULL, NULL, 0), ('k2', 'hash-3', NULL, 'x', NULL, 1);",
+    )
+    .await;
+    let told = table.evidence(&policy()).await.unwrap().unwrap();
+    let expected = serde_json::json!([
+        {"id": "k1", "revokedAt": null, "last_used_at": "2026-11-20 03:00:00", "lastUsedIp": "203.0.113.9", "isActive": "1"},
+        {"id": "k1-0a", "revokedAt": "5", "last_used_at": null, "lastUsedIp": null, "isActive": "0"},
+    ]);
+    assert_eq!(told, expected);
+}
+
+#[tokio::test]
 async fn a_missing_row_or_column_is_said() {
     let (_folder, table) = table("CREATE TABLE ApiKey (id TEXT, keyHash TEXT, revokedAt DATETIME)").await;
     let value = SecretString::from("hunter2");

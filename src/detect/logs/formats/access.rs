@@ -41,11 +41,18 @@ pub(super) fn parse(line: &str) -> Option<Map<String, Value>> {
     Some(event)
 }
 
+/// Whether a line looks like one of the log: a date in brackets, then a quote.
+pub(super) fn outline(line: &[u8]) -> bool {
+    let Some(at) = memchr::memchr(b'[', line) else { return false };
+    line.get(at + 3) == Some(&b'/') && line.get(at + 7) == Some(&b'/') && memchr::memchr(b'"', &line[at..]).is_some()
+}
+
 fn dash(text: &str) -> Value {
     if text == "-" { Value::Null } else { text.into() }
 }
 
-fn request_fields(request: &str, event: &mut Map<String, Value>) {
+/// The fields of a request line.
+pub(super) fn request_fields(request: &str, event: &mut Map<String, Value>) {
     let split = request.split_once(' ').and_then(|(method, rest)| {
         let (uri, version) = rest.rsplit_once(' ').filter(|(_, last)| last.starts_with("HTTP/")).unwrap_or((rest, ""));
         method.bytes().all(|b| b.is_ascii_alphabetic() || matches!(b, b'-' | b'_')).then_some((method, uri, version))

@@ -38,9 +38,9 @@ enum Next {
 }
 
 impl<R: BufRead> JsonRecords<R> {
-    /// Starts at line 1, byte 0.
-    pub fn new(reader: R) -> Self {
-        Self { reader, line: 1, offset: 0, arrays: Vec::new(), trailing: 0 }
+    /// Starts at line 1 and the given byte.
+    pub fn new(reader: R, offset: u64) -> Self {
+        Self { reader, line: 1, offset, arrays: Vec::new(), trailing: 0 }
     }
 
     /// Bytes read so far.
@@ -227,7 +227,7 @@ mod tests {
     use super::*;
 
     fn records(text: &str) -> Vec<(u64, Option<Value>)> {
-        let mut records = JsonRecords::new(text.as_bytes());
+        let mut records = JsonRecords::new(text.as_bytes(), 0);
         let mut out = Vec::new();
         while let Some(chunk) = records.next_record().unwrap() {
             out.push((chunk.line, chunk.bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok())));

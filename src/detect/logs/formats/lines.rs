@@ -13,65 +13,120 @@ pub struct Chunk {
     pub bytes: Option<Vec<u8>>,
 }
 
-/// Splits a stream into lines, in bounded memory. Blank lines are left out, a trailing `\r` too.
-pub struct Lines<R> {
+/// Finds records that are not the lines.
+pub trait Split {
+    /// The next record.
+    fn next_record(&mut self) -> io::Result<Option<Chunk>>;
+
+    /// Bytes read so far.
+    fn bytes(&self) -> u64;
+}
+
+/// A stream read line by line in bounded memory: what the other splitters stand on.
+pub(super) struct Lines<R> {
     reader: R,
-    line: u64,
-    offset: u64,
+    /// Lines read.
+    pub(super) line: u64,
+    /// Bytes read.
+    pub(super) offset: u64,
 }
 
 impl<R: BufRead> Lines<R> {
-    /// Starts at line 1, byte 0.
-    pub fn new(reader: R) -> Self {
-        Self { reader, line: 0, offset: 0 }
+    pub(super) fn new(reader: R, offset: u64) -> Self {
+        Self { reader, line: 0, offset }
     }
 
-    /// Bytes read so far.
-    pub fn bytes(&self) -> u64 {
-        self.offset
-    }
-
-    /// The next line.
-    pub fn next_line(&mut self) -> io::Result<Option<Chunk>> {
+    /// The first byte of the next line.
+    pub(super) fn peek(&mut self) -> io::Result<Option<u8>> {
         loop {
-            let start = self.offset;
-            let mut bytes = Vec::new();
-            let mut too_long = false;
-            let mut ended = false;
-            while !ended {
-                let available = match self.reader.fill_buf() {
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                    other => other?,
-                };
-                if available.is_empty() {
-                    break;
-                }
-                let end = memchr::memchr(b'\n', available);
-                let take = end.map_or(available.len(), |at| at + 1);
-                ended = end.is_some();
-                if bytes.len() + take > MAX_RECORD {
-                    too_long = true;
-                    bytes = Vec::new();
-                } else if !too_long {
-                    bytes.extend_from_slice(&available[..take]);
-                }
-                self.reader.consume(take);
-                self.offset += take as u64;
-            }
-            if self.offset == start {
-                return Ok(None);
-            }
-            self.line += 1;
-            while matches!(bytes.last(), Some(b'\n' | b'\r')) {
-                bytes.pop();
-            }
-            if too_long {
-                return Ok(Some(Chunk { line: self.line, offset: start, bytes: None }));
-            }
-            if !bytes.iter().all(u8::is_ascii_whitespace) {
-                return Ok(Some(Chunk { line: self.line, offset: start, bytes: Some(bytes) }));
+            match self.reader.fill_buf() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => return Ok(other?.first().copied()),
             }
         }
+    }
+
+    /// Adds the next line with its end to `bytes`, as far as these stay within the largest record; false at the end.
+    pub(super) fn add_line(&mut self, bytes: &mut Vec<u8>, too_long: &mut bool) -> io::Result<bool> {
+        let start = self.offset;
+        loop {
+            let available = match self.reader.fill_buf() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                other => other?,
+            };
+            if available.is_empty() {
+                break;
+            }
+            let end = memchr::memchr(b'\n', available);
+            let take = end.map_or(available.len(), |at| at + 1);
+            if bytes.len() + take > MAX_RECORD {
+                *too_long = true;
+                bytes.clear();
+            } else if !*too_long {
+                bytes.extend_from_slice(&available[..take]);
+            }
+            self.reader.consume(take);
+            self.offset += take as u64;
+            if end.is_some() {
+                break;
+            }
+        }
+        self.line += u64::from(self.offset > start);
+        Ok(self.offset > start)
+    }
+
+    /// Exactly so many bytes (the data of a binary field), added to `bytes` within the same bound.
+    pub(super) fn add_bytes(&mut self, mut count: u64, bytes: &mut Vec<u8>, too_long: &mut bool) -> io::Result<()> {
+        while count > 0 {
+            let available = match self.reader.fill_buf() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                other => other?,
+            };
+            if available.is_empty() {
+                return Ok(());
+            }
+            let take = available.len().min(usize::try_from(count).unwrap_or(usize::MAX));
+            if bytes.len() + take > MAX_RECORD {
+                *too_long = true;
+                bytes.clear();
+            } else if !*too_long {
+                bytes.extend_from_slice(&available[..take]);
+            }
+            self.line += memchr::memchr_iter(b'\n', &available[..take]).count() as u64;
+            self.reader.consume(take);
+            self.offset += take as u64;
+            count -= take as u64;
+        }
+        Ok(())
+    }
+}
+
+/// Records of which each goes on over the lines that start with a tab, as PostgreSQL writes them.
+pub struct Continued<R>(Lines<R>);
+
+impl<R: BufRead> Continued<R> {
+    /// Starts at line 1 and the given byte.
+    pub fn new(reader: R, offset: u64) -> Self {
+        Self(Lines::new(reader, offset))
+    }
+}
+
+impl<R: BufRead> Split for Continued<R> {
+    fn next_record(&mut self) -> io::Result<Option<Chunk>> {
+        let (line, offset) = (self.0.line + 1, self.0.offset);
+        let mut bytes = Vec::new();
+        let mut too_long = false;
+        if !self.0.add_line(&mut bytes, &mut too_long)? {
+            return Ok(None);
+        }
+        while self.0.peek()? == Some(b'\t') {
+            self.0.add_line(&mut bytes, &mut too_long)?;
+        }
+        Ok(Some(Chunk { line, offset, bytes: (!too_long).then_some(bytes) }))
+    }
+
+    fn bytes(&self) -> u64 {
+        self.0.offset
     }
 }
 
@@ -80,22 +135,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_keep_their_places() {
-        let mut lines = Lines::new(&b"one\r\n\n two\nthree"[..]);
+    fn continued_lines_belong_to_the_first() {
+        let mut records = Continued::new(&b"one\r\n\ttwo\n\nthree\n\tfour"[..], 0);
         let mut got = Vec::new();
-        while let Some(chunk) = lines.next_line().unwrap() {
+        while let Some(chunk) = records.next_record().unwrap() {
             got.push((chunk.line, chunk.offset, String::from_utf8(chunk.bytes.unwrap()).unwrap()));
         }
-        assert_eq!(got, [(1, 0, "one".into()), (3, 6, " two".into()), (4, 11, "three".into())]);
-        assert_eq!(lines.bytes(), 16);
+        assert_eq!(got, [(1, 0, "one\r\n\ttwo\n".into()), (3, 10, "\n".into()), (4, 11, "three\n\tfour".into())]);
+        assert_eq!(records.bytes(), 22);
     }
 
     #[test]
     fn a_line_without_end_is_passed_over() {
         let mut text = vec![b'x'; MAX_RECORD + 1];
         text.extend_from_slice(b"\nnext\n");
-        let mut lines = Lines::new(&text[..]);
-        assert_eq!(lines.next_line().unwrap().unwrap().bytes, None);
-        assert_eq!(lines.next_line().unwrap().unwrap().bytes.unwrap(), b"next");
+        let mut records = Continued::new(&text[..], 0);
+        assert_eq!(records.next_record().unwrap().unwrap().bytes, None);
+        assert_eq!(records.next_record().unwrap().unwrap().bytes.unwrap(), b"next\n");
     }
 }

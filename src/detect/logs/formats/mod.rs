@@ -1,58 +1,126 @@
 //! Formats of logs: found by content, split into records, parsed into events.
 
 mod access;
+mod csv;
+mod custom;
 mod detect;
+mod docker;
+mod journal;
 mod json;
+mod layout;
 mod lines;
+mod logfmt;
+mod postgres;
 mod syslog;
 pub mod time;
 
 use serde_json::{Map, Value};
 
-pub use detect::detect;
+pub use custom::LogFormat;
+pub use detect::layout;
 pub use json::JsonRecords;
-pub use lines::{Chunk, Lines};
+pub use layout::{Layout, Outline, TEXT, Wanted};
+pub use lines::{Chunk, Continued, Split};
 
 /// Largest record that is read, in bytes.
-pub const MAX_RECORD: usize = 16 << 20;
+pub const MAX_RECORD: usize = 4 << 20;
 
 /// The format of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Format {
     /// One JSON object a line.
     JsonLines,
     /// JSON arrays, `{"Records":[..]}`, pretty-printed objects.
     JsonDocument,
+    /// Docker's `json-file`: lines of any format, each in a JSON object.
+    Docker,
     /// Web access log: common or combined log format.
     Access,
+    /// Web access log of a `log_format` that was given, or W3C extended with its `#Fields:`.
+    Custom,
     /// RFC 3164 or RFC 5424.
     Syslog,
+    /// journald's export format.
+    Journal,
+    /// PostgreSQL's `stderr` log, with continued lines; also RDS's.
+    PostgresText,
+    /// PostgreSQL's `csvlog`.
+    PostgresCsv,
+    /// `key=value` pairs.
+    Logfmt,
+    /// CSV with a header.
+    Csv,
     /// Anything else, line by line.
     Text,
 }
 
 impl Format {
+    /// All formats.
+    pub const ALL: [Self; 12] = [
+        Self::JsonLines,
+        Self::JsonDocument,
+        Self::Docker,
+        Self::Access,
+        Self::Custom,
+        Self::Syslog,
+        Self::Journal,
+        Self::PostgresText,
+        Self::PostgresCsv,
+        Self::Logfmt,
+        Self::Csv,
+        Self::Text,
+    ];
+
     /// Name for people.
     pub fn name(self) -> &'static str {
         match self {
             Self::JsonLines => "JSON lines",
             Self::JsonDocument => "JSON document",
+            Self::Docker => "docker json-file",
             Self::Access => "access log",
+            Self::Custom => "access log of the given form",
             Self::Syslog => "syslog",
+            Self::Journal => "journald export",
+            Self::PostgresText => "PostgreSQL log",
+            Self::PostgresCsv => "PostgreSQL csvlog",
+            Self::Logfmt => "logfmt",
+            Self::Csv => "CSV",
             Self::Text => "text",
         }
     }
-}
 
-/// The event on one line of a line-based format; `None` for a line that the format doesn't explain.
-pub fn parse_line(format: Format, line: &str) -> Option<Map<String, Value>> {
-    match format {
-        Format::JsonLines | Format::JsonDocument => serde_json::from_str(line).ok(),
-        Format::Access => access::parse(line),
-        Format::Syslog => syslog::parse(line),
-        Format::Text => Some(text_event(line)),
+    /// Name on the command line.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::JsonLines => "json-lines",
+            Self::JsonDocument => "json",
+            Self::Docker => "docker",
+            Self::Access => "access",
+            Self::Custom => "custom",
+            Self::Syslog => "syslog",
+            Self::Journal => "journal",
+            Self::PostgresText => "postgres",
+            Self::PostgresCsv => "postgres-csv",
+            Self::Logfmt => "logfmt",
+            Self::Csv => "csv",
+            Self::Text => "text",
+        }
+    }
+
+    /// Whether a record is a JSON object.
+    pub fn is_json(self) -> bool {
+        matches!(self, Self::JsonLines | Self::JsonDocument | Self::Docker)
+    }
+
+    /// Whether values stand in the record byte for byte.
+    pub fn is_raw(self) -> bool {
+        matches!(self, Self::Access | Self::Custom | Self::Syslog | Self::Journal | Self::PostgresText | Self::Text)
     }
 }
+
+/// Reads a line as an event of one format.
+type Parse = fn(&str) -> Option<Map<String, Value>>;
 
 /// A line as an event without structure.
 pub fn text_event(line: &str) -> Map<String, Value> {

@@ -35,6 +35,16 @@ pub(super) fn parse(line: &str) -> Option<Map<String, Value>> {
     Some(event)
 }
 
+/// Whether a line looks like one of the log: a priority, a month or a year.
+pub(super) fn outline(line: &[u8]) -> bool {
+    match line.first() {
+        Some(b'<') => true,
+        Some(b'0'..=b'9') => line.get(4) == Some(&b'-') && line.get(10) == Some(&b'T'),
+        Some(b'A'..=b'Z') => line.get(3) == Some(&b' ') && line.get(9) == Some(&b':') && line.get(12) == Some(&b':'),
+        _ => false,
+    }
+}
+
 fn put_program(tag: &str, event: &mut Map<String, Value>) {
     match tag.strip_suffix(']').and_then(|tag| tag.rsplit_once('[')) {
         Some((program, pid)) => {

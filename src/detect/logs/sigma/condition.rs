@@ -15,6 +15,20 @@ pub(super) enum Expr {
     AtLeast(usize, Vec<usize>),
 }
 
+impl Expr {
+    /// The same over selections that come `by` places later.
+    pub(super) fn shifted(&self, by: usize) -> Self {
+        let all = |parts: &[Self]| parts.iter().map(|part| part.shifted(by)).collect();
+        match self {
+            Self::And(parts) => Self::And(all(parts)),
+            Self::Or(parts) => Self::Or(all(parts)),
+            Self::Not(part) => Self::Not(Box::new(part.shifted(by))),
+            Self::Selection(index) => Self::Selection(index + by),
+            Self::AtLeast(least, chosen) => Self::AtLeast(*least, chosen.iter().map(|index| index + by).collect()),
+        }
+    }
+}
+
 /// Reads a condition over the selections of these names.
 pub(super) fn parse(text: &str, names: &[String]) -> Result<Expr, String> {
     let tokens = tokens(text)?;

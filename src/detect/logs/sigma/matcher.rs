@@ -1,14 +1,15 @@
 use serde_json::{Map, Value};
 
 use super::condition::Expr;
+use super::literal::{Family, MAX_LITERALS};
 use super::modifier::FieldTest;
 use super::parse::Rule;
 use super::pattern::Test;
 use crate::detect::logs::formats::Format;
 use crate::detect::logs::logsource::aliases;
 
-/// Most literals that stand for one rule before it counts as having none.
-const MAX_LITERALS: usize = 256;
+/// What it is likely to cost to look for a set of literals.
+pub(in crate::detect::logs) type Cost<'a> = &'a dyn Fn(&[String]) -> u64;
 
 /// A selection, compiled.
 #[derive(Debug, Clone)]
@@ -51,6 +52,17 @@ impl Record<'_> {
             }
         }
         false
+    }
+
+    /// The first value of a field, as text.
+    pub(in crate::detect::logs) fn first(&self, name: &str) -> Option<String> {
+        let mut out = None;
+        self.any_value(name, &mut |value| {
+            let value = if let Value::Array(items) = value { items.first().unwrap_or(&Value::Null) } else { value };
+            out = (!value.is_null()).then(|| text_of(value));
+            out.is_some()
+        });
+        out
     }
 
     fn values(&self, name: &str) -> Vec<Value> {
@@ -199,22 +211,22 @@ impl Node {
         }
     }
 
-    fn literals(&self) -> Option<Vec<String>> {
+    fn literals(&self, family: Family, cost: Cost<'_>) -> Option<Vec<String>> {
         match self {
-            Self::All(nodes) => best(nodes.iter().map(Self::literals)),
-            Self::Any(nodes) => union(nodes.iter().map(Self::literals)),
+            Self::All(nodes) => best(nodes.iter().map(|node| node.literals(family, cost)), cost),
+            Self::Any(nodes) => union(nodes.iter().map(|node| node.literals(family, cost))),
             Self::Field(field) if field.negated => None,
             Self::Field(field) => {
-                let each = field.tests.iter().map(|test| test.literal().map(|text| vec![text.to_owned()]));
-                if field.all { best(each) } else { union(each) }
+                let each = field.tests.iter().map(|test| test.literals(family));
+                if field.all { best(each, cost) } else { union(each) }
             }
         }
     }
 }
 
-/// Of sets that must all be met, the one whose shortest literal is longest.
-fn best(sets: impl Iterator<Item = Option<Vec<String>>>) -> Option<Vec<String>> {
-    sets.flatten().max_by_key(|set| (set.iter().map(String::len).min(), std::cmp::Reverse(set.len())))
+/// Of sets that must all be met, the cheapest.
+fn best(sets: impl Iterator<Item = Option<Vec<String>>>, cost: Cost<'_>) -> Option<Vec<String>> {
+    sets.flatten().min_by_key(|set| cost(set))
 }
 
 /// Of sets of which one must be met, all of them together; nothing if one is unknown.
@@ -273,21 +285,20 @@ impl Rule {
     }
 
     /// Texts (lower-case ASCII) of which at least one stands in the raw record of every event that matches, if such a
-    /// set is known. It holds only for records of plain ASCII without backslashes.
-    pub fn required_literals(&self) -> Option<Vec<String>> {
-        self.required(&self.condition)
+    /// set is known; of several sets the one that costs least.
+    pub(in crate::detect::logs) fn required_literals(&self, family: Family, cost: Cost<'_>) -> Option<Vec<String>> {
+        self.required(&self.condition, family, cost)
     }
 
-    fn required(&self, expr: &Expr) -> Option<Vec<String>> {
+    fn required(&self, expr: &Expr, family: Family, cost: Cost<'_>) -> Option<Vec<String>> {
+        let of = |index: &usize| self.selections[*index].literals(family, cost);
         match expr {
-            Expr::And(parts) => best(parts.iter().map(|part| self.required(part))),
-            Expr::Or(parts) => union(parts.iter().map(|part| self.required(part))),
+            Expr::And(parts) => best(parts.iter().map(|part| self.required(part, family, cost)), cost),
+            Expr::Or(parts) => union(parts.iter().map(|part| self.required(part, family, cost))),
             Expr::Not(_) => None,
-            Expr::Selection(index) => self.selections[*index].literals(),
-            Expr::AtLeast(least, chosen) if *least == chosen.len() => {
-                best(chosen.iter().map(|index| self.selections[*index].literals()))
-            }
-            Expr::AtLeast(_, chosen) => union(chosen.iter().map(|index| self.selections[*index].literals())),
+            Expr::Selection(index) => of(index),
+            Expr::AtLeast(least, chosen) if *least == chosen.len() => best(chosen.iter().map(of), cost),
+            Expr::AtLeast(_, chosen) => union(chosen.iter().map(of)),
         }
     }
 }

@@ -1,10 +1,13 @@
 use serde_json::json;
 
 use super::*;
-use crate::detect::logs::sigma::parse_file;
+use crate::detect::logs::sigma::{Document, parse_file};
 
 fn rule(detection: &str) -> Rule {
-    parse_file("r.yml", &format!("title: t\ndetection:\n{detection}")).remove(0).unwrap()
+    match parse_file("r.yml", &format!("title: t\ndetection:\n{detection}")).remove(0).unwrap() {
+        Document::Rule(rule) => *rule,
+        other => panic!("{other:?}"),
+    }
 }
 
 fn hits(detection: &str, event: &Value) -> bool {
@@ -83,7 +86,7 @@ fn what_matched_is_explained_and_what_filters_is_not() {
 
 #[test]
 fn literals_are_only_claimed_where_they_are_required() {
-    let literals = |detection: &str| rule(detection).required_literals();
+    let literals = |detection: &str| rule(detection).required_literals(Family::Escaped, &|set| set.len() as u64);
     assert_eq!(literals("  a:\n    x: StopLogging\n  condition: a\n"), Some(vec!["stoplogging".into()]));
     assert_eq!(literals("  a:\n    x:\n      - StopLogging\n      - 17\n  condition: a\n"), None);
     assert_eq!(literals("  a:\n    x: StopLogging\n  condition: not a\n"), None);

@@ -4,7 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::pattern::{Anchor, Order, Piece, Test, TextPattern, pieces, regex};
+use super::pattern::{Anchor, Order, Part, Piece, Test, pieces, regex};
+use super::text::TextPattern;
 
 /// A field with its tests.
 #[derive(Debug, Clone)]
@@ -28,6 +29,7 @@ struct Modifiers {
     windash: bool,
     kind: Kind,
     flags: String,
+    part: Option<Part>,
 }
 
 #[derive(Default, PartialEq, Eq, Clone, Copy)]
@@ -39,6 +41,19 @@ enum Kind {
     Exists,
     FieldRef,
     Compare(Order),
+}
+
+/// The part of a date that a time modifier takes.
+fn part_of(modifier: &str) -> Option<Part> {
+    Some(match modifier {
+        "minute" => Part::Minute,
+        "hour" => Part::Hour,
+        "day" => Part::Day,
+        "week" => Part::Week,
+        "month" => Part::Month,
+        "year" => Part::Year,
+        _ => return None,
+    })
 }
 
 #[derive(Clone, Copy)]
@@ -101,12 +116,22 @@ impl Modifiers {
             "expand" => {
                 return Err(format!("`{key}`: `expand` needs values for placeholders, and none are configured"));
             }
-            other => return Err(format!("`{key}`: unknown modifier `{other}`")),
+            other => match part_of(other) {
+                Some(part) => self.part = Some(part),
+                None => return Err(format!("`{key}`: unknown modifier `{other}`")),
+            },
         }
         Ok(())
     }
 
     fn tests(&self, value: &Value, out: &mut Vec<Test>) -> Result<(), String> {
+        if let Some(part) = self.part {
+            let text = scalar(value)?;
+            let limit = text.parse().map_err(|_| format!("`{text}` is not a whole number"))?;
+            let order = if let Kind::Compare(order) = self.kind { order } else { Order::Equal };
+            out.push(Test::Date(part, order, limit));
+            return Ok(());
+        }
         match self.kind {
             Kind::Text => return self.text_tests(value, out),
             Kind::Regex => {

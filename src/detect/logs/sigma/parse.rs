@@ -1,6 +1,7 @@
 use serde_json::{Map, Value};
 
 use super::condition::{self, Expr};
+use super::correlation::{self, Correlation};
 use super::matcher::Node;
 use super::modifier;
 use crate::domain::{Level, RuleRef};
@@ -34,8 +35,26 @@ pub struct Rule {
     pub file: String,
     /// Line on which it starts, from 1.
     pub line: u64,
+    /// Its name, by which correlations and filters refer to it.
+    pub name: Option<String>,
+    /// Whether a correlation is built on it: then it is run whatever its level.
+    pub(in crate::detect::logs) fed: bool,
+    /// Fields that correlations need of the events that match.
+    pub(in crate::detect::logs) feeds: Vec<String>,
+    /// Whether it only feeds correlations, and gives no findings of its own.
+    pub(in crate::detect::logs) quiet: bool,
     pub(super) selections: Vec<Node>,
     pub(super) condition: Expr,
+}
+
+impl Rule {
+    /// Adds a filter: its condition must hold too.
+    pub(in crate::detect::logs) fn add(&mut self, filter: &Filter) {
+        let shift = self.selections.len();
+        self.selections.extend(filter.selections.iter().cloned());
+        let own = std::mem::replace(&mut self.condition, Expr::And(Vec::new()));
+        self.condition = Expr::And(vec![own, filter.condition.shifted(shift)]);
+    }
 }
 
 /// A rule that is not run, and why.
@@ -51,8 +70,36 @@ pub struct Skipped {
     pub reason: String,
 }
 
+/// What a document of a rule file is.
+#[derive(Debug, Clone)]
+pub enum Document {
+    /// A rule on events.
+    Rule(Box<Rule>),
+    /// A rule on the events that other rules match.
+    Correlation(Box<Correlation>),
+    /// A filter on other rules.
+    Filter(Box<Filter>),
+}
+
+/// A filter (Sigma Filters Specification): its condition must hold too where one of its rules matches.
+#[derive(Debug, Clone)]
+pub struct Filter {
+    /// Title or id.
+    pub name: String,
+    /// File that it comes from.
+    pub file: String,
+    /// Line on which it starts, from 1.
+    pub line: u64,
+    /// Ids or names of the rules; empty for every rule of the log source.
+    pub rules: Vec<String>,
+    /// The logs that it is for.
+    pub logsource: LogSource,
+    pub(super) selections: Vec<Node>,
+    pub(super) condition: Expr,
+}
+
 /// Reads the text of a rule file: every document becomes a rule or the reason why it is skipped.
-pub fn parse_file(file: &str, text: &str) -> Vec<Result<Rule, Skipped>> {
+pub fn parse_file(file: &str, text: &str) -> Vec<Result<Document, Skipped>> {
     let whole = |reason: String| vec![Err(skipped(file, file, 1, &reason))];
     if text.len() > MAX_FILE {
         return whole(format!("the file is larger than {MAX_FILE} bytes"));
@@ -104,7 +151,7 @@ fn fault(near: &str, reason: impl Into<String>) -> Fault {
     Fault { near: near.to_owned(), reason: reason.into() }
 }
 
-fn parse_document(file: &str, first_line: u64, text: &str) -> Result<Rule, Skipped> {
+fn parse_document(file: &str, first_line: u64, text: &str) -> Result<Document, Skipped> {
     // Only `true` and `false` are booleans: `no`, `on` and `y` are words that events hold.
     let options = serde_saphyr::options! { strict_booleans: true, leading_zero_numbers_as_strings: true };
     let document: Value = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
@@ -121,21 +168,23 @@ fn parse_document(file: &str, first_line: u64, text: &str) -> Result<Rule, Skipp
         let at = text.lines().position(|line| !near.is_empty() && line.contains(near));
         first_line + at.unwrap_or(0) as u64
     };
+    let line = line_of("title");
     compile(&document, file)
-        .map(|mut rule| {
-            rule.line = line_of("title");
-            rule
+        .map(|mut parsed| {
+            match &mut parsed {
+                Document::Rule(rule) => rule.line = line,
+                Document::Correlation(correlation) => correlation.line = line,
+                Document::Filter(filter) => filter.line = line,
+            }
+            parsed
         })
         .map_err(|fault| skipped(&name, file, line_of(&fault.near), &fault.reason))
 }
 
-fn compile(document: &Map<String, Value>, file: &str) -> Result<Rule, Fault> {
+fn compile(document: &Map<String, Value>, file: &str) -> Result<Document, Fault> {
     let text = |key: &str| document.get(key).and_then(Value::as_str);
-    if document.contains_key("correlation") {
-        return Err(fault("correlation", "correlations are not evaluated by this version"));
-    }
     if document.contains_key("action") {
-        return Err(fault("action", "`action` (global rules of Sigma 1) is not evaluated by this version"));
+        return Err(fault("action", "`action` (global rules of Sigma 1) is not part of Sigma 2"));
     }
     let title = text("title").ok_or_else(|| fault("title", "the rule has no title"))?;
     let level = match document.get("level") {
@@ -143,9 +192,39 @@ fn compile(document: &Map<String, Value>, file: &str) -> Result<Rule, Fault> {
         Some(level) => level.as_str().unwrap_or("?").parse().map_err(|reason: String| fault("level", reason))?,
     };
     let rule = RuleRef { id: text("id").unwrap_or(title).to_owned(), title: title.to_owned(), level };
-    let (selections, condition) = detection(document)?;
+    if document.contains_key("correlation") {
+        let parsed = correlation::parse(document, rule, file).map_err(|(near, reason)| fault(&near, reason))?;
+        return Ok(Document::Correlation(Box::new(parsed)));
+    }
     let logsource = logsource(document.get("logsource"));
-    Ok(Rule { rule, logsource, file: file.to_owned(), line: 1, selections, condition })
+    let file = file.to_owned();
+    if let Some(body) = document.get("filter") {
+        let body = body.as_object().ok_or_else(|| fault("filter", "`filter` must be a map"))?;
+        let rules = match body.get("rules") {
+            Some(Value::Array(rules)) => rules.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+            Some(Value::String(any)) if any.eq_ignore_ascii_case("any") => Vec::new(),
+            Some(Value::String(one)) => vec![one.clone()],
+            _ => return Err(fault("filter", "the filter names no `rules`")),
+        };
+        let (selections, condition) = detection(body)?;
+        let name = title.to_owned();
+        return Ok(Document::Filter(Box::new(Filter { name, file, line: 1, rules, logsource, selections, condition })));
+    }
+    let body = document.get("detection").and_then(Value::as_object);
+    let (selections, condition) = detection(body.ok_or_else(|| fault("detection", "the rule has no detection"))?)?;
+    let name = text("name").map(str::to_owned);
+    Ok(Document::Rule(Box::new(Rule {
+        rule,
+        name,
+        logsource,
+        file,
+        line: 1,
+        fed: false,
+        feeds: Vec::new(),
+        quiet: false,
+        selections,
+        condition,
+    })))
 }
 
 fn logsource(value: Option<&Value>) -> LogSource {
@@ -153,11 +232,8 @@ fn logsource(value: Option<&Value>) -> LogSource {
     LogSource { product: part("product"), category: part("category"), service: part("service") }
 }
 
-fn detection(document: &Map<String, Value>) -> Result<(Vec<Node>, Expr), Fault> {
-    let detection = document
-        .get("detection")
-        .and_then(Value::as_object)
-        .ok_or_else(|| fault("detection", "the rule has no detection"))?;
+/// The selections and the condition of a rule's detection, or of a filter.
+fn detection(detection: &Map<String, Value>) -> Result<(Vec<Node>, Expr), Fault> {
     if detection.contains_key("timeframe") {
         return Err(fault("timeframe", "`timeframe` (aggregations of Sigma 1) is not evaluated by this version"));
     }
@@ -166,7 +242,7 @@ fn detection(document: &Map<String, Value>) -> Result<(Vec<Node>, Expr), Fault> 
     }
     let mut names = Vec::new();
     let mut selections = Vec::new();
-    for (name, value) in detection.iter().filter(|(name, _)| *name != "condition") {
+    for (name, value) in detection.iter().filter(|(name, _)| !matches!(name.as_str(), "condition" | "rules")) {
         selections.push(node(name, value)?);
         names.push(name.clone());
     }
@@ -208,13 +284,13 @@ mod tests {
 
     #[test]
     fn each_document_stands_alone() {
-        let text = format!("---\n{GOOD}---\ntitle: c\ncorrelation:\n  type: event_count\n---\n{GOOD}");
+        let text = format!("---\n{GOOD}---\ntitle: c\ncorrelation:\n  type: event_sum\n---\n{GOOD}");
         let all = parse_file("r.yml", &text);
         assert_eq!(all.len(), 3);
         assert!(all[0].is_ok() && all[2].is_ok());
         let skipped = all[1].as_ref().unwrap_err();
-        assert_eq!(skipped.line, 9);
-        assert!(skipped.reason.contains("r.yml:9: correlations are not evaluated"), "{}", skipped.reason);
+        assert_eq!(skipped.line, 10);
+        assert!(skipped.reason.contains("r.yml:10: `event_sum` is not a type"), "{}", skipped.reason);
     }
 
     #[test]

@@ -6,6 +6,10 @@ use ipnet::IpNet;
 use regex::{Regex, RegexBuilder};
 use serde_json::Value;
 
+use super::literal::{Family, regex_literals};
+use super::text::{TextPattern, lower};
+use crate::detect::logs::formats::time;
+
 /// Largest compiled size of one regular expression, in bytes.
 const REGEX_LIMIT: usize = 4 << 20;
 
@@ -73,7 +77,7 @@ impl Anchor {
 
     /// Compares two texts without regard to case.
     pub(super) fn holds(self, value: &str, other: &str) -> bool {
-        let (value, other) = (value.to_lowercase(), other.to_lowercase());
+        let (value, other) = (lower(value), lower(other));
         match self {
             Self::Whole => value == other,
             Self::Start => value.starts_with(&other),
@@ -81,93 +85,6 @@ impl Anchor {
             Self::Anywhere => value.contains(&other),
         }
     }
-}
-
-#[derive(Debug, Clone)]
-enum Shape {
-    Exact(String),
-    Prefix(String),
-    Suffix(String),
-    Contains(String),
-    Everything,
-    Glob(Regex),
-}
-
-/// A compiled text pattern; case is ignored unless `cased`.
-#[derive(Debug, Clone)]
-pub(super) struct TextPattern {
-    shape: Shape,
-    cased: bool,
-    literal: Option<String>,
-}
-
-impl TextPattern {
-    pub(super) fn new(pieces: &[Piece], cased: bool) -> Result<Self, String> {
-        let fold = |text: &str| if cased { text.to_owned() } else { text.to_lowercase() };
-        let shape = match pieces {
-            [] => Shape::Exact(String::new()),
-            [Piece::Text(text)] => Shape::Exact(fold(text)),
-            [Piece::Text(text), Piece::Any] => Shape::Prefix(fold(text)),
-            [Piece::Any, Piece::Text(text)] => Shape::Suffix(fold(text)),
-            [Piece::Any, Piece::Text(text), Piece::Any] => Shape::Contains(fold(text)),
-            [Piece::Any] => Shape::Everything,
-            pieces => Shape::Glob(glob(pieces, cased)?),
-        };
-        Ok(Self { shape, cased, literal: literal_of(pieces) })
-    }
-
-    pub(super) fn matches(&self, text: &str) -> bool {
-        if let Shape::Glob(regex) = &self.shape {
-            return regex.is_match(text);
-        }
-        if self.cased || !text.is_ascii() {
-            let folded = if self.cased { text.into() } else { std::borrow::Cow::from(text.to_lowercase()) };
-            return match &self.shape {
-                Shape::Exact(want) => *folded == **want,
-                Shape::Prefix(want) => folded.starts_with(want),
-                Shape::Suffix(want) => folded.ends_with(want),
-                Shape::Contains(want) => folded.contains(want),
-                Shape::Everything | Shape::Glob(_) => true,
-            };
-        }
-        let bytes = text.as_bytes();
-        match &self.shape {
-            Shape::Exact(want) => bytes.eq_ignore_ascii_case(want.as_bytes()),
-            Shape::Prefix(want) => {
-                bytes.get(..want.len()).is_some_and(|start| start.eq_ignore_ascii_case(want.as_bytes()))
-            }
-            Shape::Suffix(want) => {
-                let from = bytes.len().checked_sub(want.len());
-                from.is_some_and(|from| bytes[from..].eq_ignore_ascii_case(want.as_bytes()))
-            }
-            Shape::Contains(want) => contains_ascii(bytes, want.as_bytes()),
-            Shape::Everything | Shape::Glob(_) => true,
-        }
-    }
-}
-
-/// Whether `hay` contains `want` (lower case) without regard to ASCII case.
-fn contains_ascii(hay: &[u8], want: &[u8]) -> bool {
-    let Some((&first, _)) = want.split_first() else { return true };
-    if hay.len() < want.len() {
-        return false;
-    }
-    let last = hay.len() - want.len();
-    memchr::memchr2_iter(first, first.to_ascii_uppercase(), &hay[..=last])
-        .any(|at| hay[at..at + want.len()].eq_ignore_ascii_case(want))
-}
-
-fn glob(pieces: &[Piece], cased: bool) -> Result<Regex, String> {
-    let mut source = String::from(if cased { "(?s)^" } else { "(?si)^" });
-    for piece in pieces {
-        match piece {
-            Piece::Text(text) => source.push_str(&regex::escape(text)),
-            Piece::Any => source.push_str(".*"),
-            Piece::One => source.push('.'),
-        }
-    }
-    source.push('$');
-    regex(&source)
 }
 
 /// Compiles a regular expression within the size limit.
@@ -179,19 +96,6 @@ pub(super) fn regex(source: &str) -> Result<Regex, String> {
     })
 }
 
-/// The longest run of the pattern that appears byte for byte, but for ASCII case, in the raw record of any event that
-/// matches. JSON punctuation is left out (an object is matched in its compact form), and so are short runs and
-/// numbers (which JSON can write in several ways).
-fn literal_of(pieces: &[Piece]) -> Option<String> {
-    let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | ' ' | '=' | '%' | '(' | ')');
-    let texts = pieces.iter().filter_map(|piece| if let Piece::Text(text) = piece { Some(text) } else { None });
-    texts
-        .flat_map(|text| text.split(|c| !safe(c)))
-        .filter(|run| run.len() >= 3 && run.chars().any(|c| c.is_ascii_alphabetic() && !matches!(c, 'e' | 'E')))
-        .max_by_key(|run| run.len())
-        .map(str::to_ascii_lowercase)
-}
-
 /// Order of a numeric comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
@@ -199,6 +103,44 @@ pub(super) enum Order {
     LessOrEqual,
     Greater,
     GreaterOrEqual,
+    Equal,
+}
+
+impl Order {
+    fn holds<T: PartialOrd + Copy>(self, value: T, limit: T) -> bool {
+        match self {
+            Self::Less => value < limit,
+            Self::LessOrEqual => value <= limit,
+            Self::Greater => value > limit,
+            Self::GreaterOrEqual => value >= limit,
+            Self::Equal => value == limit,
+        }
+    }
+}
+
+/// A part of a date. It is that of the date as it stands: the specification forbids to convert zones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    Minute,
+    Hour,
+    Day,
+    Week,
+    Month,
+    Year,
+}
+
+impl Part {
+    fn of(self, text: &str) -> Option<i64> {
+        let date = time::civil(text)?;
+        Some(i64::from(match self {
+            Self::Minute => i16::from(date.minute()),
+            Self::Hour => i16::from(date.hour()),
+            Self::Day => i16::from(date.day()),
+            Self::Week => i16::from(date.date().iso_week_date().week()),
+            Self::Month => i16::from(date.month()),
+            Self::Year => date.year(),
+        }))
+    }
 }
 
 /// A test on one value.
@@ -208,6 +150,8 @@ pub(super) enum Test {
     Regex(Regex),
     Cidr(IpNet),
     Compare(Order, f64),
+    /// A part of the date that the field holds.
+    Date(Part, Order, i64),
     /// The field is absent or null.
     Null,
     /// The field is there, whatever its value.
@@ -217,10 +161,11 @@ pub(super) enum Test {
 }
 
 impl Test {
-    /// A literal (lower case) that the raw record must contain for the test to hold, if there is one.
-    pub(super) fn literal(&self) -> Option<&str> {
+    /// Literals (lower case) of which the raw record must hold one for the test to hold, if such are known.
+    pub(super) fn literals(&self, family: Family) -> Option<Vec<String>> {
         match self {
-            Self::Text(pattern) => pattern.literal.as_deref(),
+            Self::Text(pattern) => pattern.literal(family).map(|text| vec![text.to_owned()]),
+            Self::Regex(regex) => regex_literals(regex.as_str(), family),
             _ => None,
         }
     }
@@ -243,12 +188,8 @@ impl Test {
             Self::Text(pattern) => pattern.matches(text),
             Self::Regex(regex) => regex.is_match(text),
             Self::Cidr(net) => text.trim().parse::<IpAddr>().is_ok_and(|ip| net.contains(&ip)),
-            Self::Compare(order, limit) => text.trim().parse::<f64>().is_ok_and(|number| match order {
-                Order::Less => number < *limit,
-                Order::LessOrEqual => number <= *limit,
-                Order::Greater => number > *limit,
-                Order::GreaterOrEqual => number >= *limit,
-            }),
+            Self::Compare(order, limit) => text.trim().parse::<f64>().is_ok_and(|number| order.holds(number, *limit)),
+            Self::Date(part, order, limit) => part.of(text).is_some_and(|number| order.holds(number, *limit)),
             Self::Null | Self::Exists(_) | Self::FieldRef(..) => false,
         }
     }
@@ -256,25 +197,7 @@ impl Test {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-
-    fn matches(pattern: &str, text: &str) -> bool {
-        TextPattern::new(&pieces(pattern), false).unwrap().matches(text)
-    }
-
-    #[test]
-    fn wildcards_and_escapes() {
-        assert!(matches("a*c", "AxxC") && !matches("a*c", "abcd"));
-        assert!(matches("a?c", "abc") && !matches("a?c", "ac"));
-        assert!(matches(r"a\*c", "a*c") && !matches(r"a\*c", "abc"));
-        assert!(matches(r"a\\*", r"a\bc"));
-        assert!(matches(r"C:\Win", r"c:\win"));
-        assert!(matches("", "") && !matches("", "x"));
-        assert!(matches("*", "anything"));
-        assert!(matches("*\u{c9}T\u{c9}*", "\u{e9}t\u{e9} 2026"));
-    }
 
     #[test]
     fn an_empty_array_is_null_and_an_object_is_its_text() {
@@ -282,20 +205,5 @@ mod tests {
             Test::Text(TextPattern::new(&Anchor::Anywhere.apply(pieces("\"cidrIp\":\"0.0.0.0/0\"")), false).unwrap());
         assert!(test.holds(&serde_json::json!({"items": [{"cidrIp": "0.0.0.0/0"}]})));
         assert!(Test::Null.holds(&serde_json::json!([])));
-    }
-
-    proptest! {
-        #[test]
-        fn an_escaped_text_matches_itself_and_only_itself(text in ".{0,20}", other in ".{0,20}") {
-            let escaped = text.replace('\\', "\\\\").replace('*', "\\*").replace('?', "\\?");
-            let pattern = TextPattern::new(&pieces(&escaped), true).unwrap();
-            prop_assert!(pattern.matches(&text));
-            prop_assert_eq!(pattern.matches(&other), text == other);
-        }
-
-        #[test]
-        fn containing_agrees_with_a_plain_search(hay in "[aAbB]{0,12}", want in "[ab]{0,3}") {
-            prop_assert_eq!(contains_ascii(hay.as_bytes(), want.as_bytes()), hay.to_lowercase().contains(&want));
-        }
     }
 }

@@ -40,6 +40,7 @@ fn full(name: &str, columns: &[(&str, &str)], expected: &[&str]) {
 const TIME: &str = "timestamp(3) without time zone";
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "six tables")]
 fn the_six_shapes_map_fully() {
     full(
         "Trade",

@@ -1,4 +1,6 @@
-//! AWS Secrets Manager: staged writes with a journaled token, described before anything is repeated.
+//! AWS Secrets Manager: staged writes with a journaled token, looked at before anything is repeated.
+
+mod labels;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex as StdMutex, MutexGuard as StdMutexGuard, PoisonError};
@@ -13,13 +15,13 @@ use serde_json::Value;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::Instant;
 
+use labels::{CURRENT, Described, PENDING, Seen};
+
 use crate::adapters::aws::{self, Aws};
 use crate::adapters::write_pace::Pace;
 use crate::policy::credentials::StorePolicy;
 use crate::ports::{Fault, FaultKind, SecretStore};
 
-const CURRENT: &str = "AWSCURRENT";
-const PENDING: &str = "AWSPENDING";
 /// Between two writes once AWS said that there are too many: the 50 a second that a region allows.
 const WRITE_GAP: Duration = Duration::from_millis(20);
 /// How long a write that is refused for its rate is tried again: less than the bound of a step.
@@ -30,28 +32,37 @@ pub struct SecretsManager {
     aws: Arc<Aws>,
     pace: StdMutex<Pace>,
     /// Fields of one JSON secret are read, changed and written as a whole: one at a time for each secret.
-    whole: StdMutex<BTreeMap<String, Arc<Mutex<()>>>>,
+    whole: Locks,
+    /// Who looks first lists a secret; who comes meanwhile waits for what is listed.
+    listing: Locks,
+    seen: Seen,
 }
 
-/// One secret with the labels of its versions.
-struct Described {
-    versions: Vec<(String, Vec<String>)>,
-}
+/// One lock for each secret.
+#[derive(Default)]
+struct Locks(StdMutex<BTreeMap<String, Arc<Mutex<()>>>>);
 
-impl Described {
-    fn with(&self, label: &str) -> Option<&str> {
-        self.versions.iter().find(|(_, labels)| labels.iter().any(|one| one == label)).map(|(id, _)| id.as_str())
-    }
-
-    fn has(&self, version: &str) -> bool {
-        self.versions.iter().any(|(id, _)| id == version)
+impl Locks {
+    /// Nobody else of this run has that secret's lock for as long as the guard lives.
+    async fn of(&self, secret: &str) -> OwnedMutexGuard<()> {
+        let one = {
+            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(all.entry(name_of(secret).to_owned()).or_default())
+        };
+        one.lock_owned().await
     }
 }
 
 impl SecretsManager {
     /// The account and region of `aws`.
     pub fn new(aws: Arc<Aws>) -> Self {
-        Self { aws, pace: StdMutex::new(Pace::new(WRITE_GAP)), whole: StdMutex::default() }
+        Self {
+            aws,
+            pace: StdMutex::new(Pace::new(WRITE_GAP)),
+            whole: Locks::default(),
+            listing: Locks::default(),
+            seen: Seen::default(),
+        }
     }
 
     /// A client that signs as this run does now: its own key may have been replaced since the last request.
@@ -69,20 +80,52 @@ impl SecretsManager {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Nobody else of this run writes to that secret for as long as the guard lives.
-    async fn alone(&self, secret: &str) -> OwnedMutexGuard<()> {
-        let one = {
-            let mut all = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(all.entry(name_of(secret).to_owned()).or_default())
-        };
-        one.lock_owned().await
-    }
-
     async fn describe_secret(&self, secret: &str) -> Result<Described, Fault> {
         let described = self.client().await.describe_secret().secret_id(secret).send().await;
         let described = described.map_err(|error| fault("describe", secret, &error))?;
         let versions = described.version_ids_to_stages.unwrap_or_default().into_iter().collect();
         Ok(Described { versions })
+    }
+
+    /// All versions, as evidence; the labels are kept for the write.
+    async fn list(&self, secret: &str) -> Result<Vec<Value>, Fault> {
+        let client = self.client().await;
+        let listing =
+            client.list_secret_version_ids().secret_id(secret).include_deprecated(true).max_results(100).send();
+        let listed = listing.await.map_err(|error| fault("list the versions of", secret, &error))?;
+        let notes: Vec<Value> = listed.versions().iter().map(labels::note).collect();
+        // A list of more than one page does not tell which versions there are.
+        if listed.next_token().unwrap_or_default().is_empty() {
+            let labels = |version: &aws_sdk_secretsmanager::types::SecretVersionsListEntry| {
+                (version.version_id().unwrap_or_default().to_owned(), version.version_stages().to_vec())
+            };
+            let labels = Described { versions: listed.versions().iter().map(labels).collect() };
+            self.seen.listed(name_of(secret), labels, &notes, Instant::now());
+        }
+        Ok(notes)
+    }
+
+    /// All versions before this run wrote, asked for once.
+    async fn listed(&self, secret: &str) -> Result<Vec<Value>, Fault> {
+        let _looking = self.listing.of(secret).await;
+        match self.seen.notes(name_of(secret), Instant::now()) {
+            Some(notes) => Ok(notes),
+            None => self.list(secret).await,
+        }
+    }
+
+    /// The labels of a secret that is about to be changed: as this run knows them, or asked for. The first look lists, which serves
+    /// the evidence too; whoever may not list may describe.
+    async fn labels(&self, secret: &str) -> Result<Described, Fault> {
+        let name = name_of(secret);
+        if !self.seen.is_written(name) {
+            // If not, it is described.
+            let _ = self.listed(secret).await;
+        }
+        match self.seen.take(name, Instant::now()) {
+            Some(known) => Ok(known),
+            None => self.describe_secret(secret).await,
+        }
     }
 
     /// The current text of a secret, and its version.
@@ -222,8 +265,8 @@ impl SecretStore for SecretsManager {
 
     async fn write(&self, slot: &StorePolicy, value: &SecretString, token: &str) -> Result<(), Fault> {
         let (secret, field) = parts(slot)?;
-        let _writing = self.alone(secret).await;
-        let mut described = self.describe_secret(secret).await?;
+        let _writing = self.whole.of(secret).await;
+        let mut described = self.labels(secret).await?;
         let mut pending = described.with(PENDING) == Some(token);
         // Never repeat a write whose version exists: it could take AWSCURRENT away from the promoted one.
         if !described.has(token) {
@@ -246,6 +289,9 @@ impl SecretStore for SecretsManager {
         if pending {
             self.move_label(secret, PENDING, Some(token), None).await?;
         }
+        if current != Some(token) {
+            self.seen.left(name_of(secret), described.promoted(token), Instant::now());
+        }
         Ok(())
     }
 
@@ -258,8 +304,8 @@ impl SecretStore for SecretsManager {
     async fn retire_previous(&self, slot: &StorePolicy) -> Result<(), Fault> {
         let (secret, _) = parts(slot)?;
         // Two fields of one secret are retired by two steps: a label is taken away once.
-        let _writing = self.alone(secret).await;
-        let described = self.describe_secret(secret).await?;
+        let _writing = self.whole.of(secret).await;
+        let described = self.labels(secret).await?;
         let current = described.with(CURRENT).map(String::from);
         for (version, labels) in described.versions.iter().filter(|(id, _)| Some(id) != current.as_ref()) {
             for label in labels {
@@ -270,23 +316,7 @@ impl SecretStore for SecretsManager {
     }
 
     async fn versions(&self, slot: &StorePolicy) -> Result<Vec<Value>, Fault> {
-        let (secret, _) = parts(slot)?;
-        let client = self.client().await;
-        let listed =
-            client.list_secret_version_ids().secret_id(secret).include_deprecated(true).max_results(100).send();
-        let listed = listed.await.map_err(|error| fault("list the versions of", secret, &error))?;
-        let date = |date: Option<&aws_sdk_secretsmanager::primitives::DateTime>| {
-            date.and_then(|date| crate::domain::Timestamp::from_second(date.secs()).ok()).map(|time| time.to_string())
-        };
-        let note = |version: &aws_sdk_secretsmanager::types::SecretVersionsListEntry| {
-            serde_json::json!({
-                "version": version.version_id(),
-                "labels": version.version_stages(),
-                "made": date(version.created_date()),
-                "last_used": date(version.last_accessed_date()),
-            })
-        };
-        Ok(listed.versions().iter().map(note).collect())
+        self.listed(parts(slot)?.0).await
     }
 }
 

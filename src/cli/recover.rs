@@ -1,0 +1,316 @@
+//! The four recoveries, each one command: what is wrong, services stopped, state put back, validated, services started, healthy; measured
+//! against the objectives, and ended in the checklist.
+
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use serde::Serialize;
+
+use super::config_bundle::KeyArgs;
+use super::restore::RestoreArgs;
+use super::{Cli, Context, Exit, Failure, checklist, journal_failure, lockdown, restore};
+use crate::domain::{CredentialId, Timestamp};
+use crate::engine::lockdown::open;
+use crate::engine::{Deployment, Opening};
+use crate::ui::{Printer, Record, Style, clean};
+
+/// The four disasters.
+#[derive(Debug, Subcommand)]
+pub enum RecoverCommand {
+    /// The database is gone or does not answer: the newest backup that verifies is put back
+    Database(RecoverArgs),
+    /// The server is gone: configuration from a bundle, then the database
+    Server(ServerArgs),
+    /// Data are wrong: the newest backup from before that, and what it lacks is listed
+    Corruption(RecoverArgs),
+    /// Somebody was in: contained first, then the newest backup that is shown to be clean
+    Breach(BreachArgs),
+}
+
+/// What every recovery takes.
+#[derive(Debug, clap::Args)]
+pub struct RecoverArgs {
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// This backup, and no other
+    #[arg(long, value_name = "FILE")]
+    from: Option<String>,
+    /// Only backups that were started before this moment
+    #[arg(long, value_name = "TIME", conflicts_with = "from")]
+    before: Option<Timestamp>,
+}
+
+/// Arguments of `recover server`.
+#[derive(Debug, clap::Args)]
+pub struct ServerArgs {
+    #[command(flatten)]
+    common: RecoverArgs,
+    /// Bundle with .env, certificates and keys (made by `backup config`)
+    #[arg(long, value_name = "BUNDLE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    key: KeyArgs,
+}
+
+/// Arguments of `recover breach`.
+#[derive(Debug, clap::Args)]
+pub struct BreachArgs {
+    #[command(flatten)]
+    common: RecoverArgs,
+    /// Credential that has leaked (may be given more than once)
+    #[arg(long, value_name = "ID")]
+    compromised: Vec<CredentialId>,
+}
+
+/// What was found at the start: the seed of every procedure.
+#[derive(Debug, Serialize)]
+struct Symptom {
+    what: String,
+    well: bool,
+    detail: String,
+}
+
+impl Record for Symptom {
+    const TYPE: &'static str = "symptom";
+    fn text(&self, printer: &Printer) -> String {
+        let word =
+            if self.well { printer.paint(Style::Good, "well   ") } else { printer.paint(Style::Bad, "NOT well") };
+        format!("  {word} {:<20} {}", clean(&self.what), clean(&self.detail))
+    }
+}
+
+/// How a recovery went, against the objectives.
+#[derive(Debug, Serialize)]
+struct Recovered {
+    scenario: &'static str,
+    /// Phases that did not end well.
+    failed: Vec<String>,
+    took_ms: u64,
+    rto_minutes: u64,
+    within_rto: bool,
+    /// Age of the state that was put back when the recovery began; absent if nothing was.
+    lost_minutes: Option<i64>,
+    rpo_minutes: u64,
+    within_rpo: bool,
+}
+
+impl Record for Recovered {
+    const TYPE: &'static str = "recovered";
+    fn text(&self, printer: &Printer) -> String {
+        let (style, word) =
+            if self.failed.is_empty() { (Style::Good, "RECOVERED") } else { (Style::Bad, "NOT RECOVERED") };
+        let against =
+            |fits: bool| if fits { printer.paint(Style::Good, "within") } else { printer.paint(Style::Bad, "OVER") };
+        let seconds = Duration::from_millis(self.took_ms).as_secs_f64();
+        let mut text = format!(
+            "\n{}  {} in {seconds:.1} s, {} the objective of {} min",
+            printer.paint(style, word),
+            self.scenario,
+            against(self.within_rto),
+            self.rto_minutes
+        );
+        match self.lost_minutes {
+            Some(minutes) => text.push_str(&format!(
+                "\n  state of {minutes} min before, {} the objective of {} min",
+                against(self.within_rpo),
+                self.rpo_minutes
+            )),
+            None => text.push_str("\n  no backup was put back"),
+        }
+        for phase in &self.failed {
+            text.push_str(&format!("\n  failed     {}", clean(phase)));
+        }
+        text.push_str(
+            "\nnext: portcullis checklist, portcullis audit prepare; trading stays paused until portcullis resume",
+        );
+        text
+    }
+}
+
+/// A recovery under way.
+struct Recovery<'a> {
+    ctx: &'a Context,
+    scenario: &'static str,
+    began: Duration,
+    at: Timestamp,
+    failed: Vec<String>,
+}
+
+/// Carries a recovery out.
+pub async fn run(command: RecoverCommand, ctx: &Context) -> Result<Exit, Failure> {
+    let (scenario, common, bundle, key, compromised) = match command {
+        RecoverCommand::Database(common) => ("database", common, None, KeyArgs::default(), None),
+        RecoverCommand::Server(args) => ("server", args.common, args.config, args.key, None),
+        RecoverCommand::Corruption(common) => ("corruption", common, None, KeyArgs::default(), None),
+        RecoverCommand::Breach(args) => ("breach", args.common, None, KeyArgs::default(), Some(args.compromised)),
+    };
+    if !ctx
+        .confirm(&format!("This recovers from: {scenario}. Services are stopped and the live database is replaced."))?
+    {
+        return Err(Failure::new(Exit::Usage, "not confirmed; nothing was touched"));
+    }
+    // Asked once: the phases are its consequences.
+    let inner = Context {
+        settings: ctx.settings.clone(),
+        printer: ctx.printer.again(),
+        yes: true,
+        incident: ctx.incident.clone(),
+        root: ctx.root.clone(),
+        embedded: ctx.embedded,
+    };
+    let clock = ctx.deployment()?.clock;
+    let mut recovery = Recovery { ctx: &inner, scenario, began: clock.elapsed(), at: clock.now(), failed: Vec::new() };
+    recovery.play(common, bundle, key, compromised).await?;
+    recovery.end().await
+}
+
+impl Recovery<'_> {
+    /// A phase that failed is named, and the next ones are tried all the same.
+    fn ended(&mut self, phase: &str, ended: Result<Exit, Failure>) -> bool {
+        let words = match ended {
+            Ok(Exit::Done | Exit::Findings) => return true,
+            Ok(exit) => format!("{phase}: exit code {}", exit as u8),
+            Err(failure) => {
+                self.ctx.printer.error(&failure.message, &failure.causes, failure.hint.as_deref());
+                format!("{phase}: {}", failure.message)
+            }
+        };
+        self.failed.push(words);
+        false
+    }
+
+    async fn play(
+        &mut self,
+        common: RecoverArgs,
+        bundle: Option<PathBuf>,
+        key: KeyArgs,
+        compromised: Option<Vec<CredentialId>>,
+    ) -> Result<(), Failure> {
+        let reason = common.reason.clone().unwrap_or_else(|| format!("recovery from: {}", self.scenario));
+        if let Some(config) = bundle {
+            let args = RestoreArgs { config: Some(config), key, ..RestoreArgs::default() };
+            let put_back = restore::run(args, self.ctx).await;
+            if !self.ended("configuration", put_back) {
+                return Ok(());
+            }
+        }
+        let deployment = self.ctx.deployment()?;
+        identify(self.ctx, &deployment).await;
+        if let Some(compromised) = compromised {
+            let args = lockdown::LockdownArgs::new(reason, compromised);
+            let contained = lockdown::run(args, self.ctx).await;
+            self.ended("lockdown", contained);
+            let scanned = self.command(&["scan", "trades"]).await;
+            self.ended("scan trades", scanned);
+            let scanned = self.command(&["scan", "database"]).await;
+            self.ended("scan database", scanned);
+        } else {
+            self.open(&deployment, reason)?;
+        }
+        let careful = matches!(self.scenario, "breach" | "corruption") && common.from.is_none();
+        let args = RestoreArgs {
+            clean: careful,
+            newest: !careful && common.from.is_none(),
+            file: common.from,
+            before: common.before,
+            ..RestoreArgs::default()
+        };
+        let restored = restore::run(args, self.ctx).await;
+        self.ended("restore", restored);
+        if self.scenario == "breach" || self.scenario == "corruption" {
+            let scanned = self.command(&["scan", "trades"]).await;
+            self.ended("scan trades", scanned);
+            let scanned = self.command(&["scan", "database"]).await;
+            self.ended("scan database", scanned);
+        }
+        for service in &deployment.services {
+            if let Err(fault) = service.health().await {
+                self.failed.push(format!("health of {}: {}", service.name(), fault.chain()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs another command as if it had been typed.
+    async fn command(&self, words: &[&str]) -> Result<Exit, Failure> {
+        let words = std::iter::once("portcullis").chain(words.iter().copied());
+        let cli = Cli::try_parse_from(words).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+        let ran: Pin<Box<dyn Future<Output = Result<Exit, Failure>> + '_>> =
+            Box::pin(super::run(cli.command, self.ctx));
+        ran.await
+    }
+
+    /// The incident that this belongs to: the open one, or a new one.
+    fn open(&self, deployment: &Deployment, reason: String) -> Result<(), Failure> {
+        if self.ctx.incident.is_some() || !self.ctx.open_incidents(deployment)?.is_empty() {
+            return Ok(());
+        }
+        let opening = Opening { reason, operator: self.ctx.settings.operator.clone(), compromised: Vec::new() };
+        open(deployment, opening).map(drop).map_err(|error| journal_failure(&error))
+    }
+
+    async fn end(self) -> Result<Exit, Failure> {
+        let deployment = self.ctx.deployment()?;
+        let policy = &deployment.policies.recovery;
+        let chosen = self.chosen(&deployment).await;
+        let lost_minutes = chosen.map(|started| self.at.duration_since(started).as_secs() / 60);
+        let took = deployment.clock.elapsed().saturating_sub(self.began);
+        let limit = |minutes: u64| i64::try_from(minutes).unwrap_or(i64::MAX);
+        let summary = Recovered {
+            scenario: self.scenario,
+            took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            rto_minutes: policy.rto_minutes,
+            within_rto: took <= Duration::from_mins(policy.rto_minutes),
+            lost_minutes,
+            rpo_minutes: policy.rpo_minutes,
+            within_rpo: lost_minutes.is_some_and(|lost| lost <= limit(policy.rpo_minutes)),
+            failed: self.failed,
+        };
+        let well = summary.failed.is_empty() && summary.lost_minutes.is_some();
+        let list = checklist::run(checklist::ChecklistArgs::default(), self.ctx).await;
+        if let Err(failure) = list {
+            self.ctx.printer.error(&failure.message, &failure.causes, failure.hint.as_deref());
+        }
+        self.ctx.printer.emit(&summary);
+        Ok(if well { Exit::Done } else { Exit::Incomplete })
+    }
+
+    /// When the backup that was put back was started.
+    async fn chosen(&self, deployment: &Deployment) -> Option<Timestamp> {
+        let case = self.ctx.peek_case(deployment).ok()?;
+        let path = crate::engine::Journal::read_state(case.as_ref()).ok()?.backup?;
+        let all = deployment.backups.as_ref()?.list().await.ok()?;
+        all.into_iter().find(|backup| backup.path == path)?.started
+    }
+}
+
+/// Connection, health, backups: what the procedures ask first.
+async fn identify(ctx: &Context, deployment: &Deployment) {
+    let tell = |what: String, seen: Result<String, String>| {
+        let well = seen.is_ok();
+        ctx.printer.emit(&Symptom { what, well, detail: seen.unwrap_or_else(|words| words) });
+    };
+    match &deployment.database {
+        Some(database) => tell("database".into(), database.ping().await.map_err(|fault| fault.chain())),
+        None => tell("database".into(), Err("DATABASE_URL is not set".into())),
+    }
+    for service in &deployment.services {
+        let health = tokio::time::timeout(Duration::from_secs(3), service.health()).await;
+        let seen = match health {
+            Ok(health) => health.map_err(|fault| fault.chain()),
+            Err(_) => Err("no healthy answer within 3 s".into()),
+        };
+        tell(format!("service {}", service.name()), seen);
+    }
+    if let Some(backups) = &deployment.backups {
+        let seen = match backups.list().await {
+            Ok(all) if all.is_empty() => Err("there is none".into()),
+            Ok(all) => Ok(format!("{} files, the newest {}", all.len(), all[0].path)),
+            Err(fault) => Err(fault.chain()),
+        };
+        tell("backups".into(), seen);
+    }
+}

@@ -1,0 +1,247 @@
+//! PostgreSQL's server log (manual, "Error Reporting and Logging"): `stderr` with any `log_line_prefix`, and `csvlog`.
+//! Fields have the names of `jsonlog`.
+
+use serde_json::{Map, Value};
+
+use super::csv;
+
+const SEVERITIES: [&str; 18] = [
+    "LOG",
+    "ERROR",
+    "FATAL",
+    "PANIC",
+    "WARNING",
+    "NOTICE",
+    "INFO",
+    "DEBUG",
+    "DEBUG1",
+    "DEBUG2",
+    "DEBUG3",
+    "DEBUG4",
+    "DEBUG5",
+    "DETAIL",
+    "HINT",
+    "STATEMENT",
+    "CONTEXT",
+    "QUERY",
+];
+
+/// Columns of `csvlog`, by the names of `jsonlog`, up to PostgreSQL 14 and later.
+const COLUMNS: [&str; 26] = [
+    "timestamp",
+    "user",
+    "dbname",
+    "pid",
+    "remote_host",
+    "session_id",
+    "line_num",
+    "ps",
+    "session_start",
+    "vxid",
+    "txid",
+    "error_severity",
+    "state_code",
+    "message",
+    "detail",
+    "hint",
+    "internal_query",
+    "internal_position",
+    "context",
+    "statement",
+    "cursor_position",
+    "func_name",
+    "application_name",
+    "backend_type",
+    "leader_pid",
+    "query_id",
+];
+
+/// Longest `log_line_prefix`, in bytes.
+const MAX_PREFIX: usize = 512;
+
+/// The prefix, the severity and the message of a line.
+fn split(line: &str) -> Option<(&str, &str, &str)> {
+    let bytes = line.as_bytes();
+    for colon in memchr::memchr_iter(b':', bytes.get(..MAX_PREFIX.min(bytes.len()))?) {
+        if bytes.get(colon + 1) != Some(&b' ') {
+            continue;
+        }
+        let word = bytes[..colon].iter().rposition(|b| !b.is_ascii_uppercase() && !b.is_ascii_digit());
+        let start = word.map_or(0, |at| at + 1);
+        let severity = line.get(start..colon)?;
+        if SEVERITIES.contains(&severity) {
+            return Some((&line[..start], severity, line[colon + 1..].trim_start_matches(' ')));
+        }
+    }
+    None
+}
+
+/// Whether a line looks like one of the log.
+pub(super) fn outline(line: &[u8]) -> bool {
+    line.first().is_some_and(|b| !b.is_ascii_whitespace())
+        && line.get(..MAX_PREFIX.min(line.len())).is_some_and(|head| memchr::memmem::find(head, b": ").is_some())
+}
+
+/// Parses a line with the lines that continue it.
+pub(super) fn parse(record: &str) -> Option<Map<String, Value>> {
+    let (prefix, severity, message) = split(record)?;
+    // Other logs have words in capitals too: a prefix starts with a time, or names a process.
+    let dated = prefix.bytes().next().is_some_and(|b| b.is_ascii_digit());
+    if !dated && !prefix.contains('[') {
+        return None;
+    }
+    let mut event = Map::new();
+    prefix_fields(prefix, &mut event);
+    event.insert("error_severity".into(), severity.into());
+    let message = message.replace("\n\t", "\n");
+    let at = ["statement: ", "parameters: "].into_iter().find_map(|word| message.find(word).map(|at| at + word.len()));
+    let executed = message.find("execute ").and_then(|at| message[at..].find(": ").map(|colon| at + colon + 2));
+    if severity == "STATEMENT" {
+        event.insert("statement".into(), message.as_str().into());
+    } else if let Some(at) = at.or(executed.filter(|_| severity == "LOG")) {
+        event.insert("statement".into(), message[at..].into());
+    }
+    event.insert("message".into(), message.into());
+    Some(event)
+}
+
+fn prefix_fields(prefix: &str, event: &mut Map<String, Value>) {
+    let mut words = prefix.split([' ', ':']).filter(|word| !word.is_empty());
+    if let Some(time) = time_of(prefix) {
+        event.insert("timestamp".into(), time.into());
+    } else if let Some(epoch) =
+        words.next().filter(|word| word.len() >= 10 && word.bytes().all(|b| b.is_ascii_digit() || b == b'.'))
+    {
+        event.insert("timestamp".into(), epoch.into());
+    }
+    let pid = prefix.split('[').skip(1).find_map(|rest| rest.split(']').next().filter(|pid| is_pid(pid)));
+    if let Some(pid) = pid {
+        event.insert("pid".into(), pid.split('-').next().unwrap_or(pid).into());
+    }
+    for (key, name) in [
+        ("user=", "user"),
+        ("db=", "dbname"),
+        ("app=", "application_name"),
+        ("client=", "remote_host"),
+        ("host=", "remote_host"),
+    ] {
+        let value = prefix.split([' ', ',']).find_map(|word| word.strip_prefix(key));
+        if let Some(value) =
+            value.map(|value| value.trim_end_matches(':')).filter(|value| !value.is_empty() && *value != "[unknown]")
+        {
+            event.insert(name.into(), value.into());
+        }
+    }
+    // RDS and others: `%t:%r:%u@%d:[%p]:`
+    for part in prefix.split([':', ' ']) {
+        if let Some((user, db)) = part.split_once('@').filter(|(user, db)| !user.is_empty() && !db.is_empty()) {
+            event.entry("user").or_insert_with(|| user.into());
+            event.entry("dbname").or_insert_with(|| db.into());
+        }
+        let address = part.split('(').next().unwrap_or(part);
+        if address.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_ipv4() || part.len() > 6) {
+            event.entry("remote_host").or_insert_with(|| address.into());
+        }
+    }
+}
+
+fn is_pid(text: &str) -> bool {
+    text.bytes().next().is_some_and(|b| b.is_ascii_digit()) && text.bytes().all(|b| b.is_ascii_digit() || b == b'-')
+}
+
+/// `2026-11-24 01:02:03.456 UTC` at the start, without what is no part of a time.
+fn time_of(prefix: &str) -> Option<String> {
+    let date = prefix.get(..10)?;
+    let time = prefix.get(11..19)?;
+    let digits = |text: &str, at: &[usize]| at.iter().all(|at| text.as_bytes()[*at].is_ascii_digit());
+    if !digits(date, &[0, 3, 5, 6, 8, 9]) || !digits(time, &[0, 1, 3, 4, 6, 7]) || date.as_bytes()[4] != b'-' {
+        return None;
+    }
+    let rest = &prefix[19..];
+    let fraction = rest.strip_prefix('.').map_or(0, |f| 1 + f.bytes().take_while(u8::is_ascii_digit).count());
+    let zone = rest[fraction..].trim_start().split([' ', ':', '[', ',']).next().unwrap_or_default();
+    Some(format!("{date} {time}{} {zone}", &rest[..fraction]).trim_end().to_owned())
+}
+
+/// Parses a row of `csvlog`.
+pub(super) fn parse_csv(row: &str) -> Option<Map<String, Value>> {
+    let fields = csv::fields(row, b',');
+    if fields.len() < 22 || fields.len() > COLUMNS.len() + 4 {
+        return None;
+    }
+    let named = COLUMNS.iter().zip(fields).filter(|(_, field)| !field.is_empty());
+    let mut event: Map<String, Value> = named.map(|(name, field)| ((*name).to_owned(), field.into())).collect();
+    let message = event.get("message").and_then(Value::as_str).unwrap_or_default();
+    let at = message.find("statement: ").map(|at| at + 11);
+    if let Some(statement) = at.map(|at| Value::from(&message[at..])) {
+        event.entry("statement").or_insert(statement);
+    }
+    if let Some(Value::String(host)) = event.get_mut("remote_host")
+        && let Some((address, port)) = host.rsplit_once(':')
+        && port.bytes().all(|b| b.is_ascii_digit())
+    {
+        *host = address.to_owned();
+    }
+    Some(event)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn get(line: &str, field: &str) -> String {
+        parse(line).unwrap().get(field).and_then(Value::as_str).unwrap_or("-").to_owned()
+    }
+
+    #[test]
+    fn prefixes_of_every_kind_are_read() {
+        let line = "2021-02-14 01:34:02 CET [30291]: db=shop,user=eve,app=psql,client=[local] LOG:  statement: create role x\n\tlogin";
+        for (field, want) in [
+            ("timestamp", "2021-02-14 01:34:02 CET"),
+            ("pid", "30291"),
+            ("user", "eve"),
+            ("dbname", "shop"),
+            ("application_name", "psql"),
+            ("error_severity", "LOG"),
+            ("statement", "create role x\nlogin"),
+        ] {
+            assert_eq!(get(line, field), want, "{field}");
+        }
+        let rds =
+            "2021-05-27 17:00:00 UTC:10.1.91.65(5432):user@my_db:[24743]:LOG: duration: 0.054 ms statement: SELECT 1;";
+        for (field, want) in [
+            ("user", "user"),
+            ("dbname", "my_db"),
+            ("pid", "24743"),
+            ("remote_host", "10.1.91.65"),
+            ("statement", "SELECT 1;"),
+        ] {
+            assert_eq!(get(rds, field), want, "{field}");
+        }
+        assert_eq!(
+            get("2025-01-21 18:32:48.288 CET [7-1] eve@shop FATAL:  password authentication failed", "pid"),
+            "7"
+        );
+        assert!(parse("pg_ctl: could not start server").is_none());
+        assert!(parse("plain words ERROR: x").is_none());
+    }
+
+    #[test]
+    fn csvlog_rows_are_read() {
+        let row = r#""2026-05-16 05:11:50.269 UTC","eve","db",1001,"192.0.2.10:54321",1.3,1,"SELECT","2026-05-16 05:00:00 UTC",1/1,0,LOG,00000,"statement: copy x
+to program 'sh'",,,,,,,,,"app","client backend",0"#;
+        let event = parse_csv(row).unwrap();
+        assert_eq!((&event["remote_host"], &event["backend_type"]), (&"192.0.2.10".into(), &"client backend".into()));
+        assert_eq!(event["statement"], "copy x\nto program 'sh'");
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_panics(line in "(2026-01-02 |03:04:05|\\.5| UTC|\\[|1\\]|LOG|: |@|\u{e9}|a|execute |\n\t){0,16}") {
+            let _ = parse(&line);
+            let _ = parse_csv(&line);
+        }
+    }
+}

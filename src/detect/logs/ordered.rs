@@ -1,0 +1,117 @@
+//! Results of blocks, in the order of the stream, as findings.
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value};
+
+use super::correlate::Fed;
+use super::formats::Format;
+use super::ruleset::Ruleset;
+use super::scan::{Coverage, Place, Scanned};
+use crate::domain::{Finding, FindingKind, Source, finding_id};
+
+/// Longest value kept in a finding, in bytes.
+const MAX_VALUE: usize = 2 << 10;
+/// Largest event kept in a finding, in bytes of its JSON text.
+const MAX_EVENT: usize = 64 << 10;
+
+/// Puts the results of one stream's blocks together.
+#[derive(Debug)]
+pub struct Ordered {
+    path: String,
+    coverage: Coverage,
+}
+
+impl Ordered {
+    /// For the stream that findings call `path`.
+    pub fn new(path: &str, format: Option<Format>) -> Self {
+        Self { path: path.to_owned(), coverage: Coverage { format, ..Coverage::default() } }
+    }
+
+    /// Goes on where an interrupted scan had come to.
+    pub fn resumed(path: &str, coverage: Coverage) -> Self {
+        Self { path: path.to_owned(), coverage }
+    }
+
+    /// What was covered so far.
+    pub fn coverage(&self) -> &Coverage {
+        &self.coverage
+    }
+
+    /// Takes the result of the next block: findings go to `sink`, events for correlations to `feed`.
+    pub fn take(
+        &mut self,
+        rules: &Ruleset,
+        scanned: Scanned,
+        sink: &mut dyn FnMut(Finding),
+        feed: &mut dyn FnMut(Fed),
+    ) {
+        for hit in scanned.hits {
+            let rule = rules.rules()[hit.place.rule].rule.clone();
+            let (source, time) = (self.source(&hit.place), hit.place.time);
+            let id = finding_id(FindingKind::Log, &rule.id, &source);
+            self.coverage.findings += 1;
+            sink(Finding { id, kind: FindingKind::Log, rule, time, source, matched: hit.matched, event: hit.event });
+        }
+        for (place, values) in scanned.fed {
+            let rule = rules.rules()[place.rule].rule.id.clone();
+            feed(Fed { rule, time: place.time, source: self.source(&place), values });
+        }
+        let coverage = &mut self.coverage;
+        if let Some(line) = scanned.first_broken {
+            coverage.first_broken.get_or_insert(coverage.lines + line);
+        }
+        coverage.bytes += scanned.bytes;
+        coverage.lines += scanned.lines;
+        coverage.events += scanned.events;
+        coverage.parsed += scanned.parsed;
+        coverage.broken += scanned.broken;
+        coverage.undated += scanned.undated;
+    }
+
+    fn source(&self, place: &Place) -> Source {
+        Source::File {
+            path: self.path.clone(),
+            record: self.coverage.events + place.record,
+            line: Some(self.coverage.lines + place.line),
+            offset: Some(place.offset),
+        }
+    }
+
+    /// What was covered in the end.
+    pub fn finish(mut self, failed: Option<&str>) -> Coverage {
+        self.coverage.unreadable = failed.map(str::to_owned);
+        self.coverage
+    }
+}
+
+/// The fields with long texts cut; a marker stands for fields that are too many.
+pub(super) fn bounded(mut fields: Map<String, Value>) -> Map<String, Value> {
+    fields.values_mut().for_each(cut);
+    let mut size = 0;
+    let mut left_out = 0;
+    fields.retain(|name, value| {
+        size += name.len() + value.to_string().len();
+        let keep = size <= MAX_EVENT;
+        left_out += u64::from(!keep);
+        keep
+    });
+    if left_out > 0 {
+        fields.insert("_left_out".into(), format!("{left_out} fields, the event is too large").into());
+    }
+    fields
+}
+
+fn cut(value: &mut Value) {
+    match value {
+        Value::String(text) if text.len() > MAX_VALUE => {
+            let end = (0..=MAX_VALUE).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+            let more = text.len() - end;
+            text.truncate(end);
+            let _ = write!(text, "... [{more} bytes cut]");
+        }
+        Value::Array(items) => items.iter_mut().for_each(cut),
+        Value::Object(map) => map.values_mut().for_each(cut),
+        _ => {}
+    }
+}

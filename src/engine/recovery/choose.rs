@@ -1,0 +1,149 @@
+use super::records::Occasion;
+use super::text::DumpText;
+use super::{remember, store, trade_scan, verify};
+use crate::detect::backup::Dialect;
+use crate::detect::database::DatabasePolicy;
+use crate::detect::trades::policy::TradePolicy;
+use crate::domain::{Backup, BackupCheck, BackupVerdict, Finding, Level, Timestamp};
+use crate::engine::{Deployment, scan_database, scan_trades};
+use crate::ports::{Fault, FaultKind};
+
+/// Looks for the newest clean backup: started before the breach, whole, and clean in a scratch copy. Returns every backup
+/// that was looked at, newest first, and the chosen one.
+pub async fn choose(
+    deployment: &Deployment,
+    first_malicious: Option<Timestamp>,
+) -> Result<(Vec<BackupVerdict>, Option<Backup>), Fault> {
+    let mut verdicts = Vec::new();
+    for backup in store(deployment)?.list().await? {
+        let before = before_breach(deployment, &backup, first_malicious);
+        let late = before.passed;
+        if !late {
+            verdicts.push(BackupVerdict { backup, checks: vec![before] });
+            continue;
+        }
+        let (mut verdict, seen) = verify(deployment, &backup)?;
+        verdict.checks.insert(0, before);
+        if verdict.usable() {
+            verdict.checks.extend(scan_text(deployment, &verdict.backup).await?);
+        }
+        // A server is started only for what its text speaks for.
+        if verdict.usable() {
+            verdict.checks.extend(scan_scratch(deployment, &verdict.backup).await?);
+        }
+        let usable = verdict.usable();
+        if usable {
+            remember(deployment, Occasion::Verified, &verdict, seen.as_ref(), None)?;
+        }
+        let backup = verdict.backup.clone();
+        verdicts.push(verdict);
+        if usable {
+            return Ok((verdicts, Some(backup)));
+        }
+    }
+    Ok((verdicts, None))
+}
+
+/// The newest backup that verifies, of those started before a moment if one is given; what it holds is not judged. Returns every backup
+/// that was looked at, newest first, and the chosen one.
+pub async fn newest(
+    deployment: &Deployment,
+    before: Option<Timestamp>,
+) -> Result<(Vec<BackupVerdict>, Option<Backup>), Fault> {
+    let mut verdicts = Vec::new();
+    for backup in store(deployment)?.list().await? {
+        if before.is_some_and(|before| backup.started.is_none_or(|started| started >= before)) {
+            continue;
+        }
+        let (verdict, seen) = verify(deployment, &backup)?;
+        if verdict.usable() {
+            remember(deployment, Occasion::Verified, &verdict, seen.as_ref(), None)?;
+        }
+        let (usable, backup) = (verdict.usable(), verdict.backup.clone());
+        verdicts.push(verdict);
+        if usable {
+            return Ok((verdicts, Some(backup)));
+        }
+    }
+    Ok((verdicts, None))
+}
+
+fn before_breach(deployment: &Deployment, backup: &Backup, first: Option<Timestamp>) -> BackupCheck {
+    let minutes = i64::try_from(deployment.policies.recovery.margin_minutes).unwrap_or(i64::MAX / 60);
+    let result = match (backup.started, first) {
+        (None, _) => Err("its name does not say when it was started".to_owned()),
+        (Some(_), None) => Ok("no malicious event has a time; judged by its content alone".to_owned()),
+        (Some(started), Some(first)) => {
+            let margin = first.as_second() - started.as_second();
+            if margin >= minutes.saturating_mul(60) {
+                Ok(format!("started {} min before the first malicious event", margin / 60))
+            } else {
+                Err(format!("started {started}, the first malicious event is at {first} (margin {minutes} min)"))
+            }
+        }
+    };
+    BackupCheck::of("before-breach", result)
+}
+
+/// The trade policies over the rows in the dump's own text: a dirty backup costs no server and no disk.
+async fn scan_text(deployment: &Deployment, backup: &Backup) -> Result<Option<BackupCheck>, Fault> {
+    let store = store(deployment)?;
+    if store.dialect() != Dialect::Postgres {
+        return Ok(None);
+    }
+    let (policies, _) = TradePolicy::from_texts(&deployment.policies.texts);
+    let scanned = match DumpText::open(store, &backup.path) {
+        Ok(text) => scan_trades::run(&text, &policies, &trade_scan(deployment)).await,
+        Err(fault) => Err(fault),
+    };
+    Ok(Some(BackupCheck::of(
+        "text",
+        match scanned {
+            Ok(seen) => match bad(&seen.findings) {
+                Some(title) => Err(format!("in the trades of its text: {title}")),
+                None => Ok(format!(
+                    "{} rows of its text, {} findings, none at high or above",
+                    seen.rows,
+                    seen.findings.len()
+                )),
+            },
+            Err(fault) if fault.kind == FaultKind::Invalid => {
+                Ok(format!("not scanned, {}: its scratch copy is", fault.message))
+            }
+            Err(fault) => Err(fault.chain()),
+        },
+    )))
+}
+
+/// The first finding that speaks against a backup.
+fn bad(findings: &[Finding]) -> Option<String> {
+    findings.iter().find(|finding| finding.rule.level >= Level::High).map(|finding| finding.rule.title.clone())
+}
+
+/// Restores it where it can do no harm, and scans it there.
+async fn scan_scratch(deployment: &Deployment, backup: &Backup) -> Result<Vec<BackupCheck>, Fault> {
+    let scratch = match store(deployment)?.scratch(&backup.path).await {
+        Ok(scratch) => scratch,
+        // Without a server on this machine its text is what there is, and that is said.
+        Err(fault) if fault.kind == FaultKind::NotFound => {
+            return Ok(vec![BackupCheck::advice(
+                "scratch",
+                Err(format!("judged by its text alone: {}", fault.message)),
+            )]);
+        }
+        Err(fault) => return Ok(vec![BackupCheck::of("scratch", Err(fault.chain()))]),
+    };
+    let policy = DatabasePolicy::from_texts(&deployment.policies.texts)
+        .map_err(|error| Fault::new(FaultKind::Invalid, error.to_string()))?;
+    let objects = scan_database::run(scratch.as_ref(), &policy).await?;
+    let (policies, _) = TradePolicy::from_texts(&deployment.policies.texts);
+    let trades = scan_trades::run(scratch.as_ref(), &policies, &trade_scan(deployment)).await?;
+    let clean = |what: &str, first: Option<String>, count: usize| match first {
+        None => Ok(format!("{count} findings, none at high or above")),
+        Some(title) => Err(format!("{what}: {title}")),
+    };
+    Ok(vec![
+        BackupCheck::of("persistence", clean("in its catalog", bad(&objects.findings), objects.findings.len())),
+        BackupCheck::of("unauthorized", clean("in its trades", bad(&trades.findings), trades.findings.len())),
+    ])
+}
