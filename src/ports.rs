@@ -11,9 +11,9 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{Canary, Notice, Probe, SwitchState, Timestamp};
-pub use crate::domain::{Column, DatabaseObject, ObjectList, RawRow, Relations, Row, Table, TableName};
 pub use backups::{BackupFacts, BackupRecords, BackupStore, FileDigest, OpenBackup, RestoreProgress, RestoreTarget};
 
+pub use crate::domain::{Column, DatabaseObject, ObjectList, RawRow, Relations, Row, Table, TableName};
 use crate::policy::credentials::{CredentialPolicy, StorePolicy};
 
 /// Kinds of failure that callers tell apart.
@@ -295,12 +295,6 @@ pub trait Database: Send + Sync {
         order_by: Option<&str>,
         sink: &mut (dyn FnMut(Row) -> ControlFlow<()> + Send),
     ) -> Result<u64, Fault>;
-    /// Foreign keys and labels of enumerations; none by default.
-    async fn relations(&self) -> Result<Relations, Fault> {
-        Ok(Relations::default())
-    }
-    /// One consistent, read-only view from which several tables are read.
-    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, Fault>;
     /// Number of rows of a table.
     async fn count(&self, table: &TableName) -> Result<u64, Fault> {
         let tables = self.tables().await?;
@@ -317,6 +311,12 @@ pub trait Database: Send + Sync {
     ) -> Result<Vec<crate::domain::BackupCheck>, Fault> {
         Ok(Vec::new())
     }
+    /// Foreign keys and labels of enumerations; none by default.
+    async fn relations(&self) -> Result<Relations, Fault> {
+        Ok(Relations::default())
+    }
+    /// One consistent, read-only view from which several tables are read.
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, Fault>;
     /// Catalog objects that could be persistence.
     async fn objects(&self) -> Result<ObjectList, Fault>;
     /// Sessions, roles and the like, as evidence: name → JSON lines. Never delays a pause.

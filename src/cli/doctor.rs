@@ -33,6 +33,24 @@ impl Record for Item {
     }
 }
 
+/// How much is ready.
+#[derive(Debug, Serialize)]
+struct Score {
+    ready: usize,
+    of: usize,
+}
+
+impl Record for Score {
+    const TYPE: &'static str = "summary";
+    fn text(&self, printer: &Printer) -> String {
+        if self.ready == self.of {
+            return format!("\n{}: {} of {}", printer.paint(Style::Good, "ready"), self.ready, self.of);
+        }
+        let percent = self.ready * 100 / self.of.max(1);
+        format!("\n{}: {} of {} ({percent} %)", printer.paint(Style::Bad, "not ready"), self.ready, self.of)
+    }
+}
+
 fn item(check: impl Into<String>, result: Result<String, (String, &str)>) -> Item {
     match result {
         Ok(detail) => Item { check: check.into(), ready: true, detail, mend: None },
@@ -59,7 +77,7 @@ pub async fn run(_args: DoctorArgs, ctx: &Context) -> Result<Exit, Failure> {
     for item in &items {
         ctx.printer.emit(item);
     }
-    ctx.printer.say(if ready { "\nready" } else { "\nnot ready" });
+    ctx.printer.emit(&Score { ready: items.iter().filter(|item| item.ready).count(), of: items.len() });
     Ok(if ready { Exit::Done } else { Exit::Failed })
 }
 

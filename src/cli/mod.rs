@@ -40,6 +40,7 @@ mod scan_logs;
 mod scan_output;
 mod scan_secrets;
 mod scan_trades;
+mod serve;
 mod steps;
 mod watch;
 
@@ -138,6 +139,8 @@ enum Command {
     Resume(resume::ResumeArgs),
     /// Enhanced monitoring: follow logs, trades and the guard, alert, drop the gate
     Watch(watch::WatchArgs),
+    /// Serve the war-room page on loopback: read-only, live
+    Serve(serve::ServeArgs),
     /// Rehearse a whole breach in an embedded deployment: no service, no network, no set-up
     Drill(drill::DrillArgs),
     /// Print a shell completion script
@@ -219,6 +222,7 @@ async fn run(command: Command, ctx: &Context) -> Result<Exit, Failure> {
         Command::Approve(args) => approve::run(&args, ctx),
         Command::Resume(args) => resume::run(args, ctx).await,
         Command::Watch(args) => Box::pin(watch::run(args, ctx)).await,
+        Command::Serve(args) => Box::pin(serve::run(&args, ctx)).await,
         Command::Drill(args) => drill::run(args, ctx).await,
         Command::Backup(command) => backup::run(command, ctx).await,
         Command::Restore(args) => restore::run(args, ctx).await,

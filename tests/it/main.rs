@@ -30,6 +30,7 @@ mod proxy_tests;
 mod recovery;
 mod report;
 mod secrets;
+mod serve;
 mod small;
 mod support;
 mod switches;

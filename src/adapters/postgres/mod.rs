@@ -200,14 +200,6 @@ impl Database for PostgresDatabase {
         Ok(count)
     }
 
-    async fn relations(&self) -> Result<Relations, Fault> {
-        relations::read(&mut self.transaction().await?).await
-    }
-
-    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, Fault> {
-        Ok(Box::new(snapshot::PostgresSnapshot::open(&self.login).await?))
-    }
-
     async fn count(&self, table: &TableName) -> Result<u64, Fault> {
         let mut connection = self.transaction().await?;
         let count: i64 = sqlx::query_scalar(AssertSqlSafe(format!("SELECT count(*) FROM {}", qualified(table))))
@@ -224,6 +216,14 @@ impl Database for PostgresDatabase {
         let checks = restore::checks(&mut connection, policy).await;
         let _ = connection.close().await;
         checks
+    }
+
+    async fn relations(&self) -> Result<Relations, Fault> {
+        relations::read(&mut self.transaction().await?).await
+    }
+
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, Fault> {
+        Ok(Box::new(snapshot::PostgresSnapshot::open(&self.login).await?))
     }
 
     async fn objects(&self) -> Result<ObjectList, Fault> {

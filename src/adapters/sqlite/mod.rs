@@ -175,6 +175,20 @@ impl Database for SqliteDatabase {
         Ok(count)
     }
 
+    async fn count(&self, table: &TableName) -> Result<u64, Fault> {
+        let mut connection = self.open().await?;
+        let count: i64 =
+            sqlx::query_scalar(AssertSqlSafe(format!("SELECT count(*) FROM {}", quote_identifier(&table.name))))
+                .fetch_one(&mut connection)
+                .await
+                .map_err(|error| fault(&format!("failed to count the rows of {}", table.name), &error))?;
+        Ok(u64::try_from(count).unwrap_or(0))
+    }
+
+    async fn checks(&self, policy: &RecoveryPolicy) -> Result<Vec<BackupCheck>, Fault> {
+        check::checks(&mut self.open().await?, policy).await
+    }
+
     async fn relations(&self) -> Result<Relations, Fault> {
         let mut connection = self.open().await?;
         let sql = "SELECT m.name, f.\"from\", f.\"table\" FROM sqlite_master m, pragma_foreign_key_list(m.name) f \
@@ -190,20 +204,6 @@ impl Database for SqliteDatabase {
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, Fault> {
         Ok(Box::new(snapshot::SqliteSnapshot::begin(self.open().await?).await?))
-    }
-
-    async fn count(&self, table: &TableName) -> Result<u64, Fault> {
-        let mut connection = self.open().await?;
-        let count: i64 =
-            sqlx::query_scalar(AssertSqlSafe(format!("SELECT count(*) FROM {}", quote_identifier(&table.name))))
-                .fetch_one(&mut connection)
-                .await
-                .map_err(|error| fault(&format!("failed to count the rows of {}", table.name), &error))?;
-        Ok(u64::try_from(count).unwrap_or(0))
-    }
-
-    async fn checks(&self, policy: &RecoveryPolicy) -> Result<Vec<BackupCheck>, Fault> {
-        check::checks(&mut self.open().await?, policy).await
     }
 
     async fn objects(&self) -> Result<ObjectList, Fault> {

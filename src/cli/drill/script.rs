@@ -80,7 +80,10 @@ const SCANS: [Phase; 4] = [
 ];
 
 const LOCKDOWN: Phase = command("lockdown", &["lockdown", "--reason", "drill: after the recovery"]);
-const DISPOSE: Phase = command("dispose", &["incident", "dispose", "--open", "--as", "benign", "--note", "drill"]);
+
+/// Trades that were put back came while the pause stood: a person has said why.
+const DISPOSE: Phase =
+    command("dispose", &["incident", "dispose", "--open", "--as", "benign", "--note", "drill: put back on purpose"]);
 
 /// The database is gone.
 pub(super) const DATABASE: &[Phase] = &[
@@ -92,7 +95,6 @@ pub(super) const DATABASE: &[Phase] = &[
     SCANS[1],
     SCANS[2],
     SCANS[3],
-    DISPOSE,
     END[0],
     END[1],
     END[2],
@@ -123,7 +125,6 @@ pub(super) const SERVER: &[Phase] = &[
     SCANS[1],
     SCANS[2],
     SCANS[3],
-    DISPOSE,
     END[0],
     END[1],
     END[2],

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use secrecy::ExposeSecret;
 
-use super::account;
 use super::memory::{Memory, Seen, Stretch};
 use super::metrics::Numbers;
 use super::{WatchArgs, WatchSummary};
+use super::{account, guarded};
 use crate::adapters::follow::{Follower, Piece};
 use crate::cli::report::incident_or_newest;
 use crate::cli::{Context, Exit, Failure, scan_logs, scan_output, scan_trades};
@@ -20,7 +20,7 @@ use crate::detect::database::DatabasePolicy;
 use crate::detect::logs::{Ruleset, ScanOptions, scan_reader};
 use crate::detect::secrets::{Needles, Redactor, scan_secrets};
 use crate::detect::trades::policy::TradePolicy;
-use crate::domain::{Finding, FindingKind, IncidentId, Level, RuleRef, Source, Timestamp, finding_id};
+use crate::domain::{Finding, IncidentId, Level, RuleRef, Source, Timestamp, finding_id};
 use crate::engine::{Deployment, known_values, scan_database, scan_trades as trades};
 use crate::ui::clean;
 
@@ -99,7 +99,7 @@ impl<'a> Watch<'a> {
             drop_gate: None,
             guard: None,
             rules,
-            dead: dead_values(&deployment)?,
+            dead: guarded::dead_values(&deployment)?,
             follower: Follower::new(&paths, args.from_start),
             trade_policies,
             trades_since: Some(now),
@@ -114,6 +114,10 @@ impl<'a> Watch<'a> {
         watch.remember();
         // From here on nothing that is written is missed.
         watch.logs();
+        let correlations = watch.rules.correlations().count();
+        if correlations > 0 {
+            watch.missed(format!("{correlations} correlation rules need a whole log: portcullis scan logs"));
+        }
         for rule in skipped {
             watch.missed(format!("rule not run: {} ({})", rule.rule, rule.reason));
         }
@@ -163,7 +167,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Notes what was not watched.
-    #[allow(clippy::needless_pass_by_value)]
+    #[expect(clippy::needless_pass_by_value, reason = "made for this call")]
     pub(super) fn missed(&mut self, words: String) {
         self.ctx.printer.warn(clean(&format!("not watched: {words}")));
         self.numbers.gaps.fetch_add(1, Ordering::Relaxed);
@@ -282,7 +286,8 @@ impl<'a> Watch<'a> {
         });
         for finding in &mut found {
             // Records are counted within the file, not within what was added.
-            if let Source::File { record, line, .. } = &mut finding.source {
+            if let Source::File { record, line, offset, .. } = &mut finding.source {
+                *offset = None;
                 *record += piece.first;
                 *line = line.map(|line| line + piece.first);
             }
@@ -301,6 +306,7 @@ impl<'a> Watch<'a> {
         let now = self.deployment.clock.now();
         let since = self.trades_since.and_then(|since| since.checked_sub(LATE).ok());
         let request = match scan_trades::request(&self.deployment, None) {
+            // After the first look, the new trades and their windows; checks over the whole history are for `scan trades`.
             Ok(request) => trades::TradeScan { since, window_only: since.is_some(), ..request },
             Err(failure) => return self.failing("trade table", Some(failure.message)),
         };
@@ -341,7 +347,7 @@ impl<'a> Watch<'a> {
         if let Some(before) = self.guard.replace(now.clone()).filter(|before| *before != now) {
             let worse = !report.installed || (before.contains("; paused;") && !report.paused);
             let level = if worse { Level::Critical } else { Level::High };
-            let finding = changed(&before, &now, level, self.deployment.clock.now());
+            let finding = guarded::changed(&before, &now, level, self.deployment.clock.now());
             self.found(vec![finding]);
         }
     }
@@ -409,40 +415,5 @@ impl<'a> Watch<'a> {
         self.summary.to = Some(self.stretch.to);
         self.summary.files = self.follower.files();
         self.summary
-    }
-}
-
-/// Old values, which are dead: where one appears, somebody still has it.
-fn dead_values(deployment: &Deployment) -> Result<Needles, Failure> {
-    let names = deployment.vault.list("").unwrap_or_default();
-    let old = names.iter().filter(|name| name.ends_with("/old"));
-    let values: Vec<_> = old
-        .filter_map(|name| {
-            let value = deployment.vault.open(name).ok().flatten()?;
-            Some((name.split('/').nth(1).unwrap_or(name).to_owned(), value))
-        })
-        .collect();
-    let pairs: Vec<_> = values.iter().map(|(id, value)| (id.as_str(), value.expose_secret())).collect();
-    Needles::new(&pairs)
-        .map_err(|error| Failure::from_error(Exit::Failed, "failed to prepare the search for dead values", &error))
-}
-
-/// The guard is not as it was.
-fn changed(before: &str, now: &str, level: Level, time: Timestamp) -> Finding {
-    let mut key = serde_json::Map::new();
-    key.insert("at".into(), time.to_string().into());
-    let source = Source::Table { table: "pause guard".into(), key };
-    let mut matched = serde_json::Map::new();
-    matched.insert("before".into(), before.into());
-    matched.insert("now".into(), now.into());
-    matched.insert("why".into(), "the guard is not as it was when it was looked at before".into());
-    Finding {
-        id: finding_id(FindingKind::Database, "watch.guard", &source),
-        kind: FindingKind::Database,
-        rule: RuleRef { id: "watch.guard".into(), title: "The pause guard was changed".into(), level },
-        time: Some(time),
-        source,
-        matched: matched.clone(),
-        event: matched,
     }
 }

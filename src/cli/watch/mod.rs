@@ -4,6 +4,7 @@
 mod account;
 mod alerts;
 mod eyes;
+mod guarded;
 mod memory;
 mod metrics;
 
@@ -132,7 +133,7 @@ pub async fn run(args: WatchArgs, ctx: &Context) -> Result<Exit, Failure> {
 }
 
 /// Ends when somebody interrupts or terminates the process.
-async fn stopped() {
+pub(super) async fn stopped() {
     use tokio::signal::unix::{SignalKind, signal};
     match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
         (Ok(mut interrupt), Ok(mut terminate)) => {

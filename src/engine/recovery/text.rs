@@ -7,7 +7,10 @@ use async_trait::async_trait;
 
 use crate::detect::backup::{Allowed, Dialect, Piece, Statements, cell, judge, table_of};
 use crate::detect::trades::value::moment;
-use crate::ports::{BackupStore, Database, Fault, FaultKind, ObjectList, Row, Table, TableName};
+use crate::ports::{
+    BackupStore, Column, Database, Fault, FaultKind, ObjectList, RawRow, Row, RowSink, Snapshot, Table, TableName,
+    TableRead,
+};
 
 /// Most text that is held to be put in order, in bytes: above it, a scratch copy has to be scanned.
 const MOST_ORDERED: usize = 96 << 20;
@@ -158,8 +161,8 @@ impl Database for DumpText {
         Ok(count)
     }
 
-    async fn snapshot(&self) -> Result<Box<dyn crate::ports::Snapshot>, Fault> {
-        Ok(Box::new(crate::engine::scan_trades::PlainSnapshot(self.clone())))
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, Fault> {
+        Ok(Box::new(self.clone()))
     }
 
     async fn objects(&self) -> Result<ObjectList, Fault> {
@@ -169,5 +172,68 @@ impl Database for DumpText {
 
     async fn evidence(&self) -> Result<Vec<(String, String)>, Fault> {
         Ok(Vec::new())
+    }
+}
+
+/// A text does not change while it is read.
+#[async_trait]
+impl Snapshot for DumpText {
+    fn tells_transactions(&self) -> bool {
+        false
+    }
+
+    async fn estimate(&mut self, _table: &TableName) -> Result<u64, Fault> {
+        Ok(0)
+    }
+
+    async fn read(&mut self, read: &TableRead, mut sinks: Vec<Box<dyn RowSink>>) -> Result<u64, Fault> {
+        let (mut bytes, mut cells, mut failed) = (Vec::new(), Vec::new(), None);
+        let count = self.stream(&read.table, &read.columns, &mut |row| {
+            let Some(sink) = sinks.first_mut() else { return ControlFlow::Continue(()) };
+            bytes.clear();
+            cells.clear();
+            for cell in row {
+                let Some(cell) = cell else {
+                    cells.push((RawRow::NULL, 0));
+                    continue;
+                };
+                let start = u32::try_from(bytes.len()).unwrap_or(u32::MAX - 1);
+                bytes.extend_from_slice(cell.as_bytes());
+                cells.push((start, u32::try_from(bytes.len()).unwrap_or(u32::MAX - 1)));
+            }
+            match sink.row(RawRow::new(&bytes, &cells)) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(fault) => {
+                    failed = Some(fault);
+                    ControlFlow::Break(())
+                }
+            }
+        })?;
+        if let Some(fault) = failed {
+            return Err(fault);
+        }
+        for sink in &mut sinks {
+            sink.end()?;
+        }
+        Ok(count)
+    }
+
+    async fn fetch(
+        &mut self,
+        table: &TableName,
+        columns: &[String],
+        key: &Column,
+        values: &[String],
+    ) -> Result<Vec<Row>, Fault> {
+        let wanted: std::collections::HashSet<&str> = values.iter().map(String::as_str).collect();
+        let with_key: Vec<String> = columns.iter().chain(std::iter::once(&key.name)).cloned().collect();
+        let mut rows = Vec::new();
+        self.stream(table, &with_key, &mut |mut row| {
+            if row.pop().flatten().is_some_and(|value| wanted.contains(value.as_str())) {
+                rows.push(row);
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(rows)
     }
 }

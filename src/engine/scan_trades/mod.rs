@@ -8,7 +8,6 @@ mod gather;
 mod join;
 mod other;
 mod pass;
-mod plain;
 mod report;
 mod spill;
 pub mod traces;
@@ -32,7 +31,6 @@ use crate::ports::{Database, Fault, FaultKind, RowSink, Snapshot, TableRead, Tim
 
 pub use self::other::{Open, OtherRecord};
 pub use self::pass::Progress;
-pub(in crate::engine) use self::plain::PlainSnapshot;
 
 /// Connections that read at once.
 const CONNECTIONS: i64 = 2;

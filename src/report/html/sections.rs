@@ -137,7 +137,7 @@ pub fn containment(page: &mut Page, report: &Report) {
         false if report.incident.resumed.is_some() => page.styled("dim", "lifted by the resume"),
         false => page.styled("bad", "NOT proven"),
     };
-    page.raw(". ").text(&objectives.pause_detail).raw("</p>\n");
+    page.raw(". The last trial of a trade: ").text(&objectives.pause_detail).raw("</p>\n");
     page.table("Steps that did not end well", &["Step", "Outcome", "What was seen", "Attested by"], |rows| {
         for one in &report.exceptions {
             rows.row(&[

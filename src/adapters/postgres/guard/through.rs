@@ -55,6 +55,26 @@ pub(super) async fn insert(
             }
         }
     }
+    // A sequence behind the ids would give one of them a second time.
+    for (_, column, _) in &used {
+        let sequence: Option<String> = sqlx::query_scalar("SELECT pg_get_serial_sequence($1, $2)")
+            .bind(qualified(table))
+            .bind(column.as_str())
+            .persistent(false)
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(failed)?;
+        if let Some(sequence) = sequence {
+            // The catalog gives the name in quotes where it needs them.
+            let sql = format!(
+                "SELECT pg_catalog.setval($1::regclass, greatest((SELECT max({})::bigint FROM {}), (SELECT last_value FROM {sequence})))",
+                quote_identifier(column),
+                qualified(table)
+            );
+            let done = sqlx::query(AssertSqlSafe(sql)).bind(&sequence).persistent(false);
+            done.execute(&mut *connection).await.map_err(failed)?;
+        }
+    }
     let end = "UPDATE portcullis.guard SET paused = true, changed_at = clock_timestamp(), changed_by = session_user WHERE id = 1; COMMIT";
     connection.execute(end).await.map_err(failed)?;
     Ok(count)
