@@ -27,7 +27,7 @@ async fn sql(connection: &mut PgConnection, text: String) {
 }
 
 /// Three months of business of 2000 accounts, and one intrusion of each of a few kinds.
-async fn fill(connection: &mut PgConnection, rows: u64) {
+async fn fill(connection: &mut PgConnection, rows: u32) {
     let tables = "CREATE TABLE \"Account\" (id text PRIMARY KEY, \"tradeLimit\" numeric, \"dailyLimit\" numeric, \"createdAt\" timestamp(3) NOT NULL);
         CREATE TABLE \"ApiKey\" (id text PRIMARY KEY, \"accountId\" text NOT NULL, \"createdAt\" timestamp(3) NOT NULL, \"revokedAt\" timestamp(3));
         CREATE TABLE \"Order\" (id bigint PRIMARY KEY, \"accountId\" text NOT NULL, symbol text NOT NULL, side text NOT NULL, quantity numeric(28,12) NOT NULL, status text NOT NULL, \"createdAt\" timestamp(3) NOT NULL);
@@ -35,7 +35,7 @@ async fn fill(connection: &mut PgConnection, rows: u64) {
         INSERT INTO \"Account\" SELECT 'account_' || n, 10000000, 1000000000, '2025-01-01' FROM generate_series(0, 1999) n;
         INSERT INTO \"ApiKey\" SELECT 'key_' || n, 'account_' || n, '2025-01-01', NULL FROM generate_series(0, 1999) n;";
     sql(connection, tables.into()).await;
-    let step = 90.0 * 86_400.0 / rows as f64;
+    let step = 90.0 * 86_400.0 / f64::from(rows);
     // Multiplication by odd numbers modulo a prime scatters accounts and prices without a random source.
     let who = "(n * 7919 % 104729 % 2000)";
     let when = format!("(timestamp '2026-08-22' + n * {step} * interval '1 second')");
@@ -50,7 +50,7 @@ async fn fill(connection: &mut PgConnection, rows: u64) {
              INSERT INTO \"Trade\" SELECT n, 'account_' || {who}, 'key_' || {who}, n, 'SYM' || n % 40, {side}, {quantity}, {price}, {quantity} * {price}, 'FILLED', {when}, {when} + interval '1 second' FROM {series};"
         )).await;
     }
-    let n = rows;
+    let n = u64::from(rows);
     let planted = format!(
         "UPDATE \"Trade\" SET \"apiKeyId\" = 'key_ghost' WHERE id = {};
          UPDATE \"Trade\" SET price = price * 5, value = value * 5 WHERE id = {};
