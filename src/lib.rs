@@ -17,6 +17,7 @@ pub mod ledger;
 pub mod playbook;
 pub mod policy;
 pub mod ports;
+pub mod report;
 pub mod settings;
 pub mod ui;
 pub mod world;

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::{Canary, Notice, Probe, SwitchState, Timestamp};
 pub use backups::{BackupFacts, BackupRecords, BackupStore, FileDigest, OpenBackup, RestoreProgress, RestoreTarget};
 
-pub use crate::domain::{Column, DatabaseObject, ObjectList, Row, Table, TableName};
+pub use crate::domain::{Column, DatabaseObject, ObjectList, RawRow, Relations, Row, Table, TableName};
 use crate::policy::credentials::{CredentialPolicy, StorePolicy};
 
 /// Kinds of failure that callers tell apart.
@@ -311,10 +311,67 @@ pub trait Database: Send + Sync {
     ) -> Result<Vec<crate::domain::BackupCheck>, Fault> {
         Ok(Vec::new())
     }
+    /// Foreign keys and labels of enumerations; none by default.
+    async fn relations(&self) -> Result<Relations, Fault> {
+        Ok(Relations::default())
+    }
+    /// One consistent, read-only view from which several tables are read.
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, Fault>;
     /// Catalog objects that could be persistence.
     async fn objects(&self) -> Result<ObjectList, Fault>;
     /// Sessions, roles and the like, as evidence: name → JSON lines. Never delays a pause.
     async fn evidence(&self) -> Result<Vec<(String, String)>, Fault>;
+}
+
+/// What is read of a table.
+#[derive(Debug, Clone, Default)]
+pub struct TableRead {
+    /// Table.
+    pub table: TableName,
+    /// Columns, in the order in which the rows give them.
+    pub columns: Vec<String>,
+    /// Whether each row also gives the transaction that wrote it, after its columns.
+    pub xmin: bool,
+    /// Only rows of a time; where the column's type can't be compared with a moment, all rows are read.
+    pub range: Option<TimeRange>,
+}
+
+/// Rows of a time.
+#[derive(Debug, Clone)]
+pub struct TimeRange {
+    /// Column.
+    pub column: Column,
+    /// From this moment on.
+    pub since: Option<Timestamp>,
+    /// Before this moment.
+    pub until: Option<Timestamp>,
+}
+
+/// Takes the rows of one part of a table, in no particular order.
+pub trait RowSink: Send {
+    /// The next row.
+    fn row(&mut self, row: RawRow<'_>) -> Result<(), Fault>;
+    /// There are no more.
+    fn end(&mut self) -> Result<(), Fault>;
+}
+
+/// One consistent, read-only view of a database.
+#[async_trait]
+pub trait Snapshot: Send {
+    /// Whether rows tell which transaction wrote them.
+    fn tells_transactions(&self) -> bool;
+    /// Rows that the table has, roughly, for the progress; 0 if that is not known.
+    async fn estimate(&mut self, table: &TableName) -> Result<u64, Fault>;
+    /// Reads a table in as many parts at once as there are sinks, each row once. Returns the number of rows.
+    async fn read(&mut self, read: &TableRead, sinks: Vec<Box<dyn RowSink>>) -> Result<u64, Fault>;
+    /// The rows whose `key` is one of the values, in any order.
+    async fn fetch(
+        &mut self,
+        table: &TableName,
+        columns: &[String],
+        key: &Column,
+        values: &[String],
+    ) -> Result<Vec<Row>, Fault>;
 }
 
 /// The guard in front of the trade table.
@@ -329,6 +386,9 @@ pub trait Guard: Send + Sync {
     async fn engage(&self) -> Result<String, Fault>;
     /// Gives back what was taken away and lifts the flag, in one transaction.
     async fn release(&self) -> Result<String, Fault>;
+    /// Puts rows into the trade table while the pause stands: flag lifted, rows, flag set, in one transaction that nobody else sees
+    /// open. Rows whose key is there already are left alone. Returns how many went in.
+    async fn insert_through(&self, columns: &[String], rows: &[Row]) -> Result<u64, Fault>;
     /// Tries a trade as the application and rolls it back.
     async fn canary(&self) -> Result<Canary, Fault>;
 }
@@ -361,4 +421,28 @@ pub struct Bypass {
     pub how: String,
     /// What would mend it: a statement, if one would.
     pub mend: Option<String>,
+}
+
+/// Head of a ledger, as it is given to a [`CheckpointWitness`].
+pub struct Head<'a> {
+    /// The incident.
+    pub incident: &'a crate::domain::IncidentId,
+    /// Entries that it covers.
+    pub size: u64,
+    /// The signed checkpoint (C2SP signed note).
+    pub note: &'a [u8],
+    /// Hashes that prove an older size to be a prefix (RFC 6962, section 2.1.2); none if there is no such size.
+    pub consistency: &'a (dyn Fn(u64) -> Option<Vec<crate::domain::Digest>> + Sync),
+}
+
+/// A place outside the case folder that holds copies of checkpoints.
+#[async_trait]
+pub trait CheckpointWitness: Send + Sync {
+    /// Its name in `resume.yml`.
+    fn name(&self) -> &str;
+    /// For people.
+    fn describe(&self) -> String;
+    /// Gives it the head to keep, then all copies that it holds of this ledger's checkpoints. Whoever signs copies gives the
+    /// newest, with its signature, last.
+    async fn witness(&self, head: &Head<'_>) -> Result<Vec<Vec<u8>>, Fault>;
 }

@@ -31,6 +31,7 @@ use crate::adapters::switches::{ComposeSwitch, HttpSwitch, RedisSwitch, SystemdS
 use crate::adapters::system::{OsRandom, SystemClock};
 use crate::adapters::value_files::ValueFiles;
 use crate::adapters::vault::SealedFiles;
+use crate::adapters::witnesses::{C2spWitness, DirectoryWitness};
 use crate::domain::url_password::password_of;
 use crate::domain::{CredentialId, key_pair};
 use crate::embedded::{
@@ -40,9 +41,10 @@ use crate::engine::{Deployment, LeftOut};
 use crate::policy::Policies;
 use crate::policy::credentials::{IssuerPolicy, StorePolicy, ValuePart};
 use crate::policy::pause::SwitchPolicy;
+use crate::policy::resume::WitnessPolicy;
 use crate::ports::{
-    BackupStore, Database, Fault, FaultKind, Guard, Issuer, MachineKey, Notifier, PauseSwitch, RestoreTarget, Service,
-    Vault,
+    BackupStore, CheckpointWitness, Database, Fault, FaultKind, Guard, Issuer, MachineKey, Notifier, PauseSwitch,
+    RestoreTarget, Service, Vault,
 };
 use crate::settings::Settings;
 
@@ -215,6 +217,16 @@ fn switches(root: &Path, policies: &Policies) -> Vec<Arc<dyn PauseSwitch>> {
     policies.pause.switches.iter().map(make).collect()
 }
 
+fn witnesses(root: &Path, policies: &Policies) -> Vec<Arc<dyn CheckpointWitness>> {
+    let make = |policy: &WitnessPolicy| -> Arc<dyn CheckpointWitness> {
+        match policy {
+            WitnessPolicy::Directory { name, path } => Arc::new(DirectoryWitness::new(name, root.join(path))),
+            WitnessPolicy::C2sp { name, url, .. } => Arc::new(C2spWitness::new(name, url)),
+        }
+    };
+    policies.resume.witnesses.iter().map(make).collect()
+}
+
 fn services(root: &Path, policies: &Policies) -> Vec<Arc<dyn Service>> {
     let services = policies.credentials.services.iter();
     services.map(|policy| -> Arc<dyn Service> { Arc::new(CommandService::new(root, policy.clone())) }).collect()
@@ -291,6 +303,7 @@ pub fn live(root: &Path, settings: &Settings, policies: Arc<Policies>) -> Result
         files: Arc::new(LocalFiles::new(root)),
         services: services(root, &policies),
         notifiers: notifiers(root, &policies),
+        witnesses: witnesses(root, &policies),
         backups,
         backup_records: Arc::new(BackupRecordFile::new(&home)),
         left_out: LeftOut::default(),

@@ -40,11 +40,27 @@ fi
 have cargo || die "cargo is missing: install Rust 1.95 or newer"
 
 venv=target/peers/venv
-if [ ! -x "$venv/bin/moto_server" ] || [ ! -x "$venv/bin/ministack" ]; then
+have_module() { "$venv/bin/python" -c "import $1" 2>/dev/null; }
+if [ ! -x "$venv/bin/moto_server" ] || [ ! -x "$venv/bin/ministack" ] || ! have_module securesystemslib || ! have_module in_toto_attestation; then
   log "installing the AWS peers into $venv"
   python3 -m venv "$venv"
-  "$venv/bin/pip" install -q 'moto[server]==5.2.1' 'ministack==1.5.33' >target/peers/pip.log 2>&1 \
+  "$venv/bin/python" -m pip install -q 'moto[server]==5.2.1' 'ministack==1.5.33' 'securesystemslib[crypto]==1.6.0' 'in-toto-attestation==0.9.3' jsonschema >target/peers/pip.log 2>&1 \
     || die "pip failed; see target/peers/pip.log"
+fi
+
+# Parsers that other programs read exports with.
+if ! "$venv/bin/python" -c 'import stix2validator, py_ocsf_models' 2>/dev/null; then
+  log "installing the validators of exports into $venv"
+  "$venv/bin/pip" install -q 'stix2-validator==3.2.0' 'py-ocsf-models==0.10.0' >>target/peers/pip.log 2>&1 \
+    || die "pip failed; see target/peers/pip.log"
+fi
+# OpenSSH's own software FIDO provider, with which ssh-keygen makes hardware keys. Unpacked, not installed: the package wants a
+# server of its own.
+sk_provider=target/peers/openssh-tests/usr/lib/openssh/regress/misc/sk-dummy/sk-dummy.so
+if [ ! -e "$sk_provider" ] && have apt-get && have dpkg; then
+  log "unpacking openssh-tests"
+  (mkdir -p target/peers/openssh-tests && cd target/peers && apt-get download openssh-tests >apt-download.log 2>&1 \
+    && dpkg -x openssh-tests_*.deb openssh-tests && rm -f openssh-tests_*.deb) || log "openssh-tests can't be had: see target/peers/apt-download.log"
 fi
 
 # --- private servers ----------------------------------------------------------------------------------------------
@@ -116,6 +132,8 @@ export PORTCULLIS_TEST_SERVER_LOG="$work/pg/server.log"
 export PORTCULLIS_TEST_MOTO_URL="http://127.0.0.1:$moto_port"
 export PORTCULLIS_TEST_MINISTACK_URL="http://127.0.0.1:$ministack_port"
 export PORTCULLIS_TEST_REDIS_URL="redis://:$redis_password@127.0.0.1:$redis_port/0"
+export PORTCULLIS_TEST_PYTHON="$root/$venv/bin/python"
+[ ! -e "$sk_provider" ] || export PORTCULLIS_TEST_SK_PROVIDER="$root/$sk_provider"
 export PORTCULLIS_TEST_REQUIRE_PEERS=1
 # Every pair of cuts takes some minutes: always where nobody waits for it.
 [ -z "${CI:-}" ] || export PORTCULLIS_TEST_ALL_PAIRS=1

@@ -30,6 +30,7 @@ fn done(command: &mut Command) {
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
+#[allow(dead_code)]
 impl Cluster {
     /// Starts one; `auth` is the method of its `pg_hba.conf`, `password` the superuser's.
     pub fn start(auth: &str, password: &str) -> Self {

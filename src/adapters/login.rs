@@ -7,6 +7,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection as _};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Bound on one connection.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -14,6 +15,8 @@ const CONNECT: Duration = Duration::from_secs(3);
 const PING: Duration = Duration::from_secs(1);
 /// Connections that are kept for the next step.
 const KEPT: usize = 8;
+/// So long a step waits for a connection that another is about to give back, before it opens one of its own.
+const TURN: Duration = Duration::from_millis(300);
 
 /// Gives passwords that may work where the configured one is refused: newest first.
 pub type Others = dyn Fn() -> Vec<SecretString> + Send + Sync;
@@ -28,6 +31,7 @@ struct Inner {
     options: RwLock<PgConnectOptions>,
     others: Box<Others>,
     kept: [Mutex<Vec<PgConnection>>; 2],
+    turns: Arc<Semaphore>,
 }
 
 /// What a connection that is kept was used for: what was set on it stays.
@@ -56,7 +60,8 @@ async fn open(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
 impl Login {
     /// As configured; `others` is asked only where that is refused.
     pub fn new(options: PgConnectOptions, others: Box<Others>) -> Self {
-        Self { inner: Arc::new(Inner { options: RwLock::new(options), others, kept: Default::default() }) }
+        let turns = Arc::new(Semaphore::new(KEPT));
+        Self { inner: Arc::new(Inner { options: RwLock::new(options), others, kept: Default::default(), turns }) }
     }
 
     /// The options in force.
@@ -77,6 +82,13 @@ impl Login {
 
     fn kept(&self, kept: Kept) -> MutexGuard<'_, Vec<PgConnection>> {
         self.inner.kept[usize::from(kept == Kept::Silent)].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A turn to use a connection, held while it is used. Steps come in crowds, and a log-in costs the server more than most of
+    /// what they do: few connections serve them all, unless they hang.
+    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        let turn = Arc::clone(&self.inner.turns).acquire_owned();
+        tokio::time::timeout(TURN, turn).await.ok()?.ok()
     }
 
     /// A connection that was kept and still answers.

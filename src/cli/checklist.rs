@@ -95,6 +95,23 @@ fn known(deployment: &Deployment, state: &IncidentState, item: &str) -> Result<(
         .hint(format!("known: {}", names.join(", "))))
 }
 
+/// Constraints, indexes, sequences, migrations and the policy's invariants of the live database.
+async fn integrity(deployment: &Deployment, database: &dyn crate::ports::Database) -> Item {
+    let (done, detail) = match database.checks(&deployment.policies.recovery).await {
+        Err(fault) => (false, fault.chain()),
+        Ok(checks) => {
+            let broken: Vec<_> = checks.iter().filter(|check| !check.passed).collect();
+            let words = |check: &crate::domain::BackupCheck| format!("{}: {}", check.check, check.reason);
+            if broken.is_empty() {
+                (true, checks.iter().map(|check| check.reason.clone()).collect::<Vec<_>>().join("; "))
+            } else {
+                (false, broken.into_iter().map(words).collect::<Vec<_>>().join("; "))
+            }
+        }
+    };
+    Item { item: "database integrity".into(), done, detail }
+}
+
 async fn items(deployment: &Deployment, journal: &Journal) -> Vec<Item> {
     let state = journal.state();
     let mut items = Vec::new();
@@ -114,6 +131,9 @@ async fn items(deployment: &Deployment, journal: &Journal) -> Vec<Item> {
         let ping = database.ping().await.map_err(|fault| fault.chain());
         let done = ping.is_ok();
         items.push(Item { item: "database".into(), done, detail: ping.unwrap_or_else(|words| words) });
+    }
+    if let Some(database) = &deployment.database {
+        items.push(integrity(deployment, database.as_ref()).await);
     }
     for scan in &deployment.policies.resume.required_scans {
         let (done, detail) = match state.scans.get(scan) {

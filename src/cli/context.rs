@@ -106,9 +106,14 @@ impl Context {
     /// Opens the case of the incident that is meant, for writing.
     pub fn open_case(&self, deployment: &Deployment) -> Result<Journal, Failure> {
         let incident = self.incident(deployment)?;
+        self.open_case_of(deployment, &incident)
+    }
+
+    /// Opens the case of that incident, for writing.
+    pub fn open_case_of(&self, deployment: &Deployment, incident: &IncidentId) -> Result<Journal, Failure> {
         let store = deployment
             .cases
-            .open(&incident, false)
+            .open(incident, false)
             .map_err(|fault| fault_failure(&format!("failed to open incident {incident}"), &fault))?;
         Journal::open(store, deployment.clock.clone(), deployment.machine.clone()).map_err(|e| journal_failure(&e))
     }

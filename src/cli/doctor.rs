@@ -33,6 +33,24 @@ impl Record for Item {
     }
 }
 
+/// How much is ready.
+#[derive(Debug, Serialize)]
+struct Score {
+    ready: usize,
+    of: usize,
+}
+
+impl Record for Score {
+    const TYPE: &'static str = "summary";
+    fn text(&self, printer: &Printer) -> String {
+        if self.ready == self.of {
+            return format!("\n{}: {} of {}", printer.paint(Style::Good, "ready"), self.ready, self.of);
+        }
+        let percent = self.ready * 100 / self.of.max(1);
+        format!("\n{}: {} of {} ({percent} %)", printer.paint(Style::Bad, "not ready"), self.ready, self.of)
+    }
+}
+
 fn item(check: impl Into<String>, result: Result<String, (String, &str)>) -> Item {
     match result {
         Ok(detail) => Item { check: check.into(), ready: true, detail, mend: None },
@@ -53,12 +71,13 @@ pub async fn run(_args: DoctorArgs, ctx: &Context) -> Result<Exit, Failure> {
     items.push(roster(&deployment));
     items.push(contacts(&deployment));
     items.push(backups(&deployment).await);
+    items.push(test_restore(&deployment));
     items.push(cases(ctx, &deployment)?);
     let ready = items.iter().all(|item| item.ready);
     for item in &items {
         ctx.printer.emit(item);
     }
-    ctx.printer.say(if ready { "\nready" } else { "\nnot ready" });
+    ctx.printer.emit(&Score { ready: items.iter().filter(|item| item.ready).count(), of: items.len() });
     Ok(if ready { Exit::Done } else { Exit::Failed })
 }
 
@@ -249,6 +268,31 @@ async fn backups(deployment: &Deployment) -> Item {
         },
     };
     item("backups", result)
+}
+
+/// How many days a test restore stands for.
+const MONTH: i64 = 31;
+
+fn test_restore(deployment: &Deployment) -> Item {
+    use crate::engine::recovery::records::{Occasion, read};
+    let mend = "portcullis backup drill";
+    let result = match read(deployment) {
+        Err(fault) => Err((fault.chain(), mend)),
+        Ok(records) => match records.iter().rev().find(|record| record.occasion == Occasion::Drilled) {
+            None => Err(("no backup was ever restored for a test".to_owned(), mend)),
+            Some(record) => {
+                let days = deployment.clock.now().duration_since(record.time).as_secs() / 86_400;
+                let took = record.took_ms.unwrap_or(0) / 1000;
+                let words = format!("{} {days} days ago, in {took} s", record.path);
+                match (record.passed, days <= MONTH) {
+                    (true, true) => Ok(words),
+                    (true, false) => Err((words, mend)),
+                    (false, _) => Err((format!("FAILED: {words}"), mend)),
+                }
+            }
+        },
+    };
+    item("test restore", result)
 }
 
 fn cases(ctx: &Context, deployment: &Deployment) -> Result<Item, Failure> {

@@ -106,17 +106,34 @@ pub async fn conclude(
     summary: Map<String, Value>,
     complete: bool,
 ) -> Result<Exit, Failure> {
-    let values = known_values(deployment, &mut Vec::new()).await;
-    let pairs: Vec<_> = values.iter().map(|(id, value)| (id.as_str(), value.expose_secret())).collect();
-    let redactor = Redactor::new(&pairs);
+    let redactor = redactor(deployment).await;
     for finding in &mut found {
         redactor.redact(finding);
     }
     for finding in &found {
         ctx.printer.emit(&FindingRecord(finding));
     }
+    keep(ctx, journal, scan, &found, summary, complete)
+}
+
+/// Takes the values of the deployment's credentials out of findings.
+pub async fn redactor(deployment: &Deployment) -> Redactor {
+    let values = known_values(deployment, &mut Vec::new()).await;
+    let pairs: Vec<_> = values.iter().map(|(id, value)| (id.as_str(), value.expose_secret())).collect();
+    Redactor::new(&pairs)
+}
+
+/// Records findings that were printed already, if there is a case, and prints the summary. The exit code says what was found.
+pub fn keep(
+    ctx: &Context,
+    journal: Option<&Journal>,
+    scan: &str,
+    found: &[Finding],
+    summary: Map<String, Value>,
+    complete: bool,
+) -> Result<Exit, Failure> {
     if let Some(journal) = journal {
-        findings::record_scan(journal, scan, &found, summary.clone(), complete)
+        findings::record_scan(journal, scan, found, summary.clone(), complete)
             .map_err(|error| journal_failure(&error))?;
         journal.checkpoint().map_err(|error| journal_failure(&error))?;
     }

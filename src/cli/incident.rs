@@ -8,7 +8,8 @@ use crate::domain::{Finding, IncidentId, Level, Timestamp};
 use crate::engine::dispose::{Choice, choose, dispose};
 use crate::engine::findings::{FINDINGS, read};
 use crate::engine::{Deployment, Journal};
-use crate::ledger::{Entry, Event, IncidentState};
+use crate::ledger::{Entry, IncidentState};
+use crate::report::words;
 use crate::ui::{Printer, Record, Style, clean};
 
 /// Subcommands of `incident`.
@@ -20,6 +21,8 @@ pub enum IncidentCommand {
     Show,
     /// What happened and what was done, in order
     Timeline,
+    /// Write the report into the case: HTML, Markdown, JSON; findings as CSV, STIX, OCSF, Timesketch
+    Report(super::report::ReportArgs),
     /// Decide what findings are; undecided ones at or above the policy's level block the resume
     Dispose(DisposeArgs),
 }
@@ -35,6 +38,9 @@ pub struct DisposeArgs {
     /// Findings, by id or its first 8 or more characters
     #[arg(value_name = "FINDING")]
     ids: Vec<String>,
+    /// More findings: a file with an id at the beginning of each line, or `findings.jsonl` lines
+    #[arg(long, value_name = "FILE")]
+    file: Option<std::path::PathBuf>,
     /// All findings of this rule
     #[arg(long, value_name = "ID")]
     rule: Option<String>,
@@ -58,6 +64,7 @@ pub fn run(command: IncidentCommand, ctx: &Context) -> Result<Exit, Failure> {
         IncidentCommand::List => list(ctx),
         IncidentCommand::Show => show(ctx),
         IncidentCommand::Timeline => timeline(ctx),
+        IncidentCommand::Report(args) => super::report::run(&args, ctx),
         IncidentCommand::Dispose(args) => dispose_findings(args, ctx),
     }
 }
@@ -247,47 +254,36 @@ fn timeline(ctx: &Context) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// An entry in words; steps show their outcome only.
-fn words(event: &Event) -> Option<String> {
-    Some(match event {
-        Event::StepIntent { .. } | Event::CredentialStaged { .. } | Event::CredentialCreated { .. } => return None,
-        Event::IncidentOpened { reason, operator, .. } => format!("{operator}: {reason}"),
-        Event::IncidentWidened { compromised, .. } => {
-            format!("compromised too: {}", compromised.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+/// Ids of a file: the first word of each line, or the `id` of a line of JSON.
+fn ids_of(path: &std::path::Path) -> Result<Vec<String>, Failure> {
+    let shown = path.display().to_string();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::from_error(Exit::Usage, format!("failed to read {shown}"), &error))?;
+    let mut ids = Vec::new();
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let id = if line.trim_start().starts_with('{') {
+            let value: Option<serde_json::Value> = serde_json::from_str(line).ok();
+            value.and_then(|value| value.get("id")?.as_str().map(String::from))
+        } else {
+            line.split_whitespace().next().filter(|word| !word.starts_with('#')).map(String::from)
+        };
+        match id {
+            Some(id) => ids.push(id),
+            None if line.trim_start().starts_with('#') => {}
+            None => return Err(Failure::new(Exit::Usage, format!("{shown}:{}: no id of a finding", number + 1))),
         }
-        Event::PlanMade { command, steps, operator, .. } => format!("{operator}: {command}, {steps} steps"),
-        Event::StepOutcome { step, outcome, detail, .. } => format!("{outcome} {step}: {detail}"),
-        Event::CredentialProof { credential, detail, .. } => format!("{credential}: {detail}"),
-        Event::PauseProof { refused, detail, .. } => {
-            format!("a trade is {}: {detail}", if *refused { "refused" } else { "NOT refused" })
-        }
-        Event::EvidenceCollected { name, .. } => name.clone(),
-        Event::ScanCompleted { scan, findings, .. } => format!("{scan}: {findings} findings"),
-        Event::FindingDisposed { findings, verdict, note, operator } => {
-            format!("{operator}: {} findings {verdict}: {note}", findings.len())
-        }
-        Event::BackupChosen { path, .. } => path.clone().unwrap_or_else(|| "none passed".into()),
-        Event::ItemAttested { item, note, operator } => format!("{operator}: {item}: {note}"),
-        Event::AuditPrepared { file, .. } => file.sha256.to_string(),
-        Event::ApprovalRecorded { approver, key, .. } => format!("{approver} with {key}"),
-        Event::RefusalRecorded { approver, key, .. } => format!("REFUSED by {approver} with {key}"),
-        Event::GateEvaluated { opened, operator, .. } => {
-            format!("{operator}: the gate {}", if *opened { "opened" } else { "stayed shut" })
-        }
-        Event::IncidentResumed { operator, monitor_until, .. } => {
-            format!("{operator}: monitoring until {monitor_until}")
-        }
-        Event::NoticeSent { contact, channel, moment, outcome, detail } => {
-            format!("{contact} ({channel}) {outcome}: {moment}; {detail}")
-        }
-        Event::TailQuarantined { file } => file.path.clone(),
-    })
+    }
+    Ok(ids)
 }
 
 fn dispose_findings(args: DisposeArgs, ctx: &Context) -> Result<Exit, Failure> {
     let deployment = ctx.deployment()?;
     let journal = ctx.open_case(&deployment)?;
-    let choice = Choice { ids: args.ids, rule: args.rule, at_most: args.at_most, open: args.open };
+    let mut ids = args.ids;
+    if let Some(path) = &args.file {
+        ids.extend(ids_of(path)?);
+    }
+    let choice = Choice { ids, rule: args.rule, at_most: args.at_most, open: args.open };
     let chosen = choose(&journal, &choice).map_err(|error| audit_failure(&error))?.map_err(|unknown| {
         let unknown: Vec<_> = unknown.iter().map(|id| clean(id).into_owned()).collect();
         Failure::new(Exit::Usage, format!("the case has no finding {}", unknown.join(", ")))

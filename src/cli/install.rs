@@ -1,6 +1,8 @@
 use serde::Serialize;
 
 use super::{Context, Exit, Failure, fault_failure};
+use crate::adapters::baseline_file;
+use crate::detect::database::Baseline;
 use crate::ports::GuardReport;
 use crate::ui::{Printer, Record, Style, clean};
 
@@ -52,6 +54,16 @@ pub async fn run(_args: InstallArgs, ctx: &Context) -> Result<Exit, Failure> {
     let done = guard.install().await.map_err(failed)?;
     let report = guard.inspect().await.map_err(failed)?;
     let whole = report.installed;
+    let peace = ctx.open_incidents(&deployment)?.is_empty();
+    // What is there in peacetime is what `scan database` compares with.
+    let failed = |fault: crate::ports::Fault| fault_failure("failed to note what the database holds", &fault);
+    // In an incident it would take the intruder's work for ours.
+    if let Some(database) = deployment.database.as_ref().filter(|_| peace) {
+        let list = database.objects().await.map_err(failed)?;
+        let baseline = Baseline::of(&list, deployment.clock.now());
+        baseline_file::write(&ctx.root.join(&ctx.settings.home), &baseline).map_err(failed)?;
+        ctx.printer.say(format!("baseline: {} objects of the database noted", list.objects.len()));
+    }
     ctx.printer.emit(&GuardRecord { done, report });
     Ok(if whole { Exit::Done } else { Exit::Failed })
 }

@@ -31,6 +31,7 @@ mod log_pool;
 mod pace;
 mod pause;
 mod recover;
+mod report;
 mod restore;
 mod resume;
 mod scan;
@@ -40,7 +41,9 @@ mod scan_output;
 mod scan_resume;
 mod scan_secrets;
 mod scan_trades;
+mod serve;
 mod steps;
+mod watch;
 
 pub use audit::audit_failure;
 pub use context::{Context, fault_failure, journal_failure};
@@ -135,6 +138,10 @@ enum Command {
     Approve(approve::ApproveArgs),
     /// Ask the gate and, if every check passes, let trading in again
     Resume(resume::ResumeArgs),
+    /// Enhanced monitoring: follow logs, trades and the guard, alert, drop the gate
+    Watch(watch::WatchArgs),
+    /// Serve the war-room page on loopback: read-only, live
+    Serve(serve::ServeArgs),
     /// Rehearse a whole breach in an embedded deployment: no service, no network, no set-up
     Drill(drill::DrillArgs),
     /// Print a shell completion script
@@ -215,6 +222,8 @@ async fn run(command: Command, ctx: &Context) -> Result<Exit, Failure> {
         Command::Audit(command) => audit::run(command, ctx).await,
         Command::Approve(args) => approve::run(&args, ctx),
         Command::Resume(args) => resume::run(args, ctx).await,
+        Command::Watch(args) => Box::pin(watch::run(args, ctx)).await,
+        Command::Serve(args) => Box::pin(serve::run(&args, ctx)).await,
         Command::Drill(args) => drill::run(args, ctx).await,
         Command::Backup(command) => backup::run(command, ctx).await,
         Command::Restore(args) => restore::run(args, ctx).await,

@@ -9,7 +9,8 @@ use super::{Context, Exit, Failure, journal_failure};
 use crate::domain::{Moment, SwitchState};
 use crate::engine::lockdown::open;
 use crate::engine::notices::{GRACE, Notices};
-use crate::engine::{Deployment, Opening, notice_words};
+use crate::engine::{Deployment, Journal, Opening, notice_words};
+use crate::ledger::IncidentState;
 use crate::playbook;
 use crate::ports::{Bypass, GuardReport};
 use crate::ui::{Printer, Record, Style, clean};
@@ -36,6 +37,9 @@ struct SwitchRecord {
     switch: String,
     state: String,
     detail: String,
+    /// What differs from the ledger: somebody else's hand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    noticed: Option<String>,
     /// What a pause does, and who could get past it; of the guard only.
     #[serde(flatten)]
     guard: Option<GuardWords>,
@@ -71,6 +75,9 @@ impl Record for SwitchRecord {
             printer.paint(style, format!("{:<12}", self.state)),
             clean(&self.detail)
         );
+        if let Some(noticed) = &self.noticed {
+            text.push_str(&format!("\n                   {}", printer.paint(Style::Bad, clean(noticed))));
+        }
         if let Some(guard) = &self.guard {
             text.push_str(&pause_words(&guard.report, 19, printer));
         }
@@ -87,14 +94,24 @@ pub async fn run(command: PauseCommand, ctx: &Context) -> Result<Exit, Failure> 
 }
 
 async fn on(args: OnArgs, ctx: &Context) -> Result<Exit, Failure> {
-    let deployment = ctx.deployment()?;
     if !ctx.confirm("This stops trading now.")? {
         return Err(Failure::new(Exit::Usage, "not confirmed; nothing was touched"));
     }
+    at_once(args.reason, ctx).await
+}
+
+/// Engages every switch without asking, and proves it. Opens an incident if none is open.
+pub(super) async fn at_once(reason: String, ctx: &Context) -> Result<Exit, Failure> {
+    let deployment = ctx.deployment()?;
     let operator = ctx.settings.operator.clone();
-    let opened = ctx.incident.is_none() && ctx.open_incidents(&deployment)?.is_empty();
+    let open_now = ctx.open_incidents(&deployment)?;
+    let opened = match &ctx.incident {
+        None => open_now.is_empty(),
+        // An incident that was resumed is closed: what happens now is another one.
+        Some(named) => !open_now.contains(named) && deployment.cases.list().is_ok_and(|all| all.contains(named)),
+    };
     let journal = if opened {
-        let opening = Opening { reason: args.reason, operator: operator.clone(), compromised: Vec::new() };
+        let opening = Opening { reason, operator: operator.clone(), compromised: Vec::new() };
         open(&deployment, opening).map_err(|error| journal_failure(&error))?
     } else {
         ctx.open_case(&deployment)?
@@ -121,12 +138,39 @@ async fn on(args: OnArgs, ctx: &Context) -> Result<Exit, Failure> {
 
 async fn status(ctx: &Context) -> Result<Exit, Failure> {
     let deployment = ctx.deployment()?;
-    let mut unknown = false;
-    for record in records(&deployment).await {
+    let cases = ledgers(ctx, &deployment)?;
+    let (mut unknown, mut noticed) = (false, false);
+    for mut record in records(&deployment).await {
+        record.noticed = by_another_hand(&cases, &record);
         unknown |= record.state == "unknown";
+        noticed |= record.noticed.is_some();
         ctx.printer.emit(&record);
     }
-    Ok(if unknown { Exit::Incomplete } else { Exit::Done })
+    Ok(match (unknown, noticed) {
+        (true, _) => Exit::Incomplete,
+        (false, true) => Exit::Findings,
+        (false, false) => Exit::Done,
+    })
+}
+
+/// What the ledgers of the open incidents say; those that can't be read say nothing here.
+fn ledgers(ctx: &Context, deployment: &Deployment) -> Result<Vec<IncidentState>, Failure> {
+    let open = ctx.open_incidents(deployment)?;
+    let peeked = open.iter().filter_map(|incident| deployment.cases.peek(incident).ok());
+    Ok(peeked.filter_map(|store| Journal::read_state(store.as_ref()).ok()).collect())
+}
+
+/// A switch that is not as the ledgers left it was turned by somebody else.
+fn by_another_hand(cases: &[IncidentState], record: &SwitchRecord) -> Option<String> {
+    let says = |wanted: bool| cases.iter().find(|state| state.engaged(&record.switch) == Some(wanted));
+    match (record.state.as_str(), says(true)) {
+        ("released", Some(state)) => {
+            let incident = state.incident.as_ref().map_or("", crate::domain::IncidentId::as_str);
+            Some(format!("RELEASED BY ANOTHER HAND: {incident} engaged it; run: portcullis pause on"))
+        }
+        ("engaged", None) => Some("engaged by another hand: no open incident says that it engaged it".to_owned()),
+        _ => None,
+    }
 }
 
 async fn records(deployment: &Deployment) -> Vec<SwitchRecord> {
@@ -140,9 +184,9 @@ async fn records(deployment: &Deployment) -> Vec<SwitchRecord> {
         records.push(match seen {
             Ok(report) => {
                 let state = if report.installed && report.paused { "engaged" } else { "released" }.to_owned();
-                SwitchRecord { switch, state, detail: report.detail.clone(), guard: Some(report.into()) }
+                SwitchRecord { switch, state, detail: report.detail.clone(), noticed: None, guard: Some(report.into()) }
             }
-            Err(words) => SwitchRecord { switch, state: "unknown".into(), detail: words, guard: None },
+            Err(words) => SwitchRecord { switch, state: "unknown".into(), detail: words, noticed: None, guard: None },
         });
     }
     for switch in &deployment.switches {
@@ -153,7 +197,7 @@ async fn records(deployment: &Deployment) -> Vec<SwitchRecord> {
             Err(fault) => ("unknown", fault.chain()),
         };
         let (switch, state) = (switch.name().to_owned(), state.to_owned());
-        records.push(SwitchRecord { switch, state, detail, guard: None });
+        records.push(SwitchRecord { switch, state, detail, noticed: None, guard: None });
     }
     records
 }

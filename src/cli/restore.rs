@@ -1,20 +1,24 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::backup::{VerdictRecord, find};
 use super::config_bundle::{KeyArgs, put_back};
 use super::steps::{carry, ending, print_plan, told_lines};
 use super::{Context, Exit, Failure, fault_failure, journal_failure};
-use crate::domain::{Backup, BackupVerdict, Timestamp};
+use crate::domain::{Backup, BackupVerdict, CredentialId, Timestamp};
 use crate::engine::notices::{GRACE, Notices};
-use crate::engine::recovery::{choose, newest, reconcile, verify};
+use crate::engine::recovery::records::Occasion;
+use crate::engine::recovery::{Reconciled, choose, newest, reconcile, remember, verify};
 use crate::engine::{Deployment, Journal};
-use crate::ledger::Event;
+use crate::ledger::{Event, IncidentState};
 use crate::playbook;
-use crate::ui::clean;
+use crate::ui::{Printer, Record, clean};
 
 /// Arguments of `restore`.
 #[derive(Debug, Default, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "they are flags")]
 #[command(after_help = "\
 Examples:
   portcullis restore --clean --plan      (which backup, why, and every step; touches nothing)
@@ -23,7 +27,7 @@ Examples:
   portcullis restore --config config.age --identity /media/safe/key.txt")]
 pub struct RestoreArgs {
     /// Backup to put back
-    #[arg(value_name = "FILE", required_unless_present_any = ["clean", "newest", "config"], conflicts_with_all = ["clean", "newest", "config"])]
+    #[arg(value_name = "FILE", required_unless_present_any = ["clean", "newest", "config", "replay"], conflicts_with_all = ["clean", "newest", "config"])]
     pub file: Option<String>,
     /// The newest backup that is shown to be clean before the breach
     #[arg(long, conflicts_with_all = ["newest", "config"])]
@@ -39,6 +43,12 @@ pub struct RestoreArgs {
     pub config: Option<PathBuf>,
     #[command(flatten)]
     pub key: KeyArgs,
+    /// Put the trades back that the backup did not hold and that no finding names, through the pause (after a restore)
+    #[arg(long, requires = "note", conflicts_with_all = ["file", "clean", "newest", "config", "plan"])]
+    pub replay: bool,
+    /// Why these trades are legitimate, for the record; it stands under your name
+    #[arg(long, value_name = "TEXT", requires = "replay")]
+    pub note: Option<String>,
     /// Show what would be done and touch nothing
     #[arg(long, conflicts_with = "config")]
     pub plan: bool,
@@ -51,6 +61,9 @@ pub async fn run(args: RestoreArgs, ctx: &Context) -> Result<Exit, Failure> {
         return put_back(ctx, &deployment, bundle, &args.key).await;
     }
     let journal = Arc::new(ctx.open_case(&deployment)?);
+    if let Some(note) = args.note.as_ref().filter(|_| args.replay) {
+        return replay(ctx, &deployment, &journal, note).await;
+    }
     let (verdicts, chosen) = pick(&args, &deployment, &journal).await?;
     for verdict in &verdicts {
         ctx.printer.emit(&VerdictRecord(verdict));
@@ -58,7 +71,10 @@ pub async fn run(args: RestoreArgs, ctx: &Context) -> Result<Exit, Failure> {
     let round = u32::try_from(journal.state().entries).unwrap_or(u32::MAX);
     if args.plan {
         if let Some(backup) = &chosen {
-            print_plan(ctx, &playbook::recovery(&deployment.policies, &backup.path, round));
+            print_plan(
+                ctx,
+                &playbook::recovery(&deployment.policies, &backup.path, round, &replaced(&journal.state())),
+            );
         }
         return Ok(if chosen.is_some() { Exit::Done } else { Exit::Failed });
     }
@@ -89,15 +105,13 @@ async fn carry_back(
     round: u32,
 ) -> Result<Exit, Failure> {
     match reconcile(deployment, journal, backup).await {
-        Ok(count) => ctx.printer.say(format!(
-            "\n{count} trades of the live database are not in the backup; they are kept in the case's evidence\n"
-        )),
+        Ok(counts) => ctx.printer.emit(&ReconciledRecord(counts)),
         // A live database that can't be read is one reason to restore it.
         Err(error) => {
             ctx.printer.warn(format!("what would be lost could not be listed: {}", crate::gate::with_cause(&error)));
         }
     }
-    let plan = playbook::recovery(&deployment.policies, &backup.path, round);
+    let plan = playbook::recovery(&deployment.policies, &backup.path, round, &replaced(&journal.state()));
     let notices = Notices::new(deployment, Some(journal), &ctx.settings.operator);
     let carried = carry(ctx, deployment, journal, "restore", &plan, &notices).await?;
     let told = notices.finish(GRACE).await;
@@ -107,6 +121,56 @@ async fn carry_back(
     lines.extend(told_lines(&ctx.printer, &told));
     lines.push("next: portcullis scan trades, portcullis scan database, then portcullis audit prepare".to_owned());
     ctx.printer.say(lines.join("\n"));
+    Ok(if carried.tally.failed == 0 { Exit::Done } else { Exit::Incomplete })
+}
+
+/// Credentials that the incident has replaced: only these can be proven dead.
+fn replaced(state: &IncidentState) -> Vec<CredentialId> {
+    state.credentials.keys().cloned().collect()
+}
+
+/// What lies between the backup and now.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+struct ReconciledRecord(Reconciled);
+
+impl Record for ReconciledRecord {
+    const TYPE: &'static str = "reconciled";
+    fn text(&self, _: &Printer) -> String {
+        let counts = &self.0;
+        if counts.total() == 0 {
+            return "\nthe trades of the live database are those of the backup\n".into();
+        }
+        format!(
+            "\nbetween the backup and now, each listed in the case's evidence (reconciliation/):\n  {:>8} trades made since that nothing speaks against (put back with: portcullis restore --replay --note TEXT)\n  {:>8} trades made since that findings name (kept as evidence)\n  {:>8} changed since, {} deleted since\n",
+            counts.legitimate, counts.unauthorized, counts.changed, counts.deleted
+        )
+    }
+}
+
+/// Puts the listed trades back, as a person who is named in the ledger wants it.
+async fn replay(ctx: &Context, deployment: &Deployment, journal: &Arc<Journal>, note: &str) -> Result<Exit, Failure> {
+    let entries = journal.entries();
+    let list = entries.iter().rev().find_map(|entry| match &entry.event {
+        Event::EvidenceCollected { name, file } if name == "reconciliation/replay.json" => Some(file.sha256),
+        _ => None,
+    });
+    let list = list.ok_or_else(|| {
+        Failure::new(Exit::Usage, "there is no list of trades to put back")
+            .hint("a restore makes it: portcullis restore --clean")
+    })?;
+    if !ctx.confirm("This puts the listed trades back into the paused database.")? {
+        return Err(Failure::new(Exit::Usage, "not confirmed; nothing was touched"));
+    }
+    let (item, operator) = ("replay".to_owned(), ctx.settings.operator.clone());
+    journal
+        .record(Event::ItemAttested { item, note: note.to_owned(), operator: operator.clone() })
+        .map_err(|error| journal_failure(&error))?;
+    let round = u32::try_from(journal.state().entries).unwrap_or(u32::MAX);
+    let notices = Notices::new(deployment, Some(journal), &operator);
+    let carried = carry(ctx, deployment, journal, "replay", &playbook::replay(list, round), &notices).await?;
+    notices.finish(GRACE).await;
+    ctx.printer.say(ending(&ctx.printer, "REPLAYED", &carried));
     Ok(if carried.tally.failed == 0 { Exit::Done } else { Exit::Incomplete })
 }
 
@@ -126,7 +190,10 @@ async fn pick(
         return choose(deployment, first).await.map_err(failed);
     };
     let backup = find(deployment, file).await?;
-    let (verdict, _) = verify(deployment, &backup).map_err(failed)?;
+    let (verdict, seen) = verify(deployment, &backup).map_err(failed)?;
+    if verdict.usable() {
+        remember(deployment, Occasion::Verified, &verdict, seen.as_ref(), None).map_err(failed)?;
+    }
     let chosen = verdict.usable().then(|| verdict.backup.clone());
     Ok((vec![verdict], chosen))
 }

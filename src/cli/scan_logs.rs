@@ -63,7 +63,7 @@ pub fn moment(text: &str) -> Result<Timestamp, String> {
 /// Scans logs.
 pub async fn run(args: ScanLogsArgs, ctx: &Context) -> Result<Exit, Failure> {
     let redactor = redactor(ctx).await;
-    let (rules, mut skipped, digest) = rules(&args.rules, ctx)?;
+    let (rules, mut skipped, digest) = rules_with_digest(&args.rules, ctx)?;
     skipped.extend(rules.skipped().iter().map(|s| SkippedRule { rule: s.rule.clone(), reason: s.reason.clone() }));
     let case = case_for_findings(ctx)?;
     let (inputs, unreadable) = log_files::expand(&resolve(ctx, &args.paths));
@@ -203,7 +203,12 @@ fn add(summary: &mut ScanSummary, path: String, coverage: Coverage) {
 }
 
 /// Reads the rules; fails if there is none to run.
-fn rules(given: &[PathBuf], ctx: &Context) -> Result<(Ruleset, Vec<SkippedRule>, Digest), Failure> {
+pub(super) fn rules(given: &[PathBuf], ctx: &Context) -> Result<(Ruleset, Vec<SkippedRule>), Failure> {
+    rules_with_digest(given, ctx).map(|(rules, skipped, _)| (rules, skipped))
+}
+
+/// The same, with a digest of their texts.
+fn rules_with_digest(given: &[PathBuf], ctx: &Context) -> Result<(Ruleset, Vec<SkippedRule>, Digest), Failure> {
     let default = [ctx.root.join(&ctx.settings.policies).join("logs")];
     let folders = if given.is_empty() { &default[..] } else { given };
     let names: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();

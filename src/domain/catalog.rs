@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 /// A table or view of the deployment's database, by schema and name, exactly as the catalog writes them.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct TableName {
     /// Schema; `main` on SQLite.
     pub schema: String,
@@ -64,3 +64,47 @@ pub struct ObjectList {
 
 /// A row: one text per asked column, in the database's text form; `None` is NULL.
 pub type Row = Vec<Option<String>>;
+
+/// What the catalog says of columns besides their types.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Relations {
+    /// Foreign keys of one column: table, column, the table that it names.
+    pub foreign_keys: Vec<(TableName, String, TableName)>,
+    /// Labels of columns whose type is an enumeration: table, column, labels.
+    pub labels: Vec<(TableName, String, Vec<String>)>,
+}
+
+impl Relations {
+    /// The table that a column names.
+    pub fn target(&self, table: &TableName, column: &str) -> Option<&TableName> {
+        self.foreign_keys.iter().find(|(from, name, _)| from == table && name == column).map(|(_, _, to)| to)
+    }
+
+    /// The labels of a column's enumeration.
+    pub fn labels(&self, table: &TableName, column: &str) -> Option<&[String]> {
+        self.labels.iter().find(|(of, name, _)| of == table && name == column).map(|(_, _, labels)| labels.as_slice())
+    }
+}
+
+/// A row as it was read: the bytes of its cells, in the database's text form, with no copy of each.
+#[derive(Debug, Clone, Copy)]
+pub struct RawRow<'a> {
+    bytes: &'a [u8],
+    cells: &'a [(u32, u32)],
+}
+
+impl<'a> RawRow<'a> {
+    /// Start of a cell that is NULL.
+    pub const NULL: u32 = u32::MAX;
+
+    /// A row whose cells are at those places of the bytes; a start of [`Self::NULL`] is NULL.
+    pub fn new(bytes: &'a [u8], cells: &'a [(u32, u32)]) -> Self {
+        Self { bytes, cells }
+    }
+
+    /// A cell; `None` for NULL and for a column that was not asked for.
+    pub fn cell(&self, index: usize) -> Option<&'a [u8]> {
+        let (start, end) = self.cells.get(index).filter(|(start, _)| *start != Self::NULL)?;
+        self.bytes.get(*start as usize..*end as usize)
+    }
+}

@@ -16,7 +16,7 @@ mod step;
 pub mod url_password;
 
 pub use backup::{Backup, BackupCheck, BackupVerdict};
-pub use catalog::{Column, DatabaseObject, ObjectList, Row, Table, TableName};
+pub use catalog::{Column, DatabaseObject, ObjectList, RawRow, Relations, Row, Table, TableName};
 pub use clean::{clean, clean_json};
 pub use credential::{Fingerprint, FingerprintKey, Probe};
 pub use digest::{Digest, DigestContext, DigestError};

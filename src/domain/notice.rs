@@ -20,6 +20,8 @@ pub enum Moment {
     ApprovalNeeded,
     /// Trading was let in again.
     Resumed,
+    /// Enhanced monitoring saw something.
+    Alert,
     /// Somebody tries whether notices arrive.
     Test,
 }
@@ -34,6 +36,7 @@ impl Moment {
             Self::StepFailed => "step_failed",
             Self::ApprovalNeeded => "approval_needed",
             Self::Resumed => "resumed",
+            Self::Alert => "alert",
             Self::Test => "test",
         }
     }

@@ -118,6 +118,11 @@ pub enum Action {
         /// Path of the backup.
         path: String,
     },
+    /// Put rows that are not in the backup back, through the pause.
+    ReplayRows {
+        /// Digest of the list in the case's evidence.
+        list: super::Digest,
+    },
     /// Check that the restored database is whole.
     ValidateRestore {
         /// Path of the backup that was restored.
@@ -145,6 +150,7 @@ impl Action {
             | Self::RestartService { .. }
             | Self::StopService { .. }
             | Self::RestoreBackup { .. }
+            | Self::ReplayRows { .. }
             | Self::ValidateRestore { .. } => None,
         }
     }

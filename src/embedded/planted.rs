@@ -63,6 +63,17 @@ impl Planted {
         }
     }
 
+    /// Whether that finding is of what was left, by whichever rule.
+    pub fn covers(&self, finding: &Finding) -> bool {
+        match (&self.expect, &finding.source) {
+            (Expect::Row { first, last, .. }, Source::Table { key, .. }) => {
+                finding.kind == FindingKind::Trade
+                    && row_id(key.get("id")).is_some_and(|id| (*first..=*last).contains(&id))
+            }
+            _ => self.is_found_by(finding),
+        }
+    }
+
     /// Whether that finding is the one that must appear.
     pub fn is_found_by(&self, finding: &Finding) -> bool {
         match (&self.expect, &finding.source) {

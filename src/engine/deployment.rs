@@ -6,8 +6,8 @@ use crate::domain::CredentialId;
 use crate::policy::Policies;
 use crate::policy::credentials::StorePolicy;
 use crate::ports::{
-    BackupRecords, BackupStore, CaseFolders, Clock, Database, FileSurvey, Guard, Issuer, MachineKey, Notifier,
-    PauseSwitch, Random, SecretStore, Service, Vault,
+    BackupRecords, BackupStore, CaseFolders, CheckpointWitness, Clock, Database, FileSurvey, Guard, Issuer, MachineKey,
+    Notifier, PauseSwitch, Random, SecretStore, Service, Vault,
 };
 
 /// The ports of one deployment, chosen by `world.rs`.
@@ -47,6 +47,8 @@ pub struct Deployment {
     pub services: Vec<Arc<dyn Service>>,
     /// Who is told, in the order of `contacts.yml`.
     pub notifiers: Vec<Arc<dyn Notifier>>,
+    /// Who holds copies of checkpoints, in the order of `resume.yml`.
+    pub witnesses: Vec<Arc<dyn CheckpointWitness>>,
     /// Backups.
     pub backups: Option<Arc<dyn BackupStore>>,
     /// What was seen of backups in peacetime.

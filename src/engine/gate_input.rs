@@ -6,12 +6,12 @@ use secrecy::SecretString;
 
 use super::audit::{AuditError, bound_findings};
 use super::findings::FINDINGS;
-use super::{Deployment, Journal};
+use super::{CHECKPOINT, Deployment, Journal};
 use crate::domain::{Canary, CredentialId, Digest, IncidentId, Probe};
 use crate::gate::{GateInput, Live, LiveCredential, POLICIES, RECORD, SignatureFile};
 use crate::ledger::IncidentState;
 use crate::policy::credentials::CredentialPolicy;
-use crate::ports::{Fault, Issuer};
+use crate::ports::{Fault, Head, Issuer};
 
 /// Bound on each question to the world.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -59,7 +59,8 @@ pub async fn gather(
         }
         Err(error) => return Err(error),
     };
-    let live = ask(deployment, &state).await;
+    let mut live = ask(deployment, &state).await;
+    live.witnesses = witnessed(journal, deployment).await;
     Ok(GateInput {
         now: deployment.clock.now(),
         lines: journal.lines(),
@@ -103,6 +104,21 @@ async fn ask(deployment: &Deployment, state: &IncidentState) -> Live {
     };
     let (database, canary, credentials, switches) = tokio::join!(database, canary, credentials, switches);
     Live { canary, database, credentials, switches, witnesses: BTreeMap::new() }
+}
+
+/// Gives every witness the head of now, and takes what each holds.
+pub async fn witnessed(journal: &Journal, deployment: &Deployment) -> BTreeMap<String, Result<Vec<Vec<u8>>, String>> {
+    let signed = journal.checkpoint().map(|()| journal.store().read(CHECKPOINT));
+    let Ok(Ok(Some(note))) = signed else { return BTreeMap::new() };
+    let Some(incident) = journal.with_state(|state| state.incident.clone()) else { return BTreeMap::new() };
+    let (size, _) = journal.head();
+    let consistency = |old: u64| journal.with_tree(|tree| tree.consistency(old, size));
+    let head = Head { incident: &incident, size, note: &note, consistency: &consistency };
+    let asked = deployment.witnesses.iter().map(async |witness| {
+        let copies = in_time(witness.witness(&head)).await;
+        (witness.name().to_owned(), copies)
+    });
+    join_all(asked).await.into_iter().collect()
 }
 
 async fn ask_issuer(

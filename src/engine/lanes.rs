@@ -71,14 +71,13 @@ mod tests {
     fn a_full_lane_leaves_the_others_free() {
         let mut texts: BTreeMap<String, String> =
             SHIPPED.iter().map(|(path, text)| ((*path).into(), (*text).into())).collect();
-        let mut credentials = String::from("version: 1\ncredentials:\n");
+        let credentials = texts.get_mut("credentials.yml").unwrap();
         for number in 0..40 {
             credentials.push_str(&format!(
                 "  - {{ id: s{number}, issuer: {{ kind: self_made }}, kept: [{{ store: secrets_manager, secret: s{number} }}], proof: {{ kind: store }} }}\n"
             ));
         }
         credentials.push_str("  - { id: role, issuer: { kind: postgres_role, role: app }, kept: [{ store: dotenv, key: A, part: url_password }] }\n");
-        texts.insert("credentials.yml".into(), credentials);
         let policies = Policies::from_texts(texts).unwrap();
         let plan = containment(&policies, &Containment::default());
         let mut lanes = Lanes::new(&plan, &policies.credentials);

@@ -24,7 +24,7 @@ mod verify;
 pub use case::{Opening, open_incident};
 pub use deployment::{Deployment, LeftOut};
 pub use executor::{Run, StepEvent, execute};
-pub use gate_input::gather;
+pub use gate_input::{gather, witnessed};
 pub use journal::{CHECKPOINT, Journal, JournalError, LEDGER};
 pub use known_values::known_values;
 pub use verify::{CaseVerdict, verify_case, verify_case_against};

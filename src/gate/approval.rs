@@ -62,7 +62,7 @@ impl Case<'_> {
         let opened = &self.state.policies;
         let mut edited: Vec<String> =
             changed(opened, &now).into_iter().filter(|name| opened.contains_key(name)).collect();
-        if self.could_nobody_approve() {
+        if edited.iter().any(|name| name == RESUME) && self.could_nobody_approve() {
             edited.retain(|name| name != RESUME);
         }
         let signed = &self.statement()?.predicate.policies;

@@ -11,6 +11,9 @@ use crate::ledger::{CosignerKey, Event, StepState, VerifierKey, compare};
 use crate::policy::credentials::{CredentialPolicy, IssuerPolicy, ProofPolicy};
 use crate::policy::resume::WitnessPolicy;
 
+/// A watch that wrote nothing for so long runs no more.
+const WATCH_MINUTES: i64 = 15;
+
 /// How many items a reason names before it only counts them.
 const NAMED: usize = 8;
 
@@ -269,6 +272,18 @@ impl Case<'_> {
             required.iter().filter(|item| !self.state.attested.contains_key(*item)).cloned().collect();
         ensure(missing.is_empty(), || format!("nobody attests {}; run: portcullis checklist", named(&missing)))?;
         Ok(format!("{} required items are attested", required.len()))
+    }
+
+    /// Whether a watch runs: it writes an entry when it begins and every ten minutes.
+    pub(super) fn monitoring(&self) -> Ruling {
+        let watch = |entry: &&crate::ledger::Entry| {
+            matches!(entry.event, Event::WatchStarted { .. } | Event::WatchCovered { .. })
+        };
+        let again = "start one that goes on after the resume: portcullis watch --for 24h";
+        let last = self.entries.iter().rev().find(watch).ok_or_else(|| format!("no watch was started; {again}"))?;
+        let minutes = (self.input.now.as_second() - last.time.as_second()) / 60;
+        ensure(minutes < WATCH_MINUTES, || format!("the last word of a watch is {minutes} min old; {again}"))?;
+        Ok(format!("a watch runs, its last word in entry {}", last.seq))
     }
 
     pub(super) fn database(&self) -> Ruling {

@@ -120,6 +120,9 @@ pub fn may_resume(input: &GateInput) -> Vec<GateCheck> {
     checks.push(ruled("persistence", case.persistence()));
     checks.push(ruled("attestations", case.attestations()));
     checks.push(ruled("database", case.database()));
+    if input.policies.monitoring.required_for_resume {
+        checks.push(ruled("monitoring", case.monitoring()));
+    }
     for witness in &input.policies.resume.witnesses {
         checks.push(ruled(&format!("witness.{}", witness.name()), case.witness(witness)));
     }
@@ -243,6 +246,9 @@ impl<'a> Case<'a> {
             | Event::GateEvaluated { .. }
             | Event::NoticeSent { .. }
             | Event::TailQuarantined { .. }
+            | Event::ReportWritten { .. }
+            | Event::WatchStarted { .. }
+            | Event::WatchCovered { .. }
             | Event::PauseProof { refused: true, .. } => true,
             Event::PlanMade { command, .. } => command == "resume",
             Event::StepIntent { phase, .. } => *phase == crate::domain::Phase::Resume,

@@ -220,6 +220,7 @@ fn policies_may_not_change_but_rules_may_be_added_before_the_record() {
         case.now_with = more.clone();
     });
     assert_eq!(refusing(&added), Vec::<String>::new());
+    assert_eq!(reason(&added, "policies"), "5 files as they were when the incident was opened, 1 added");
     let statement = Statement::parse(added.record.as_deref().unwrap()).unwrap();
     assert_eq!(statement.predicate.policies_changed, ["logs/more.yml"], "approvers see it");
     assert!(refusing(&with(|case| case.now_with = more)).contains(&"policies".to_owned()));
@@ -230,7 +231,10 @@ fn policies_may_not_change_but_rules_may_be_added_before_the_record() {
         case.now_with = fewer;
     });
     assert_eq!(refusing(&removed), Vec::<String>::new());
-    assert!(reason(&removed, "policies").contains("logs/login.yml changed, and approved by the quorum of before too"));
+    assert_eq!(
+        reason(&removed, "policies"),
+        "logs/login.yml changed, and approved by the quorum of before too (alice, bob); 4 files as they were when the incident was opened, 0 added"
+    );
 }
 
 #[test]
@@ -240,6 +244,10 @@ fn a_roster_that_could_decide_nothing_may_be_completed_in_view_of_the_approvers(
     nobody.insert("resume.yml".into(), format!("{text}approvers: []\n"));
     let completed = with(|case| case.opened_with = nobody.clone());
     assert_eq!(refusing(&completed), Vec::<String>::new());
+    assert_eq!(
+        reason(&completed, "policies"),
+        "4 files as they were when the incident was opened, 0 added; resume.yml was completed since, as nobody could have approved before"
+    );
     let statement = Statement::parse(completed.record.as_deref().unwrap()).unwrap();
     assert_eq!(statement.predicate.policies_changed, ["resume.yml"]);
     let mut forged = completed;

@@ -1,7 +1,7 @@
 //! A small case that may resume, for tests: every part of it open to damage.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use serde_json::{Map, json};
 
@@ -283,8 +283,11 @@ impl Fixture {
     }
 }
 
+/// The policies of those texts, read once: the model asks for the same ones very often.
 pub(crate) fn policies(texts: &BTreeMap<String, String>) -> Policies {
-    Policies::from_texts(texts.clone()).unwrap()
+    static READ: Mutex<BTreeMap<BTreeMap<String, String>, Policies>> = Mutex::new(BTreeMap::new());
+    let mut read = READ.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    read.entry(texts.clone()).or_insert_with(|| Policies::from_texts(texts.clone()).unwrap()).clone()
 }
 
 fn sign(

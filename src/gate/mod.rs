@@ -5,9 +5,13 @@ mod approval;
 mod build;
 mod conditions;
 mod decide;
+#[cfg(test)]
+mod differential_tests;
 pub mod dsse;
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+mod model_tests;
 mod quorum;
 #[cfg(test)]
 mod refusal_tests;

@@ -120,10 +120,12 @@ fn ssh_keygen_signs_what_we_accept_and_accepts_what_we_sign() {
         let shown = Command::new("ssh-keygen").arg("-lf").arg(&key).output().unwrap();
         assert!(String::from_utf8_lossy(&shown.stdout).contains(&signature.key().fingerprint()));
 
-        std::fs::write(at("ours.sig"), ours.sign(MESSAGE, &Form::default())).unwrap();
-        std::fs::write(at("allowed"), format!("bob namespaces=\"{NAMESPACE}\" {}\n", ours.line(&Form::default())))
-            .unwrap();
-        run(folder.path(), &["-Y", "verify", "-f", "allowed", "-I", "bob", "-n", NAMESPACE, "-s", "ours.sig"], MESSAGE);
+        for form in [Form::default(), hardware("ssh:", 1)] {
+            std::fs::write(at("ours.sig"), ours.sign(MESSAGE, &form)).unwrap();
+            std::fs::write(at("allowed"), format!("bob namespaces=\"{NAMESPACE}\" {}\n", ours.line(&form))).unwrap();
+            let words = ["-Y", "verify", "-f", "allowed", "-I", "bob", "-n", NAMESPACE, "-s", "ours.sig"];
+            run(folder.path(), &words, MESSAGE);
+        }
     }
 }
 

@@ -211,6 +211,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_too_long_is_not_looked_at() {
+        let (key, _) = signed("inc-1", 12);
+        let said = |length: usize| Checkpoint::verify(&vec![b'x'; length], &key).unwrap_err();
+        assert_eq!(said(MAX_CHECKPOINT_BYTES + 1), CheckpointError::Malformed("it is too long"));
+        assert_eq!(said(MAX_CHECKPOINT_BYTES), CheckpointError::Malformed("there is no empty line"));
+        assert_eq!(key.public(), pair().public_key().as_ref());
+    }
+
+    #[test]
     fn a_signed_note_reads_back_and_belongs_to_one_incident() {
         let (key, note) = signed("inc-1", 12);
         let checkpoint = Checkpoint::verify(note.as_bytes(), &key).unwrap();

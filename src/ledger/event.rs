@@ -296,6 +296,48 @@ pub enum Event {
         /// The channel's words. Never a secret.
         detail: String,
     },
+    /// A report, or the findings in another program's form, was written.
+    #[serde(rename = "report.written")]
+    ReportWritten {
+        /// `html`, `markdown`, `json`, `csv`, `stix`, `ocsf`, `timesketch`.
+        form: String,
+        /// Entries that it tells of.
+        entries: u64,
+        /// RFC 6962 root over them.
+        root: Digest,
+        /// The file.
+        file: FileBinding,
+        /// Who asked for it.
+        operator: String,
+    },
+    /// Enhanced monitoring began, or went on after a restart.
+    #[serde(rename = "watch.started")]
+    WatchStarted {
+        /// Until when it is meant to go on; absent if until it is stopped.
+        until: Option<Timestamp>,
+        /// Alerts at this level or above drop the gate again; absent if none does.
+        auto_pause: Option<Level>,
+        /// What is watched, in words.
+        watched: Vec<String>,
+        /// Who started it.
+        operator: String,
+    },
+    /// A stretch of time was watched.
+    #[serde(rename = "watch.covered")]
+    WatchCovered {
+        /// Its start.
+        from: Timestamp,
+        /// Its end.
+        to: Timestamp,
+        /// Log events that were looked at.
+        events: u64,
+        /// Trades that were looked at.
+        trades: u64,
+        /// Alerts, of any level.
+        alerts: u64,
+        /// What was not watched within it, in words: a file that vanished, a database that did not answer.
+        gaps: Vec<String>,
+    },
     /// A torn tail, left by a crash, was put aside.
     #[serde(rename = "tail.quarantined")]
     TailQuarantined {
@@ -328,6 +370,9 @@ impl Event {
             Self::GateEvaluated { .. } => "gate.evaluated",
             Self::IncidentResumed { .. } => "incident.resumed",
             Self::NoticeSent { .. } => "notice.sent",
+            Self::ReportWritten { .. } => "report.written",
+            Self::WatchStarted { .. } => "watch.started",
+            Self::WatchCovered { .. } => "watch.covered",
             Self::TailQuarantined { .. } => "tail.quarantined",
         }
     }

@@ -85,6 +85,10 @@ fn a_copy_that_says_nothing_is_refused() {
     assert!(matches!(refused(flipped), KeptError::Copy(_) | KeptError::Rewritten { .. }));
     assert!(matches!(refused(Vec::new()), KeptError::Copy(CheckpointError::Malformed(_))));
     assert!(matches!(refused(vec![b'\n'; MAX_CHECKPOINT_BYTES + 1]), KeptError::Copy(CheckpointError::Malformed(_))));
+    let said = |length: usize| refused(vec![b'x'; length]);
+    let malformed = |why| KeptError::Copy(CheckpointError::Malformed(why));
+    assert_eq!(said(MAX_CHECKPOINT_BYTES + 1), malformed("it is too long"));
+    assert_eq!(said(MAX_CHECKPOINT_BYTES), malformed("there is no empty line"));
     let elsewhere = String::from_utf8(good.clone()).unwrap().replace("inc-1", "inc-2").into_bytes();
     assert!(matches!(refused(elsewhere), KeptError::Copy(CheckpointError::Origin { .. })));
     let text = String::from_utf8(good.clone()).unwrap();

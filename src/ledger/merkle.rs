@@ -39,7 +39,12 @@ pub struct Tree {
     leaves: Vec<Digest>,
     // Roots of the full subtrees from left to right; their sizes are the one bits of the number of leaves.
     peaks: Vec<Digest>,
+    // Roots of all full subtrees of 2^KEPT leaves, of 2^(KEPT + 1), and so on: a proof then hashes hundreds of leaves, not all.
+    kept: Vec<Vec<Digest>>,
 }
+
+/// Smallest subtree whose root is kept, as a power of two.
+const KEPT: u32 = 8;
 
 impl Tree {
     /// An empty tree.
@@ -49,13 +54,25 @@ impl Tree {
 
     /// Appends a leaf.
     pub fn push(&mut self, bytes: &[u8]) {
-        let leaf = leaf_hash(bytes);
+        self.push_leaf(leaf_hash(bytes));
+    }
+
+    /// Appends a leaf by its hash.
+    pub(super) fn push_leaf(&mut self, leaf: Digest) {
         let mut size = self.leaves.len();
-        let mut node = leaf;
+        let (mut node, mut level) = (leaf, 0_u32);
         while size & 1 == 1 {
             let Some(left) = self.peaks.pop() else { break };
             node = node_hash(&left, &node);
             size >>= 1;
+            level += 1;
+            if let Some(place) = level.checked_sub(KEPT) {
+                let place = place as usize;
+                if self.kept.len() == place {
+                    self.kept.push(Vec::new());
+                }
+                self.kept[place].push(node);
+            }
         }
         self.peaks.push(node);
         self.leaves.push(leaf);
@@ -80,80 +97,87 @@ impl Tree {
 
     /// Root over the first `size` leaves; `None` if there are fewer.
     pub fn root_at(&self, size: u64) -> Option<Digest> {
-        let leaves = self.first(size)?;
-        Some(if leaves.is_empty() { Digest::of(b"") } else { subtree(leaves) })
+        Some(self.node(0, self.within(size)?))
     }
 
     /// Hashes that prove leaf `index` to be in the tree of the first `size` leaves (RFC 6962, section 2.1.1).
     pub fn inclusion(&self, index: u64, size: u64) -> Option<Vec<Digest>> {
-        let leaves = self.first(size)?;
-        let index = usize::try_from(index).ok().filter(|index| *index < leaves.len())?;
+        let size = self.within(size)?;
+        let index = usize::try_from(index).ok().filter(|index| *index < size)?;
         let mut proof = Vec::new();
-        path(index, leaves, &mut proof);
+        self.path(index, 0, size, &mut proof);
         Some(proof)
     }
 
     /// Hashes that prove the tree of the first `old` leaves to be a prefix of that of the first `new` (RFC 6962, section 2.1.2).
     pub fn consistency(&self, old: u64, new: u64) -> Option<Vec<Digest>> {
-        let leaves = self.first(new)?;
-        let old = usize::try_from(old).ok().filter(|old| *old > 0 && *old <= leaves.len())?;
+        let new = self.within(new)?;
+        let old = usize::try_from(old).ok().filter(|old| *old > 0 && *old <= new)?;
         let mut proof = Vec::new();
-        subproof(old, leaves, true, &mut proof);
+        self.subproof(old, 0, new, true, &mut proof);
         Some(proof)
     }
 
-    fn first(&self, size: u64) -> Option<&[Digest]> {
-        self.leaves.get(..usize::try_from(size).ok()?)
+    fn within(&self, size: u64) -> Option<usize> {
+        usize::try_from(size).ok().filter(|size| *size <= self.leaves.len())
+    }
+
+    /// Root over `count` leaves from `start` on.
+    fn node(&self, start: usize, count: usize) -> Digest {
+        if let Some(kept) = self.kept_node(start, count) {
+            return kept;
+        }
+        match count {
+            0 => Digest::of(b""),
+            1 => self.leaves[start],
+            _ => {
+                let left = split(count);
+                node_hash(&self.node(start, left), &self.node(start + left, count - left))
+            }
+        }
+    }
+
+    fn kept_node(&self, start: usize, count: usize) -> Option<Digest> {
+        let full = count.is_power_of_two() && start.is_multiple_of(count);
+        let place = full.then(|| count.trailing_zeros().checked_sub(KEPT))??;
+        self.kept.get(place as usize)?.get(start / count).copied()
+    }
+
+    fn path(&self, index: usize, start: usize, count: usize, proof: &mut Vec<Digest>) {
+        if count < 2 {
+            return;
+        }
+        let left = split(count);
+        if index < left {
+            self.path(index, start, left, proof);
+            proof.push(self.node(start + left, count - left));
+        } else {
+            self.path(index - left, start + left, count - left, proof);
+            proof.push(self.node(start, left));
+        }
+    }
+
+    fn subproof(&self, old: usize, start: usize, count: usize, whole: bool, proof: &mut Vec<Digest>) {
+        if old == count {
+            if !whole {
+                proof.push(self.node(start, count));
+            }
+            return;
+        }
+        let left = split(count);
+        if old <= left {
+            self.subproof(old, start, left, whole, proof);
+            proof.push(self.node(start + left, count - left));
+        } else {
+            self.subproof(old - left, start + left, count - left, false, proof);
+            proof.push(self.node(start, left));
+        }
     }
 }
 
 /// Largest power of two below `size` (at least 2).
 fn split(size: usize) -> usize {
     1 << (usize::BITS - 1 - (size - 1).leading_zeros())
-}
-
-fn subtree(leaves: &[Digest]) -> Digest {
-    match leaves {
-        [] => Digest::of(b""),
-        [leaf] => *leaf,
-        _ => {
-            let (left, right) = leaves.split_at(split(leaves.len()));
-            node_hash(&subtree(left), &subtree(right))
-        }
-    }
-}
-
-fn path(index: usize, leaves: &[Digest], proof: &mut Vec<Digest>) {
-    if leaves.len() < 2 {
-        return;
-    }
-    let middle = split(leaves.len());
-    let (left, right) = leaves.split_at(middle);
-    if index < middle {
-        path(index, left, proof);
-        proof.push(subtree(right));
-    } else {
-        path(index - middle, right, proof);
-        proof.push(subtree(left));
-    }
-}
-
-fn subproof(old: usize, leaves: &[Digest], whole: bool, proof: &mut Vec<Digest>) {
-    if old == leaves.len() {
-        if !whole {
-            proof.push(subtree(leaves));
-        }
-        return;
-    }
-    let middle = split(leaves.len());
-    let (left, right) = leaves.split_at(middle);
-    if old <= middle {
-        subproof(old, left, whole, proof);
-        proof.push(subtree(right));
-    } else {
-        subproof(old - middle, right, false, proof);
-        proof.push(subtree(left));
-    }
 }
 
 /// Verifies an inclusion proof (RFC 9162, section 2.1.3.2).
@@ -302,6 +326,36 @@ mod tests {
         assert!(tree.inclusion(0, 9).is_none());
         assert!(tree.consistency(0, 8).is_none());
         assert!(tree.consistency(3, 9).is_none());
+    }
+
+    #[test]
+    fn kept_subtrees_change_no_root_and_no_proof() {
+        // RFC 6962, section 2.1, word for word.
+        fn plain(leaves: &[Digest]) -> Digest {
+            let [leaf] = leaves else {
+                let (left, right) = leaves.split_at(split(leaves.len()));
+                return node_hash(&plain(left), &plain(right));
+            };
+            *leaf
+        }
+        let leaves: Vec<Digest> = (0..3000_u32).map(|number| leaf_hash(&number.to_be_bytes())).collect();
+        let mut tree = Tree::new();
+        for leaf in &leaves {
+            tree.push_leaf(*leaf);
+        }
+        assert_eq!(tree.kept.iter().map(Vec::len).collect::<Vec<_>>(), [11, 5, 2, 1]);
+        for size in [1, 255, 256, 257, 511, 512, 513, 1024, 1025, 2047, 2048, 2049, 2816, 3000] {
+            let root = plain(&leaves[..size]);
+            let size = size as u64;
+            assert_eq!(tree.root_at(size), Some(root), "{size}");
+            for index in [0, size / 3, size / 2, size - 1] {
+                let proof = tree.inclusion(index, size).unwrap();
+                assert_eq!(verify_inclusion(tree.leaf(index).unwrap(), index, size, &proof, &root), Ok(()));
+                let old = index + 1;
+                let proof = tree.consistency(old, size).unwrap();
+                assert_eq!(verify_consistency((old, &tree.root_at(old).unwrap()), (size, &root), &proof), Ok(()));
+            }
+        }
     }
 
     #[test]

@@ -10,6 +10,9 @@ pub mod merkle;
 mod order;
 mod read;
 mod state;
+mod stream;
+mod switches;
+mod watched;
 
 pub use checkpoint::{Checkpoint, CheckpointError, MAX_CHECKPOINT_BYTES, VerifierKey, origin};
 pub use entry::{Entry, EntryError, MAX_ENTRY_BYTES};
@@ -19,3 +22,5 @@ pub use read::{LedgerError, Tail, Verified, read, replay};
 pub use state::{
     ApprovalState, CredentialState, Disposition, IncidentState, PauseState, ReplayError, ScanState, StepState,
 };
+pub use stream::{StreamError, Streamed};
+pub use watched::Watched;

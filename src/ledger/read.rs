@@ -128,17 +128,34 @@ fn replay_lines(ledger: &[u8]) -> Result<(Verified, Damage), LedgerError> {
 /// the checkpoint covers.
 pub fn read(ledger: &[u8], checkpoint: Option<&[u8]>) -> Result<Verified, LedgerError> {
     let (mut verified, damage) = replay_lines(ledger)?;
-    let entries = verified.tree.size();
-    let key: VerifierKey = verified.state.machine_key.parse().map_err(LedgerError::MachineKey)?;
-    if verified.state.incident.as_ref().is_none_or(|incident| super::origin(incident) != key.name()) {
+    let key = head_key(&verified.state)?;
+    verified.signed = check_head(&verified.tree, &key, checkpoint, damage)?;
+    Ok(verified)
+}
+
+/// The key that the first entry names, which must be this incident's.
+pub(super) fn head_key(state: &IncidentState) -> Result<VerifierKey, LedgerError> {
+    let key: VerifierKey = state.machine_key.parse().map_err(LedgerError::MachineKey)?;
+    if state.incident.as_ref().is_none_or(|incident| super::origin(incident) != key.name()) {
         return Err(LedgerError::MachineKey(CheckpointError::Key("it belongs to another incident")));
     }
+    Ok(key)
+}
+
+/// Number of entries that the checkpoint covers, which must be the ones of the tree.
+pub(super) fn check_head(
+    tree: &Tree,
+    key: &VerifierKey,
+    checkpoint: Option<&[u8]>,
+    damage: Option<(u64, EntryError)>,
+) -> Result<u64, LedgerError> {
+    let entries = tree.size();
     let Some(note) = checkpoint else {
         // The first entry is synced before the first checkpoint is written: a crash may fall between.
-        return if entries == 1 { Ok(verified) } else { Err(LedgerError::NoCheckpoint { entries }) };
+        return if entries == 1 { Ok(0) } else { Err(LedgerError::NoCheckpoint { entries }) };
     };
-    let checkpoint = Checkpoint::verify(note, &key).map_err(LedgerError::Checkpoint)?;
-    let Some(found) = verified.tree.root_at(checkpoint.size) else {
+    let checkpoint = Checkpoint::verify(note, key).map_err(LedgerError::Checkpoint)?;
+    let Some(found) = tree.root_at(checkpoint.size) else {
         return Err(match damage {
             Some((line, source)) => LedgerError::Damaged { line, source },
             None => LedgerError::Truncated { signed: checkpoint.size, entries },
@@ -147,8 +164,7 @@ pub fn read(ledger: &[u8], checkpoint: Option<&[u8]>) -> Result<Verified, Ledger
     if found != checkpoint.root {
         return Err(LedgerError::Root { size: checkpoint.size, signed: checkpoint.root, found });
     }
-    verified.signed = checkpoint.size;
-    Ok(verified)
+    Ok(checkpoint.size)
 }
 
 fn has_whole_entry(bytes: &[u8]) -> bool {

@@ -154,6 +154,8 @@ pub struct IncidentState {
     pub evidence: std::collections::BTreeSet<String>,
     /// What became of the last notice to each contact at each moment.
     pub notices: BTreeMap<(String, Moment), Delivery>,
+    /// What was watched, and what was not.
+    pub watched: super::Watched,
     /// Number of entries.
     pub entries: u64,
     /// Time of the newest entry.
@@ -248,7 +250,10 @@ impl IncidentState {
             Event::NoticeSent { contact, moment, outcome, .. } => {
                 self.notices.insert((contact.clone(), *moment), *outcome);
             }
-            Event::TailQuarantined { file } => self.bind(file),
+            Event::TailQuarantined { file } | Event::ReportWritten { file, .. } => self.bind(file),
+            // Who only watches has not acted: they may approve.
+            Event::WatchStarted { .. } => {}
+            Event::WatchCovered { from, to, gaps, .. } => self.watched.add(*from, *to, gaps),
             Event::ScanCompleted { scan, findings, highest, first_malicious, complete, coverage, file } => {
                 self.bind(file);
                 if let Some(time) = first_malicious {

@@ -6,7 +6,7 @@ mod resume;
 mod rotation;
 
 pub use containment::{Containment, containment, order_of, pause, with_restarts};
-pub use recovery::recovery;
+pub use recovery::{recovery, replay};
 pub use resume::resume;
 pub use rotation::{Order, prove, revoke, rotate};
 

@@ -1,11 +1,12 @@
 use super::{GUARD, step, step_id};
-use crate::domain::{Action, Phase, Plan, StepId, StepSpec};
+use crate::domain::{Action, CredentialId, Digest, Phase, Plan, StepId, StepSpec};
 use crate::policy::Policies;
 use crate::policy::credentials::IssuerPolicy;
 
 /// Puts a backup back: services stopped, restored, the guard engaged and proven again, validated, services started,
-/// and every credential proven again (a backup brings revoked ones back to life; those are first revoked again).
-pub fn recovery(policies: &Policies, backup: &str, round: u32) -> Plan {
+/// and every credential that this incident has replaced proven again (a backup brings revoked ones back to life; those are first
+/// revoked again).
+pub fn recovery(policies: &Policies, backup: &str, round: u32, replaced: &[CredentialId]) -> Plan {
     let mut steps: Vec<StepSpec> = Vec::new();
     let named = |service: &String| policies.credentials.services.iter().find(|known| known.name == *service);
     let mut before: Vec<StepId> = Vec::new();
@@ -70,14 +71,20 @@ pub fn recovery(policies: &Policies, backup: &str, round: u32) -> Plan {
         started.push(spec.id.clone());
         steps.push(spec);
     }
-    steps.extend(credentials(policies, round, &started));
+    steps.extend(credentials(policies, round, replaced, &started));
     Plan { steps }
 }
 
+/// Puts the listed rows back through the pause.
+pub fn replay(list: Digest, round: u32) -> Plan {
+    let action = Action::ReplayRows { list };
+    Plan { steps: vec![step(&format!("replay.{round}"), Phase::Recover, "legitimate trades put back", action, 600)] }
+}
+
 /// Trading is paused, but the service is asked for the proofs, so it runs again. Every credential is proven anew.
-fn credentials(policies: &Policies, round: u32, started: &[StepId]) -> Vec<StepSpec> {
+fn credentials(policies: &Policies, round: u32, replaced: &[CredentialId], started: &[StepId]) -> Vec<StepSpec> {
     let mut steps = Vec::new();
-    for credential in &policies.credentials.credentials {
+    for credential in policies.credentials.credentials.iter().filter(|one| replaced.contains(&one.id)) {
         let id = &credential.id;
         let again = ("proof", "new accepted, old refused", Action::ProveCredential { credential: id.clone() });
         let acts = match credential.issuer {

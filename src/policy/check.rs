@@ -17,6 +17,7 @@ pub(super) fn check(policies: &Policies) -> Result<(), PolicyError> {
         ("recovery.yml", policies.recovery.version),
         (contacts::FILE, policies.contacts.version),
         (evidence::FILE, policies.evidence.version),
+        (super::monitoring::FILE, policies.monitoring.version),
     ];
     for (file, version) in versions {
         if version != 1 {

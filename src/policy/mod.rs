@@ -11,6 +11,7 @@ pub mod contacts;
 pub mod credentials;
 mod error;
 pub mod evidence;
+pub mod monitoring;
 pub mod pause;
 pub mod recovery;
 pub mod resume;
@@ -42,6 +43,8 @@ pub struct Policies {
     pub contacts: contacts::ContactsPolicy,
     /// `evidence.yml`; empty, if there is none.
     pub evidence: evidence::EvidencePolicy,
+    /// `monitoring.yml`; its defaults, if there is none.
+    pub monitoring: monitoring::MonitoringPolicy,
     /// Text of every policy file by path below the policies folder (`credentials.yml`, `trades/unknown-key.yml`, ...).
     pub texts: BTreeMap<String, String>,
 }
@@ -56,6 +59,7 @@ impl Policies {
             recovery: main_file(&texts, "recovery.yml")?,
             contacts: optional_file(&texts, contacts::FILE)?,
             evidence: optional_file(&texts, evidence::FILE)?,
+            monitoring: optional_file(&texts, monitoring::FILE)?,
             texts,
         };
         check::check(&policies)?;

@@ -70,19 +70,6 @@ pub enum WitnessPolicy {
         /// The folder; relative to the deployment's.
         path: String,
     },
-    /// A bucket with Object Lock, so that copies can't be taken back.
-    S3 {
-        /// Its name.
-        name: String,
-        /// The bucket.
-        bucket: String,
-        /// In front of every key.
-        #[serde(default)]
-        prefix: String,
-        /// Days for which a copy can't be deleted (Object Lock, compliance mode).
-        #[serde(default = "default_retention")]
-        retain_days: u32,
-    },
     /// A C2SP tlog-witness, which signs only what continues what it saw.
     C2sp {
         /// Its name.
@@ -98,7 +85,7 @@ impl WitnessPolicy {
     /// Its name, as in the gate's check `witness.NAME`.
     pub fn name(&self) -> &str {
         match self {
-            Self::Directory { name, .. } | Self::S3 { name, .. } | Self::C2sp { name, .. } => name,
+            Self::Directory { name, .. } | Self::C2sp { name, .. } => name,
         }
     }
 }
@@ -138,10 +125,6 @@ fn default_block_level() -> Level {
 
 fn default_scans() -> Vec<String> {
     vec!["logs".into(), "trades".into(), "secrets".into(), "database".into()]
-}
-
-fn default_retention() -> u32 {
-    365
 }
 
 fn default_monitoring() -> u64 {

@@ -68,6 +68,8 @@ pub struct Printer {
     format: Format,
     color_out: bool,
     color_err: bool,
+    /// Width of the terminal that standard output is.
+    width: Option<usize>,
     silent: bool,
     failed: Mutex<Option<io::Error>>,
 }
@@ -84,6 +86,7 @@ impl Printer {
             format,
             color_out: format == Format::Text && decide(io::stdout().is_terminal()),
             color_err: decide(io::stderr().is_terminal()),
+            width: terminal_width(),
             silent: false,
             failed: Mutex::new(None),
         }
@@ -102,6 +105,7 @@ impl Printer {
             color_out: self.color_out,
             color_err: self.color_err,
             silent: self.silent,
+            width: self.width,
             failed: Mutex::new(None),
         }
     }
@@ -135,7 +139,7 @@ impl Printer {
             Format::Text => {
                 let text = record.text(self);
                 if !text.is_empty() {
-                    self.out(&text);
+                    self.lines(&text);
                 }
             }
             Format::Json => match serde_json::to_value(record) {
@@ -153,7 +157,7 @@ impl Printer {
     /// A line for people on standard output; nothing in JSON.
     pub fn say(&self, text: impl AsRef<str>) {
         if self.format == Format::Text {
-            self.out(text.as_ref());
+            self.lines(text.as_ref());
         }
     }
 
@@ -198,6 +202,14 @@ impl Printer {
         self.failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
     }
 
+    /// Lines for people: on a terminal none is wider than it.
+    fn lines(&self, text: &str) {
+        match self.width {
+            Some(width) => self.out(&super::wrap(text, width)),
+            None => self.out(text),
+        }
+    }
+
     fn out(&self, text: &str) {
         if self.silent {
             return;
@@ -212,6 +224,14 @@ impl Printer {
     fn remember(&self, error: io::Error) {
         self.failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(error);
     }
+}
+
+fn terminal_width() -> Option<usize> {
+    if !io::stdout().is_terminal() {
+        return None;
+    }
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok().filter(|size| size.ws_col > 0);
+    Some(size.map_or(80, |size| usize::from(size.ws_col)))
 }
 
 pub(super) fn paint(on: bool, style: Style, text: &str) -> String {

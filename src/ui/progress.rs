@@ -22,6 +22,26 @@ impl Progress {
         Self { bar }
     }
 
+    /// Rows, with rate and time to go once their number is known.
+    pub fn rows(what: &str) -> Self {
+        let bar = Self::bar(None);
+        bar.set_message(what.to_owned());
+        Self { bar }
+    }
+
+    /// So many of that many; 0 if that is not known.
+    pub fn at(&self, position: u64, total: u64) {
+        if total > 0 && self.bar.length() != Some(total) {
+            if let Ok(style) =
+                ProgressStyle::with_template("{msg} [{bar:24}] {human_pos}/{human_len} rows {per_sec} eta {eta}")
+            {
+                self.bar.set_style(style.progress_chars("=> "));
+            }
+            self.bar.set_length(total);
+        }
+        self.bar.set_position(position);
+    }
+
     /// Something of unknown length.
     pub fn spinner(what: &str) -> Self {
         let bar = Self::bar(None);

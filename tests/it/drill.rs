@@ -50,3 +50,15 @@ fn a_kept_case_verifies_and_nothing_is_open() {
     let listed = embedded(&root, &["--format", "json", "incident", "list"]).expect(0);
     assert_eq!(listed.records().len(), 1, "{}", listed.stdout);
 }
+
+#[test]
+fn the_other_disasters_are_rehearsed_up_to_the_resume() {
+    for scenario in ["database", "server", "corruption"] {
+        let folder = folder();
+        let ran = run(folder.path(), &["drill", "--scenario", scenario, "--seed", "7", "--format", "json"]);
+        let phases = ran.of_type("phase");
+        let failed: Vec<_> = phases.iter().filter(|phase| phase["passed"] != Value::Bool(true)).collect();
+        assert!(failed.is_empty(), "{scenario}: {failed:?}");
+        assert_eq!(ran.code, Some(0), "{scenario}: {}{}", ran.stdout, ran.stderr);
+    }
+}

@@ -37,10 +37,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms whose results follow from their arguments alone.
-const PURE: [&str; 6] = ["domain", "policy", "ledger", "gate", "playbook", "detect"];
+const PURE: [&str; 7] = ["domain", "policy", "ledger", "gate", "playbook", "detect", "report"];
 
 /// What would make them depend on the world.
-const IMPURE: &str = r"\b(tokio|sqlx|aws_\w+::|rustix|ureq|tempfile|rand|getrandom|ring::rand|std::fs|std::env|std::process|std::io::std\w+|std::net::(?:Tcp|Udp|ToSocket)\w*|SystemTime\b|Instant\b|SystemRandom|Timestamp::now|Zoned::now|async fn)";
+const IMPURE: &str = r"\b(tokio|sqlx|aws_\w+::|rustix|ureq|tempfile|rand\b|getrandom|ring::rand|std::fs|std::env|std::process|std::io::std\w+|std::net::(?:Tcp|Udp|ToSocket)\w*|SystemTime\b|Instant\b|SystemRandom|Timestamp::now|Zoned::now|async fn)";
 
 /// Adapters that others stand on: a confined folder, an address of a database, the process's own command runner.
 const COMMON_ADAPTERS: [&str; 10] =

@@ -185,6 +185,7 @@ impl Issuer for PostgresRole {
         if self.admin.is(role) {
             self.admin.close_kept().await;
         }
+        let _turn = self.admin.turn().await;
         let mut connection = self.admin().await?;
         let verifier = postgres_protocol::password::scram_sha_256(new.expose_secret().as_bytes());
         let sql = format!("ALTER ROLE {} WITH LOGIN PASSWORD {}", quote_identifier(role), literal(&verifier));
@@ -214,6 +215,7 @@ impl Issuer for PostgresRole {
             // They would be counted among the sessions that were ended.
             self.admin.close_kept().await;
         }
+        let _turn = self.admin.turn().await;
         let mut connection = self.admin().await?;
         let failed = |error: sqlx::Error| fault(&format!("failed to revoke {role}"), &error);
         // If the new password works already, the old one is dead and only its sessions are left.

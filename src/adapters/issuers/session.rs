@@ -6,6 +6,8 @@ use std::time::Duration;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Database, Executor, IntoArguments, Row as _};
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use crate::adapters::login::{Kept, Login};
 use crate::ports::{Fault, FaultKind};
 
@@ -27,7 +29,7 @@ pub(super) struct Field {
 
 /// A connection of either kind, with the few statements that are needed. Values are always bound.
 pub(super) enum Session {
-    Postgres(Box<sqlx::PgConnection>, Login),
+    Postgres(Box<sqlx::PgConnection>, Login, Option<OwnedSemaphorePermit>),
     Sqlite(Box<sqlx::SqliteConnection>),
 }
 
@@ -66,11 +68,12 @@ impl Session {
         let failed = |error: sqlx::Error| fault("failed to reach the database", &error);
         match database {
             KeyDatabase::Postgres(login) => {
+                let turn = login.turn().await;
                 let connection = match login.again(Kept::Plain).await {
                     Some(connection) => connection,
                     None => login.connect().await.map_err(failed)?,
                 };
-                Ok(Self::Postgres(Box::new(connection), login.clone()))
+                Ok(Self::Postgres(Box::new(connection), login.clone(), turn))
             }
             KeyDatabase::Sqlite(path) => {
                 let options = SqliteConnectOptions::new()
@@ -86,7 +89,7 @@ impl Session {
     /// Rows as text; `?1`-style placeholders become `$1` on PostgreSQL.
     pub(super) async fn all(&mut self, sql: &str, binds: &[String]) -> Result<Vec<Vec<Option<String>>>, Fault> {
         match self {
-            Self::Postgres(connection, _) => all::<sqlx::Postgres>(connection, sql.replace('?', "$"), binds).await,
+            Self::Postgres(connection, ..) => all::<sqlx::Postgres>(connection, sql.replace('?', "$"), binds).await,
             Self::Sqlite(connection) => all::<sqlx::Sqlite>(connection, sql.to_owned(), binds).await,
         }
     }
@@ -94,7 +97,7 @@ impl Session {
     /// Everything that was asked for has ended: the next one may go on with the connection.
     pub(super) async fn end(self) {
         match self {
-            Self::Postgres(connection, login) => login.keep(Kept::Plain, *connection).await,
+            Self::Postgres(connection, login, _turn) => login.keep(Kept::Plain, *connection).await,
             Self::Sqlite(connection) => drop(connection.close().await),
         }
     }

@@ -25,7 +25,9 @@ fn actions(moment: Moment) -> &'static [&'static str] {
         Moment::Contained => &["acknowledge"],
         Moment::Resumed => &["resolve"],
         Moment::Test => &["trigger", "resolve"],
-        Moment::IncidentOpened | Moment::NotContained | Moment::StepFailed | Moment::ApprovalNeeded => &["trigger"],
+        Moment::IncidentOpened | Moment::NotContained | Moment::StepFailed | Moment::ApprovalNeeded | Moment::Alert => {
+            &["trigger"]
+        }
     }
 }
 

@@ -1,8 +1,11 @@
 //! PostgreSQL: the deployment's database, read in one read-only snapshot, and the guard in front of its trade table.
 
+mod copy;
 mod guard;
 mod objects;
+mod relations;
 mod restore;
+mod snapshot;
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -19,7 +22,7 @@ use super::login::Login;
 use crate::domain::BackupCheck;
 use crate::domain::guard::quote_identifier;
 use crate::policy::recovery::RecoveryPolicy;
-use crate::ports::{Column, Database, Fault, FaultKind, ObjectList, Row, Table, TableName};
+use crate::ports::{Column, Database, Fault, FaultKind, ObjectList, Relations, Row, Snapshot, Table, TableName};
 
 /// Bound on one connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -42,7 +45,7 @@ impl PostgresDatabase {
         &self.login
     }
 
-    async fn snapshot(&self) -> Result<PgConnection, Fault> {
+    async fn transaction(&self) -> Result<PgConnection, Fault> {
         let mut connection = connect_as(&self.login).await?;
         // Whatever a view or a default of the intruder's would do, it can't write here, nor find its own functions first.
         let set = format!(
@@ -144,7 +147,7 @@ impl Database for PostgresDatabase {
     }
 
     async fn tables(&self) -> Result<Vec<Table>, Fault> {
-        let mut connection = self.snapshot().await?;
+        let mut connection = self.transaction().await?;
         let failed = |error: sqlx::Error| fault("failed to read the catalog", &error);
         let rows = sqlx::query(TABLES).fetch_all(&mut connection).await.map_err(failed)?;
         let _ = connection.close().await;
@@ -176,7 +179,7 @@ impl Database for PostgresDatabase {
         order_by: Option<&str>,
         sink: &mut (dyn FnMut(Row) -> ControlFlow<()> + Send),
     ) -> Result<u64, Fault> {
-        let mut connection = self.snapshot().await?;
+        let mut connection = self.transaction().await?;
         let failed = |error: sqlx::Error| fault(&format!("failed to read {table}"), &error);
         let list: Vec<_> = columns.iter().map(|column| format!("{}::text", quote_identifier(column))).collect();
         let order = order_by.map_or(String::new(), |column| format!(" ORDER BY {}", quote_identifier(column)));
@@ -198,7 +201,7 @@ impl Database for PostgresDatabase {
     }
 
     async fn count(&self, table: &TableName) -> Result<u64, Fault> {
-        let mut connection = self.snapshot().await?;
+        let mut connection = self.transaction().await?;
         let count: i64 = sqlx::query_scalar(AssertSqlSafe(format!("SELECT count(*) FROM {}", qualified(table))))
             .fetch_one(&mut connection)
             .await
@@ -215,12 +218,20 @@ impl Database for PostgresDatabase {
         checks
     }
 
+    async fn relations(&self) -> Result<Relations, Fault> {
+        relations::read(&mut self.transaction().await?).await
+    }
+
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, Fault> {
+        Ok(Box::new(snapshot::PostgresSnapshot::open(&self.login).await?))
+    }
+
     async fn objects(&self) -> Result<ObjectList, Fault> {
-        objects::read(&mut self.snapshot().await?).await
+        objects::read(&mut self.transaction().await?).await
     }
 
     async fn evidence(&self) -> Result<Vec<(String, String)>, Fault> {
-        let mut connection = self.snapshot().await?;
+        let mut connection = self.transaction().await?;
         let mut files = Vec::new();
         for (name, sql) in objects::EVIDENCE {
             let rows: Vec<String> = sqlx::query_scalar(*sql)

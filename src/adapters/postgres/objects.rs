@@ -85,6 +85,30 @@ const CLASSES: &[(&str, &str)] = &[
         WHERE k.contype = 'c' AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'portcullis') ORDER BY 1",
     ),
     (
+        "index",
+        "SELECT n.nspname || '.' || c.relname, pg_get_userbyid(c.relowner)::text, pg_get_indexdef(c.oid) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid \
+        JOIN pg_namespace n ON n.oid = c.relnamespace WHERE (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL) AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'portcullis') \
+        AND n.nspname NOT LIKE 'pg\\_%' ORDER BY 1",
+    ),
+    (
+        "language",
+        "SELECT lanname::text, pg_get_userbyid(lanowner)::text, 'untrusted' FROM pg_language WHERE NOT lanpltrusted AND lanispl ORDER BY 1",
+    ),
+    (
+        "default_acl",
+        "SELECT pg_get_userbyid(defaclrole) || ' ' || defaclobjtype::text || ' ' || coalesce(n.nspname, '*'), pg_get_userbyid(defaclrole)::text, array_to_string(defaclacl, ', ') \
+        FROM pg_default_acl LEFT JOIN pg_namespace n ON n.oid = defaclnamespace ORDER BY 1",
+    ),
+    (
+        "foreign_table",
+        "SELECT n.nspname || '.' || c.relname, pg_get_userbyid(c.relowner)::text, 'server ' || s.srvname FROM pg_foreign_table f JOIN pg_class c ON c.oid = f.ftrelid \
+        JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_foreign_server s ON s.oid = f.ftserver ORDER BY 1",
+    ),
+    (
+        "replication_slot",
+        "SELECT slot_name::text, NULL::text, concat_ws(' ', slot_type, plugin, CASE WHEN active THEN 'active' ELSE 'waiting' END) FROM pg_replication_slots ORDER BY 1",
+    ),
+    (
         "publication",
         "SELECT pubname::text, pg_get_userbyid(pubowner)::text, CASE WHEN puballtables THEN 'all tables' ELSE 'some tables' END FROM pg_publication ORDER BY 1",
     ),

@@ -2,13 +2,13 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{AssertSqlSafe, Connection};
+use sqlx::{AssertSqlSafe, Connection, Executor};
 
 use super::{fault, open};
 use crate::domain::Canary;
 use crate::domain::guard::{GUARD_CODE, SQLITE_TABLE, quote_identifier, sqlite_trigger};
 use crate::policy::pause::{GuardPolicy, Statement};
-use crate::ports::{Bypass, Fault, FaultKind, Guard, GuardReport};
+use crate::ports::{Bypass, Fault, FaultKind, Guard, GuardReport, Row};
 
 /// The guard on SQLite: triggers that read a flag. Whoever can write the file can take it away, and `inspect` says so.
 #[derive(Debug, Clone)]
@@ -154,6 +154,33 @@ impl Guard for SqliteGuard {
         }
         put(&self.path, self, Some(false)).await?;
         Ok("flag taken away".into())
+    }
+
+    async fn insert_through(&self, columns: &[String], rows: &[Row]) -> Result<u64, Fault> {
+        let failed = |error: sqlx::Error| fault("failed to put rows through the pause", &error);
+        let mut connection = open(&self.path, false).await?;
+        let table = trade_table(&mut connection, &self.policy.table).await?;
+        let names: Vec<_> = columns.iter().map(|column| quote_identifier(column)).collect();
+        let values: Vec<_> = (1..=columns.len()).map(|at| format!("?{at}")).collect();
+        let sql = format!(
+            "INSERT OR IGNORE INTO {} ({}) VALUES ({})",
+            quote_identifier(&table),
+            names.join(", "),
+            values.join(", ")
+        );
+        // One transaction: nobody else ever sees the flag lifted, and what fails is rolled back with the connection.
+        let begin = "BEGIN IMMEDIATE; UPDATE portcullis_guard SET paused = 0 WHERE id = 1";
+        connection.execute(begin).await.map_err(failed)?;
+        let mut count = 0;
+        for row in rows {
+            let mut query = sqlx::query(AssertSqlSafe(sql.clone()));
+            for cell in row {
+                query = query.bind(cell.clone());
+            }
+            count += query.execute(&mut connection).await.map_err(failed)?.rows_affected();
+        }
+        connection.execute("UPDATE portcullis_guard SET paused = 1 WHERE id = 1; COMMIT").await.map_err(failed)?;
+        Ok(count)
     }
 
     async fn canary(&self) -> Result<Canary, Fault> {

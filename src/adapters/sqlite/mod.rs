@@ -4,6 +4,7 @@ mod check;
 mod dump;
 mod guard;
 pub mod restore;
+mod snapshot;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,9 @@ pub use restore::SqliteRestore;
 use crate::domain::BackupCheck;
 use crate::domain::guard::quote_identifier;
 use crate::policy::recovery::RecoveryPolicy;
-use crate::ports::{Column, Database, DatabaseObject, Fault, FaultKind, ObjectList, Row, Table, TableName};
+use crate::ports::{
+    Column, Database, DatabaseObject, Fault, FaultKind, ObjectList, Relations, Row, Snapshot, Table, TableName,
+};
 
 /// Schema name that SQLite gives its main database.
 const SCHEMA: &str = "main";
@@ -184,6 +187,23 @@ impl Database for SqliteDatabase {
 
     async fn checks(&self, policy: &RecoveryPolicy) -> Result<Vec<BackupCheck>, Fault> {
         check::checks(&mut self.open().await?, policy).await
+    }
+
+    async fn relations(&self) -> Result<Relations, Fault> {
+        let mut connection = self.open().await?;
+        let sql = "SELECT m.name, f.\"from\", f.\"table\" FROM sqlite_master m, pragma_foreign_key_list(m.name) f \
+                   WHERE m.type = 'table' AND (SELECT count(*) FROM pragma_foreign_key_list(m.name) g WHERE g.id = f.id) = 1 ORDER BY 1, 2";
+        let rows: Vec<(String, String, String)> = sqlx::query_as(sql)
+            .fetch_all(&mut connection)
+            .await
+            .map_err(|error| fault("failed to read the catalog", &error))?;
+        let table = |name: String| TableName { schema: SCHEMA.into(), name };
+        let foreign_keys = rows.into_iter().map(|(from, column, to)| (table(from), column, table(to))).collect();
+        Ok(Relations { foreign_keys, labels: Vec::new() })
+    }
+
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, Fault> {
+        Ok(Box::new(snapshot::SqliteSnapshot::begin(self.open().await?).await?))
     }
 
     async fn objects(&self) -> Result<ObjectList, Fault> {

@@ -45,7 +45,7 @@ impl PhaseRecord {
                     .map(|word| if word.contains(' ') { format!("'{word}'") } else { word.replace("{root}/", "") });
                 Some(std::iter::once("portcullis".to_owned()).chain(words).collect::<Vec<_>>().join(" "))
             }
-            Act::Approve | Act::Trade => None,
+            Act::Approve | Act::Strike(_) | Act::Passphrase | Act::Service | Act::Trade => None,
         };
         Self {
             phase: phase.name,

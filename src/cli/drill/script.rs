@@ -6,7 +6,7 @@ use clap::Parser;
 use super::records::ToldRecord;
 use crate::cli::{Cli, Context, Exit, Failure};
 use crate::domain::Finding;
-use crate::embedded::{EmbeddedDeployment, RehearsedApprover};
+use crate::embedded::{EmbeddedDeployment, Lost, RehearsedApprover};
 use crate::engine::findings;
 
 /// What a phase of the drill does.
@@ -21,6 +21,12 @@ pub(super) enum Act {
     },
     /// Every approver signs the record, and each signature is handed in with `approve`.
     Approve,
+    /// The passphrase of the configuration's bundle is written down.
+    Passphrase,
+    /// The back end answers.
+    Service,
+    /// Something breaks, as the scenario has it.
+    Strike(Lost),
     /// New credentials work, old ones don't, on the back end itself.
     Trade,
 }
@@ -57,6 +63,89 @@ pub(super) const PHASES: &[Phase] = &[
     Phase { name: "approvals", act: Act::Approve },
     command("resume", &["resume"]),
     Phase { name: "trading", act: Act::Trade },
+];
+
+const END: [Phase; 4] = [
+    command("audit record", &["audit", "prepare"]),
+    Phase { name: "approvals", act: Act::Approve },
+    command("resume", &["resume"]),
+    Phase { name: "service", act: Act::Service },
+];
+
+const SCANS: [Phase; 4] = [
+    scan("scan logs", &["scan", "logs", "{root}/logs"]),
+    scan("scan trades", &["scan", "trades"]),
+    scan("scan secrets", &["scan", "secrets", "{root}/logs"]),
+    scan("scan database", &["scan", "database"]),
+];
+
+const LOCKDOWN: Phase = command("lockdown", &["lockdown", "--reason", "drill: after the recovery"]);
+
+/// Trades that were put back came while the pause stood: a person has said why.
+const DISPOSE: Phase =
+    command("dispose", &["incident", "dispose", "--open", "--as", "benign", "--note", "drill: put back on purpose"]);
+
+/// The database is gone.
+pub(super) const DATABASE: &[Phase] = &[
+    command("test restore", &["backup", "drill"]),
+    Phase { name: "strike", act: Act::Strike(Lost::Database) },
+    command("recover", &["recover", "database"]),
+    LOCKDOWN,
+    SCANS[0],
+    SCANS[1],
+    SCANS[2],
+    SCANS[3],
+    END[0],
+    END[1],
+    END[2],
+    END[3],
+];
+
+/// The server is gone.
+pub(super) const SERVER: &[Phase] = &[
+    Phase { name: "passphrase", act: Act::Passphrase },
+    command(
+        "config bundle",
+        &["backup", "config", "{root}/embedded/config.age", "--passphrase-file", "{root}/embedded/passphrase"],
+    ),
+    Phase { name: "strike", act: Act::Strike(Lost::Server) },
+    command(
+        "recover",
+        &[
+            "recover",
+            "server",
+            "--config",
+            "{root}/embedded/config.age",
+            "--passphrase-file",
+            "{root}/embedded/passphrase",
+        ],
+    ),
+    LOCKDOWN,
+    SCANS[0],
+    SCANS[1],
+    SCANS[2],
+    SCANS[3],
+    END[0],
+    END[1],
+    END[2],
+    END[3],
+];
+
+/// Data are wrong.
+pub(super) const CORRUPTION: &[Phase] = &[
+    Phase { name: "strike", act: Act::Strike(Lost::Values) },
+    command("recover", &["recover", "corruption"]),
+    command("replay", &["restore", "--replay", "--note", "drill: checked against the desk's own list"]),
+    LOCKDOWN,
+    SCANS[0],
+    SCANS[1],
+    SCANS[2],
+    SCANS[3],
+    DISPOSE,
+    END[0],
+    END[1],
+    END[2],
+    END[3],
 ];
 
 /// How a phase ended.
@@ -111,6 +200,20 @@ impl Stage<'_> {
         match phase.act {
             Act::Command { words, finds } => self.expect(words, finds).await,
             Act::Approve => self.approve().await,
+            Act::Strike(lost) => match self.victim.lose(lost).await {
+                Ok(words) => Outcome::passed(words),
+                Err(fault) => Outcome::failed(fault.chain()),
+            },
+            Act::Passphrase => {
+                match std::fs::write(self.victim.root.join("embedded/passphrase"), "rehearsed passphrase\n") {
+                    Ok(()) => Outcome::passed("written"),
+                    Err(error) => Outcome::failed(error.to_string()),
+                }
+            }
+            Act::Service => match crate::ports::Service::health(self.victim.back_end.as_ref()).await {
+                Ok(words) => Outcome::passed(words),
+                Err(fault) => Outcome::failed(fault.chain()),
+            },
             Act::Trade => match self.victim.try_credentials().await {
                 Ok(wrong) if wrong.is_empty() => {
                     Outcome::passed("a trade with the new credentials was made; the old key and old tokens are refused")

@@ -61,7 +61,7 @@ const NO_CALLS: [&str; 54] = [
 ];
 
 /// Functions that read nothing but their arguments, the time, a sequence or random bits.
-const HARMLESS: [&str; 74] = [
+const HARMLESS: [&str; 73] = [
     "nextval",
     "now",
     "clock_timestamp",
@@ -84,7 +84,6 @@ const HARMLESS: [&str; 74] = [
     "uuid_generate_v1",
     "uuid_generate_v4",
     "uuidv7",
-    "random",
     "lower",
     "upper",
     "initcap",

@@ -7,12 +7,15 @@ mod allow;
 mod calls;
 mod literal;
 mod postgres;
+mod schema;
 mod statements;
 mod survey;
+mod text;
 mod words;
 
 pub use allow::{Allowed, Suspicion, judge};
 pub use literal::{Insert, Literal, parse_insert};
+pub use schema::{cell, table_of};
 pub use statements::{DumpError, Piece, Statements};
 pub use survey::{Survey, survey};
 pub use words::{Word, words};

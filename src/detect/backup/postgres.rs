@@ -227,8 +227,10 @@ fn alter(words: &[Word]) -> Result<Allowed, String> {
 
 /// The role of `... OWNER TO role`, the end of a statement.
 fn owner(words: &[Word]) -> Option<String> {
+    // One action and no other: it is carried out by a stronger role than the rest.
+    let alone = !words.iter().any(|word| matches!(word, Word::Sign(',' | '(')));
     match words {
-        [.., owner, to, role] if owner.is("OWNER") && to.is("TO") => role.name().map(str::to_owned),
+        [.., owner, to, role] if alone && owner.is("OWNER") && to.is("TO") => role.name().map(str::to_owned),
         _ => None,
     }
 }

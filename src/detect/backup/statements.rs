@@ -2,11 +2,12 @@ use std::io::{self, Read};
 
 use memchr::memmem;
 
+use super::text::Text;
 use super::words::words;
 use super::{Dialect, Word};
 
 /// Longest statement or row, in bytes: more than any value a trading table holds, less than what hurts.
-const MAX_PIECE: usize = 64 << 20;
+pub(super) const MAX_PIECE: usize = 64 << 20;
 /// What is read at once.
 const CHUNK: usize = 256 << 10;
 /// The last comment of a whole `pg_dump`.
@@ -425,47 +426,4 @@ fn closing(lines: &[u8]) -> Option<(usize, usize)> {
 fn is_copy_from_stdin(text: &str) -> bool {
     text.get(..4).is_some_and(|head| head.eq_ignore_ascii_case("copy"))
         && words(text, Dialect::Postgres).windows(2).any(|pair| pair[0].is("FROM") && pair[1].is("STDIN"))
-}
-
-/// A statement under construction.
-#[derive(Default)]
-struct Text {
-    bytes: Vec<u8>,
-    line: Option<u64>,
-}
-
-impl Text {
-    fn push(&mut self, byte: u8, line: u64) -> Result<(), DumpError> {
-        if self.line.is_none() {
-            if byte.is_ascii_whitespace() {
-                return Ok(());
-            }
-            self.line = Some(line);
-        }
-        if self.bytes.len() >= MAX_PIECE {
-            return Err(DumpError::TooLong { line: self.line.unwrap_or(line) });
-        }
-        self.bytes.push(byte);
-        Ok(())
-    }
-
-    fn is_blank(&self) -> bool {
-        self.line.is_none()
-    }
-
-    /// Whether a string that starts now has backslash escapes: `E'...'`, but not `name'...'`.
-    fn ends_in_escape_prefix(&self) -> bool {
-        let mut back = self.bytes.iter().rev();
-        matches!(back.next(), Some(b'e' | b'E'))
-            && !back.next().is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_' || *byte >= 0x80)
-    }
-
-    fn may_be_trigger(&self) -> bool {
-        self.bytes.get(..6).is_some_and(|head| head.eq_ignore_ascii_case(b"create"))
-    }
-
-    fn finish(self) -> Result<(u64, String), DumpError> {
-        let line = self.line.unwrap_or(0);
-        String::from_utf8(self.bytes).map(|text| (line, text)).map_err(|_| DumpError::NotUtf8 { line })
-    }
 }

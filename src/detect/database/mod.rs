@@ -3,6 +3,7 @@
 //! A finding says what the object is, how it could be used, and the statement that would remove it. Objects of Portcullis
 //! itself are known by their exact definition; names that a deployment expects are given by `policies/database.yml`.
 
+mod known;
 mod rules;
 
 use std::collections::BTreeMap;
@@ -10,8 +11,11 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::detect::backup::Survey;
 use crate::domain::{DatabaseObject, Finding, FindingKind, Level, ObjectList, RuleRef, Source, finding_id};
 use crate::policy::PolicyError;
+
+pub use known::{Baseline, Migrations, Since};
 
 /// Longest definition that a finding repeats, in bytes.
 const MAX_DEFINITION: usize = 4096;
@@ -58,13 +62,96 @@ struct Verdict {
 /// Number of rules.
 pub const RULES: usize = rules::COUNT;
 
+/// What excuses objects, besides policy.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// What was there when `install` looked.
+    pub baseline: Option<Baseline>,
+    /// What the migrations make.
+    pub migrations: Migrations,
+}
+
 /// Everything in the list that could be persistence. `dialect` is `postgres` or `sqlite`.
 pub fn findings(list: &ObjectList, dialect: &str, policy: &DatabasePolicy) -> Vec<Finding> {
-    list.objects
-        .iter()
-        .filter(|object| !policy.expects(object))
-        .filter_map(|object| rules::judge(object, dialect).map(|verdict| finding(object, verdict)))
-        .collect()
+    findings_since(list, dialect, policy, &Known::default()).0
+}
+
+/// The same, less what is known; and how many objects were excused.
+pub fn findings_since(
+    list: &ObjectList,
+    dialect: &str,
+    policy: &DatabasePolicy,
+    known: &Known,
+) -> (Vec<Finding>, usize) {
+    let mut found = Vec::new();
+    let mut excused = 0;
+    for object in list.objects.iter().filter(|object| !policy.expects(object)) {
+        let Some(verdict) = rules::judge(object, dialect) else { continue };
+        let since = known.baseline.as_ref().map(|baseline| baseline.since(object));
+        // What is critical is said though it was there: the intruder may have been before `install`.
+        let old = since == Some(Since::Unchanged) && verdict.level < Level::Critical;
+        if old || known.migrations.make(object) {
+            excused += 1;
+            continue;
+        }
+        let mut finding = finding(object, verdict);
+        let word = match since {
+            None => None,
+            Some(Since::Unchanged) => Some("unchanged"),
+            Some(Since::Changed) => Some("changed"),
+            Some(Since::New) => Some("new"),
+        };
+        if let Some(word) = word {
+            finding.matched.insert("since_install".into(), word.into());
+        }
+        found.push(finding);
+    }
+    let gone = known.baseline.iter().flat_map(|baseline| baseline.gone(list));
+    found.extend(gone.filter_map(|(class, name)| gone_finding(&class, name)));
+    (found, excused)
+}
+
+/// Something that protects and is no longer there.
+fn gone_finding(class: &str, name: String) -> Option<Finding> {
+    if !["trigger", "event_trigger", "policy", "check", "rule"].contains(&class) {
+        return None;
+    }
+    let object = DatabaseObject { class: class.to_owned(), name, owner: None, definition: String::new() };
+    let verdict = Verdict {
+        rule: "db-object-gone",
+        title: "Something that was there at install is gone",
+        level: Level::Medium,
+        how: "a trigger, check or policy that held or recorded something no longer does".into(),
+        remove: String::new(),
+    };
+    Some(finding(&object, verdict))
+}
+
+/// What a dump holds that a dump of this back end need not: statements off the allow-list.
+pub fn dump_findings(path: &str, survey: &Survey) -> Vec<Finding> {
+    let of = |(record, suspicion): (u64, &crate::detect::backup::Suspicion)| {
+        let source = Source::File { path: path.to_owned(), record, line: Some(suspicion.line), offset: None };
+        let mut matched = Map::new();
+        matched.insert("how".into(), "comes back with the restore, and may run during it".into());
+        matched.insert("what".into(), suspicion.what.clone().into());
+        matched
+            .insert("remove".into(), "restore with portcullis restore, which leaves it out or refuses the dump".into());
+        let event = [("statement".to_owned(), cut(&suspicion.text).into())].into_iter().collect();
+        Finding {
+            id: finding_id(FindingKind::Database, "db-dump-statement", &source),
+            kind: FindingKind::Database,
+            rule: RuleRef {
+                id: "db-dump-statement".into(),
+                title: "Statement that a dump need not have".into(),
+                level: Level::High,
+            },
+            time: None,
+            source,
+            matched,
+            event,
+        }
+    };
+    (0..).zip(&survey.suspicions).map(of).collect()
 }
 
 fn finding(object: &DatabaseObject, verdict: Verdict) -> Finding {

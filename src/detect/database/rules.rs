@@ -5,7 +5,7 @@ use crate::domain::guard::{
 use crate::domain::{DatabaseObject, Level};
 
 /// Number of rules below.
-pub(super) const COUNT: usize = 19;
+pub(super) const COUNT: usize = 26;
 
 /// Extensions through which files, hosts or commands are reached.
 const REACHING: [&str; 10] = [
@@ -67,7 +67,21 @@ pub(super) fn judge(object: &DatabaseObject, dialect: &str) -> Option<Verdict> {
         "role_setting" => role_setting(object),
         "setting" => setting(object),
         "extension" => extension(object),
-        "default" | "check" => calling(object),
+        "default" | "check" | "index" => calling(object),
+        "language" => verdict(
+            "db-language",
+            "Untrusted language",
+            Level::High,
+            "functions in it run as the server's operating-system user",
+            format!("DROP LANGUAGE {} CASCADE", quote_identifier(&object.name)),
+        ),
+        "default_acl" => verdict(
+            "db-default-rights",
+            "Rights on objects to come",
+            Level::Low,
+            "whoever is named gets them on every new object",
+            String::new(),
+        ),
         "hba" => hba(object),
         _ => reaching_out(object),
     }
@@ -76,6 +90,20 @@ pub(super) fn judge(object: &DatabaseObject, dialect: &str) -> Option<Verdict> {
 /// Objects that reach out of this database, or run by themselves.
 fn reaching_out(object: &DatabaseObject) -> Option<Verdict> {
     match object.class.as_str() {
+        "foreign_table" => verdict(
+            "db-foreign-table",
+            "Foreign table",
+            Level::High,
+            "reads or writes another host or a file under the name of a table",
+            String::new(),
+        ),
+        "replication_slot" => verdict(
+            "db-replication-slot",
+            "Replication slot",
+            Level::Medium,
+            "keeps every change for whoever connects to it, and fills the disk until then",
+            format!("SELECT pg_drop_replication_slot('{}')", object.name.replace('\'', "''")),
+        ),
         "foreign_server" => verdict(
             "db-foreign-server",
             "Foreign server",
@@ -175,6 +203,15 @@ fn postgres_trigger(object: &DatabaseObject) -> Option<Verdict> {
             Level::Critical,
             ALTERED,
             "portcullis install".into(),
+        );
+    }
+    if object.definition.starts_with("enabled=D ") {
+        return verdict(
+            "db-disabled-trigger",
+            "Trigger that was switched off",
+            Level::High,
+            "what it checked or recorded is no longer checked or recorded",
+            format!("ALTER TABLE {table} ENABLE TRIGGER {}", quote_identifier(name)),
         );
     }
     let table: Vec<_> = table.split('.').map(quote_identifier).collect();

@@ -1,15 +1,43 @@
 //! Trade rows against policies, through logical roles.
 //!
-//! [`roles`] maps columns to roles, [`policy`] reads `policies/trades/*.yml`, [`Evaluation`] takes rows one by one in the
-//! order of their time and keeps only what its windows need.
+//! [`roles`] maps columns to roles; [`policy`] reads `policies/trades/*.yml`; [`Plan`] says which of them this database can
+//! answer and which columns they need. Rows come in any order and are read once: [`RowReader`] runs the checks that need one
+//! row and makes a [`Record`] of each; [`Follower`] takes the records in the order of time; [`orders::OrderJoin`] joins them with their orders.
+//! None of them holds more than its windows.
 
-mod evaluate;
-mod gaps;
+/// Exact numbers in few bytes.
+pub mod decimal;
+/// Conditions on one row.
+pub mod expression;
+/// Findings out of rows.
+pub mod finding;
+mod follow;
+mod hit;
+mod ids;
+mod names;
+/// Trades and their orders.
+pub mod orders;
+/// Log lines and exports of trades.
+pub mod other;
+mod plan;
 /// The policy files of `policies/trades/`.
 pub mod policy;
+/// Rows against other records of the same trades.
+pub mod reconcile;
+mod record;
+/// What is known beside the trade table.
+pub mod reference;
 /// Columns to logical roles.
 pub mod roles;
+mod row;
 /// Numbers and moments as databases write them.
 pub mod value;
 
-pub use evaluate::{Evaluation, KeyInfo, Reference, Uncovered};
+pub use follow::{Doubt, Followed, Follower};
+pub use hit::{Hit, Hits, MOST};
+pub use ids::{Gap, Ids, made_at};
+pub use names::{Names, Reader};
+pub use plan::{Layout, Means, Plan, Uncovered, needs_history};
+pub use record::{NO_TIME, Record, SIZE, Side};
+pub use reference::Reference;
+pub use row::{RowReader, Seen};

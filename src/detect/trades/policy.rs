@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 
+use super::expression::Expression;
 use super::roles::Role;
 use super::value::Number;
 use crate::domain::{Level, RuleRef};
@@ -24,6 +25,15 @@ pub struct TradePolicy {
     /// What else it can be.
     #[serde(default)]
     pub false_positives: Vec<String>,
+    /// Where this deployment's tables lack what it needs, it is named as not covered, but the scan counts as complete.
+    #[serde(default)]
+    pub optional: bool,
+    /// Only trades of so many days before the latest one are reported, unless `--since` asks for others.
+    #[serde(default)]
+    pub recent_days: Option<u32>,
+    /// It is a lead and no finding by itself: it is only looked at in a window of time that was asked for.
+    #[serde(default)]
+    pub only_in_window: bool,
     /// The check, with every threshold explicit.
     pub check: Check,
 }
@@ -32,65 +42,218 @@ pub struct TradePolicy {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Check {
-    /// The trade's key is not in the key table.
-    UnknownKey {
-        /// Whether a trade without a key counts.
+    /// The row by itself.
+    Row {
+        /// What must hold for a finding.
+        when: Expression,
+    },
+    /// The row against a row of another table, or against the case.
+    Lookup {
+        /// Where.
+        table: LookupTable,
+        /// What is wrong.
+        problem: Problem,
+        /// So many seconds are let pass (clocks, trades in flight).
         #[serde(default)]
-        null_is_unknown: bool,
-    },
-    /// The trade's key was revoked before the trade.
-    RevokedKey {
-        /// Trades so long after the revocation are still let pass (clocks, trades in flight), in seconds.
         tolerance_s: i64,
-    },
-    /// The trade happened while trading was paused.
-    WhilePaused {
-        /// Trades so long after the pause are still let pass, in seconds.
-        tolerance_s: i64,
-    },
-    /// The trade is worth more than its account's limit.
-    OverLimit {
+        /// Whether a trade without a reference counts as one that is missing.
+        #[serde(default)]
+        null_is_missing: bool,
+        /// Words of which one must be among the key's scopes.
+        #[serde(default)]
+        words: Vec<String>,
         /// Limit where the account has none; absent: such accounts are not checked.
         #[serde(default)]
         limit: Option<Amount>,
     },
-    /// The row was changed long after it was made.
-    EditedAfter {
-        /// Changes so long after creation are normal (settlement), in seconds.
-        tolerance_s: i64,
-    },
-    /// More trades of one key or account within a sliding window than a person or a known robot makes.
-    Burst {
-        /// That many trades are still normal.
-        trades: usize,
+    /// Several rows within a sliding window of time.
+    Window {
+        /// What makes them one case.
+        pattern: Pattern,
+        /// Whose rows.
+        by: By,
         /// Length of the window in seconds.
         within_s: i64,
-        /// Whose trades are counted.
-        by: BurstBy,
+        /// That many trades are still normal.
+        trades: usize,
+        /// A burst must also exceed so many times what this key or account usually does in a window; 0: no matter.
+        #[serde(default)]
+        times_usual: u32,
+        /// Limit where the account has none; absent: such accounts are not checked.
+        #[serde(default)]
+        limit: Option<Amount>,
     },
-    /// Ids are missing between neighbours: rows were deleted.
-    SequenceGap {
+    /// The row against what came before it.
+    Baseline {
+        /// What is compared.
+        of: Measure,
+        /// So many earlier trades must be known.
+        after: usize,
+        /// How many of the latest are looked at (5 to 1000).
+        neighbours: usize,
+        /// Deviation from the median in percent that is still normal.
+        #[serde(default)]
+        percent: Option<Amount>,
+        /// Deviation from the median in median absolute deviations that is still normal.
+        #[serde(default)]
+        deviations: Option<Amount>,
+        /// Days without a trade that are still normal.
+        #[serde(default)]
+        days: Option<u32>,
+    },
+    /// The order in which rows were written.
+    Sequence {
+        /// What shows it.
+        of: Sequence,
         /// Gaps of so many ids are normal (rolled-back transactions).
         #[serde(default)]
         ignore_up_to: i64,
+        /// So many seconds are let pass.
+        #[serde(default)]
+        tolerance_s: i64,
     },
-    /// The price is far from the median of the same instrument's trades just before.
-    OffMarket {
-        /// Deviation in percent that is still normal.
-        percent: Amount,
-        /// How many trades before it are looked at (5 to 1000).
-        neighbours: usize,
+    /// The row against another record of the same trade.
+    Reconcile {
+        /// Which.
+        with: Ledger,
+        /// What is wrong.
+        problem: Difference,
+        /// Roles that must agree.
+        #[serde(default)]
+        fields: Vec<Role>,
+        /// Words of the order's status that no trade can follow.
+        #[serde(default)]
+        words: Vec<String>,
+        /// So many seconds are let pass.
+        #[serde(default)]
+        tolerance_s: i64,
     },
 }
 
-/// Whose trades a burst counts.
+/// Where a lookup looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LookupTable {
+    /// The key table.
+    Keys,
+    /// The account table.
+    Accounts,
+    /// When trading was paused, from the case.
+    Pauses,
+    /// What the log findings of the case say of the intruder: addresses, keys and accounts, and when.
+    Intruder,
+}
+
+/// What is wrong with what a lookup found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each is named for what it means; docs/POLICIES.md explains them")]
+pub enum Problem {
+    Missing,
+    Revoked,
+    Expired,
+    NotYetMade,
+    OtherAccount,
+    OutOfScope,
+    OtherAddress,
+    OverLimit,
+    During,
+}
+
+/// What makes several rows one case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pattern {
+    /// More trades than a person or a known robot makes.
+    Burst,
+    /// Trades of one day (UTC) worth more than the account's daily limit.
+    DayValue,
+    /// More of one instrument than the account may hold.
+    Position,
+    /// The same quantity bought and sold at the same price.
+    Wash,
+    /// The same quantity to and from one counterparty, again and again.
+    RoundTrip,
+    /// The same trade twice.
+    Duplicate,
+}
+
+/// Whose rows a window counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum BurstBy {
+pub enum By {
     /// One API key's.
     Key,
     /// One account's.
     Account,
+}
+
+/// What a baseline compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Measure {
+    /// What the trade is worth, among the account's own.
+    Value,
+    /// Quantity, among the account's own in the same instrument.
+    Quantity,
+    /// Price, among the same instrument's.
+    Price,
+    /// Value divided by quantity times price, among the same instrument's.
+    ValueRatio,
+    /// An instrument that the account never traded.
+    Instrument,
+    /// A destination that the account never used.
+    Destination,
+    /// An address that the account never used.
+    Ip,
+    /// An hour of the day (UTC) in which, or next to which, the account never traded.
+    Hour,
+    /// Days since the account's last trade.
+    Gap,
+    /// The account's first trade.
+    First,
+}
+
+/// What shows the order of writing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sequence {
+    /// Ids are missing between neighbours: rows were deleted.
+    Ids,
+    /// The id is of a later time than the row says.
+    CreatedAt,
+    /// The row was written again without its time of change (`PostgreSQL`'s `xmin`).
+    Xmin,
+}
+
+/// Another record of trades.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ledger {
+    /// The order table.
+    Orders,
+    /// The application's log lines.
+    Logs,
+    /// The exchange's export of fills.
+    Fills,
+}
+
+/// How two records of a trade differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Difference {
+    /// The other record does not have it.
+    Missing,
+    /// The other record has a trade that is no row.
+    Extra,
+    /// Fields differ.
+    Differs,
+    /// The order's trades are more than the order.
+    Overfilled,
+    /// The trade is older than its order.
+    BeforeOrder,
+    /// The order's status allows no trade.
+    Refused,
 }
 
 /// An exact number in a policy, written as text or as a whole number.
@@ -114,18 +277,57 @@ impl TradePolicy {
         if policy.version != 1 {
             return Err(PolicyError::whole(file, format!("version is {}, this program reads 1", policy.version)));
         }
-        let window = match policy.check {
-            Check::Burst { trades, within_s, .. } => (1..=1_000_000).contains(&trades) && within_s >= 1,
-            Check::OffMarket { neighbours, .. } => (5..=1000).contains(&neighbours),
-            _ => true,
-        };
-        if !window {
-            return Err(PolicyError::whole(
-                file,
-                "a threshold is out of range: burst needs trades 1 to 1000000 and within_s from 1, off_market neighbours 5 to 1000",
-            ));
+        match policy.fault() {
+            Some(fault) => Err(PolicyError::whole(file, fault)),
+            None => Ok(policy),
         }
-        Ok(policy)
+    }
+
+    /// What the types do not forbid.
+    fn fault(&self) -> Option<&'static str> {
+        use LookupTable::{Accounts, Intruder, Keys, Pauses};
+        use Problem::{
+            During, Expired, Missing, NotYetMade, OtherAccount, OtherAddress, OutOfScope, OverLimit, Revoked,
+        };
+        match &self.check {
+            Check::Lookup { table, problem, words, .. } => {
+                let fits = match table {
+                    Keys => matches!(
+                        problem,
+                        Missing | Revoked | Expired | NotYetMade | OtherAccount | OutOfScope | OtherAddress
+                    ),
+                    Accounts => matches!(problem, Missing | Revoked | NotYetMade | OverLimit),
+                    Pauses | Intruder => matches!(problem, During),
+                };
+                if !fits {
+                    return Some("this problem can't be looked up in this table; docs/POLICIES.md lists them");
+                }
+                (*problem == OutOfScope && words.is_empty()).then_some("`out_of_scope` needs `words`")
+            }
+            Check::Window { within_s, trades, .. } => ((*within_s < 0 || *within_s > 31 * 86_400)
+                || *trades > 1_000_000)
+                .then_some("a threshold is out of range: within_s from 0 to 2678400, trades to 1000000"),
+            Check::Baseline { of, neighbours, percent, deviations, days, .. } => {
+                let numeric = matches!(of, Measure::Value | Measure::Quantity | Measure::Price | Measure::ValueRatio);
+                if numeric && !(5..=1000).contains(neighbours) {
+                    return Some("a threshold is out of range: neighbours 5 to 1000");
+                }
+                if numeric && percent.is_none() && deviations.is_none() {
+                    return Some("this measure needs `percent` or `deviations`");
+                }
+                (*of == Measure::Gap && days.is_none()).then_some("`gap` needs `days`")
+            }
+            Check::Reconcile { with, problem, fields, .. } => {
+                let orders = *with == Ledger::Orders;
+                let only = matches!(problem, Difference::Overfilled | Difference::BeforeOrder | Difference::Refused);
+                if (only && !orders) || (*problem == Difference::Extra && orders) {
+                    return Some("this difference can't be told from this record; docs/POLICIES.md lists them");
+                }
+                (*problem == Difference::Differs && fields.is_empty()).then_some("`differs` needs `fields`")
+            }
+            Check::Row { when } => when.fault(),
+            Check::Sequence { .. } => None,
+        }
     }
 
     /// All policies among the texts of a policies folder (`trades/*.yml`), and the files that can't be read.
@@ -144,31 +346,26 @@ impl TradePolicy {
         (policies, errors)
     }
 
+    /// Whether it compares columns that could mean different things.
+    pub fn compares_columns(&self) -> bool {
+        matches!(
+            self.check,
+            Check::Lookup { problem: Problem::OtherAccount, .. } | Check::Sequence { of: Sequence::CreatedAt, .. }
+        )
+    }
+
+    /// Whether it needs the orders.
+    pub fn is_of_orders(&self) -> bool {
+        self.is_of(Ledger::Orders)
+    }
+
+    /// Whether it needs that record.
+    pub fn is_of(&self, ledger: Ledger) -> bool {
+        matches!(self.check, Check::Reconcile { with, .. } if with == ledger)
+    }
+
     /// The rule of its findings.
     pub fn rule(&self) -> RuleRef {
         RuleRef { id: self.id.clone(), title: self.title.clone(), level: self.level }
-    }
-
-    /// Roles of the trade table without which it can't be evaluated.
-    pub fn needs(&self) -> Vec<Role> {
-        match &self.check {
-            Check::UnknownKey { .. } | Check::RevokedKey { .. } | Check::Burst { by: BurstBy::Key, .. } => {
-                vec![Role::Key]
-            }
-            Check::OverLimit { limit } if limit.is_none() => vec![Role::Account],
-            Check::OverLimit { .. } | Check::WhilePaused { .. } => vec![],
-            Check::EditedAfter { .. } => vec![Role::CreatedAt, Role::UpdatedAt],
-            Check::Burst { by: BurstBy::Account, .. } => vec![Role::Account],
-            Check::SequenceGap { .. } => vec![Role::Id],
-            Check::OffMarket { .. } => vec![Role::Instrument, Role::Price],
-        }
-    }
-
-    /// Whether it needs to know when a trade happened.
-    pub fn needs_time(&self) -> bool {
-        matches!(
-            self.check,
-            Check::RevokedKey { .. } | Check::WhilePaused { .. } | Check::Burst { .. } | Check::OffMarket { .. }
-        )
     }
 }

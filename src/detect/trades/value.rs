@@ -66,6 +66,76 @@ pub fn moment(text: &str) -> Option<Timestamp> {
     jiff::tz::Offset::from_seconds(offset).ok()?.to_timestamp(local).ok()
 }
 
+/// Reads a moment as milliseconds since 1970, UTC, as [`moment`] does; the form that PostgreSQL writes for a timestamp
+/// is read without allocating.
+pub fn millis(text: &[u8]) -> Option<i64> {
+    if let Some(millis) = plain_millis(text) {
+        return Some(millis);
+    }
+    moment(std::str::from_utf8(text).ok()?).map(Timestamp::as_millisecond)
+}
+
+/// `2026-11-24 10:55:41[.fraction][+00]`.
+fn plain_millis(text: &[u8]) -> Option<i64> {
+    if text.len() < 19
+        || text[4] != b'-'
+        || text[7] != b'-'
+        || !matches!(text[10], b' ' | b'T')
+        || text[13] != b':'
+        || text[16] != b':'
+    {
+        return None;
+    }
+    let number = |from: usize, to: usize| {
+        text[from..to]
+            .iter()
+            .try_fold(0_i64, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + i64::from(digit - b'0')))
+    };
+    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
+    let mut rest = &text[19..];
+    let mut fraction = 0;
+    if let [b'.', digits @ ..] = rest {
+        let length = digits.iter().take_while(|digit| digit.is_ascii_digit()).count();
+        for place in 0..3 {
+            fraction =
+                fraction * 10 + digits.get(place).filter(|_| place < length).map_or(0, |digit| i64::from(digit - b'0'));
+        }
+        rest = &digits[length..];
+    }
+    let lengths = [
+        31,
+        if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) { 29 } else { 28 },
+        31,
+        30,
+        31,
+        30,
+        31,
+        31,
+        30,
+        31,
+        30,
+        31,
+    ];
+    let days_in_month = *lengths.get(usize::try_from(month - 1).ok()?)?;
+    if !matches!(rest, [] | b"Z" | b"+00" | b"+00:00")
+        || day < 1
+        || day > days_in_month
+        || hour > 23
+        || minute > 59
+        || second > 59
+    {
+        return None;
+    }
+    // Days since 1970 of the proleptic Gregorian calendar; years begin in March, so that the leap day is the last one.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let era = year.div_euclid(400);
+    let of_era = year.rem_euclid(400);
+    let of_year = (153 * month + 2) / 5 + day - 1;
+    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
+    Some(((days * 24 + hour) * 60 + minute) * 60_000 + second * 1000 + fraction)
+}
+
 /// Splits `+HH`, `+HH:MM` or `Z` off a time's end: the rest, and the offset in seconds.
 fn split_offset(text: &str) -> (&str, i32) {
     if let Some(local) = text.strip_suffix(['Z', 'z']) {
@@ -98,6 +168,16 @@ mod tests {
             assert_eq!(Number::parse(odd), Number::Unusable, "{odd}");
         }
         assert!(Number::parse("-0.10").finite().unwrap() < Number::parse("0").finite().unwrap());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_quick_way_reads_the_same(millis in -50_000_000_000_000_i64..250_000_000_000_000) {
+            let time = Timestamp::from_millisecond(millis).unwrap();
+            let text = time.strftime("%Y-%m-%d %H:%M:%S.%3f").to_string();
+            proptest::prop_assert_eq!(super::millis(text.as_bytes()), Some(millis), "{}", text);
+            proptest::prop_assert_eq!(moment(&text), Some(time));
+        }
     }
 
     #[test]

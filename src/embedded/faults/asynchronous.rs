@@ -182,6 +182,10 @@ impl Guard for Faulty<dyn Guard> {
         self.injector.effect(&self.place, "release", self.inner.release()).await
     }
 
+    async fn insert_through(&self, columns: &[String], rows: &[crate::ports::Row]) -> Result<u64, Fault> {
+        self.injector.effect(&self.place, "insert", self.inner.insert_through(columns, rows)).await
+    }
+
     async fn canary(&self) -> Result<Canary, Fault> {
         self.injector.reach(&self.place)?;
         self.inner.canary().await

@@ -1,7 +1,10 @@
-use super::{store, trade_scan, verify};
+use super::records::Occasion;
+use super::text::DumpText;
+use super::{remember, store, trade_scan, verify};
+use crate::detect::backup::Dialect;
 use crate::detect::database::DatabasePolicy;
 use crate::detect::trades::policy::TradePolicy;
-use crate::domain::{Backup, BackupCheck, BackupVerdict, Level, Timestamp};
+use crate::domain::{Backup, BackupCheck, BackupVerdict, Finding, Level, Timestamp};
 use crate::engine::{Deployment, scan_database, scan_trades};
 use crate::ports::{Fault, FaultKind};
 
@@ -19,12 +22,19 @@ pub async fn choose(
             verdicts.push(BackupVerdict { backup, checks: vec![before] });
             continue;
         }
-        let (mut verdict, _) = verify(deployment, &backup)?;
+        let (mut verdict, seen) = verify(deployment, &backup)?;
         verdict.checks.insert(0, before);
+        if verdict.usable() {
+            verdict.checks.extend(scan_text(deployment, &verdict.backup).await?);
+        }
+        // A server is started only for what its text speaks for.
         if verdict.usable() {
             verdict.checks.extend(scan_scratch(deployment, &verdict.backup).await?);
         }
         let usable = verdict.usable();
+        if usable {
+            remember(deployment, Occasion::Verified, &verdict, seen.as_ref(), None)?;
+        }
         let backup = verdict.backup.clone();
         verdicts.push(verdict);
         if usable {
@@ -45,7 +55,10 @@ pub async fn newest(
         if before.is_some_and(|before| backup.started.is_none_or(|started| started >= before)) {
             continue;
         }
-        let (verdict, _) = verify(deployment, &backup)?;
+        let (verdict, seen) = verify(deployment, &backup)?;
+        if verdict.usable() {
+            remember(deployment, Occasion::Verified, &verdict, seen.as_ref(), None)?;
+        }
         let (usable, backup) = (verdict.usable(), verdict.backup.clone());
         verdicts.push(verdict);
         if usable {
@@ -72,25 +85,57 @@ fn before_breach(deployment: &Deployment, backup: &Backup, first: Option<Timesta
     BackupCheck::of("before-breach", result)
 }
 
+/// The trade policies over the rows in the dump's own text: a dirty backup costs no server and no disk.
+async fn scan_text(deployment: &Deployment, backup: &Backup) -> Result<Option<BackupCheck>, Fault> {
+    let store = store(deployment)?;
+    if store.dialect() != Dialect::Postgres {
+        return Ok(None);
+    }
+    let (policies, _) = TradePolicy::from_texts(&deployment.policies.texts);
+    let scanned = match DumpText::open(store, &backup.path) {
+        Ok(text) => scan_trades::run(&text, &policies, &trade_scan(deployment)).await,
+        Err(fault) => Err(fault),
+    };
+    Ok(Some(BackupCheck::of(
+        "text",
+        match scanned {
+            Ok(seen) => match bad(&seen.findings) {
+                Some(title) => Err(format!("in the trades of its text: {title}")),
+                None => Ok(format!(
+                    "{} rows of its text, {} findings, none at high or above",
+                    seen.rows,
+                    seen.findings.len()
+                )),
+            },
+            Err(fault) if fault.kind == FaultKind::Invalid => {
+                Ok(format!("not scanned, {}: its scratch copy is", fault.message))
+            }
+            Err(fault) => Err(fault.chain()),
+        },
+    )))
+}
+
+/// The first finding that speaks against a backup.
+fn bad(findings: &[Finding]) -> Option<String> {
+    findings.iter().find(|finding| finding.rule.level >= Level::High).map(|finding| finding.rule.title.clone())
+}
+
 /// Restores it where it can do no harm, and scans it there.
 async fn scan_scratch(deployment: &Deployment, backup: &Backup) -> Result<Vec<BackupCheck>, Fault> {
     let scratch = match store(deployment)?.scratch(&backup.path).await {
         Ok(scratch) => scratch,
-        Err(fault) if fault.kind == FaultKind::Invalid => {
-            return Ok(vec![BackupCheck::of("scratch", Ok(format!("judged by its text: {}", fault.message)))]);
+        // Without a server on this machine its text is what there is, and that is said.
+        Err(fault) if fault.kind == FaultKind::NotFound => {
+            return Ok(vec![BackupCheck::advice(
+                "scratch",
+                Err(format!("judged by its text alone: {}", fault.message)),
+            )]);
         }
         Err(fault) => return Ok(vec![BackupCheck::of("scratch", Err(fault.chain()))]),
     };
     let policy = DatabasePolicy::from_texts(&deployment.policies.texts)
         .map_err(|error| Fault::new(FaultKind::Invalid, error.to_string()))?;
     let objects = scan_database::run(scratch.as_ref(), &policy).await?;
-    let bad = |findings: &[crate::domain::Finding]| {
-        findings
-            .iter()
-            .filter(|finding| finding.rule.level >= Level::High)
-            .map(|finding| finding.rule.title.clone())
-            .next()
-    };
     let (policies, _) = TradePolicy::from_texts(&deployment.policies.texts);
     let trades = scan_trades::run(scratch.as_ref(), &policies, &trade_scan(deployment)).await?;
     let clean = |what: &str, first: Option<String>, count: usize| match first {

@@ -4,13 +4,15 @@ mod choose;
 mod reconcile;
 pub mod records;
 mod rehearse;
+mod replay;
 mod steps;
+mod text;
 mod verify;
 
 use std::sync::Arc;
 
 pub use choose::{choose, newest};
-pub use reconcile::reconcile;
+pub use reconcile::{Reconciled, reconcile};
 pub use rehearse::{take, test_restore};
 pub(super) use steps::build;
 use steps::compare;
@@ -33,6 +35,8 @@ pub fn trade_scan(deployment: &Deployment) -> TradeScan {
     TradeScan {
         schema: guard.and_then(|guard| guard.schema.clone()),
         table: guard.map_or("Trade".to_owned(), |guard| guard.table.clone()),
+        // A file that can't be read stops `scan trades`, which says so; here the names of the columns must do.
+        roles: crate::detect::trades::roles::RoleOverrides::from_texts(&deployment.policies.texts).unwrap_or_default(),
         ..TradeScan::default()
     }
 }

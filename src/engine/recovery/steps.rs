@@ -3,11 +3,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::records;
+use super::replay::Replay;
 use super::store;
 use super::verify::read;
 use crate::domain::{Action, Backup};
 use crate::engine::steps::{Effect, Seen, StepError};
 use crate::engine::{Deployment, Run};
+use crate::ledger::Event;
 use crate::ports::{Database, Fault, FaultKind};
 
 /// The effect of a recovery action.
@@ -15,6 +18,7 @@ pub(in crate::engine) fn build(run: Arc<Run>, action: &Action) -> Result<Box<dyn
     match action {
         Action::RestoreBackup { path } => Ok(Box::new(Restore { run, path: path.clone() })),
         Action::ValidateRestore { path } => Ok(Box::new(Validate { run, path: path.clone() })),
+        Action::ReplayRows { list } => Ok(Box::new(Replay { run, list: *list })),
         _ => Err(Fault::new(FaultKind::Invalid, "this is no step of a recovery")),
     }
 }
@@ -70,6 +74,29 @@ struct Validate {
     path: String,
 }
 
+impl Validate {
+    /// Rows of each table in the backup: as they were counted when it was chosen, if it is the file that was chosen, else read again.
+    async fn tables(&self) -> Result<BTreeMap<String, u64>, Fault> {
+        let deployment = &self.run.deployment;
+        let chosen = self.run.journal.entries().into_iter().rev().find_map(|entry| match entry.event {
+            Event::BackupChosen { path: Some(path), sha256: Some(sha256), .. } if path == self.path => Some(sha256),
+            _ => None,
+        });
+        let known = records::read(deployment)?.into_iter().rev();
+        let known = known.filter(|record| record.passed && record.path == self.path && chosen.is_some());
+        if let Some(record) = known.into_iter().find(|record| record.sha256 == chosen && !record.tables.is_empty()) {
+            return Ok(record.tables);
+        }
+        let backups = Arc::clone(store(deployment)?);
+        let mut backup = Backup { path: self.path.clone(), bytes: 0, started: None, sha256: None };
+        let seen = tokio::task::spawn_blocking(move || read(backups.as_ref(), &mut backup))
+            .await
+            .map_err(|error| Fault::with(FaultKind::OutcomeUnknown, "reading the backup died", error))?
+            .map_err(|reason| Fault::new(FaultKind::Corrupt, reason))?;
+        Ok(seen.tables)
+    }
+}
+
 #[async_trait]
 impl Effect for Validate {
     async fn observe(&self) -> Result<Seen, Fault> {
@@ -78,15 +105,10 @@ impl Effect for Validate {
 
     async fn act(&self) -> Result<String, StepError> {
         let deployment = &self.run.deployment;
-        let backups = Arc::clone(store(deployment)?);
-        let mut backup = Backup { path: self.path.clone(), bytes: 0, started: None, sha256: None };
-        let seen = tokio::task::spawn_blocking(move || read(backups.as_ref(), &mut backup))
-            .await
-            .map_err(|error| Fault::with(FaultKind::OutcomeUnknown, "reading the backup died", error))?
-            .map_err(|reason| Fault::new(FaultKind::Corrupt, reason))?;
+        let tables = self.tables().await?;
         let live =
             deployment.database.as_ref().ok_or_else(|| Fault::new(FaultKind::Invalid, "no database is configured"))?;
-        let (rows, mut different) = compare(live.as_ref(), &seen.tables, &keys_table(deployment)).await?;
+        let (rows, mut different) = compare(live.as_ref(), &tables, &keys_table(deployment)).await?;
         let checks = live.checks(&deployment.policies.recovery).await?;
         let broken = checks.iter().filter(|check| !check.passed);
         different.extend(broken.map(|check| format!("{}: {}", check.check, check.reason)));
@@ -97,7 +119,7 @@ impl Effect for Validate {
         let own = store(deployment)?.validate().await?;
         let own = own.map_or("no validation command is configured".to_owned(), |words| words);
         let held: Vec<_> = checks.iter().map(|check| check.reason.clone()).collect();
-        Ok(format!("{} tables, {rows} rows as in the backup; {}; {own}", seen.tables.len(), held.join("; ")))
+        Ok(format!("{} tables, {rows} rows as in the backup; {}; {own}", tables.len(), held.join("; ")))
     }
 
     async fn verify(&self) -> Result<(), Fault> {

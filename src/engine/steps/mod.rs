@@ -88,7 +88,9 @@ pub(super) fn build(run: &Arc<Run>, action: &Action) -> Result<Box<dyn Effect>, 
         Action::ProveCredential { credential } => Box::new(proof::Prove(credential::Rotation::new(run, credential)?)),
         Action::RestartService { service } => Box::new(service::Restart { run, service: service.clone() }),
         Action::StopService { service } => Box::new(service::Stop { run, service: service.clone() }),
-        Action::RestoreBackup { .. } | Action::ValidateRestore { .. } => super::recovery::build(run, action)?,
+        Action::RestoreBackup { .. } | Action::ValidateRestore { .. } | Action::ReplayRows { .. } => {
+            super::recovery::build(run, action)?
+        }
         Action::Manual { .. } => return Err(Fault::new(FaultKind::Invalid, "a manual step has no effect of its own")),
     })
 }

@@ -7,6 +7,7 @@ mod drain;
 mod login;
 mod put;
 mod rights;
+mod through;
 mod tree;
 
 use std::time::Duration;
@@ -19,7 +20,7 @@ use super::{connect_as, fault};
 use crate::adapters::login::Login;
 use crate::domain::Canary;
 use crate::policy::pause::{GuardPolicy, OwnerPolicy};
-use crate::ports::{Fault, FaultKind, Guard, GuardReport, TableName};
+use crate::ports::{Fault, FaultKind, Guard, GuardReport, Row, TableName};
 
 const SET: &str = "SET lock_timeout = '2s'; UPDATE portcullis.guard SET paused = true, changed_at = clock_timestamp(), changed_by = session_user WHERE id = 1";
 
@@ -211,6 +212,13 @@ impl Guard for PostgresGuard {
         let _ = connection.close().await;
         words.push("flag taken away".into());
         Ok(words.join("; "))
+    }
+
+    async fn insert_through(&self, columns: &[String], rows: &[Row]) -> Result<u64, Fault> {
+        let (mut connection, table) = self.open().await?;
+        let done = through::insert(&mut connection, &table, columns, rows).await;
+        let _ = connection.close().await;
+        done
     }
 
     async fn canary(&self) -> Result<Canary, Fault> {

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use secrecy::ExposeSecret;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection, Executor};
 
@@ -80,6 +81,22 @@ impl PostgresRestore {
     fn live(&self) -> String {
         let options = self.login.options();
         options.get_database().unwrap_or(options.get_username()).to_owned()
+    }
+
+    /// Finds the password that works, even where the live database is not there to try it on.
+    async fn sign_in(&self) -> Result<PgConnection, Fault> {
+        let options = self.login.options();
+        let refused = match elsewhere(&options).await {
+            Err(fault) if fault.kind == FaultKind::Denied => fault,
+            other => return other,
+        };
+        for password in (self.passwords)() {
+            if let Ok(connection) = elsewhere(&options.clone().password(password.expose_secret())).await {
+                self.login.hand_over(&password);
+                return Ok(connection);
+            }
+        }
+        Err(refused)
     }
 
     /// Connects to the live database if it is there and lets us in.
@@ -257,14 +274,27 @@ impl RestoreTarget for PostgresRestore {
         suffix: &str,
         progress: &RestoreProgress,
     ) -> Result<String, Fault> {
+        let _ = self.sign_in().await?.close().await;
         let live = self.live();
         let fresh = beside(&live, "_restoring");
         let aside = beside(&live, &format!("_before_{}", suffix.to_ascii_lowercase()));
-        let (loaded, mut words) = self.beside(dump, (&live, &fresh, marker), progress).await?;
-        progress.phase("the swap");
-        let options = self.login.options();
-        self.login.close_kept().await;
-        let ended = swap(&options, &live, &fresh, &aside).await?;
+        let swapped = async {
+            let (loaded, words) = self.beside(dump, (&live, &fresh, marker), progress).await?;
+            progress.phase("the swap");
+            self.login.close_kept().await;
+            let ended = swap(&self.login.options(), &live, &fresh, &aside).await?;
+            Ok((loaded, words, ended))
+        };
+        let (loaded, mut words, ended) = match swapped.await {
+            Ok(done) => done,
+            Err(fault) => {
+                // What can't be put in place is not kept; where that fails too, the next run does it.
+                if let Ok(mut connection) = self.sign_in().await {
+                    let _ = clear(&mut connection, &fresh, "").await;
+                }
+                return Err(fault);
+            }
+        };
         progress.phase("done");
         let rows: u64 = loaded.rows.values().sum();
         words.insert(
@@ -279,7 +309,7 @@ impl RestoreTarget for PostgresRestore {
 
     async fn restored(&self) -> Result<Option<String>, Fault> {
         let live = self.live();
-        let mut connection = elsewhere(&self.login.options()).await?;
+        let mut connection = self.sign_in().await?;
         let comment: Option<Option<String>> = sqlx::query_scalar(
             "SELECT pg_catalog.shobj_description(oid, 'pg_database') FROM pg_catalog.pg_database WHERE datname = $1",
         )
@@ -363,6 +393,12 @@ impl Database for Scratch {
     }
     async fn count(&self, table: &TableName) -> Result<u64, Fault> {
         self.rows.count(table).await
+    }
+    async fn relations(&self) -> Result<crate::ports::Relations, Fault> {
+        self.rows.relations().await
+    }
+    async fn snapshot(&self) -> Result<Box<dyn crate::ports::Snapshot>, Fault> {
+        self.rows.snapshot().await
     }
     async fn checks(&self, policy: &RecoveryPolicy) -> Result<Vec<BackupCheck>, Fault> {
         let mut connection = super::connect_as(self.catalog.login()).await?;

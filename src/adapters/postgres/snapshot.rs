@@ -1,0 +1,263 @@
+//! One consistent view, read through COPY by several connections: the plain SQL that any engine of PostgreSQL's wire knows,
+//! but for ranges of `ctid`, which are used where the server has them (14 and newer).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use futures_util::{StreamExt, TryStreamExt};
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection, Executor, Row as _};
+
+use super::copy::CopyReader;
+use super::{STATEMENT_MS, connect_as, fault, qualified};
+use crate::adapters::login::Login;
+use crate::domain::guard::quote_identifier;
+use crate::ports::{Column, Fault, FaultKind, Row, RowSink, Snapshot, TableName, TableRead, TimeRange};
+
+/// Pages of one part: 32 MB of the usual 8 KB.
+const PART: i64 = 4_096;
+
+/// See [`Snapshot`].
+pub(super) struct PostgresSnapshot {
+    login: Login,
+    leader: PgConnection,
+    /// Name of the exported snapshot; `None` where the server can't export one.
+    name: Option<String>,
+    version: i64,
+}
+
+impl PostgresSnapshot {
+    pub(super) async fn open(login: &Login) -> Result<Self, Fault> {
+        let mut leader = begin(login, None).await?;
+        let version: Option<String> = scalar(&mut leader, "SHOW server_version_num").await.unwrap_or_default();
+        let version = version.and_then(|text| text.parse().ok()).unwrap_or(0);
+        // A savepoint, so that a server that knows no such function leaves the transaction usable.
+        execute(&mut leader, "SAVEPOINT export").await?;
+        let name = scalar(&mut leader, "SELECT pg_catalog.pg_export_snapshot()").await.unwrap_or_default();
+        if name.is_none() {
+            execute(&mut leader, "ROLLBACK TO SAVEPOINT export").await?;
+        }
+        Ok(Self { login: login.clone(), leader, name, version })
+    }
+
+    /// The statements that read a table in parts.
+    async fn parts(&mut self, read: &TableRead) -> Result<Vec<String>, Fault> {
+        let mut columns: Vec<_> = read.columns.iter().map(|column| quote_identifier(column)).collect();
+        if read.xmin {
+            columns.push("xmin".into());
+        }
+        let columns = columns.join(", ");
+        let condition = read.range.as_ref().and_then(condition);
+        let whole = |from: &str| {
+            let condition = condition.as_ref().map_or(String::new(), |condition| format!(" WHERE {condition}"));
+            format!("COPY (SELECT {columns} FROM {from}{condition}) TO STDOUT")
+        };
+        // A narrow time has an index; ranges of pages would read the whole table.
+        if condition.is_some() || self.version < 140_000 {
+            return Ok(vec![whole(&qualified(&read.table))]);
+        }
+        let leaves = self.leaves(&read.table).await?;
+        if leaves.iter().any(|leaf| !matches!(leaf.kind.as_str(), "r" | "m" | "p")) {
+            return Ok(vec![whole(&qualified(&read.table))]);
+        }
+        let mut parts = Vec::new();
+        for leaf in leaves.iter().filter(|leaf| leaf.kind != "p") {
+            let from = format!("ONLY {}", qualified(&leaf.table));
+            let mut page = 0;
+            // The last part has no end: pages may have come since they were counted.
+            loop {
+                let next = page + PART;
+                let end =
+                    if next < leaf.pages { format!(" AND ctid < '({next},0)'::pg_catalog.tid") } else { String::new() };
+                parts.push(format!(
+                    "COPY (SELECT {columns} FROM {from} WHERE ctid >= '({page},0)'::pg_catalog.tid{end}) TO STDOUT"
+                ));
+                if end.is_empty() {
+                    break;
+                }
+                page = next;
+            }
+        }
+        Ok(parts)
+    }
+
+    async fn leaves(&mut self, table: &TableName) -> Result<Vec<Leaf>, Fault> {
+        const LEAVES: &str = "WITH RECURSIVE tree AS ( \
+            SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2 \
+            UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN tree ON i.inhparent = tree.oid) \
+            SELECT n.nspname::text, c.relname::text, c.relkind::text, \
+            CASE WHEN c.relkind IN ('r', 'm') THEN pg_catalog.pg_relation_size(c.oid) / pg_catalog.current_setting('block_size')::bigint ELSE 0 END AS pages, \
+            greatest(c.reltuples, 0)::bigint AS rows \
+            FROM tree JOIN pg_catalog.pg_class c ON c.oid = tree.oid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace ORDER BY c.oid";
+        let failed = |error: sqlx::Error| fault(&format!("failed to look up the parts of {table}"), &error);
+        let rows = sqlx::query(LEAVES)
+            .bind(&table.schema)
+            .bind(&table.name)
+            .fetch_all(&mut self.leader)
+            .await
+            .map_err(failed)?;
+        let leaf = |row: &sqlx::postgres::PgRow| {
+            Ok(Leaf {
+                table: TableName { schema: row.try_get(0)?, name: row.try_get(1)? },
+                kind: row.try_get(2)?,
+                pages: row.try_get(3)?,
+                rows: row.try_get(4)?,
+            })
+        };
+        rows.iter().map(leaf).collect::<Result<_, sqlx::Error>>().map_err(failed)
+    }
+}
+
+struct Leaf {
+    table: TableName,
+    kind: String,
+    pages: i64,
+    rows: i64,
+}
+
+/// A condition on time that an index can serve; `None` where the column's type is no time.
+fn condition(range: &TimeRange) -> Option<String> {
+    let column = quote_identifier(&range.column.name);
+    let zoned = range.column.data_type.starts_with("timestamp") && range.column.data_type.contains("with time zone");
+    if !range.column.data_type.starts_with("timestamp") {
+        return None;
+    }
+    let moment = |time: crate::domain::Timestamp| {
+        let text = time.strftime("%Y-%m-%d %H:%M:%S%.6f");
+        // Without a zone Prisma means UTC.
+        if zoned { format!("'{text}+00'::pg_catalog.timestamptz") } else { format!("'{text}'::pg_catalog.timestamp") }
+    };
+    let since = range.since.map(|since| format!("{column} >= {}", moment(since)));
+    let until = range.until.map(|until| format!("{column} < {}", moment(until)));
+    let both: Vec<_> = [since, until].into_iter().flatten().collect();
+    (!both.is_empty()).then(|| both.join(" AND "))
+}
+
+async fn begin(login: &Login, snapshot: Option<&str>) -> Result<PgConnection, Fault> {
+    let mut connection = connect_as(login).await?;
+    // Whatever a view of the intruder's would do, it can't write here, nor find its own functions first, nor hide rows by a
+    // policy: with row security off, a table that would hide rows is an error.
+    let set = format!(
+        "SET statement_timeout = {STATEMENT_MS}; SET default_transaction_read_only = on; SET search_path = pg_catalog; SET row_security = off; \
+         SET DateStyle = 'ISO, YMD'; SET TimeZone = 'UTC'; SET extra_float_digits = 1; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+    );
+    execute(&mut connection, &set).await?;
+    if let Some(name) = snapshot {
+        execute(&mut connection, &format!("SET TRANSACTION SNAPSHOT '{}'", name.replace('\'', ""))).await?;
+    }
+    Ok(connection)
+}
+
+async fn execute(connection: &mut PgConnection, sql: &str) -> Result<(), Fault> {
+    let failed = |error: sqlx::Error| fault("failed to begin a snapshot", &error);
+    connection.execute(AssertSqlSafe(sql.to_owned())).await.map(|_| ()).map_err(failed)
+}
+
+async fn scalar(connection: &mut PgConnection, sql: &'static str) -> Result<Option<String>, Fault> {
+    sqlx::query_scalar(sql).fetch_one(connection).await.map_err(|error| fault("failed to begin a snapshot", &error))
+}
+
+/// Reads parts until none is left.
+async fn work(
+    connection: &mut PgConnection,
+    parts: Arc<Vec<String>>,
+    next: Arc<AtomicUsize>,
+    columns: usize,
+    mut sink: Box<dyn RowSink>,
+    table: &TableName,
+) -> Result<u64, Fault> {
+    let failed = |error: sqlx::Error| {
+        let mut found = fault(&format!("failed to read {table}"), &error);
+        if found.message.contains("row-level security") {
+            found.message.push_str(
+                "; a row security policy would hide rows: scan as the table's owner or a role with BYPASSRLS",
+            );
+        }
+        found
+    };
+    let mut reader = CopyReader::new(columns);
+    while let Some(part) = parts.get(next.fetch_add(1, Ordering::Relaxed)) {
+        let mut stream = connection.copy_out_raw(part).await.map_err(failed)?;
+        while let Some(bytes) = stream.try_next().await.map_err(failed)? {
+            reader.take(&bytes, sink.as_mut())?;
+        }
+    }
+    sink.end()?;
+    Ok(reader.rows)
+}
+
+#[async_trait]
+impl Snapshot for PostgresSnapshot {
+    fn tells_transactions(&self) -> bool {
+        self.version > 0
+    }
+
+    async fn estimate(&mut self, table: &TableName) -> Result<u64, Fault> {
+        let leaves = self.leaves(table).await?;
+        Ok(leaves.iter().map(|leaf| u64::try_from(leaf.rows).unwrap_or(0)).sum())
+    }
+
+    async fn read(&mut self, read: &TableRead, sinks: Vec<Box<dyn RowSink>>) -> Result<u64, Fault> {
+        let parts = Arc::new(self.parts(read).await?);
+        let next = Arc::new(AtomicUsize::new(0));
+        let columns = read.columns.len() + usize::from(read.xmin);
+        let mut sinks = sinks.into_iter();
+        let Some(own) = sinks.next() else { return Ok(0) };
+        let mut tasks = tokio::task::JoinSet::new();
+        let mut idle = Vec::new();
+        for sink in sinks {
+            // One connection has the snapshot if it can't be shared, or if there is nothing to share.
+            match (&self.name, parts.len()) {
+                (Some(name), 2..) => {
+                    let mut connection = begin(&self.login, Some(name)).await?;
+                    let (parts, next, table) = (Arc::clone(&parts), Arc::clone(&next), read.table.clone());
+                    tasks.spawn(async move {
+                        let rows = work(&mut connection, parts, next, columns, sink, &table).await;
+                        let _ = connection.close().await;
+                        rows
+                    });
+                }
+                _ => idle.push(sink),
+            }
+        }
+        for mut sink in idle {
+            sink.end()?;
+        }
+        let mut rows = work(&mut self.leader, parts, next, columns, own, &read.table).await?;
+        while let Some(done) = tasks.join_next().await {
+            rows += done.map_err(|error| Fault::with(FaultKind::Invalid, "a reader of rows died", error))??;
+        }
+        Ok(rows)
+    }
+
+    async fn fetch(
+        &mut self,
+        table: &TableName,
+        columns: &[String],
+        key: &Column,
+        values: &[String],
+    ) -> Result<Vec<Row>, Fault> {
+        let failed = |error: sqlx::Error| fault(&format!("failed to read {table}"), &error);
+        let list: Vec<_> = columns.iter().map(|column| format!("{}::text", quote_identifier(column))).collect();
+        let whole = ["bigint", "int", "smallint"].iter().any(|name| key.data_type.starts_with(name));
+        let (id, cast) = match key.data_type.as_str() {
+            "uuid" => (quote_identifier(&key.name), "::uuid[]"),
+            _ if whole => (quote_identifier(&key.name), "::text[]::bigint[]"),
+            "text" => (quote_identifier(&key.name), "::text[]"),
+            _ => (format!("{}::text", quote_identifier(&key.name)), "::text[]"),
+        };
+        let sql = format!("SELECT {} FROM {} WHERE {id} = ANY ($1{cast})", list.join(", "), qualified(table));
+        let mut stream = sqlx::query(AssertSqlSafe(sql)).bind(values).fetch(&mut self.leader);
+        let mut rows = Vec::new();
+        while let Some(row) = stream.next().await {
+            let row = row.map_err(failed)?;
+            rows.push(
+                (0..columns.len())
+                    .map(|index| row.try_get::<Option<String>, _>(index).map_err(failed))
+                    .collect::<Result<_, Fault>>()?,
+            );
+        }
+        Ok(rows)
+    }
+}

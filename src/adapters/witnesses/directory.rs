@@ -1,0 +1,77 @@
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+
+use crate::adapters::confined::Confined;
+use crate::ports::{CheckpointWitness, Fault, FaultKind, Head};
+
+/// Most copies of one ledger that are read.
+const MAX_COPIES: usize = 10_000;
+
+/// A folder, best on another host. Copies are added below `<incident>/`, never changed: a fork leaves two.
+#[derive(Debug)]
+pub struct DirectoryWitness {
+    name: String,
+    path: PathBuf,
+}
+
+impl DirectoryWitness {
+    /// A witness of that name over a folder, which is made if it is missing.
+    pub fn new(name: &str, path: PathBuf) -> Self {
+        Self { name: name.to_owned(), path }
+    }
+
+    fn keep(folder: &std::path::Path, size: u64, note: &[u8]) -> Result<Vec<Vec<u8>>, Fault> {
+        let copies = Confined::open(folder, true)?;
+        let digest = crate::domain::Digest::of(note).to_string();
+        copies.write_new(&format!("{size:020}-{}", &digest[..16]), note)?;
+        let names = copies.list("", false)?;
+        if names.len() > MAX_COPIES {
+            let message = format!("{} holds more than {MAX_COPIES} copies", folder.display());
+            return Err(Fault::new(FaultKind::Invalid, message));
+        }
+        let read = |name: &String| copies.read(name).transpose();
+        names.iter().filter_map(read).collect()
+    }
+}
+
+#[async_trait]
+impl CheckpointWitness for DirectoryWitness {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn describe(&self) -> String {
+        format!("folder {}", self.path.display())
+    }
+
+    async fn witness(&self, head: &Head<'_>) -> Result<Vec<Vec<u8>>, Fault> {
+        let (folder, size, note) = (self.path.join(head.incident.as_str()), head.size, head.note.to_vec());
+        // A mounted folder of another host may hang.
+        tokio::task::spawn_blocking(move || Self::keep(&folder, size, &note))
+            .await
+            .map_err(|error| Fault::with(FaultKind::OutcomeUnknown, "the copy died", error))?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn copies_are_added_and_never_changed() {
+        let home = tempfile::tempdir().unwrap();
+        let witness = DirectoryWitness::new("nas", home.path().join("copies"));
+        let incident = "inc-1".parse().unwrap();
+        let consistency = |_| None;
+        let head = |size, note: &'static [u8]| Head { incident: &incident, size, note, consistency: &consistency };
+        assert_eq!(witness.witness(&head(2, b"two")).await.unwrap(), [b"two".to_vec()]);
+        assert_eq!(witness.witness(&head(2, b"two")).await.unwrap().len(), 1);
+        assert_eq!(witness.witness(&head(1, b"one")).await.unwrap(), [b"one".to_vec(), b"two".to_vec()]);
+        assert_eq!(witness.witness(&head(2, b"fork")).await.unwrap().len(), 3, "both sides of a fork stay");
+        std::fs::set_permissions(home.path(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        let file = home.path().join("file");
+        std::fs::write(&file, "x").unwrap();
+        assert!(DirectoryWitness::new("bad", file).witness(&head(1, b"one")).await.is_err());
+    }
+}

@@ -1,0 +1,311 @@
+use std::collections::VecDeque;
+
+use bigdecimal::{BigDecimal, ToPrimitive};
+
+use super::super::decimal::fixed_text;
+use super::super::policy::Measure;
+use super::super::record::Record;
+use super::{Map, Said, Set, named};
+
+/// Most pairs of account and value that are remembered: about 64 MB.
+const PAIRS: usize = 3_000_000;
+/// Makes the median absolute deviation comparable with a standard deviation (Rousseeuw and Croux, 1993).
+const CONSISTENT: f64 = 1.4826;
+/// A deviation is never taken as smaller than this part of the median: accounts that always trade the same size.
+const FLOOR: f64 = 0.05;
+
+pub(super) struct Thresholds<'a> {
+    pub after: usize,
+    pub neighbours: usize,
+    pub percent: Option<&'a BigDecimal>,
+    pub deviations: Option<&'a BigDecimal>,
+    pub days: u32,
+}
+
+/// An outlier is larger than every one of its neighbours by this factor.
+const BEYOND: f64 = 1.5;
+/// So many outliers one after the other are a new habit.
+const HABIT: usize = 10;
+
+/// A record against what came before it.
+pub(super) struct Baseline {
+    of: Measure,
+    after: usize,
+    neighbours: usize,
+    percent: Option<f64>,
+    /// Percent as an exact fraction: `|price - median| * scale > limit * |median|`.
+    exact: Option<(i128, i128)>,
+    deviations: Option<f64>,
+    days: i64,
+    numbers: Map<u64, Numbers>,
+    prices: Map<u32, Prices>,
+    accounts: Map<u32, Account>,
+    pairs: Set<u64>,
+    full: bool,
+}
+
+#[derive(Default)]
+struct Account {
+    trades: usize,
+    last: i64,
+    hours: Option<Box<[u32; 24]>>,
+}
+
+/// The latest numbers of one account or instrument, with their median as of a short while ago.
+#[derive(Default)]
+struct Numbers {
+    ring: VecDeque<f64>,
+    count: usize,
+    median: f64,
+    deviation: f64,
+    most: f64,
+    stale: usize,
+    /// Outliers one after the other: after a few of them they are the new habit.
+    held: usize,
+}
+
+#[derive(Default)]
+struct Prices {
+    ring: VecDeque<i128>,
+    sorted: Vec<i128>,
+}
+
+fn pair(one: u32, two: u32) -> u64 {
+    u64::from(one) << 32 | u64::from(two)
+}
+
+fn fraction(percent: &BigDecimal) -> Option<(i128, i128)> {
+    let (mantissa, places) = percent.normalized().into_bigint_and_exponent();
+    let limit: i128 = mantissa.to_string().parse().ok()?;
+    let power = 10_i128.checked_pow(u32::try_from(places.unsigned_abs()).ok()?)?;
+    if places >= 0 { Some((power.checked_mul(100)?, limit)) } else { Some((100, limit.checked_mul(power)?)) }
+}
+
+impl Baseline {
+    pub(super) fn new(of: Measure, thresholds: &Thresholds<'_>) -> Self {
+        Self {
+            of,
+            after: thresholds.after,
+            neighbours: thresholds.neighbours.clamp(5, 1000),
+            percent: thresholds.percent.and_then(ToPrimitive::to_f64),
+            exact: thresholds.percent.and_then(fraction),
+            deviations: thresholds.deviations.and_then(ToPrimitive::to_f64),
+            days: i64::from(thresholds.days),
+            numbers: Map::default(),
+            prices: Map::default(),
+            accounts: Map::default(),
+            pairs: Set::default(),
+            full: false,
+        }
+    }
+
+    pub(super) fn record(&mut self, record: &Record) -> Said {
+        match self.of {
+            Measure::Price => self.price(record),
+            Measure::ValueRatio => {
+                let plain =
+                    record.quantity.approximate().zip(record.price.approximate()).map(|(one, two)| (one * two).abs());
+                match (record.value.approximate(), plain) {
+                    (Some(value), Some(plain)) if plain > 0.0 => self.number(
+                        u64::from(record.instrument),
+                        value.abs() / plain,
+                        "value by quantity and price",
+                        true,
+                    ),
+                    _ => Said::Nothing,
+                }
+            }
+            Measure::Value => match record.approximate_worth() {
+                Some(worth) => self.number(u64::from(record.account), worth, "worth", false),
+                None => Said::Unusable("what the trade is worth can't be read"),
+            },
+            Measure::Quantity => match record.quantity.approximate() {
+                Some(quantity) => {
+                    self.number(pair(record.account, record.instrument), quantity.abs(), "quantity", false)
+                }
+                None => Said::Unusable("the quantity can't be read"),
+            },
+            Measure::Instrument => self.first_of(record, record.instrument, "instrument"),
+            Measure::Destination => self.first_of(record, record.destination, "destination"),
+            Measure::Ip => self.first_of(record, record.ip, "address"),
+            Measure::Hour => self.hour(record),
+            Measure::Gap => self.gap(record),
+            Measure::First => self.first(record),
+        }
+    }
+
+    fn number(&mut self, whose: u64, number: f64, what: &str, both_ways: bool) -> Said {
+        if whose == 0 || !number.is_finite() {
+            return Said::Nothing;
+        }
+        let known = self.numbers.entry(whose).or_default();
+        let far = known.count >= self.after && {
+            let above = number - known.median;
+            let distance = if both_ways { above.abs() } else { above };
+            // Accounts with several sizes: larger than every one of them, not only than most.
+            let beyond = both_ways || number > known.most * BEYOND;
+            let deviation = known.deviation.max(known.median.abs() * FLOOR);
+            beyond
+                && self.percent.is_none_or(|percent| distance * 100.0 > percent * known.median.abs())
+                && self.deviations.is_none_or(|deviations| distance > deviations * CONSISTENT * deviation)
+        };
+        let said = if far {
+            Said::This(format!(
+                "its {what} is {number}, the median of the {} before is {}",
+                known.ring.len(),
+                known.median
+            ))
+        } else {
+            Said::Nothing
+        };
+        known.held = if far && known.held < HABIT { known.held + 1 } else { 0 };
+        if known.held == 0 || both_ways {
+            known.add(number, self.neighbours, self.after);
+        }
+        said
+    }
+
+    /// Exact: prices are compared as whole numbers of `10^-18`.
+    fn price(&mut self, record: &Record) -> Said {
+        if !named(record.instrument) {
+            return Said::Nothing;
+        }
+        let Some(price) = record.price.fixed() else { return Said::Unusable("the price can't be read") };
+        let known = self.prices.entry(record.instrument).or_default();
+        let median =
+            (known.sorted.len() >= self.after.clamp(5, self.neighbours)).then(|| known.sorted[known.sorted.len() / 2]);
+        known.add(price, self.neighbours);
+        let (Some(median), Some((scale, limit))) = (median, self.exact) else { return Said::Nothing };
+        let distance = price.abs_diff(median);
+        let far =
+            match (distance.checked_mul(scale.unsigned_abs()), median.unsigned_abs().checked_mul(limit.unsigned_abs()))
+            {
+                (Some(distance), Some(limit)) => distance > limit,
+                _ => distance / limit.unsigned_abs().max(1) > median.unsigned_abs() / scale.unsigned_abs().max(1),
+            };
+        if !far {
+            return Said::Nothing;
+        }
+        let percent = self.percent.unwrap_or_default();
+        Said::This(format!(
+            "price {} is more than {percent} % from {}, the median of the trades just before",
+            fixed_text(price),
+            fixed_text(median)
+        ))
+    }
+
+    fn first_of(&mut self, record: &Record, value: u32, what: &str) -> Said {
+        if !named(record.account) || !named(value) {
+            return Said::Nothing;
+        }
+        let account = self.accounts.entry(record.account).or_default();
+        let before = account.trades;
+        account.trades += 1;
+        if self.pairs.len() >= PAIRS {
+            self.full = true;
+            return Said::Nothing;
+        }
+        if !self.pairs.insert(pair(record.account, value)) || before < self.after.max(1) {
+            return Said::Nothing;
+        }
+        Said::This(format!("the account made {before} trades before, none with this {what}"))
+    }
+
+    fn hour(&mut self, record: &Record) -> Said {
+        if !named(record.account) {
+            return Said::Nothing;
+        }
+        let hour = usize::try_from(record.time.div_euclid(3_600_000).rem_euclid(24)).unwrap_or(0) % 24;
+        let account = self.accounts.entry(record.account).or_default();
+        let hours = account.hours.get_or_insert_with(|| Box::new([0; 24]));
+        // A time zone's change moves a day by one hour.
+        let near: u32 = [(hour + 23) % 24, hour, (hour + 1) % 24].iter().map(|hour| hours[*hour]).sum();
+        let before = account.trades;
+        account.trades += 1;
+        hours[hour] = hours[hour].saturating_add(1);
+        if before < self.after || near > 0 {
+            return Said::Nothing;
+        }
+        Said::This(format!(
+            "the account made {before} trades before, none between {:02}:00 and {:02}:59 UTC",
+            (hour + 23) % 24,
+            (hour + 1) % 24
+        ))
+    }
+
+    fn gap(&mut self, record: &Record) -> Said {
+        if !named(record.account) {
+            return Said::Nothing;
+        }
+        let account = self.accounts.entry(record.account).or_default();
+        let (before, last) = (account.trades, account.last);
+        account.trades += 1;
+        account.last = record.time;
+        let days = record.time.saturating_sub(last) / 86_400_000;
+        if before < self.after.max(1) || days < self.days {
+            return Said::Nothing;
+        }
+        Said::This(format!("the account had not traded for {days} days"))
+    }
+
+    fn first(&mut self, record: &Record) -> Said {
+        if !named(record.account) {
+            return Said::Nothing;
+        }
+        let account = self.accounts.entry(record.account).or_default();
+        account.trades += 1;
+        if account.trades == 1 { Said::This("the account never traded before".to_owned()) } else { Said::Nothing }
+    }
+
+    /// Why it may have missed something.
+    pub(super) fn overflow(&self) -> Option<String> {
+        self.full.then(|| format!("more than {PAIRS} pairs of account and value: later ones were not looked at"))
+    }
+}
+
+impl Numbers {
+    fn add(&mut self, number: f64, most: usize, after: usize) {
+        self.count += 1;
+        self.ring.push_back(number);
+        if self.ring.len() > most {
+            self.ring.pop_front();
+        }
+        self.stale += 1;
+        self.most = self.most.max(number);
+        // Computing the median at each row would cost more than everything else; an eighth of the window is little.
+        let due = self.count == after || self.stale * 8 >= self.ring.len();
+        if due && self.count >= after {
+            self.stale = 0;
+            let mut sorted: Vec<f64> = self.ring.iter().copied().collect();
+            self.median = middle(&mut sorted);
+            self.most = sorted.iter().copied().fold(0.0, f64::max);
+            let median = self.median;
+            for number in &mut sorted {
+                *number = (*number - median).abs();
+            }
+            self.deviation = middle(&mut sorted);
+        }
+    }
+}
+
+fn middle(numbers: &mut [f64]) -> f64 {
+    if numbers.is_empty() {
+        return 0.0;
+    }
+    let at = numbers.len() / 2;
+    *numbers.select_nth_unstable_by(at, f64::total_cmp).1
+}
+
+impl Prices {
+    fn add(&mut self, price: i128, most: usize) {
+        self.ring.push_back(price);
+        let place = self.sorted.partition_point(|known| *known < price);
+        self.sorted.insert(place, price);
+        if self.ring.len() > most
+            && let Some(oldest) = self.ring.pop_front()
+            && let Ok(place) = self.sorted.binary_search(&oldest)
+        {
+            self.sorted.remove(place);
+        }
+    }
+}

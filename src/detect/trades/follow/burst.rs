@@ -1,0 +1,138 @@
+use std::collections::VecDeque;
+
+use super::super::hit::{Hit, Hits};
+use super::super::policy::By;
+use super::super::record::Record;
+use super::{Map, Said, named};
+
+/// Windows with trades that must be known before what is usual excuses anything.
+const KNOWN_WINDOWS: u32 = 10;
+/// Most trades that wait for what is usual.
+const WAITING: usize = 200_000;
+
+/// More trades within a sliding window than are normal.
+pub(super) struct Burst {
+    by: By,
+    within: i64,
+    trades: usize,
+    times_usual: u32,
+    keys: Map<u32, Whose>,
+    waiting: Vec<(u32, usize, i64, i64)>,
+    overflow: u64,
+}
+
+#[derive(Default)]
+struct Whose {
+    times: VecDeque<i64>,
+    /// Start of the current fixed window and its trades.
+    fixed: (i64, u32),
+    /// Fixed windows with trades, by the power of two of their number.
+    usual: [u32; 20],
+}
+
+impl Whose {
+    fn close(&mut self) {
+        if self.fixed.1 > 0 {
+            let power = usize::try_from(self.fixed.1.ilog2()).unwrap_or(0).min(19);
+            self.usual[power] = self.usual[power].saturating_add(1);
+        }
+    }
+
+    /// Trades of a usual window, rounded down to a power of two; `None` where too few are known.
+    fn usual(&self) -> Option<u32> {
+        let all: u32 = self.usual.iter().sum();
+        let mut below = 0;
+        let at = self.usual.iter().position(|count| {
+            below += count;
+            below * 2 > all
+        })?;
+        (all >= KNOWN_WINDOWS).then(|| 1 << at)
+    }
+}
+
+impl Burst {
+    pub(super) fn new(by: By, within: i64, trades: usize, times_usual: u32) -> Self {
+        Self {
+            by,
+            within: within.max(1),
+            trades: trades.max(1),
+            times_usual,
+            keys: Map::default(),
+            waiting: Vec::new(),
+            overflow: 0,
+        }
+    }
+
+    pub(super) fn record(&mut self, record: &Record) -> Said {
+        let whose = if self.by == By::Key { record.key } else { record.account };
+        if !named(whose) {
+            return Said::Nothing;
+        }
+        let state = self.keys.entry(whose).or_default();
+        if self.times_usual > 0 {
+            let window = record.time.div_euclid(self.within);
+            if window != state.fixed.0 {
+                state.close();
+                state.fixed = (window, 0);
+            }
+            state.fixed.1 += 1;
+        }
+        state.times.push_back(record.time);
+        while state.times.front().is_some_and(|first| record.time.saturating_sub(*first) >= self.within) {
+            state.times.pop_front();
+        }
+        let most = if self.times_usual > 0 { self.trades.saturating_mul(64) } else { self.trades + 1 };
+        while state.times.len() > most {
+            state.times.pop_front();
+        }
+        let count = state.times.len();
+        if count <= self.trades {
+            return Said::Nothing;
+        }
+        if self.times_usual == 0 {
+            return Said::This(self.words(None));
+        }
+        if self.waiting.len() < WAITING {
+            self.waiting.push((whose, count, record.id, record.time));
+        } else {
+            self.drop_usual();
+        }
+        Said::Nothing
+    }
+
+    /// Makes room: whoever is excused by what is known already is.
+    fn drop_usual(&mut self) {
+        let (keys, times) = (&self.keys, self.times_usual);
+        self.waiting.retain(|(whose, count, ..)| exceeds(keys, *whose, *count, times));
+        if self.waiting.len() >= WAITING {
+            self.overflow += 1;
+        }
+    }
+
+    fn words(&self, usual: Option<u32>) -> String {
+        let whose = if self.by == By::Key { "key" } else { "account" };
+        let usual = usual.map_or(String::new(), |usual| format!("; it usually makes about {usual}"));
+        format!("more than {} trades of this {whose} within {} s{usual}", self.trades, self.within / 1000)
+    }
+
+    pub(super) fn finish(mut self, policy: u16, hits: &mut Hits) {
+        self.keys.values_mut().for_each(Whose::close);
+        for (whose, count, id, time) in &self.waiting {
+            if exceeds(&self.keys, *whose, *count, self.times_usual) {
+                let why = self.words(self.keys.get(whose).and_then(Whose::usual));
+                hits.push(Hit { policy, id: *id, time: *time, why });
+            }
+        }
+        if self.overflow > 0 {
+            match hits.dropped.iter_mut().find(|(one, _)| *one == policy) {
+                Some((_, more)) => *more += self.overflow,
+                None => hits.dropped.push((policy, self.overflow)),
+            }
+        }
+    }
+}
+
+fn exceeds(keys: &Map<u32, Whose>, whose: u32, count: usize, times: u32) -> bool {
+    let usual = keys.get(&whose).and_then(Whose::usual);
+    usual.is_none_or(|usual| count > usize::try_from(usual.saturating_mul(times)).unwrap_or(usize::MAX))
+}

@@ -1,0 +1,218 @@
+//! Checks over several rows: they take records in the order of time and keep only what their windows need.
+
+mod baseline;
+mod burst;
+mod pairs;
+mod sums;
+mod written;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use self::baseline::Baseline;
+use self::burst::Burst;
+use self::pairs::{Duplicates, RoundTrips, Wash};
+use self::sums::{DayValues, Positions};
+use self::written::Written;
+use super::hit::{Hit, Hits};
+use super::names::MANY;
+use super::plan::Plan;
+use super::policy::{Check, Pattern, Sequence};
+use super::record::{NO_TIME, Record};
+use super::reference::Reference;
+
+pub use self::pairs::Doubt;
+
+/// Maps whose keys are numbers of our own.
+type Map<K, V> = std::collections::HashMap<K, V, foldhash::fast::RandomState>;
+type Set<K> = std::collections::HashSet<K, foldhash::fast::RandomState>;
+
+/// What a check says of a record.
+enum Said {
+    Nothing,
+    /// The record itself.
+    This(String),
+    /// These ids and times, with the reason.
+    These(Vec<(i64, i64)>, String),
+    /// It can't be judged.
+    Unusable(&'static str),
+}
+
+/// A check with what it remembers.
+enum Memory {
+    Burst(Burst),
+    DayValues(DayValues),
+    Positions(Positions),
+    Wash(Wash),
+    RoundTrips(RoundTrips),
+    Duplicates(Duplicates),
+    Baseline(Box<Baseline>),
+    Written(Written),
+}
+
+struct Checked {
+    policy: u16,
+    memory: Memory,
+    /// Only the last so many milliseconds are reported.
+    recent: Option<i64>,
+    waiting: VecDeque<Hit>,
+    unusable: std::collections::BTreeMap<&'static str, u64>,
+}
+
+/// Takes records in the order of time.
+pub struct Follower {
+    checks: Vec<Checked>,
+    since: Option<i64>,
+    until: Option<i64>,
+    last: i64,
+    hits: Hits,
+}
+
+/// What following gave.
+pub struct Followed {
+    /// Hits.
+    pub hits: Hits,
+    /// Duplicates that the order may excuse.
+    pub doubts: Vec<Doubt>,
+    /// What could not be judged: policy and reason.
+    pub uncovered: Vec<(u16, String)>,
+}
+
+impl Follower {
+    /// For a plan's policies over several rows; `rows` is the number of records that will come.
+    pub fn new(
+        plan: &Arc<Plan>,
+        reference: &Arc<Reference>,
+        rows: u64,
+        since: Option<i64>,
+        until: Option<i64>,
+    ) -> Self {
+        let mut checks = Vec::new();
+        for (policy, one) in (0_u16..).zip(&plan.policies) {
+            let memory = match &one.check {
+                Check::Window { pattern, by, within_s, trades, times_usual, limit } => {
+                    let within = within_s.saturating_mul(1000);
+                    match pattern {
+                        Pattern::Burst => Memory::Burst(Burst::new(*by, within, *trades, *times_usual)),
+                        Pattern::DayValue => Memory::DayValues(DayValues::new(reference, limit.as_ref())),
+                        Pattern::Position => Memory::Positions(Positions::new(reference, limit.as_ref())),
+                        Pattern::Wash => Memory::Wash(Wash::new(within, *trades)),
+                        Pattern::RoundTrip => Memory::RoundTrips(RoundTrips::new(within, *trades)),
+                        Pattern::Duplicate => Memory::Duplicates(Duplicates::new(policy, within)),
+                    }
+                }
+                Check::Baseline { of, after, neighbours, percent, deviations, days } => {
+                    let thresholds = baseline::Thresholds {
+                        after: *after,
+                        neighbours: *neighbours,
+                        percent: percent.as_ref().map(|amount| &amount.0),
+                        deviations: deviations.as_ref().map(|amount| &amount.0),
+                        days: days.unwrap_or(0),
+                    };
+                    Memory::Baseline(Box::new(Baseline::new(*of, &thresholds)))
+                }
+                Check::Sequence { of: Sequence::CreatedAt, tolerance_s, .. } if plan.whole_ids => {
+                    Memory::Written(Written::of_ids(rows, tolerance_s.saturating_mul(1000)))
+                }
+                Check::Sequence { of: Sequence::Xmin, tolerance_s, .. } => {
+                    Memory::Written(Written::of_transactions(rows, tolerance_s.saturating_mul(1000)))
+                }
+                _ => continue,
+            };
+            let window = since.is_some() || until.is_some();
+            let recent = one.recent_days.filter(|_| !window).map(|days| i64::from(days) * 86_400_000);
+            checks.push(Checked {
+                policy,
+                memory,
+                recent,
+                waiting: VecDeque::new(),
+                unusable: std::collections::BTreeMap::new(),
+            });
+        }
+        Self { checks, since, until, last: i64::MIN, hits: Hits::default() }
+    }
+
+    /// Whether there is anything to follow.
+    pub fn is_idle(&self) -> bool {
+        self.checks.is_empty()
+    }
+
+    /// Takes the next record, in the order of [`Record::time`].
+    pub fn record(&mut self, record: &Record) {
+        let report = record.time != NO_TIME
+            && self.since.is_none_or(|since| record.time >= since)
+            && self.until.is_none_or(|until| record.time < until);
+        self.last = self.last.max(record.time);
+        for check in &mut self.checks {
+            if record.time == NO_TIME {
+                *check.unusable.entry("the row's time can't be read").or_default() += 1;
+                continue;
+            }
+            let said = match &mut check.memory {
+                Memory::Burst(memory) => memory.record(record),
+                Memory::DayValues(memory) => memory.record(record),
+                Memory::Positions(memory) => memory.record(record),
+                Memory::Wash(memory) => memory.record(record),
+                Memory::RoundTrips(memory) => memory.record(record),
+                Memory::Duplicates(memory) => memory.record(record, report),
+                Memory::Baseline(memory) => memory.record(record),
+                Memory::Written(memory) => memory.record(record, report),
+            };
+            let found = match said {
+                Said::Nothing => continue,
+                Said::Unusable(why) => {
+                    *check.unusable.entry(why).or_default() += 1;
+                    continue;
+                }
+                Said::This(why) => vec![Hit { policy: check.policy, id: record.id, time: record.time, why }],
+                Said::These(rows, why) => rows
+                    .into_iter()
+                    .map(|(id, time)| Hit { policy: check.policy, id, time, why: why.clone() })
+                    .collect(),
+            };
+            if !report {
+                continue;
+            }
+            match check.recent {
+                None => found.into_iter().for_each(|hit| self.hits.push(hit)),
+                Some(recent) => {
+                    check.waiting.extend(found);
+                    while check.waiting.front().is_some_and(|hit| record.time.saturating_sub(hit.time) > recent) {
+                        check.waiting.pop_front();
+                    }
+                }
+            }
+        }
+    }
+
+    /// What was found, once all records were taken.
+    pub fn finish(self) -> Followed {
+        let mut done = Followed { hits: self.hits, doubts: Vec::new(), uncovered: Vec::new() };
+        for check in self.checks {
+            let policy = check.policy;
+            let from = check.recent.map_or(i64::MIN, |recent| self.last.saturating_sub(recent));
+            for hit in check.waiting.into_iter().filter(|hit| hit.time >= from) {
+                done.hits.push(hit);
+            }
+            for (why, count) in check.unusable {
+                done.uncovered.push((policy, format!("{count} rows: {why}")));
+            }
+            match check.memory {
+                Memory::Burst(burst) => burst.finish(policy, &mut done.hits),
+                Memory::Duplicates(duplicates) => done.doubts.extend(duplicates.finish()),
+                Memory::Written(written) => match written.finish(policy) {
+                    Ok(hits) => hits.into_iter().for_each(|hit| done.hits.push(hit)),
+                    Err(why) => done.uncovered.push((policy, why)),
+                },
+                Memory::Baseline(baseline) => done.uncovered.extend(baseline.overflow().map(|why| (policy, why))),
+                _ => {}
+            }
+        }
+        done
+    }
+}
+
+/// Whether a name can tell rows apart.
+fn named(name: u32) -> bool {
+    name != super::names::NONE && name != MANY
+}

@@ -1,0 +1,212 @@
+use std::collections::VecDeque;
+use std::hash::BuildHasher;
+
+use super::super::decimal::Decimal;
+use super::super::hit::Hit;
+use super::super::record::{Record, Side};
+use super::{Map, Said, named};
+
+/// Most trades of one pair that are remembered.
+const REMEMBERED: usize = 64;
+
+#[derive(Clone, Copy)]
+struct Leg {
+    time: i64,
+    id: i64,
+    /// 1 where the first of the two accounts, by number, bought.
+    way: i64,
+    quantity: Decimal,
+    price: Decimal,
+}
+
+/// Both accounts of a trade in the order of their numbers (the account twice where no counterparty is known), the
+/// instrument, and the way.
+fn leg(record: &Record) -> Option<((u32, u32, u32), Leg)> {
+    let bought = match (record.side, named(record.counterparty)) {
+        (Side::Sell, _) => -1,
+        // A row that names buyer and seller has no side: the account is the buyer.
+        (Side::Buy, _) | (Side::Unknown, true) => 1,
+        (Side::Unknown, false) => return None,
+    };
+    if !named(record.account) || !named(record.instrument) || !record.quantity.is_finite() {
+        return None;
+    }
+    let other = if named(record.counterparty) { record.counterparty } else { record.account };
+    let way = if record.account <= other { bought } else { -bought };
+    let key = (record.account.min(other), record.account.max(other), record.instrument);
+    let leg = Leg { time: record.time, id: record.id, way, quantity: record.quantity.abs(), price: record.price };
+    Some((key, leg))
+}
+
+/// The same quantity bought and sold at the same price.
+pub(super) struct Wash {
+    within: i64,
+    trades: usize,
+    pairs: Map<(u32, u32, u32), VecDeque<(Leg, bool)>>,
+}
+
+impl Wash {
+    pub(super) fn new(within: i64, trades: usize) -> Self {
+        Self { within, trades: trades.max(1), pairs: Map::default() }
+    }
+
+    pub(super) fn record(&mut self, record: &Record) -> Said {
+        let Some((key, leg)) = leg(record) else { return Said::Nothing };
+        let legs = self.pairs.entry(key).or_default();
+        while legs.front().is_some_and(|(first, _)| leg.time.saturating_sub(first.time) > self.within)
+            || legs.len() > REMEMBERED
+        {
+            legs.pop_front();
+        }
+        if legs.capacity() > 8 && legs.is_empty() {
+            legs.shrink_to_fit();
+        }
+        let opposite = legs.iter_mut().rev().find(|(other, matched)| {
+            !matched && other.way == -leg.way && other.quantity == leg.quantity && other.price == leg.price
+        });
+        let matched = opposite.is_some();
+        if let Some((_, matched)) = opposite {
+            *matched = true;
+        }
+        legs.push_back((leg, matched));
+        let pairs: Vec<_> = legs.iter().filter(|(_, matched)| *matched).map(|(leg, _)| (leg.id, leg.time)).collect();
+        if !matched || pairs.len() < self.trades * 2 {
+            return Said::Nothing;
+        }
+        // At the threshold the earlier legs are reported with it; later, the two new ones.
+        let news = if pairs.len() < self.trades * 2 + 2 { pairs } else { pairs[pairs.len() - 2..].to_vec() };
+        let how = if named(record.counterparty) { "between the same two accounts" } else { "by the same account" };
+        Said::These(
+            news,
+            format!("the same quantity was bought and sold at the same price {how} within {} s", self.within / 1000),
+        )
+    }
+}
+
+/// Rounds of one pair in which always the same one loses.
+pub(super) struct RoundTrips {
+    within: i64,
+    trades: usize,
+    pairs: Map<(u32, u32, u32), Trips>,
+}
+
+#[derive(Default)]
+struct Trips {
+    open: VecDeque<Leg>,
+    /// Closed rounds: both legs, and the sign of the first account's gain.
+    closed: VecDeque<(Leg, Leg, i64)>,
+}
+
+impl RoundTrips {
+    pub(super) fn new(within: i64, trades: usize) -> Self {
+        Self { within, trades: trades.max(1), pairs: Map::default() }
+    }
+
+    pub(super) fn record(&mut self, record: &Record) -> Said {
+        if !named(record.counterparty) || record.counterparty == record.account {
+            return Said::Nothing;
+        }
+        let Some((key, leg)) = leg(record) else { return Said::Nothing };
+        let within = self.within;
+        let old = |than: i64| leg.time.saturating_sub(than) > within;
+        let trips = self.pairs.entry(key).or_default();
+        while trips.open.front().is_some_and(|first| old(first.time)) || trips.open.len() > REMEMBERED {
+            trips.open.pop_front();
+        }
+        while trips.closed.front().is_some_and(|(first, ..)| old(first.time)) || trips.closed.len() > REMEMBERED {
+            trips.closed.pop_front();
+        }
+        let found = trips.open.iter().position(|other| other.way == -leg.way && other.quantity == leg.quantity);
+        let Some(first) = found.and_then(|place| trips.open.remove(place)) else {
+            trips.open.push_back(leg);
+            return Said::Nothing;
+        };
+        let (Some(began), Some(ended)) = (first.price.fixed(), leg.price.fixed()) else {
+            return Said::Unusable("the price can't be read");
+        };
+        let gain = i64::try_from((ended - began).signum()).unwrap_or(0) * first.way;
+        trips.closed.push_back((first, leg, gain));
+        let one_way = gain != 0 && trips.closed.iter().all(|(.., other)| *other == gain);
+        if !one_way || trips.closed.len() < self.trades {
+            return Said::Nothing;
+        }
+        let all: Vec<_> =
+            trips.closed.iter().flat_map(|(one, two, _)| [(one.id, one.time), (two.id, two.time)]).collect();
+        let news = if trips.closed.len() == self.trades { all } else { all[all.len() - 2..].to_vec() };
+        let rounds = trips.closed.len();
+        Said::These(
+            news,
+            format!("{rounds} rounds with one counterparty within {} s, and always the same side loses", within / 1000),
+        )
+    }
+}
+
+/// A duplicate that its order may excuse: fills of the same size.
+#[derive(Debug, Clone)]
+pub struct Doubt {
+    /// The hit.
+    pub hit: Hit,
+    /// Hash of the order; 0 for none.
+    pub order: u64,
+}
+
+/// The same trade twice.
+pub(super) struct Duplicates {
+    policy: u16,
+    within: i64,
+    state: foldhash::fast::RandomState,
+    last: Map<u64, i64>,
+    queue: VecDeque<(i64, u64)>,
+    doubts: Vec<Doubt>,
+}
+
+impl Duplicates {
+    pub(super) fn new(policy: u16, within: i64) -> Self {
+        Self {
+            policy,
+            within,
+            state: foldhash::fast::RandomState::default(),
+            last: Map::default(),
+            queue: VecDeque::new(),
+            doubts: Vec::new(),
+        }
+    }
+
+    pub(super) fn record(&mut self, record: &Record, report: bool) -> Said {
+        while let Some((time, key)) =
+            self.queue.front().copied().filter(|(time, _)| record.time.saturating_sub(*time) > self.within)
+        {
+            self.queue.pop_front();
+            if self.last.get(&key) == Some(&time) {
+                self.last.remove(&key);
+            }
+        }
+        if !named(record.account) || !record.quantity.is_finite() {
+            return Said::Nothing;
+        }
+        let same = (
+            record.account,
+            record.instrument,
+            record.counterparty,
+            record.side,
+            record.quantity,
+            record.price,
+            record.order,
+        );
+        let key = self.state.hash_one(same);
+        self.queue.push_back((record.time, key));
+        if self.last.insert(key, record.time).is_some() && report && self.doubts.len() < super::super::hit::MOST {
+            let why = format!(
+                "a trade with the same account, instrument, side, quantity, price and order was made within {} ms before it",
+                self.within
+            );
+            let hit = Hit { policy: self.policy, id: record.id, time: record.time, why };
+            self.doubts.push(Doubt { hit, order: record.order });
+        }
+        Said::Nothing
+    }
+
+    pub(super) fn finish(self) -> Vec<Doubt> {
+        self.doubts
+    }
+}

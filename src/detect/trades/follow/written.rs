@@ -1,0 +1,127 @@
+use super::super::hit::Hit;
+use super::super::record::{NO_TIME, Record};
+use super::Said;
+
+/// Most rows that are looked at again at the end.
+const CANDIDATES: usize = 500_000;
+
+/// What grows with time: ids, or the transactions that wrote the rows. A row with a number of a later time than its own
+/// was written later than it says.
+pub(super) struct Written {
+    transactions: bool,
+    tolerance: i64,
+    bucket: usize,
+    numbers: Vec<i64>,
+    times: Vec<i64>,
+    /// Of each bucket of rows in the order of time: the largest median number so far, and the median time.
+    medians: Vec<(i64, i64)>,
+    candidates: Vec<(i64, i64, i64, i64)>,
+    overflow: bool,
+}
+
+impl Written {
+    fn new(rows: u64, tolerance: i64, transactions: bool) -> Self {
+        let bucket = usize::try_from(rows / 4096).unwrap_or(4096).clamp(16, 4096);
+        Self {
+            transactions,
+            tolerance,
+            bucket,
+            numbers: Vec::new(),
+            times: Vec::new(),
+            medians: Vec::new(),
+            candidates: Vec::new(),
+            overflow: false,
+        }
+    }
+
+    pub(super) fn of_ids(rows: u64, tolerance: i64) -> Self {
+        Self::new(rows, tolerance, false)
+    }
+
+    pub(super) fn of_transactions(rows: u64, tolerance: i64) -> Self {
+        Self::new(rows, tolerance, true)
+    }
+
+    pub(super) fn record(&mut self, record: &Record, report: bool) -> Said {
+        if record.created == NO_TIME {
+            return Said::Nothing;
+        }
+        let number = if self.transactions { i64::from(record.xmin) } else { record.id };
+        self.numbers.push(number);
+        self.times.push(record.created);
+        let said = if self.transactions { record.created.max(record.updated) } else { record.created };
+        if report && self.stands_out(number) {
+            if self.candidates.len() < CANDIDATES {
+                self.candidates.push((number, said, record.id, record.time));
+            } else {
+                self.overflow = true;
+            }
+        }
+        if self.numbers.len() >= self.bucket {
+            self.close();
+        }
+        Said::Nothing
+    }
+
+    /// Beyond what the rows of its own time can have: the next buckets grow by as much as the last ones.
+    fn stands_out(&self, number: i64) -> bool {
+        match self.medians.as_slice() {
+            [.., (before, _), (last, _)] => {
+                let step = last.saturating_sub(*before).max(i64::try_from(self.bucket).unwrap_or(0));
+                number > last.saturating_add(step.saturating_mul(2))
+            }
+            // Nothing is known yet.
+            _ => true,
+        }
+    }
+
+    fn close(&mut self) {
+        if self.numbers.is_empty() {
+            return;
+        }
+        let middle = self.numbers.len() / 2;
+        let (_, number, _) = self.numbers.select_nth_unstable(middle);
+        let (_, time, _) = self.times.select_nth_unstable(middle);
+        let most = self.medians.last().map_or(*number, |(before, _)| (*before).max(*number));
+        self.medians.push((most, *time));
+        self.numbers.clear();
+        self.times.clear();
+    }
+
+    pub(super) fn finish(mut self, policy: u16) -> Result<Vec<Hit>, String> {
+        self.close();
+        if self.overflow {
+            return Err("rows are not written in the order of time, so one that was written later can't be told".into());
+        }
+        let mut different: Vec<i64> = self.medians.iter().map(|(number, _)| *number).collect();
+        different.dedup();
+        if self.transactions && different.len() * 2 < self.medians.len() {
+            return Err("most rows were written by few transactions (a restore, an import), so the order of writing tells nothing".into());
+        }
+        let mut hits = Vec::new();
+        for (number, said, id, time) in &self.candidates {
+            // The row was written after the rows of the last bucket whose numbers are smaller.
+            let after = self.medians.partition_point(|(median, _)| median < number);
+            let Some((_, written)) = after.checked_sub(1).and_then(|index| self.medians.get(index)) else { continue };
+            if written.saturating_sub(*said) > self.tolerance {
+                let at = super::super::row::moment(*written);
+                let why = if self.transactions {
+                    format!(
+                        "the row was written again after {at}, and neither its time of making nor of change says so"
+                    )
+                } else {
+                    format!(
+                        "the row says it was made at {}, but its id was given after {at}",
+                        super::super::row::moment(*said)
+                    )
+                };
+                hits.push(Hit { policy, id: *id, time: *time, why });
+            }
+        }
+        // A table whose numbers do not grow with time has such rows everywhere.
+        if hits.len() * 20 > self.medians.len() * self.bucket && hits.len() > 20 {
+            return Err("numbers do not grow with time in this table".into());
+        }
+        Ok(hits)
+    }
+}

@@ -1,0 +1,354 @@
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::decimal::{Decimal, fixed_text};
+use super::hit::{Hit, Hits};
+use super::names::{NONE, Reader};
+use super::plan::{Layout, Plan};
+use super::policy::{Check, Difference, Ledger};
+use super::record::{Bytes, NO_TIME, Record, Side, write_decimal};
+use super::roles::Role;
+use super::row::moment;
+use super::value::millis;
+use crate::domain::RawRow;
+
+/// Bytes of a [`Claim`].
+pub const CLAIM: usize = 8 + 8 + 8 + 4 + 4 + 1 + 10;
+/// Bytes of an [`Order`].
+pub const ORDER: usize = 8 + 8 + 4 + 4 + 1 + 10 + 1;
+
+/// A trade that names an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    /// Hash of the order's id.
+    pub order: u64,
+    /// The row's id, as [`Record::id`] holds it.
+    pub id: i64,
+    /// When the trade happened.
+    pub time: i64,
+    /// Number of the account.
+    pub account: u32,
+    /// Number of the instrument.
+    pub instrument: u32,
+    /// Side.
+    pub side: Side,
+    /// Quantity.
+    pub quantity: Decimal,
+}
+
+impl Claim {
+    /// Of a record; of its other side, if `counter` is that side's order.
+    pub fn new(record: &Record, counter: Option<u64>) -> Self {
+        Self {
+            order: counter.unwrap_or(record.order),
+            id: record.id,
+            time: record.time,
+            account: if counter.is_some() { record.counterparty } else { record.account },
+            instrument: record.instrument,
+            side: if counter.is_some() { Side::Unknown } else { record.side },
+            quantity: record.quantity,
+        }
+    }
+
+    /// Appends its bytes.
+    pub fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&self.order.to_le_bytes());
+        bytes.extend_from_slice(&self.id.to_le_bytes());
+        bytes.extend_from_slice(&self.time.to_le_bytes());
+        bytes.extend_from_slice(&self.account.to_le_bytes());
+        bytes.extend_from_slice(&self.instrument.to_le_bytes());
+        bytes.push(self.side as u8);
+        write_decimal(bytes, self.quantity);
+    }
+
+    fn read(bytes: &[u8]) -> Self {
+        let mut bytes = Bytes(bytes);
+        Self {
+            order: u64::from_le_bytes(bytes.take()),
+            id: i64::from_le_bytes(bytes.take()),
+            time: i64::from_le_bytes(bytes.take()),
+            account: u32::from_le_bytes(bytes.take()),
+            instrument: u32::from_le_bytes(bytes.take()),
+            side: side(bytes.take()),
+            quantity: bytes.decimal(),
+        }
+    }
+}
+
+fn side([byte]: [u8; 1]) -> Side {
+    match byte {
+        1 => Side::Buy,
+        2 => Side::Sell,
+        _ => Side::Unknown,
+    }
+}
+
+/// A row of the order table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Order {
+    /// Hash of its id.
+    pub order: u64,
+    /// When it was made.
+    pub created: i64,
+    /// Number of the account.
+    pub account: u32,
+    /// Number of the instrument.
+    pub instrument: u32,
+    /// Side.
+    pub side: Side,
+    /// Quantity.
+    pub quantity: Decimal,
+    /// The policies, a bit each, whose words its status is among.
+    pub refused: u8,
+}
+
+impl Order {
+    /// Roles of the order table that are read.
+    pub const ROLES: [Role; 8] = [
+        Role::Id,
+        Role::Account,
+        Role::Instrument,
+        Role::Side,
+        Role::Quantity,
+        Role::Status,
+        Role::CreatedAt,
+        Role::ExecutedAt,
+    ];
+
+    /// Reads a row; `None` without an id.
+    pub fn of(row: RawRow<'_>, layout: &Layout, names: &mut Reader, refusals: &[(u8, Vec<String>)]) -> Option<Self> {
+        let get = |role| row.cell(layout.place(role)?);
+        let status = get(Role::Status).and_then(|text| std::str::from_utf8(text).ok());
+        let is =
+            |words: &[String]| status.is_some_and(|status| words.iter().any(|word| word.eq_ignore_ascii_case(status)));
+        let refused = refusals.iter().filter(|(_, words)| is(words)).fold(0, |bits, (bit, _)| bits | bit);
+        Some(Self {
+            order: names.hash(get(Role::Id)?),
+            created: get(Role::CreatedAt).and_then(millis).unwrap_or(NO_TIME),
+            account: names.of(get(Role::Account)),
+            instrument: names.of(get(Role::Instrument)),
+            side: Side::read(get(Role::Side)),
+            quantity: Decimal::read(get(Role::Quantity)),
+            refused,
+        })
+    }
+
+    /// Appends its bytes.
+    pub fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&self.order.to_le_bytes());
+        bytes.extend_from_slice(&self.created.to_le_bytes());
+        bytes.extend_from_slice(&self.account.to_le_bytes());
+        bytes.extend_from_slice(&self.instrument.to_le_bytes());
+        bytes.push(self.side as u8);
+        write_decimal(bytes, self.quantity);
+        bytes.push(self.refused);
+    }
+
+    fn read(bytes: &[u8]) -> Self {
+        let mut bytes = Bytes(bytes);
+        Self {
+            order: u64::from_le_bytes(bytes.take()),
+            created: i64::from_le_bytes(bytes.take()),
+            account: u32::from_le_bytes(bytes.take()),
+            instrument: u32::from_le_bytes(bytes.take()),
+            side: side(bytes.take()),
+            quantity: bytes.decimal(),
+            refused: bytes.take::<1>()[0],
+        }
+    }
+}
+
+/// A check against orders.
+struct Against {
+    policy: u16,
+    problem: Difference,
+    fields: Vec<Role>,
+    tolerance: i64,
+    bit: u8,
+}
+
+/// Joins trades with their orders, one part of all orders at a time.
+pub struct OrderJoin {
+    checks: Vec<Against>,
+    refusals: Vec<(u8, Vec<String>)>,
+    since: Option<i64>,
+    until: Option<i64>,
+    hits: Hits,
+    /// Rows that agreed and that differed, by policy and field.
+    agreed: BTreeMap<(u16, Role), (u64, u64)>,
+    differing: Vec<(Role, Hit)>,
+    /// Orders whose trades are not more than they: an equal fill is no duplicate.
+    wanted: HashSet<u64>,
+    fine: HashSet<u64>,
+    aside: bool,
+    unmatched: Vec<Claim>,
+}
+
+impl OrderJoin {
+    /// For a plan's policies; `wanted` are orders that may excuse duplicates.
+    pub fn new(plan: &Plan, wanted: HashSet<u64>, since: Option<i64>, until: Option<i64>) -> Self {
+        let mut checks = Vec::new();
+        let mut refusals = Vec::new();
+        for (policy, one) in (0_u16..).zip(&plan.policies) {
+            if let Check::Reconcile { with: Ledger::Orders, problem, fields, tolerance_s, words } = &one.check {
+                let bit = if *problem == Difference::Refused {
+                    1_u8.checked_shl(u32::try_from(refusals.len()).unwrap_or(8)).unwrap_or(0)
+                } else {
+                    0
+                };
+                if bit > 0 {
+                    refusals.push((bit, words.clone()));
+                }
+                let tolerance = tolerance_s.saturating_mul(1000);
+                checks.push(Against { policy, problem: *problem, fields: fields.clone(), tolerance, bit });
+            }
+        }
+        Self {
+            checks,
+            refusals,
+            since,
+            until,
+            hits: Hits::default(),
+            agreed: BTreeMap::new(),
+            differing: Vec::new(),
+            wanted,
+            fine: HashSet::new(),
+            aside: false,
+            unmatched: Vec::new(),
+        }
+    }
+
+    /// Words of an order's status that a policy asks for, with the bit that stands for it.
+    pub fn refusals(&self) -> Vec<(u8, Vec<String>)> {
+        self.refusals.clone()
+    }
+
+    /// Joins one part: all claims and orders whose hashes belong to it.
+    pub fn part(&mut self, claims: &[u8], orders: &[u8]) {
+        let known: HashMap<u64, Order, foldhash::fast::RandomState> =
+            orders.chunks_exact(ORDER).map(Order::read).map(|order| (order.order, order)).collect();
+        let mut claims: Vec<Claim> = claims.chunks_exact(CLAIM).map(Claim::read).collect();
+        claims.sort_unstable_by_key(|claim| (claim.order, claim.time, claim.id));
+        for group in claims.chunk_by(|one, two| one.order == two.order) {
+            let order = known.get(&group[0].order);
+            if self.aside && order.is_none() {
+                self.unmatched.extend(group);
+                continue;
+            }
+            let mut filled: i128 = 0;
+            for claim in group {
+                let before = filled;
+                filled = filled.saturating_add(claim.quantity.fixed().map_or(0, i128::abs));
+                self.claim(claim, order, before, filled);
+            }
+            if let Some(most) = order.and_then(|order| order.quantity.fixed())
+                && filled <= most.abs()
+                && self.wanted.contains(&group[0].order)
+            {
+                self.fine.insert(group[0].order);
+            }
+        }
+    }
+
+    fn claim(&mut self, claim: &Claim, order: Option<&Order>, before: i128, filled: i128) {
+        let timed = claim.time != NO_TIME;
+        if timed
+            && (self.since.is_some_and(|since| claim.time < since)
+                || self.until.is_some_and(|until| claim.time >= until))
+        {
+            return;
+        }
+        for check in &self.checks {
+            let hit = |why: String| Hit { policy: check.policy, id: claim.id, time: claim.time, why };
+            match (check.problem, order) {
+                (Difference::Missing, None) => self.hits.push(hit("its order is not in the order table".into())),
+                (Difference::Differs, Some(order)) => {
+                    for field in &check.fields {
+                        let (one, two) = match field {
+                            Role::Account => (claim.account, order.account),
+                            Role::Instrument => (claim.instrument, order.instrument),
+                            _ => (claim.side as u32, order.side as u32),
+                        };
+                        if one == NONE || two == NONE {
+                            continue;
+                        }
+                        let (agreed, differed) = self.agreed.entry((check.policy, *field)).or_default();
+                        if one == two {
+                            *agreed += 1;
+                        } else {
+                            *differed += 1;
+                            if self.differing.len() < super::hit::MOST {
+                                self.differing
+                                    .push((*field, hit(format!("its {} is not that of its order", field.name()))));
+                            }
+                        }
+                    }
+                }
+                (Difference::Overfilled, Some(order)) => {
+                    if let Some(most) =
+                        order.quantity.fixed().map(i128::abs).filter(|most| filled > *most && filled > before)
+                    {
+                        let (filled, most) = (fixed_text(filled), fixed_text(most));
+                        self.hits
+                            .push(hit(format!("with it {filled} of its order were traded, the order is for {most}")));
+                    }
+                }
+                (Difference::BeforeOrder, Some(order))
+                    if timed
+                        && order.created != NO_TIME
+                        && order.created.saturating_sub(claim.time) > check.tolerance =>
+                {
+                    self.hits.push(hit(format!("its order was made only at {}", moment(order.created))));
+                }
+                (Difference::Refused, Some(order)) if order.refused & check.bit != 0 => {
+                    self.hits.push(hit("the status of its order allows no trade".into()));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Takes what another one found in other parts.
+    pub fn merge(&mut self, other: Self) {
+        self.hits.extend(other.hits);
+        self.differing.extend(other.differing);
+        self.fine.extend(other.fine);
+        self.unmatched.extend(other.unmatched);
+        for (key, (agreed, differed)) in other.agreed {
+            let own = self.agreed.entry(key).or_default();
+            *own = (own.0 + agreed, own.1 + differed);
+        }
+    }
+
+    /// Keeps trades without an order aside, instead of taking the order as missing.
+    pub fn set_aside(&mut self, aside: bool) -> Vec<Claim> {
+        self.aside = aside;
+        std::mem::take(&mut self.unmatched)
+    }
+
+    /// Hits, orders that excuse duplicates, and fields that do not mean the same on both sides.
+    pub fn finish(mut self) -> (Hits, HashSet<u64>, Vec<(u16, String)>) {
+        let mut uncovered = Vec::new();
+        let means_another = |policy: u16, field: Role| {
+            self.agreed.get(&(policy, field)).is_some_and(|(agreed, differed)| *agreed == 0 && *differed >= 20)
+        };
+        for (policy, field) in self.agreed.keys() {
+            if means_another(*policy, *field) {
+                uncovered.push((
+                    *policy,
+                    format!(
+                        "{} is never the same in trades and orders: the columns do not mean the same",
+                        field.name()
+                    ),
+                ));
+            }
+        }
+        let differing: Vec<_> = self.differing.drain(..).collect();
+        for (field, hit) in differing {
+            if !self.agreed.get(&(hit.policy, field)).is_some_and(|(agreed, differed)| *agreed == 0 && *differed >= 20)
+            {
+                self.hits.push(hit);
+            }
+        }
+        (self.hits, self.fine, uncovered)
+    }
+}

@@ -1,0 +1,274 @@
+//! Other records of the same trades: log lines (JSON), an exchange's export of fills (CSV with a header, JSON lines, a JSON array).
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+use std::io::{self, BufRead};
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::decimal::Decimal;
+use super::names::Reader;
+use super::reconcile::Line;
+use super::record::{NO_TIME, Side};
+use super::roles::{Role, role_of_field};
+use super::value::millis;
+
+/// Longest line that is read, in bytes.
+const MAX_LINE: usize = 1 << 20;
+/// Deepest object that is looked into.
+const DEPTH: usize = 3;
+
+/// What kind of record it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Lines of which some are of trades.
+    Logs,
+    /// Each entry is a trade.
+    Fills,
+}
+
+/// The fields of one entry: name and text.
+pub type Fields<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
+
+struct Flat<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Flat<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fill;
+        impl<'de> Visitor<'de> for Fill {
+            type Value = Flat<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut all = Vec::new();
+                while let Some(key) = map.next_key::<BorrowedText<'de>>()? {
+                    all.push((key.0, map.next_value::<&'de RawValue>()?));
+                }
+                Ok(Flat(all))
+            }
+        }
+        deserializer.deserialize_map(Fill)
+    }
+}
+
+/// A text, borrowed where it holds no escape.
+#[derive(serde::Deserialize)]
+struct BorrowedText<'a>(#[serde(borrow)] Cow<'a, str>);
+
+fn flatten<'a>(json: &'a str, fields: &mut Fields<'a>, depth: usize) -> Result<(), serde_json::Error> {
+    for (name, value) in serde_json::from_str::<Flat<'a>>(json)?.0 {
+        let raw = value.get();
+        match raw.as_bytes().first() {
+            Some(b'"') => fields.push((name, serde_json::from_str::<BorrowedText<'a>>(raw)?.0)),
+            Some(b'{') if depth < DEPTH => flatten(raw, fields, depth + 1)?,
+            Some(b'{' | b'[' | b'n') => {}
+            _ => fields.push((name, raw.into())),
+        }
+    }
+    Ok(())
+}
+
+/// Cells of a line of CSV (RFC 4180), without line breaks inside quotes.
+fn cells(line: &str, separator: char) -> Vec<Cow<'_, str>> {
+    let mut found = Vec::new();
+    let mut rest = line;
+    loop {
+        if let Some(quoted) = rest.strip_prefix('"') {
+            let mut text = String::new();
+            let mut letters = quoted.char_indices().peekable();
+            let mut end = quoted.len();
+            while let Some((at, letter)) = letters.next() {
+                match letter {
+                    '"' if letters.peek().is_some_and(|(_, next)| *next == '"') => {
+                        text.push('"');
+                        letters.next();
+                    }
+                    '"' => {
+                        end = at + 1;
+                        break;
+                    }
+                    other => text.push(other),
+                }
+            }
+            found.push(text.into());
+            rest = &quoted[end..];
+        } else {
+            let end = rest.find(separator).unwrap_or(rest.len());
+            found.push(rest[..end].trim().into());
+            rest = &rest[end..];
+        }
+        match rest.strip_prefix(separator) {
+            Some(after) => rest = after,
+            None => return found,
+        }
+    }
+}
+
+/// What reading gave.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Read {
+    /// Entries of trades.
+    pub trades: u64,
+    /// Lines that are no entry of a form that is read.
+    pub unread: u64,
+}
+
+/// Reads entries one after the other and gives those of trades, with their number in the file and their line.
+pub fn read(
+    mut input: impl BufRead,
+    kind: Kind,
+    give: &mut dyn FnMut(&Fields<'_>, u64, u64) -> io::Result<()>,
+) -> io::Result<Read> {
+    let mut seen = Read::default();
+    let mut header: Option<(Vec<String>, char)> = None;
+    let mut bytes = Vec::new();
+    let (mut number, mut line) = (0, 0);
+    loop {
+        bytes.clear();
+        let mut limited = io::Read::take(&mut input, MAX_LINE as u64);
+        if limited.read_until(b'\n', &mut bytes)? == 0 {
+            return Ok(seen);
+        }
+        line += 1;
+        if bytes.len() == MAX_LINE && bytes.last() != Some(&b'\n') {
+            seen.unread += 1;
+            skip_line(&mut input)?;
+            continue;
+        }
+        let text = String::from_utf8_lossy(&bytes);
+        // A JSON array that has one entry a line is read like JSON lines.
+        let text = text.trim().trim_matches(['[', ']']).trim_end_matches(',').trim_start_matches('\u{feff}');
+        if text.is_empty() {
+            continue;
+        }
+        number += 1;
+        if kind == Kind::Logs && memchr::memmem::find(text.as_bytes(), b"rade").is_none() {
+            continue;
+        }
+        if text.starts_with('{') {
+            for object in objects(text) {
+                let mut fields = Fields::new();
+                if flatten(object, &mut fields, 0).is_err() {
+                    seen.unread += 1;
+                } else if is_trade(&fields, kind) {
+                    seen.trades += 1;
+                    give(&fields, number - 1, line)?;
+                }
+            }
+            continue;
+        }
+        if kind == Kind::Logs {
+            continue;
+        }
+        match &header {
+            None => {
+                let separator = [';', '\t'].into_iter().find(|one| text.contains(*one)).unwrap_or(',');
+                header = Some((cells(text, separator).into_iter().map(Cow::into_owned).collect(), separator));
+                number -= 1;
+            }
+            Some((names, separator)) => {
+                let cells = cells(text, *separator);
+                if cells.len() == names.len() {
+                    seen.trades += 1;
+                    let fields = names.iter().map(|name| Cow::from(name.as_str())).zip(cells);
+                    give(&fields.filter(|(_, cell)| !cell.is_empty()).collect(), number - 1, line)?;
+                } else {
+                    seen.unread += 1;
+                }
+            }
+        }
+    }
+}
+
+fn skip_line(input: &mut impl BufRead) -> io::Result<()> {
+    loop {
+        let buffer = input.fill_buf()?;
+        let (used, found) = match memchr::memchr(b'\n', buffer) {
+            Some(at) => (at + 1, true),
+            None => (buffer.len(), buffer.is_empty()),
+        };
+        input.consume(used);
+        if found {
+            return Ok(());
+        }
+    }
+}
+
+/// The objects of a line: one, or those of an array on one line.
+fn objects(text: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut rest = text;
+    while rest.starts_with('{') {
+        let mut stream = serde_json::Deserializer::from_str(rest).into_iter::<&RawValue>();
+        let Some(Ok(value)) = stream.next() else {
+            found.push(rest);
+            break;
+        };
+        found.push(value.get());
+        rest = rest[stream.byte_offset()..].trim_start_matches([',', ' ']);
+    }
+    found
+}
+
+/// A log line is of a trade if it names one, and what was traded.
+fn is_trade(fields: &Fields<'_>, kind: Kind) -> bool {
+    if kind == Kind::Fills {
+        return true;
+    }
+    let has = |role: Role| fields.iter().any(|(name, _)| role_of_field(name) == Some(role));
+    let says = |name: &str, text: &str| {
+        ["event", "msg", "message", "action", "type", "name"].contains(&name)
+            && text.to_ascii_lowercase().contains("trade")
+    };
+    let amounts = has(Role::Quantity) || has(Role::Value) || has(Role::Price);
+    let named = fields.iter().any(|(name, _)| name_of_trade(name));
+    amounts && has(Role::Instrument) && (named || fields.iter().any(|(name, text)| says(name, text)))
+}
+
+fn name_of_trade(name: &str) -> bool {
+    let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    ["tradeid", "trade", "executionid", "fillid", "execid"].contains(&plain.as_str())
+}
+
+/// Roles of the names of fields, remembered: a file has few names.
+#[derive(Default)]
+pub struct FieldRoles(HashMap<String, Option<Role>>);
+
+impl FieldRoles {
+    fn of(&mut self, name: &str) -> Option<Role> {
+        if let Some(known) = self.0.get(name) {
+            return *known;
+        }
+        let role = if name_of_trade(name) { Some(Role::Id) } else { role_of_field(name) };
+        if self.0.len() < 10_000 {
+            self.0.insert(name.to_owned(), role);
+        }
+        role
+    }
+
+    /// The line that an entry is.
+    pub fn line(&mut self, fields: &Fields<'_>, names: &mut Reader, place: (u32, u64, u64)) -> Line {
+        let mut line = Line { file: place.0, number: place.1, line: place.2, time: NO_TIME, ..Line::default() };
+        for (name, text) in fields {
+            let bytes = Some(text.as_bytes());
+            match self.of(name) {
+                // A name of its own beats `id`, which may be a request's.
+                Some(Role::Id) if line.id == 0 || name_of_trade(name) => line.id = names.hash(text.as_bytes()),
+                Some(Role::Account) if line.account == 0 => line.account = names.of(bytes),
+                Some(Role::Instrument) if line.instrument == 0 => line.instrument = names.of(bytes),
+                Some(Role::Side) => line.side = Side::read(bytes),
+                Some(Role::Quantity) if line.quantity == Decimal::Null => line.quantity = Decimal::read(bytes),
+                Some(Role::Price) if line.price == Decimal::Null => line.price = Decimal::read(bytes),
+                Some(Role::Value) if line.value == Decimal::Null => line.value = Decimal::read(bytes),
+                Some(Role::ExecutedAt | Role::CreatedAt) if line.time == NO_TIME => {
+                    line.time = millis(text.as_bytes()).unwrap_or(NO_TIME);
+                }
+                _ => {}
+            }
+        }
+        line
+    }
+}

@@ -1,0 +1,369 @@
+use serde::Serialize;
+
+use super::expression::Expression;
+use super::policy::{By, Check, Difference, Ledger, LookupTable, Measure, Pattern, Problem, Sequence, TradePolicy};
+use super::reference::Reference;
+use super::roles::{Mapping, Role, SchemaMapping};
+use crate::domain::{Column, TableName};
+
+/// A policy that was not evaluated, or not on all rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Uncovered {
+    /// Policy id.
+    pub policy: String,
+    /// Why.
+    pub reason: String,
+    /// The policy says that the scan counts as complete without it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
+}
+
+/// What this scan can give to the checks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is there or not, independent of the others")]
+pub struct Means {
+    /// The whole history is read, not only a window.
+    pub history: bool,
+    /// The database tells which transaction wrote a row.
+    pub xmin: bool,
+    /// Log lines of trades are given.
+    pub logs: bool,
+    /// An exchange's fills are given.
+    pub fills: bool,
+    /// A window of time was asked for.
+    pub asked: bool,
+}
+
+/// Where each role lies among the columns that are read.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    places: Vec<(Role, u8)>,
+    by_role: [Option<u8>; 64],
+    /// Columns, in the order in which they are read.
+    pub columns: Vec<String>,
+}
+
+impl Layout {
+    /// Of these roles, as far as the table has them.
+    pub fn new(mapping: &Mapping, roles: &[Role]) -> Self {
+        let mut layout = Self { places: Vec::new(), by_role: [None; 64], columns: Vec::new() };
+        for role in roles {
+            let known = layout.places.iter().any(|(one, _)| one == role);
+            if let (Some(column), false, Ok(place)) = (mapping.column(*role), known, u8::try_from(layout.columns.len()))
+            {
+                layout.places.push((*role, place));
+                layout.by_role[*role as usize] = Some(place);
+                layout.columns.push(column.to_owned());
+            }
+        }
+        layout
+    }
+
+    /// Place of a role.
+    pub fn place(&self, role: Role) -> Option<usize> {
+        self.by_role[role as usize].map(usize::from)
+    }
+}
+
+/// What is evaluated, and how rows must be read for it.
+pub struct Plan {
+    /// Policies that can be evaluated.
+    pub policies: Vec<TradePolicy>,
+    /// The others, with the reason.
+    pub uncovered: Vec<Uncovered>,
+    /// The trade table.
+    pub table: TableName,
+    /// The column of ids.
+    pub id: Option<String>,
+    /// Whether ids are whole numbers.
+    pub whole_ids: bool,
+    /// How rows are read.
+    pub layout: Layout,
+    /// Whether the transaction that wrote a row is read.
+    pub xmin: bool,
+    /// Whether ids are compared with those of other records.
+    pub hash_ids: bool,
+}
+
+/// Roles that every record keeps.
+const ALWAYS: [Role; 6] = [Role::Id, Role::Account, Role::Instrument, Role::Side, Role::ExecutedAt, Role::CreatedAt];
+
+impl Plan {
+    /// Policies whose roles, tables or means are missing are put among the uncovered. `columns` are those of the trade table.
+    pub fn new(
+        policies: &[TradePolicy],
+        mapping: &SchemaMapping,
+        columns: &[Column],
+        reference: &Reference,
+        means: Means,
+    ) -> Self {
+        let trades = &mapping.trades;
+        let mut plan = Self {
+            policies: Vec::new(),
+            uncovered: Vec::new(),
+            table: trades.table.clone(),
+            id: trades.column(Role::Id).map(String::from),
+            whole_ids: false,
+            layout: Layout::new(trades, &[]),
+            xmin: false,
+            hash_ids: means.logs || means.fills,
+        };
+        if let Some(column) = trades.index(Role::Id).and_then(|index| columns.get(index)) {
+            plan.whole_ids = ["bigint", "int", "smallint"].iter().any(|name| column.data_type.starts_with(name));
+        }
+        let mut roles = ALWAYS.to_vec();
+        if means.fills {
+            roles.push(Role::ExternalRef);
+        }
+        for policy in policies {
+            let missing = missing_means(policy, means, plan.whole_ids)
+                .or_else(|| missing_roles(policy, trades))
+                .or_else(|| missing_tables(policy, mapping, reference));
+            if let Some(reason) = missing {
+                plan.uncovered.push(Uncovered { policy: policy.id.clone(), reason, optional: policy.optional });
+                continue;
+            }
+            roles.extend(uses(&policy.check));
+            plan.xmin |= matches!(policy.check, Check::Sequence { of: Sequence::Xmin, .. });
+            plan.policies.push(mapped_parts(policy, trades));
+        }
+        plan.layout = Layout::new(trades, &roles);
+        plan
+    }
+
+    /// Whether rows of the order table are needed.
+    pub fn needs_orders(&self) -> bool {
+        self.policies.iter().any(|policy| matches!(policy.check, Check::Reconcile { with: Ledger::Orders, .. }))
+    }
+}
+
+/// A condition of alternatives keeps those that this table can answer.
+fn mapped_parts(policy: &TradePolicy, trades: &Mapping) -> TradePolicy {
+    let mut policy = policy.clone();
+    if let Check::Row { when: Expression::Any(parts) } = &mut policy.check {
+        parts.retain(|part| part.roles().iter().all(|role| trades.index(*role).is_some()));
+    }
+    policy
+}
+
+/// Whether a check says nothing without the whole history.
+pub fn needs_history(check: &Check) -> bool {
+    match check {
+        Check::Window { pattern, times_usual, .. } => *pattern == Pattern::Position || *times_usual > 0,
+        Check::Baseline { of, .. } => !matches!(of, Measure::Price | Measure::ValueRatio),
+        Check::Sequence { .. } => true,
+        Check::Row { .. } | Check::Lookup { .. } | Check::Reconcile { .. } => false,
+    }
+}
+
+/// Roles of the trade table that a check reads.
+fn uses(check: &Check) -> Vec<Role> {
+    use Role::{
+        Account, CounterOrder, Counterparty, CreatedAt, Destination, Instrument, Ip, Key, Order, Price, Quantity,
+        Session, Side, UpdatedAt, Value,
+    };
+    match check {
+        Check::Row { when } => [when.roles(), vec![Value, Quantity, Price]].concat(),
+        Check::Lookup { problem, table, .. } => match (table, problem) {
+            (LookupTable::Keys, Problem::OtherAccount) => vec![Key, Account],
+            (LookupTable::Keys, Problem::OtherAddress) => vec![Key, Ip],
+            (LookupTable::Keys, _) => vec![Key],
+            (LookupTable::Accounts, _) => vec![Account, Value, Quantity, Price],
+            (LookupTable::Pauses, _) => vec![],
+            (LookupTable::Intruder, _) => vec![Ip, Session, Key],
+        },
+        Check::Window { by, pattern, .. } => {
+            let whose = if *by == By::Key { Key } else { Account };
+            let more = match pattern {
+                Pattern::Burst => vec![],
+                Pattern::DayValue => vec![Value, Quantity, Price],
+                Pattern::Position => vec![Instrument, Side, Quantity],
+                Pattern::Wash | Pattern::RoundTrip => vec![Instrument, Side, Quantity, Price, Counterparty],
+                Pattern::Duplicate => vec![Instrument, Side, Quantity, Price, Order],
+            };
+            [vec![whose], more].concat()
+        }
+        Check::Baseline { of, .. } => match of {
+            Measure::Value => vec![Account, Value, Quantity, Price],
+            Measure::Quantity => vec![Account, Instrument, Quantity],
+            Measure::Price => vec![Instrument, Price],
+            Measure::ValueRatio => vec![Instrument, Value, Quantity, Price],
+            Measure::Instrument => vec![Account, Instrument],
+            Measure::Destination => vec![Account, Destination],
+            Measure::Ip => vec![Account, Ip],
+            Measure::Hour | Measure::Gap | Measure::First => vec![Account],
+        },
+        Check::Sequence { of, .. } => match of {
+            Sequence::Ids => vec![],
+            Sequence::CreatedAt => vec![CreatedAt],
+            Sequence::Xmin => vec![CreatedAt, UpdatedAt],
+        },
+        Check::Reconcile { fields, problem, .. } => {
+            let more = if *problem == Difference::Overfilled { vec![Quantity] } else { vec![] };
+            [
+                vec![Order, CounterOrder, Account, Counterparty, Instrument, Side, Quantity, Price, Value],
+                fields.clone(),
+                more,
+            ]
+            .concat()
+        }
+    }
+}
+
+/// Roles without which a check can't be evaluated.
+fn needs(check: &Check) -> Vec<Role> {
+    use Role::{CounterOrder, Counterparty, Key, Order, Price, Quantity, Value};
+    let optional: &[Role] = match check {
+        Check::Row { when } => {
+            return when
+                .parts()
+                .iter()
+                .find(|part| !part.roles().is_empty())
+                .map(Expression::roles)
+                .unwrap_or_default();
+        }
+        Check::Lookup { table: LookupTable::Intruder, .. } => &[Role::Ip, Role::Session, Key],
+        Check::Lookup { table: LookupTable::Accounts, .. } => &[Value, Quantity, Price],
+        Check::Window { pattern: Pattern::DayValue, .. } | Check::Baseline { of: Measure::Value, .. } => {
+            &[Value, Quantity, Price]
+        }
+        Check::Window { pattern: Pattern::Wash, .. } => &[Counterparty],
+        Check::Window { pattern: Pattern::RoundTrip, .. } => &[Price],
+        Check::Reconcile { with: Ledger::Orders, fields, problem, .. } => {
+            let more = if *problem == Difference::Overfilled { vec![Quantity] } else { vec![] };
+            return [vec![Order], fields.clone(), more].concat();
+        }
+        // Fields that the table lacks are not compared.
+        Check::Reconcile { .. } => return vec![],
+        _ => &[CounterOrder],
+    };
+    uses(check).into_iter().filter(|role| !optional.contains(role)).collect()
+}
+
+fn needs_worth(check: &Check) -> bool {
+    matches!(
+        check,
+        Check::Lookup { problem: Problem::OverLimit, .. }
+            | Check::Window { pattern: Pattern::DayValue, .. }
+            | Check::Baseline { of: Measure::Value, .. }
+    )
+}
+
+fn needs_time(check: &Check) -> bool {
+    match check {
+        Check::Lookup { problem, .. } => !matches!(
+            problem,
+            Problem::Missing | Problem::OtherAccount | Problem::OutOfScope | Problem::OverLimit | Problem::OtherAddress
+        ),
+        Check::Window { .. } | Check::Baseline { .. } => true,
+        Check::Row { .. } | Check::Sequence { .. } => false,
+        Check::Reconcile { problem, .. } => *problem == Difference::BeforeOrder,
+    }
+}
+
+fn missing_roles(policy: &TradePolicy, trades: &Mapping) -> Option<String> {
+    let has = |role: Role| trades.index(role).is_some();
+    if let Check::Row { when } = &policy.check
+        && when.parts().iter().any(|part| part.roles().into_iter().all(has))
+    {
+        return time_missing(policy, trades);
+    }
+    let absent: Vec<_> = needs(&policy.check).into_iter().filter(|role| !has(*role)).map(Role::name).collect();
+    if !absent.is_empty() {
+        return Some(format!("no column of {} was mapped to: {}", trades.table, absent.join(", ")));
+    }
+    if needs_worth(&policy.check) && !has(Role::Value) && !(has(Role::Quantity) && has(Role::Price)) {
+        return Some("neither a value nor quantity and price were mapped".into());
+    }
+    if let Check::Lookup { table: LookupTable::Intruder, .. } = policy.check
+        && ![Role::Ip, Role::Session, Role::Key, Role::Account].into_iter().any(has)
+    {
+        return Some("trades have neither address nor session, key or account".into());
+    }
+    if let Check::Lookup { table: LookupTable::Accounts, problem: Problem::OverLimit, limit: None, .. } = policy.check
+        && !has(Role::Account)
+    {
+        return Some("no column was mapped to: account, and the policy gives no limit".into());
+    }
+    time_missing(policy, trades)
+}
+
+fn time_missing(policy: &TradePolicy, trades: &Mapping) -> Option<String> {
+    let outside = matches!(policy.check, Check::Row { when: Expression::OutsideHours(_) });
+    ((needs_time(&policy.check) || outside) && trades.time().is_none())
+        .then(|| "no column says when a trade happened".into())
+}
+
+fn missing_tables(policy: &TradePolicy, mapping: &SchemaMapping, reference: &Reference) -> Option<String> {
+    let column = |mapping: &Option<Mapping>, what: &str, role: Role| match mapping {
+        None => Some(format!("no {what} table was found")),
+        Some(mapping) if mapping.column(role).is_none() => {
+            Some(format!("no column of {} was mapped to: {}", mapping.table, role.name()))
+        }
+        Some(_) => None,
+    };
+    match &policy.check {
+        Check::Lookup { table: LookupTable::Keys, problem, .. } => {
+            let role = match problem {
+                Problem::Revoked => Role::RevokedAt,
+                Problem::Expired => Role::ExpiresAt,
+                Problem::NotYetMade => Role::CreatedAt,
+                Problem::OtherAccount => Role::Account,
+                Problem::OutOfScope => Role::Scope,
+                Problem::OtherAddress => Role::Ip,
+                _ => Role::Id,
+            };
+            column(&mapping.keys, "API key", role)
+        }
+        Check::Lookup { table: LookupTable::Accounts, problem, limit, .. } => match problem {
+            Problem::OverLimit if limit.is_some() => None,
+            Problem::OverLimit => column(&mapping.accounts, "account", Role::Limit)
+                .map(|why| format!("{why}, and the policy gives no limit")),
+            Problem::Revoked => column(&mapping.accounts, "account", Role::RevokedAt),
+            Problem::NotYetMade => column(&mapping.accounts, "account", Role::CreatedAt),
+            _ => column(&mapping.accounts, "account", Role::Id),
+        },
+        Check::Lookup { table: LookupTable::Pauses, .. } if reference.pauses.is_empty() => {
+            Some("no pause is known in this case".into())
+        }
+        Check::Lookup { table: LookupTable::Intruder, .. } if reference.traces.is_empty() => {
+            Some("the case has no log finding that names an address or a session; run scan logs first".into())
+        }
+        Check::Window { pattern: Pattern::DayValue, limit: None, .. } => {
+            column(&mapping.accounts, "account", Role::DailyLimit)
+        }
+        Check::Window { pattern: Pattern::Position, limit: None, .. } => {
+            column(&mapping.accounts, "account", Role::PositionLimit)
+        }
+        Check::Reconcile { with: Ledger::Orders, problem, fields, .. } => {
+            let role = match problem {
+                Difference::BeforeOrder => vec![Role::CreatedAt],
+                Difference::Refused => vec![Role::Status],
+                Difference::Overfilled => vec![Role::Quantity],
+                _ => fields.clone(),
+            };
+            std::iter::once(Role::Id).chain(role).find_map(|role| column(&mapping.orders, "order", role))
+        }
+        _ => None,
+    }
+}
+
+fn missing_means(policy: &TradePolicy, means: Means, whole_ids: bool) -> Option<String> {
+    if policy.only_in_window && !means.asked {
+        return Some("it gives leads, and is only looked at in a window of time (--since, --until)".into());
+    }
+    match policy.check {
+        Check::Reconcile { with: Ledger::Logs, .. } if !means.logs => Some("no log lines were given (--logs)".into()),
+        Check::Reconcile { with: Ledger::Fills, .. } if !means.fills => {
+            Some("no exchange's fills were given (--fills)".into())
+        }
+        Check::Sequence { of: Sequence::Xmin, .. } if !means.xmin => {
+            Some("this database does not tell which transaction wrote a row".into())
+        }
+        Check::Sequence { of: Sequence::Ids, .. } if !whole_ids => {
+            Some("ids are not whole numbers, so missing ones can't be seen".into())
+        }
+        _ if needs_history(&policy.check) && !means.history => Some("only a window of time was read".into()),
+        _ => None,
+    }
+}

@@ -1,0 +1,147 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bigdecimal::BigDecimal;
+
+use super::names::{NONE, Names};
+use super::roles::{Mapping, Role};
+use super::value::{Number, millis};
+use crate::domain::RawRow;
+
+/// What is known beside the trade table.
+#[derive(Default)]
+pub struct Reference {
+    /// Numbers of names; shared with the readers of rows.
+    pub names: Arc<Names>,
+    /// API keys by the number of their id; `None` if there is no key table.
+    pub keys: Option<HashMap<u32, Key>>,
+    /// Accounts by the number of their id; `None` if there is no account table.
+    pub accounts: Option<HashMap<u32, Account>>,
+    /// When trading was paused, and until when, in milliseconds.
+    pub pauses: Vec<(i64, Option<i64>)>,
+    /// What the intruder used, and when.
+    pub traces: Vec<Trace>,
+    /// The moment of the scan, in milliseconds.
+    pub now: i64,
+}
+
+/// One API key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Key {
+    /// Number of its account's id.
+    pub account: u32,
+    /// When it was revoked, in milliseconds.
+    pub revoked: Option<i64>,
+    /// When it expires.
+    pub expires: Option<i64>,
+    /// When it was made.
+    pub made: Option<i64>,
+    /// What it may do, as the column says it.
+    pub scope: Option<String>,
+    /// Addresses from which it may be used; `None` for any.
+    pub addresses: Option<Vec<ipnet::IpNet>>,
+}
+
+/// One account.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Account {
+    /// The most that one trade may be worth.
+    pub limit: Option<BigDecimal>,
+    /// The most that the trades of a day may be worth.
+    pub daily: Option<BigDecimal>,
+    /// The most that may be held of one instrument.
+    pub position: Option<BigDecimal>,
+    /// When it was made, in milliseconds.
+    pub made: Option<i64>,
+    /// When it was closed or frozen.
+    pub closed: Option<i64>,
+}
+
+/// Something that the intruder used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trace {
+    /// What it is: an address, a session, or an account.
+    pub role: Role,
+    /// Number of its name.
+    pub name: u32,
+    /// Its name.
+    pub text: String,
+    /// From when, in milliseconds.
+    pub from: i64,
+    /// Until when.
+    pub to: i64,
+}
+
+/// Columns of a neighbour that are read, in this order.
+pub fn columns(mapping: &Mapping, roles: &[Role]) -> (Vec<Role>, Vec<String>) {
+    roles.iter().filter_map(|role| Some((*role, mapping.column(*role)?.to_owned()))).unzip()
+}
+
+/// Roles of the key table that are read.
+pub const KEY_ROLES: [Role; 7] =
+    [Role::Id, Role::Account, Role::RevokedAt, Role::ExpiresAt, Role::CreatedAt, Role::Scope, Role::Ip];
+/// Roles of the account table that are read.
+pub const ACCOUNT_ROLES: [Role; 6] =
+    [Role::Id, Role::Limit, Role::DailyLimit, Role::PositionLimit, Role::CreatedAt, Role::RevokedAt];
+
+fn cell<'a>(row: RawRow<'a>, roles: &[Role], role: Role) -> Option<&'a [u8]> {
+    row.cell(roles.iter().position(|one| *one == role)?)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Addresses in a text: an array of PostgreSQL, JSON, or a list with commas.
+fn addresses(bytes: &[u8]) -> Option<Vec<ipnet::IpNet>> {
+    let text = text(bytes);
+    let parts = text.split(|letter: char| !(letter.is_ascii_hexdigit() || matches!(letter, '.' | ':' | '/')));
+    let found: Vec<_> = parts
+        .filter_map(|part| part.parse().ok().or_else(|| part.parse::<std::net::IpAddr>().ok().map(ipnet::IpNet::from)))
+        .collect();
+    // An empty list means that any will do.
+    (!found.is_empty()).then_some(found)
+}
+
+impl Reference {
+    /// Takes a row of the key table.
+    pub fn add_key(&mut self, row: RawRow<'_>, roles: &[Role]) {
+        let get = |role| cell(row, roles, role);
+        let Some(id) = get(Role::Id) else { return };
+        let key = Key {
+            account: get(Role::Account).map_or(NONE, |account| self.names.of(account)),
+            revoked: get(Role::RevokedAt).and_then(millis),
+            expires: get(Role::ExpiresAt).and_then(millis),
+            made: get(Role::CreatedAt).and_then(millis),
+            scope: get(Role::Scope).map(|scope| text(scope).to_lowercase()),
+            addresses: get(Role::Ip).and_then(addresses),
+        };
+        let number = self.names.of(id);
+        self.keys.get_or_insert_default().insert(number, key);
+    }
+
+    /// Takes a row of the account table.
+    pub fn add_account(&mut self, row: RawRow<'_>, roles: &[Role]) {
+        let get = |role| cell(row, roles, role);
+        let Some(id) = get(Role::Id) else { return };
+        let amount = |role| match Number::parse(std::str::from_utf8(get(role)?).ok()?) {
+            Number::Finite(value) => Some(value),
+            Number::Infinite | Number::Unusable => None,
+        };
+        let account = Account {
+            limit: amount(Role::Limit),
+            daily: amount(Role::DailyLimit),
+            position: amount(Role::PositionLimit),
+            made: get(Role::CreatedAt).and_then(millis),
+            closed: get(Role::RevokedAt).and_then(millis),
+        };
+        let number = self.names.of(id);
+        self.accounts.get_or_insert_default().insert(number, account);
+    }
+
+    /// Notes what the intruder used.
+    pub fn add_trace(&mut self, role: Role, name: &str, from: i64, to: i64) {
+        let number = self.names.of(name.as_bytes());
+        self.traces.push(Trace { role, name: number, text: name.to_owned(), from, to });
+    }
+}

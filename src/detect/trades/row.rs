@@ -1,0 +1,400 @@
+use std::sync::Arc;
+
+use super::decimal::Decimal;
+use super::expression::{Cells, Expression, worth};
+use super::hit::{Hit, Hits};
+use super::ids::{Ids, made_at};
+use super::names::{NONE, Reader};
+use super::plan::Plan;
+use super::policy::{Check, LookupTable, Problem, Sequence};
+use super::record::{NO_TIME, Record, Side};
+use super::reference::{Key, Reference};
+use super::roles::Role;
+use super::value::{Number, millis};
+use crate::domain::{RawRow, Timestamp};
+
+/// Reads rows in any order: makes their records, and runs the checks that need one row only.
+pub struct RowReader {
+    plan: Arc<Plan>,
+    reference: Arc<Reference>,
+    names: Reader,
+    since: Option<i64>,
+    until: Option<i64>,
+    /// Bytes of ids before those in `ids`.
+    ids_base: i64,
+    /// Texts of ids that are no whole numbers, with their lengths, not yet taken.
+    pub ids: Vec<u8>,
+    /// Hash of the other side's order of the last row; 0 for none.
+    pub counter_order: u64,
+    /// Hash of the last row's id.
+    pub id_hash: u64,
+    /// Hash of the last row's name at the exchange, else of its id.
+    pub outer_hash: u64,
+    /// What was seen.
+    pub seen: Seen,
+}
+
+/// What a part of a scan saw besides records.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// Rows.
+    pub rows: u64,
+    /// Rows that could not be judged, by policy, with the reason.
+    pub unusable: std::collections::BTreeMap<(u16, &'static str), u64>,
+    /// Rows whose account is that of their key, by policy.
+    pub agreed: std::collections::BTreeMap<u16, u64>,
+    /// Hits.
+    pub hits: Hits,
+    /// Whole-number ids.
+    pub whole: Ids,
+}
+
+/// The cells of a row.
+struct Row<'r> {
+    raw: RawRow<'r>,
+    plan: &'r Plan,
+    now: i64,
+    quantity: Decimal,
+    price: Decimal,
+    value: Decimal,
+    executed: Option<i64>,
+    created: Option<i64>,
+    updated: Option<i64>,
+}
+
+impl Cells for Row<'_> {
+    fn text(&self, role: Role) -> Option<&[u8]> {
+        self.raw.cell(self.plan.layout.place(role)?)
+    }
+    fn time_role(&self) -> Option<Role> {
+        if self.executed.is_some() { Some(Role::ExecutedAt) } else { self.created.map(|_| Role::CreatedAt) }
+    }
+    fn now(&self) -> i64 {
+        self.now
+    }
+    fn decimal(&self, role: Role) -> Decimal {
+        match role {
+            Role::Quantity => self.quantity,
+            Role::Price => self.price,
+            Role::Value => self.value,
+            _ => Decimal::read(self.text(role)),
+        }
+    }
+    fn millis(&self, role: Role) -> Option<i64> {
+        match role {
+            Role::ExecutedAt => self.executed,
+            Role::CreatedAt => self.created,
+            Role::UpdatedAt => self.updated,
+            _ => self.text(role).and_then(millis),
+        }
+    }
+}
+
+impl RowReader {
+    /// For the rows that a plan reads; hits outside `since`..`until` (milliseconds) are left out. Texts of ids are said to
+    /// lie from `ids_base` on.
+    pub fn new(
+        plan: Arc<Plan>,
+        reference: Arc<Reference>,
+        since: Option<i64>,
+        until: Option<i64>,
+        ids_base: i64,
+    ) -> Self {
+        let names = Reader::new(Arc::clone(&reference.names));
+        Self {
+            plan,
+            reference,
+            names,
+            since,
+            until,
+            ids_base,
+            ids: Vec::new(),
+            counter_order: 0,
+            id_hash: 0,
+            outer_hash: 0,
+            seen: Seen::default(),
+        }
+    }
+
+    /// Texts of ids that were taken away, in bytes; later ids lie behind them.
+    pub fn took_ids(&mut self) -> Vec<u8> {
+        let taken = std::mem::take(&mut self.ids);
+        self.ids_base = self.ids_base.saturating_add(i64::try_from(taken.len()).unwrap_or(i64::MAX));
+        taken
+    }
+
+    /// Takes a row.
+    pub fn row(&mut self, raw: RawRow<'_>) -> Record {
+        self.seen.rows += 1;
+        let plan = Arc::clone(&self.plan);
+        let get = |role| raw.cell(plan.layout.place(role)?);
+        let time = |role| get(role).and_then(millis);
+        let row = Row {
+            raw,
+            plan: &plan,
+            now: self.reference.now,
+            quantity: Decimal::read(get(Role::Quantity)),
+            price: Decimal::read(get(Role::Price)),
+            value: Decimal::read(get(Role::Value)),
+            executed: time(Role::ExecutedAt),
+            created: time(Role::CreatedAt),
+            updated: time(Role::UpdatedAt),
+        };
+        let mut record = Record {
+            time: row.executed.or(row.created).unwrap_or(NO_TIME),
+            created: row.created.unwrap_or(NO_TIME),
+            updated: row.updated.unwrap_or(NO_TIME),
+            id: self.id(get(Role::Id), plan.whole_ids),
+            order: get(Role::Order).map_or(0, |order| self.names.hash(order)),
+            quantity: row.quantity,
+            price: row.price,
+            value: row.value,
+            side: Side::read(get(Role::Side)),
+            ..Record::default()
+        };
+        self.counter_order = get(Role::CounterOrder).map_or(0, |order| self.names.hash(order));
+        self.id_hash = if plan.hash_ids { get(Role::Id).map_or(0, |id| self.names.hash(id)) } else { 0 };
+        self.outer_hash = get(Role::ExternalRef).map_or(self.id_hash, |outer| self.names.hash(outer));
+        record.account = self.names.of(get(Role::Account));
+        record.key = self.names.of(get(Role::Key));
+        record.instrument = self.names.of(get(Role::Instrument));
+        record.counterparty = self.names.of(get(Role::Counterparty));
+        record.destination = self.names.of(get(Role::Destination));
+        record.ip = self.names.of(get(Role::Ip));
+        if plan.xmin {
+            let text = raw.cell(plan.layout.columns.len()).and_then(|text| std::str::from_utf8(text).ok());
+            record.xmin = text.and_then(|text| text.parse().ok()).unwrap_or(0);
+        }
+        self.judge(&plan, &row, &record);
+        record
+    }
+
+    fn id(&mut self, text: Option<&[u8]>, whole: bool) -> i64 {
+        let Some(text) = text else { return i64::MIN };
+        if whole {
+            let id = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or(i64::MIN);
+            self.seen.whole.add(id);
+            return id;
+        }
+        let place = self.ids_base.saturating_add(i64::try_from(self.ids.len()).unwrap_or(0));
+        // An id of more than 64 KiB is no id; its head can't be found again, and that is said.
+        let text = &text[..text.len().min(usize::from(u16::MAX))];
+        self.ids.extend_from_slice(&u16::try_from(text.len()).unwrap_or(u16::MAX).to_le_bytes());
+        self.ids.extend_from_slice(text);
+        place
+    }
+
+    fn judge(&mut self, plan: &Plan, row: &Row<'_>, record: &Record) {
+        let outside = record.time != NO_TIME
+            && (self.since.is_some_and(|since| record.time < since)
+                || self.until.is_some_and(|until| record.time >= until));
+        if outside {
+            return;
+        }
+        for (number, policy) in (0_u16..).zip(&plan.policies) {
+            let why = match &policy.check {
+                Check::Row { when } => holds(when, row).then(|| policy.title.to_lowercase()),
+                Check::Lookup { table, problem, tolerance_s, null_is_missing, words, limit } => {
+                    let told =
+                        Told { number, tolerance: tolerance_s.saturating_mul(1000), null: *null_is_missing, words };
+                    match table {
+                        LookupTable::Keys => self.key(row, record, *problem, &told),
+                        LookupTable::Accounts => {
+                            self.account(row, record, *problem, &told, limit.as_ref().map(|limit| &limit.0))
+                        }
+                        LookupTable::Pauses => self.paused(record, told.tolerance),
+                        LookupTable::Intruder => self.intruder(row, record, told.tolerance),
+                    }
+                }
+                Check::Sequence { of: Sequence::CreatedAt, tolerance_s, .. } if !plan.whole_ids => {
+                    self.id_of_another_time(row, number, tolerance_s.saturating_mul(1000))
+                }
+                _ => continue,
+            };
+            if let Some(why) = why {
+                self.seen.hits.push(Hit { policy: number, id: record.id, time: record.time, why });
+            }
+        }
+    }
+
+    fn skip(&mut self, policy: u16, why: &'static str) {
+        *self.seen.unusable.entry((policy, why)).or_default() += 1;
+    }
+
+    /// Whether a row's time may be compared; a row without one is counted.
+    fn timed(&mut self, record: &Record, number: u16) -> Option<i64> {
+        if record.time == NO_TIME {
+            self.skip(number, "the row's time can't be read");
+            return None;
+        }
+        Some(record.time)
+    }
+
+    fn key(&mut self, row: &Row<'_>, record: &Record, problem: Problem, told: &Told<'_>) -> Option<String> {
+        if record.key == NONE {
+            return (problem == Problem::Missing && told.null).then(|| "it has no key".to_owned());
+        }
+        let reference = Arc::clone(&self.reference);
+        let key = reference.keys.as_ref().and_then(|keys| keys.get(&record.key));
+        let Some(key) = key else {
+            return (problem == Problem::Missing).then(|| "its key is not in the key table".to_owned());
+        };
+        match problem {
+            Problem::Revoked => {
+                late(self.timed(record, told.number)?, key.revoked, told.tolerance, "its key was revoked at")
+            }
+            Problem::Expired => {
+                late(self.timed(record, told.number)?, key.expires, told.tolerance, "its key expired at")
+            }
+            Problem::NotYetMade => {
+                early(self.timed(record, told.number)?, key.made, told.tolerance, "its key was made at")
+            }
+            Problem::OtherAccount => self.other_account(record, key, told.number),
+            Problem::OutOfScope => {
+                let scope = key.scope.as_ref()?;
+                let may = told.words.iter().any(|word| scope.contains(&word.to_lowercase()));
+                (!may).then(|| format!("its key may only do `{}`", scope.chars().take(80).collect::<String>()))
+            }
+            Problem::OtherAddress => {
+                let allowed = key.addresses.as_ref()?;
+                let text = std::str::from_utf8(row.text(Role::Ip)?).ok()?;
+                let address: std::net::IpAddr = text.split('/').next()?.parse().ok()?;
+                (!allowed.iter().any(|net| net.contains(&address)))
+                    .then(|| format!("its key may not be used from {address}"))
+            }
+            _ => None,
+        }
+    }
+
+    fn other_account(&mut self, record: &Record, key: &Key, number: u16) -> Option<String> {
+        if key.account == NONE || record.account == NONE {
+            return None;
+        }
+        if key.account == record.account {
+            *self.seen.agreed.entry(number).or_default() += 1;
+            return None;
+        }
+        Some("its key belongs to another account".to_owned())
+    }
+
+    fn account(
+        &mut self,
+        row: &Row<'_>,
+        record: &Record,
+        problem: Problem,
+        told: &Told<'_>,
+        fallback: Option<&bigdecimal::BigDecimal>,
+    ) -> Option<String> {
+        let reference = Arc::clone(&self.reference);
+        let known = reference.accounts.as_ref().and_then(|accounts| accounts.get(&record.account));
+        match problem {
+            Problem::Missing => match (record.account, known) {
+                (NONE, _) => told.null.then(|| "it has no account".to_owned()),
+                (_, None) => Some("its account is not in the account table".to_owned()),
+                _ => None,
+            },
+            Problem::Revoked => {
+                late(self.timed(record, told.number)?, known?.closed, told.tolerance, "its account was closed at")
+            }
+            Problem::NotYetMade => {
+                early(self.timed(record, told.number)?, known?.made, told.tolerance, "its account was made at")
+            }
+            Problem::OverLimit => {
+                let limit = known.and_then(|account| account.limit.as_ref()).or(fallback)?;
+                self.over(row, record, limit, told.number)
+            }
+            _ => None,
+        }
+    }
+
+    /// Exact: the approximation only spares rows that are far below the limit.
+    fn over(&mut self, row: &Row<'_>, record: &Record, limit: &bigdecimal::BigDecimal, number: u16) -> Option<String> {
+        let near = bigdecimal::ToPrimitive::to_f64(limit).map(|limit| limit * 0.999_999);
+        if let (Some(about), Some(near)) = (record.approximate_worth(), near)
+            && about < near
+        {
+            return None;
+        }
+        let worth = match worth(row) {
+            Some(Number::Finite(worth)) if worth > *limit => worth.normalized().to_plain_string(),
+            Some(Number::Infinite) => "infinite".to_owned(),
+            Some(Number::Finite(_)) => return None,
+            Some(Number::Unusable) | None => {
+                self.skip(number, "what the trade is worth can't be read");
+                return None;
+            }
+        };
+        Some(format!("it is worth {worth}, the limit is {}", limit.normalized().to_plain_string()))
+    }
+
+    fn paused(&self, record: &Record, tolerance: i64) -> Option<String> {
+        let time = (record.time != NO_TIME).then_some(record.time)?;
+        let inside =
+            |(from, to): &&(i64, Option<i64>)| time.saturating_sub(*from) > tolerance && to.is_none_or(|to| time < to);
+        let (from, to) = self.reference.pauses.iter().find(inside)?;
+        Some(format!("trading was paused from {} until {}", moment(*from), to.map_or("now".to_owned(), moment)))
+    }
+
+    fn intruder(&self, row: &Row<'_>, record: &Record, tolerance: i64) -> Option<String> {
+        let time = (record.time != NO_TIME).then_some(record.time)?;
+        let trace = self.reference.traces.iter().find(|trace| {
+            let same = match trace.role {
+                Role::Account => record.account == trace.name,
+                Role::Key => record.key == trace.name,
+                Role::Ip => row
+                    .text(Role::Ip)
+                    .is_some_and(|ip| ip.split(|byte| *byte == b'/').next() == Some(trace.text.as_bytes())),
+                role => row.text(role) == Some(trace.text.as_bytes()),
+            };
+            same && time >= trace.from.saturating_sub(tolerance) && time <= trace.to.saturating_add(tolerance)
+        })?;
+        Some(format!(
+            "{} {} was the intruder's from {} until {}, by the log findings of this case",
+            trace.role.name(),
+            trace.text,
+            moment(trace.from),
+            moment(trace.to)
+        ))
+    }
+
+    fn id_of_another_time(&mut self, row: &Row<'_>, number: u16, tolerance: i64) -> Option<String> {
+        let (made, created) = (made_at(row.text(Role::Id)?)?, row.created?);
+        if (made - created).abs() <= tolerance {
+            *self.seen.agreed.entry(number).or_default() += 1;
+            return None;
+        }
+        Some(format!("its id was made at {}, the row says {}", moment(made), moment(created)))
+    }
+}
+
+/// What a policy says of a lookup.
+struct Told<'a> {
+    number: u16,
+    tolerance: i64,
+    null: bool,
+    words: &'a [String],
+}
+
+fn holds(when: &Expression, row: &Row<'_>) -> bool {
+    when.holds(row)
+}
+
+fn late(time: i64, than: Option<i64>, tolerance: i64, words: &str) -> Option<String> {
+    let late = time.saturating_sub(than?);
+    (late > tolerance).then(|| format!("{words} {}, {} s before the trade", moment(than.unwrap_or(0)), seconds(late)))
+}
+
+fn early(time: i64, than: Option<i64>, tolerance: i64, words: &str) -> Option<String> {
+    let early = than?.saturating_sub(time);
+    (early > tolerance).then(|| format!("{words} {}, {} s after the trade", moment(than.unwrap_or(0)), seconds(early)))
+}
+
+/// Rounded up: a trade 0.2 s after the tolerance is after it.
+fn seconds(millis: i64) -> i64 {
+    millis.div_euclid(1000) + i64::from(millis.rem_euclid(1000) > 0)
+}
+
+/// A moment for people.
+pub(super) fn moment(millis: i64) -> String {
+    Timestamp::from_millisecond(millis).map_or_else(|_| "an unknown moment".to_owned(), |time| time.to_string())
+}

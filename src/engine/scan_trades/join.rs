@@ -1,0 +1,181 @@
+//! Trades and their orders.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::pass::{Desk, OrderSink, clear};
+use super::spill::{PARTS, Parted};
+use super::{BEFORE, CONNECTIONS, Found, Phase};
+use crate::detect::trades::orders::{Claim, Order, OrderJoin};
+use crate::detect::trades::roles::Role;
+use crate::detect::trades::{Layout, Reader};
+use crate::domain::{Column, RawRow, Timestamp};
+use crate::ports::{Fault, FaultKind, RowSink, Snapshot, TableRead, TimeRange};
+
+/// Orders older than the window by so many days are looked up one by one.
+const OLDER: i64 = 7 * BEFORE;
+/// Most orders that are looked up one by one.
+const LOOKED_UP: usize = 50_000;
+
+/// Orders that were read; not all of them, if only a window was.
+pub(super) struct Orders {
+    layout: Layout,
+    parts: Vec<Parted>,
+    whole: bool,
+}
+
+impl Phase<'_> {
+    pub(super) async fn read_orders(&self, snapshot: &mut dyn Snapshot) -> Result<Option<Orders>, Fault> {
+        let Some(mapping) = self.mapping.orders.as_ref().filter(|_| self.plan.needs_orders()) else { return Ok(None) };
+        let layout = Layout::new(mapping, &Order::ROLES);
+        let refusals = OrderJoin::new(self.plan, HashSet::new(), None, None).refusals();
+        let desk: Desk<Parted> = Desk::default();
+        let mut sinks: Vec<Box<dyn RowSink>> = Vec::new();
+        for _ in 0..CONNECTIONS {
+            sinks.push(Box::new(OrderSink::new(&layout, &self.reference.names, &refusals, &desk)?));
+        }
+        // PostgreSQL's names of the types of columns are not known here for other tables than the trades: Prisma's own is taken.
+        let created = mapping.column(Role::CreatedAt).filter(|_| self.range(0).is_some());
+        let range = created.and_then(|name| {
+            let since = Timestamp::from_millisecond(self.scan.since?.as_millisecond() - OLDER).ok();
+            let data_type =
+                mapping.roles.iter().find(|mapped| mapped.role == Role::CreatedAt)?.reason.rsplit(", type ").next()?;
+            let column = Column {
+                name: name.to_owned(),
+                data_type: data_type.to_owned(),
+                nullable: false,
+                primary_key: false,
+                generated: false,
+            };
+            Some(TimeRange { column, since, until: None })
+        });
+        let whole = range.is_none();
+        let read = TableRead { table: mapping.table.clone(), columns: layout.columns.clone(), xmin: false, range };
+        snapshot.read(&read, sinks).await?;
+        Ok(Some(Orders { layout, parts: clear(&desk), whole }))
+    }
+
+    /// Joins; gives the orders that excuse what looks like duplicates.
+    pub(super) async fn join(
+        &self,
+        snapshot: &mut dyn Snapshot,
+        claims: Vec<Parted>,
+        orders: Option<Orders>,
+        wanted: HashSet<u64>,
+        found: &mut Found,
+    ) -> Result<HashSet<u64>, Fault> {
+        let Some(Orders { layout, parts, whole }) = orders else { return Ok(HashSet::new()) };
+        let (since, until) = self.window();
+        let claims = Arc::new(claims);
+        let parts = Arc::new(parts);
+        let mut joins = Vec::new();
+        for worker in 0..2 {
+            let mut join = OrderJoin::new(self.plan, wanted.clone(), since, until);
+            join.set_aside(!whole);
+            let (claims, parts) = (Arc::clone(&claims), Arc::clone(&parts));
+            joins.push(tokio::task::spawn_blocking(move || {
+                let (mut left, mut right) = (Vec::new(), Vec::new());
+                for part in (worker..PARTS).step_by(2) {
+                    left.clear();
+                    right.clear();
+                    claims.iter().try_for_each(|claims| claims.bytes(part, &mut left))?;
+                    parts.iter().try_for_each(|orders| orders.bytes(part, &mut right))?;
+                    join.part(&left, &right);
+                }
+                Ok::<OrderJoin, Fault>(join)
+            }));
+        }
+        let mut all: Option<OrderJoin> = None;
+        for join in joins {
+            let join = join.await.map_err(|error| Fault::with(FaultKind::Invalid, "a join died", error))??;
+            match &mut all {
+                Some(all) => all.merge(join),
+                None => all = Some(join),
+            }
+        }
+        let Some(mut join) = all else { return Ok(HashSet::new()) };
+        let unmatched = join.set_aside(false);
+        if !unmatched.is_empty() {
+            self.look_up(snapshot, &layout, &unmatched, &mut join, found).await?;
+        }
+        let (hits, fine, uncovered) = join.finish();
+        found.hits.extend(hits);
+        found.uncovered.extend(uncovered);
+        Ok(fine)
+    }
+
+    /// Orders that are older than what was read: by their ids, which the trades' rows hold.
+    async fn look_up(
+        &self,
+        snapshot: &mut dyn Snapshot,
+        layout: &Layout,
+        unmatched: &[Claim],
+        join: &mut OrderJoin,
+        found: &mut Found,
+    ) -> Result<(), Fault> {
+        let Some(orders) = &self.mapping.orders else { return Ok(()) };
+        let (since, until) = self.window();
+        let inside = |claim: &&Claim| {
+            since.is_none_or(|since| claim.time >= since) && until.is_none_or(|until| claim.time < until)
+        };
+        let asked: Vec<Claim> = unmatched.iter().filter(inside).copied().collect();
+        let Some(id) = self.mapping.trades.index(Role::Id).and_then(|index| self.columns.get(index)) else {
+            return Ok(());
+        };
+        let wanted: Vec<String> = [Role::Order, Role::CounterOrder]
+            .iter()
+            .filter_map(|role| self.mapping.trades.column(*role).map(String::from))
+            .collect();
+        let mut ids = Vec::new();
+        for claim in asked.iter().take(LOOKED_UP) {
+            ids.push(super::report::id_text(self.plan, &found.made, claim.id)?);
+        }
+        if asked.len() > LOOKED_UP {
+            let why = format!("{} trades have orders older than the window; {LOOKED_UP} were looked up", asked.len());
+            found.uncovered.extend(
+                (0_u16..)
+                    .zip(&self.plan.policies)
+                    .filter(|(_, policy)| policy.is_of_orders())
+                    .map(|(number, _)| (number, why.clone())),
+            );
+        }
+        let rows = snapshot.fetch(&self.plan.table, &wanted, id, &ids).await?;
+        let mut values: Vec<String> = rows.into_iter().flatten().flatten().collect();
+        values.sort_unstable();
+        values.dedup();
+        let Some(column) = orders.column(Role::Id) else { return Ok(()) };
+        let data_type = orders
+            .roles
+            .iter()
+            .find(|mapped| mapped.role == Role::Id)
+            .map(|mapped| mapped.reason.rsplit(", type ").next().unwrap_or_default().to_owned());
+        let key = Column {
+            name: column.to_owned(),
+            data_type: data_type.unwrap_or_default(),
+            nullable: false,
+            primary_key: true,
+            generated: false,
+        };
+        let mut names = Reader::new(Arc::clone(&self.reference.names));
+        let (mut left, mut right) = (Vec::new(), Vec::new());
+        let refusals = join.refusals();
+        for row in snapshot.fetch(&orders.table, &layout.columns, &key, &values).await? {
+            let (mut bytes, mut cells) = (Vec::new(), Vec::new());
+            for cell in &row {
+                let start = u32::try_from(bytes.len()).unwrap_or(u32::MAX - 1);
+                bytes.extend_from_slice(cell.as_deref().unwrap_or_default().as_bytes());
+                cells.push(if cell.is_some() {
+                    (start, u32::try_from(bytes.len()).unwrap_or(u32::MAX - 1))
+                } else {
+                    (RawRow::NULL, 0)
+                });
+            }
+            if let Some(order) = Order::of(RawRow::new(&bytes, &cells), layout, &mut names, &refusals) {
+                order.write(&mut right);
+            }
+        }
+        asked.iter().take(LOOKED_UP).for_each(|claim| claim.write(&mut left));
+        join.part(&left, &right);
+        Ok(())
+    }
+}

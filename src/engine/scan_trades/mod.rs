@@ -1,0 +1,341 @@
+//! The trade scan over any database: the live one, a scratch copy of a backup.
+//!
+//! The trade table is read once, in parts, on two connections of one snapshot, in the order in which it lies. Checks of one row
+//! run at once; the others take records in the order of time, which sorted runs on disk give, while the orders are read.
+//! Memory does not grow with the table.
+
+mod gather;
+mod join;
+mod other;
+mod pass;
+mod report;
+mod spill;
+pub mod traces;
+pub mod watermark;
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use bigdecimal::BigDecimal;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use self::other::Book;
+use self::pass::{Desk, Made, TradeSink, clear};
+use crate::detect::trades::other::Kind;
+use crate::detect::trades::policy::{Ledger, TradePolicy};
+use crate::detect::trades::roles::{Catalog, RoleOverrides, SchemaMapping, map_schema};
+use crate::detect::trades::{Followed, Follower, Hits, Ids, Means, Plan, Reference, Uncovered, needs_history};
+use crate::domain::{Column, Finding, Table, Timestamp};
+use crate::ports::{Database, Fault, FaultKind, RowSink, Snapshot, TableRead, TimeRange};
+
+pub use self::other::{Open, OtherRecord};
+pub use self::pass::Progress;
+
+/// Connections that read at once.
+const CONNECTIONS: i64 = 2;
+/// Rows before the asked window that fill the windows of checks, in milliseconds: a day.
+const BEFORE: i64 = 86_400_000;
+
+/// What to scan.
+#[derive(Debug, Clone, Default)]
+pub struct TradeScan {
+    /// Schema of the trade table; absent: any.
+    pub schema: Option<String>,
+    /// Trade table, as policy names it.
+    pub table: String,
+    /// What policy says of the tables' columns.
+    pub roles: RoleOverrides,
+    /// Findings only of trades at or after this.
+    pub since: Option<Timestamp>,
+    /// Findings only of trades before this.
+    pub until: Option<Timestamp>,
+    /// The window only: checks that need the whole history are left out, and named.
+    pub window_only: bool,
+    /// When trading was paused.
+    pub pauses: Vec<(Timestamp, Option<Timestamp>)>,
+    /// What the intruder used, and when: an address, a session, a key.
+    pub traces: Vec<traces::Trace>,
+    /// The moment of the scan; absent: nothing is in the future.
+    pub now: Option<Timestamp>,
+    /// Other records of the same trades: log lines, an exchange's fills.
+    pub records: Vec<OtherRecord>,
+    /// How far it is.
+    pub progress: Arc<Progress>,
+}
+
+/// What a scan gave.
+#[derive(Debug, Clone, Serialize)]
+pub struct TradeScanResult {
+    /// Findings, in the order of time, missing rows last.
+    pub findings: Vec<Finding>,
+    /// Rows read.
+    pub rows: u64,
+    /// Policies evaluated or tried.
+    pub policies: usize,
+    /// What was not covered.
+    pub uncovered: Vec<Uncovered>,
+    /// What trades with a finding at `high` or above are worth, by account.
+    pub at_risk: BTreeMap<String, String>,
+    /// All of them together.
+    pub at_risk_total: String,
+    /// How the tables were mapped.
+    pub mapping: SchemaMapping,
+}
+
+/// Accounts that a summary names.
+const NAMED: usize = 50;
+
+impl TradeScanResult {
+    /// Whether every policy that must be was evaluated on every row.
+    pub fn complete(&self) -> bool {
+        self.uncovered.iter().all(|gap| gap.optional)
+    }
+
+    /// The fields of the scan's summary record.
+    pub fn summary(&self) -> Map<String, Value> {
+        let mut summary = Map::new();
+        summary.insert("scan".into(), "trades".into());
+        summary.insert("table".into(), self.mapping.trades.table.to_string().into());
+        summary.insert("events".into(), self.rows.into());
+        summary.insert("findings".into(), self.findings.len().into());
+        summary.insert("rules".into(), self.policies.into());
+        let mut accounts: Vec<_> = self.at_risk.iter().collect();
+        let worth = |text: &str| text.parse::<BigDecimal>().unwrap_or_default();
+        accounts.sort_by_key(|(_, sum)| std::cmp::Reverse(worth(sum)));
+        let more = accounts.len().saturating_sub(NAMED);
+        accounts.truncate(NAMED);
+        summary.insert(
+            "money_at_risk".into(),
+            json!({"total": self.at_risk_total, "accounts": accounts.into_iter().collect::<BTreeMap<_, _>>(), "accounts_not_named": more}),
+        );
+        summary.insert("uncovered".into(), json!(self.uncovered));
+        summary.insert("unmapped_columns".into(), json!(self.mapping.trades.unmapped));
+        summary
+    }
+}
+
+/// Maps the tables without reading a row.
+pub async fn map(database: &dyn Database, scan: &TradeScan) -> Result<(Vec<Table>, SchemaMapping), Fault> {
+    let tables = database.tables().await?;
+    let relations = database.relations().await?;
+    let catalog = Catalog { tables: &tables, relations: &relations, overrides: &scan.roles };
+    let mapping =
+        map_schema(catalog, scan.schema.as_deref(), &scan.table).map_err(|why| Fault::new(FaultKind::NotFound, why))?;
+    Ok((tables, mapping))
+}
+
+/// Scans, and gives all findings at the end.
+pub async fn run(
+    database: &dyn Database,
+    policies: &[TradePolicy],
+    scan: &TradeScan,
+) -> Result<TradeScanResult, Fault> {
+    run_with(database, policies, scan, &mut |_| ()).await
+}
+
+/// Scans; `give` hears of each finding as soon as it is sure. With a window of time, the window is read first, for all checks that
+/// need no history, then the history for the others.
+pub async fn run_with(
+    database: &dyn Database,
+    policies: &[TradePolicy],
+    scan: &TradeScan,
+    give: &mut (dyn FnMut(&Finding) + Send),
+) -> Result<TradeScanResult, Fault> {
+    let (tables, mapping) = map(database, scan).await?;
+    let columns = tables
+        .iter()
+        .find(|table| table.name == mapping.trades.table)
+        .map(|table| table.columns.clone())
+        .ok_or_else(|| Fault::new(FaultKind::NotFound, "the trade table vanished while it was read"))?;
+    let mut snapshot = database.snapshot().await?;
+    let reference = Arc::new(gather::reference(snapshot.as_mut(), &mapping, scan).await?);
+    let books = books(scan, &reference).await?;
+    let has = |ledger: Ledger| books.iter().any(|book| book.ledger == ledger);
+    let estimate = snapshot.estimate(&mapping.trades.table).await.unwrap_or(0);
+    scan.progress.total.store(estimate, std::sync::atomic::Ordering::Relaxed);
+    let mut result = TradeScanResult {
+        findings: Vec::new(),
+        rows: 0,
+        policies: policies.len(),
+        uncovered: Vec::new(),
+        at_risk: BTreeMap::new(),
+        at_risk_total: "0".into(),
+        mapping: mapping.clone(),
+    };
+    let asked = scan.since.is_some() || scan.until.is_some();
+    let history = |policy: &TradePolicy| needs_history(&policy.check);
+    let phases: Vec<(Vec<TradePolicy>, bool)> = if !asked || scan.window_only {
+        vec![(policies.to_vec(), asked)]
+    } else {
+        let (long, short): (Vec<_>, Vec<_>) = policies.iter().cloned().partition(history);
+        vec![(short, true), (long, false)]
+    };
+    let mut worths = report::AtRisk::default();
+    for (policies, windowed) in phases.iter().filter(|(policies, _)| !policies.is_empty()) {
+        let means = Means {
+            history: !windowed,
+            xmin: snapshot.tells_transactions(),
+            logs: has(Ledger::Logs),
+            fills: has(Ledger::Fills),
+            asked,
+        };
+        let plan = Arc::new(Plan::new(policies, &mapping, &columns, &reference, means));
+        result.uncovered.extend(plan.uncovered.iter().cloned());
+        if plan.policies.is_empty() {
+            continue;
+        }
+        let phase = Phase {
+            mapping: &mapping,
+            columns: &columns,
+            reference: &reference,
+            plan: &plan,
+            scan,
+            windowed: *windowed,
+        };
+        let (found, extra) = phase.run(snapshot.as_mut(), &books).await?;
+        result.rows = result.rows.max(found.rows);
+        let context = report::Context { plan: &plan, mapping: &mapping, columns: &columns };
+        let mut findings =
+            report::findings(snapshot.as_mut(), &context, found, &mut worths, &mut result.uncovered).await?;
+        findings.extend(extra);
+        findings.iter().for_each(&mut *give);
+        result.findings.extend(findings);
+    }
+    result
+        .findings
+        .sort_by(|one, two| (one.time.is_none(), one.time, &one.id).cmp(&(two.time.is_none(), two.time, &two.id)));
+    (result.at_risk, result.at_risk_total) = worths.sums();
+    Ok(result)
+}
+
+/// The other records, read once.
+async fn books(scan: &TradeScan, reference: &Arc<Reference>) -> Result<Vec<Book>, Fault> {
+    if scan.records.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (records, names) = (scan.records.clone(), Arc::clone(&reference.names));
+    let task = tokio::task::spawn_blocking(move || {
+        let books = [Kind::Logs, Kind::Fills].map(|kind| other::book(&records, kind, &names));
+        books.into_iter().filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()
+    });
+    task.await.map_err(|error| Fault::with(FaultKind::Invalid, "a reader of lines died", error))?
+}
+
+/// What a phase found, by the ids of rows.
+struct Found {
+    rows: u64,
+    hits: Hits,
+    whole: Ids,
+    made: Vec<Made>,
+    uncovered: Vec<(u16, String)>,
+}
+
+struct Phase<'a> {
+    mapping: &'a SchemaMapping,
+    columns: &'a [Column],
+    reference: &'a Arc<Reference>,
+    plan: &'a Arc<Plan>,
+    scan: &'a TradeScan,
+    windowed: bool,
+}
+
+impl Phase<'_> {
+    fn window(&self) -> (Option<i64>, Option<i64>) {
+        (self.scan.since.map(Timestamp::as_millisecond), self.scan.until.map(Timestamp::as_millisecond))
+    }
+
+    /// Rows of the window and of what comes before it.
+    fn range(&self, before: i64) -> Option<TimeRange> {
+        let trades = &self.mapping.trades;
+        let column = self.columns.get(trades.index(trades.time()?)?).filter(|_| self.windowed)?.clone();
+        // A row may lack its time of execution and count by its creation: then only the whole table is sure.
+        if column.nullable {
+            return None;
+        }
+        let since = self.scan.since.and_then(|since| Timestamp::from_millisecond(since.as_millisecond() - before).ok());
+        Some(TimeRange { column, since, until: self.scan.until })
+    }
+
+    async fn run(&self, snapshot: &mut dyn Snapshot, books: &[Book]) -> Result<(Found, Vec<Finding>), Fault> {
+        let keys: Vec<_> = books.iter().map(|book| (book.ledger, book.key)).collect();
+        let (since, until) = self.window();
+        let idle = Follower::new(self.plan, self.reference, 0, since, until).is_idle();
+        let desk: Desk<Made> = Desk::default();
+        let mut sinks: Vec<Box<dyn RowSink>> = Vec::new();
+        for worker in 0..CONNECTIONS {
+            let progress = &self.scan.progress;
+            sinks.push(Box::new(TradeSink::new(
+                worker,
+                self.plan,
+                self.reference,
+                (since, until),
+                !idle,
+                &keys,
+                &desk,
+                progress,
+            )?));
+        }
+        let read = TableRead {
+            table: self.plan.table.clone(),
+            columns: self.plan.layout.columns.clone(),
+            xmin: self.plan.xmin,
+            range: self.range(BEFORE),
+        };
+        let rows = snapshot.read(&read, sinks).await?;
+        let mut made = clear(&desk);
+        let mut found =
+            Found { rows, hits: Hits::default(), whole: Ids::default(), made: Vec::new(), uncovered: Vec::new() };
+        let runs: Vec<_> = made.iter_mut().filter_map(|made| made.runs.take()).collect();
+        let mut follower = Follower::new(self.plan, self.reference, rows, since, until);
+        let task = tokio::task::spawn_blocking(move || {
+            spill::merge(&runs, |record| follower.record(record))?;
+            Ok::<Followed, Fault>(follower.finish())
+        });
+        let orders = self.read_orders(snapshot).await?;
+        let done = task.await.map_err(|error| Fault::with(FaultKind::Invalid, "a check died", error))??;
+        self.take_seen(&mut made, &mut found);
+        found.hits.extend(done.hits);
+        found.uncovered.extend(done.uncovered);
+        let wanted: HashSet<u64> = done.doubts.iter().map(|doubt| doubt.order).collect();
+        let claims: Vec<_> = made.iter_mut().filter_map(|made| made.claims.take()).collect();
+        let extra = self.reconcile(books, &mut made, &mut found)?;
+        found.made = made;
+        let fine = self.join(snapshot, claims, orders, wanted, &mut found).await?;
+        for doubt in done.doubts.into_iter().filter(|doubt| !fine.contains(&doubt.order)) {
+            found.hits.push(doubt.hit);
+        }
+        Ok((found, extra))
+    }
+
+    /// What the workers saw; a comparison that never agreed compares what does not mean the same.
+    fn take_seen(&self, made: &mut [Made], found: &mut Found) {
+        let mut agreed: BTreeMap<u16, u64> = BTreeMap::new();
+        let mut unusable: BTreeMap<(u16, &str), u64> = BTreeMap::new();
+        for made in made {
+            let seen = std::mem::take(&mut made.seen);
+            found.hits.extend(seen.hits);
+            found.whole.merge(seen.whole);
+            seen.agreed.into_iter().for_each(|(policy, count)| *agreed.entry(policy).or_default() += count);
+            seen.unusable.into_iter().for_each(|(what, count)| *unusable.entry(what).or_default() += count);
+        }
+        for ((policy, why), count) in unusable {
+            found.uncovered.push((policy, format!("{count} rows: {why}")));
+        }
+        for (number, policy) in (0_u16..).zip(&self.plan.policies) {
+            let hits = found.hits.kept.iter().filter(|hit| hit.policy == number).count();
+            if policy.compares_columns() && hits >= 20 && agreed.get(&number).is_none_or(|agreed| *agreed == 0) {
+                found.hits.kept.retain(|hit| hit.policy != number);
+                let why = "what is compared is never the same: the columns do not mean the same".to_owned();
+                found.uncovered.push((number, why));
+            }
+        }
+        if self.reference.names.overflowed() {
+            for (number, _) in (0_u16..).zip(&self.plan.policies) {
+                found
+                    .uncovered
+                    .push((number, "too many different names; rows with the later ones were not told apart".into()));
+            }
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Findings out of hits: the rows are read again by their ids, so that each finding shows the whole row.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use bigdecimal::BigDecimal;
+
+use super::Found;
+use super::pass::Made;
+use crate::detect::trades::policy::{Check, Sequence};
+use crate::detect::trades::roles::{Role, SchemaMapping};
+use crate::detect::trades::value::Number;
+use crate::detect::trades::{Gap, Hit, MOST, NO_TIME, Plan, Uncovered, finding};
+use crate::domain::{Column, Finding, Level, Row, Timestamp};
+use crate::ports::{Fault, Snapshot};
+
+/// Rows that are read again at once.
+const BATCH: usize = 2_000;
+
+/// What findings are made with.
+pub(super) struct Context<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) mapping: &'a SchemaMapping,
+    pub(super) columns: &'a [Column],
+}
+
+/// What trades with a finding at `high` or above are worth: each trade once.
+#[derive(Debug, Default)]
+pub(super) struct AtRisk {
+    counted: BTreeSet<String>,
+    accounts: BTreeMap<String, BigDecimal>,
+    total: BigDecimal,
+}
+
+impl AtRisk {
+    fn add(&mut self, id: &str, account: Option<&str>, worth: Option<BigDecimal>) {
+        let Some(worth) = worth.filter(|_| self.counted.insert(id.to_owned())) else { return };
+        self.total += &worth;
+        *self.accounts.entry(account.unwrap_or("(no account)").to_owned()).or_default() += worth;
+    }
+
+    pub(super) fn sums(&self) -> (BTreeMap<String, String>, String) {
+        let text = |sum: &BigDecimal| sum.normalized().to_plain_string();
+        (self.accounts.iter().map(|(account, sum)| (account.clone(), text(sum))).collect(), text(&self.total))
+    }
+}
+
+/// The id's text.
+pub(super) fn id_text(plan: &Plan, made: &[Made], id: i64) -> Result<String, Fault> {
+    if plan.whole_ids {
+        return Ok(id.to_string());
+    }
+    made.iter().find_map(|made| made.id(id)).unwrap_or_else(|| Ok(String::new()))
+}
+
+/// Reads the rows of all hits again and makes the findings, in the order of time; missing rows last.
+pub(super) async fn findings(
+    snapshot: &mut dyn Snapshot,
+    context: &Context<'_>,
+    mut found: Found,
+    worths: &mut AtRisk,
+    uncovered: &mut Vec<Uncovered>,
+) -> Result<Vec<Finding>, Fault> {
+    let plan = context.plan;
+    let say = |policy: u16, reason: String| {
+        let one = plan.policies.get(usize::from(policy));
+        Uncovered {
+            policy: one.map_or_else(String::new, |one| one.id.clone()),
+            reason,
+            optional: one.is_some_and(|one| one.optional),
+        }
+    };
+    uncovered.extend(found.uncovered.drain(..).map(|(policy, why)| say(policy, why)));
+    uncovered.extend(found.hits.dropped.iter().map(|(policy, more)| {
+        let mut gap = say(*policy, format!("{more} further findings are not listed: more than {MOST} of one policy"));
+        gap.optional = false;
+        gap
+    }));
+    let mut hits = std::mem::take(&mut found.hits.kept);
+    hits.sort_by_key(|hit| (hit.time, hit.id, hit.policy));
+    hits.dedup_by_key(|hit| (hit.id, hit.policy));
+    let mut findings = Vec::with_capacity(hits.len());
+    for batch in hits.chunks(BATCH) {
+        let mut ids = Vec::with_capacity(batch.len());
+        for hit in batch {
+            ids.push(id_text(plan, &found.made, hit.id)?);
+        }
+        let rows = read_again(snapshot, context, &ids).await?;
+        for (hit, id) in batch.iter().zip(&ids) {
+            findings.push(one(context, hit, id, rows.get(id), worths));
+        }
+    }
+    for (number, policy) in (0_u16..).zip(&plan.policies) {
+        if let Check::Sequence { of: Sequence::Ids, ignore_up_to, .. } = policy.check {
+            match std::mem::take(&mut found.whole).gaps(ignore_up_to) {
+                Err(why) => uncovered.push(say(number, why)),
+                Ok(gaps) => findings.extend(missing_rows(snapshot, context, number, gaps).await?),
+            }
+        }
+    }
+    Ok(findings)
+}
+
+fn one(context: &Context<'_>, hit: &Hit, id: &str, row: Option<&Row>, worths: &mut AtRisk) -> Finding {
+    let trades = &context.mapping.trades;
+    let policy = &context.plan.policies[usize::from(hit.policy)];
+    let cell = |role: Role| row?.get(trades.index(role)?)?.as_deref();
+    if policy.level >= Level::High {
+        let number = |role: Role| cell(role).map(Number::parse).and_then(|number| number.finite().map(BigDecimal::abs));
+        let worth = number(Role::Value).or_else(|| Some(number(Role::Quantity)? * number(Role::Price)?));
+        worths.add(id, cell(Role::Account), worth);
+    }
+    let time = (hit.time != NO_TIME).then(|| Timestamp::from_millisecond(hit.time).ok()).flatten();
+    finding::of_row(policy, trades, context.columns, id, row, time, &hit.why)
+}
+
+/// Rows by id.
+async fn read_again(
+    snapshot: &mut dyn Snapshot,
+    context: &Context<'_>,
+    ids: &[String],
+) -> Result<HashMap<String, Row>, Fault> {
+    let Some(index) = context.mapping.trades.index(Role::Id) else { return Ok(HashMap::new()) };
+    let Some(key) = context.columns.get(index) else { return Ok(HashMap::new()) };
+    let names: Vec<String> = context.columns.iter().map(|column| column.name.clone()).collect();
+    let rows = snapshot.fetch(&context.plan.table, &names, key, ids).await?;
+    Ok(rows.into_iter().filter_map(|row| Some((row.get(index)?.clone()?, row))).collect())
+}
+
+async fn missing_rows(
+    snapshot: &mut dyn Snapshot,
+    context: &Context<'_>,
+    policy: u16,
+    gaps: Vec<Gap>,
+) -> Result<Vec<Finding>, Fault> {
+    let trades = &context.mapping.trades;
+    let policy = &context.plan.policies[usize::from(policy)];
+    let mut findings = Vec::new();
+    for gaps in gaps.chunks(BATCH / 2) {
+        let ids: Vec<String> =
+            gaps.iter().flat_map(|gap| [(gap.from - 1).to_string(), (gap.to + 1).to_string()]).collect();
+        let rows = read_again(snapshot, context, &ids).await?;
+        let time = |id: i64| {
+            let row = rows.get(&id.to_string())?;
+            row.get(trades.index(trades.time()?)?)?.as_deref().and_then(crate::detect::trades::value::moment)
+        };
+        findings
+            .extend(gaps.iter().map(|gap| finding::of_gap(policy, trades, *gap, time(gap.from - 1), time(gap.to + 1))));
+    }
+    Ok(findings)
+}

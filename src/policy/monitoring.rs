@@ -1,0 +1,68 @@
+//! `policies/monitoring.yml`: enhanced monitoring, before and after a resume. The file may be missing.
+
+use serde::Deserialize;
+
+use crate::domain::Level;
+
+/// Name of the file.
+pub const FILE: &str = "monitoring.yml";
+
+/// The whole file.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MonitoringPolicy {
+    /// Schema version: 1.
+    pub version: u32,
+    /// Log files and folders that `watch` follows.
+    #[serde(default)]
+    pub logs: Vec<String>,
+    /// Lowest level that is an alert.
+    #[serde(default = "default_alert_from")]
+    pub alert_from: Level,
+    /// Alerts at this level or above drop the gate again; absent: none does.
+    #[serde(default)]
+    pub auto_pause: Option<Level>,
+    /// Seconds between two looks at the trade table.
+    #[serde(default = "default_trades")]
+    pub trades_every_s: u64,
+    /// Seconds between two looks at the guard.
+    #[serde(default = "default_guard")]
+    pub guard_every_s: u64,
+    /// Seconds between two looks for persistence in the database.
+    #[serde(default = "default_database")]
+    pub database_every_s: u64,
+    /// Whether the gate asks that `watch` runs before trading may resume.
+    #[serde(default)]
+    pub required_for_resume: bool,
+}
+
+impl Default for MonitoringPolicy {
+    fn default() -> Self {
+        Self {
+            version: 1,
+            logs: Vec::new(),
+            alert_from: default_alert_from(),
+            auto_pause: None,
+            trades_every_s: default_trades(),
+            guard_every_s: default_guard(),
+            database_every_s: default_database(),
+            required_for_resume: false,
+        }
+    }
+}
+
+fn default_alert_from() -> Level {
+    Level::Medium
+}
+
+fn default_trades() -> u64 {
+    2
+}
+
+fn default_guard() -> u64 {
+    5
+}
+
+fn default_database() -> u64 {
+    60
+}

@@ -1,0 +1,464 @@
+//! Backups and recovery on PostgreSQL: broken and hostile backups, the choice of a clean one, a restore that is killed at each step, the
+//! four disasters.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use crate::peers::{Postgres, psql};
+use crate::support::{Ran, finish, program};
+
+const CREDENTIALS: &str = "version: 1
+credentials:
+  - id: jwt
+    title: JWT signing key
+    issuer: { kind: self_made }
+    kept: [{ store: dotenv, path: .env, key: JWT_SECRET }]
+    generate: { length: 64 }
+    proof: { kind: store }
+";
+
+const RECOVERY: &str = "version: 1
+rpo_minutes: 100000000
+services: []
+config: [.env, certs/]
+invariants:
+  - { name: quantities, table: Trade, column: quantity, at_least: \"0.00000001\", not_null: true }
+";
+
+const SCHEMA: &str = "
+CREATE TYPE \"Side\" AS ENUM ('BUY', 'SELL');
+CREATE TABLE \"Account\" (id text PRIMARY KEY, name text NOT NULL, \"tradeLimit\" numeric(18,2) NOT NULL);
+CREATE TABLE \"ApiKey\" (id text PRIMARY KEY, \"accountId\" text NOT NULL REFERENCES \"Account\"(id), \"keyHash\" text UNIQUE, \"revokedAt\" timestamp(3), \"createdAt\" timestamp(3) NOT NULL DEFAULT now());
+CREATE TABLE \"Trade\" (id serial PRIMARY KEY, \"accountId\" text NOT NULL REFERENCES \"Account\"(id), \"apiKeyId\" text, symbol text NOT NULL, side \"Side\" NOT NULL, quantity numeric(18,8) NOT NULL, price numeric(18,8) NOT NULL, value numeric(18,8) NOT NULL, settled boolean NOT NULL DEFAULT true, note text, \"createdAt\" timestamp(3) NOT NULL, \"updatedAt\" timestamp(3) NOT NULL);
+CREATE INDEX ON \"Trade\" (\"createdAt\");
+CREATE TABLE _prisma_migrations (id text PRIMARY KEY, migration_name text NOT NULL, started_at timestamptz NOT NULL DEFAULT now(), finished_at timestamptz, rolled_back_at timestamptz);
+INSERT INTO _prisma_migrations (id, migration_name, finished_at) VALUES ('1', '20260101000000_init', now());
+INSERT INTO \"Account\" SELECT 'acc_' || i, E'Account; \\\\ \\t' || i, 100000 FROM generate_series(1, 5) i;
+INSERT INTO \"ApiKey\" (id, \"accountId\", \"keyHash\", \"createdAt\") SELECT 'key_' || i, 'acc_' || i, md5(i::text), '2026-01-01' FROM generate_series(1, 5) i;
+";
+
+/// So many ordinary trades, five minutes apart.
+fn trades(from: u32, to: u32) -> String {
+    format!(
+        "INSERT INTO \"Trade\" (\"accountId\", \"apiKeyId\", symbol, side, quantity, price, value, note, \"createdAt\", \"updatedAt\") \
+         SELECT 'acc_' || (1 + i % 5), 'key_' || (1 + i % 5), 'VWCE', CASE i % 2 WHEN 0 THEN 'BUY' ELSE 'SELL' END::\"Side\", 1 + i % 7, 100, 100 * (1 + i % 7), \
+         CASE i % 3 WHEN 0 THEN NULL ELSE 'n;' || i END, '2026-11-20'::timestamp + i * interval '5 minutes', '2026-11-20'::timestamp + i * interval '5 minutes' \
+         FROM generate_series({from}, {to}) i"
+    )
+}
+
+/// A deployment on a database of its own, an incident open in it.
+struct Scene {
+    root: tempfile::TempDir,
+    postgres: Postgres,
+}
+
+impl Scene {
+    fn new(name: &str) -> Option<Self> {
+        let postgres = Postgres::fresh(name)?;
+        postgres.sql(SCHEMA);
+        postgres.sql(&trades(1, 200));
+        let root = tempfile::tempdir().unwrap();
+        for (path, text) in portcullis::policy::shipped::SHIPPED {
+            let text = match *path {
+                "credentials.yml" => CREDENTIALS,
+                "recovery.yml" => RECOVERY,
+                _ => text,
+            };
+            let path = root.path().join("policies").join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        fs::create_dir(root.path().join("backups")).unwrap();
+        fs::write(root.path().join(".env"), "JWT_SECRET=first\n").unwrap();
+        Some(Self { root, postgres })
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = program(self.root.path());
+        command.env("DATABASE_URL", &self.postgres.url).args(words);
+        command
+    }
+
+    fn run(&self, words: &[&str]) -> Ran {
+        finish(&mut self.command(words))
+    }
+
+    fn open(&self) {
+        self.run(&["pause", "on", "--yes"]).expect(0);
+    }
+
+    fn dump(&self) -> String {
+        let output = Command::new("pg_dump").args(["-d", &self.postgres.url]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> String {
+        let path = format!("backups/{name}");
+        fs::write(self.root.path().join(&path), bytes).unwrap();
+        path
+    }
+
+    /// Everything that the live database holds, in one line.
+    fn print(&self) -> String {
+        self.postgres.sql(
+            "SELECT count(*) || ' ' || coalesce(sum(hashtext(t::text)::bigint), 0) || ' ' || (SELECT count(*) FROM pg_class) || ' ' || \
+             (SELECT count(*) FROM pg_trigger) || ' ' || (SELECT count(*) FROM pg_event_trigger) || ' ' || (SELECT count(*) FROM pg_proc) FROM \"Trade\" t",
+        )
+    }
+}
+
+fn gz(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// A statement in front of the first rows.
+fn with(dump: &str, statement: &str) -> Vec<u8> {
+    gz(dump.replacen("COPY public.", &format!("{statement}\nCOPY public."), 1).as_bytes())
+}
+
+/// Name, file, and a word of the reason for which it is refused.
+#[allow(clippy::too_many_lines)]
+fn hostile(dump: &str) -> Vec<(&'static str, Vec<u8>, &'static str)> {
+    let whole = gz(dump.as_bytes());
+    let (mut flipped, mut late) = (whole.clone(), whole.clone());
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 0x55;
+    let end = late.len() - 6;
+    late[end] ^= 0x55;
+    let lines: Vec<&str> = dump.lines().collect();
+    let head = |count: usize| gz((lines[..count].join("\n") + "\n").as_bytes());
+    let rows = lines.iter().position(|line| line.starts_with("COPY public.\"Trade\"")).unwrap();
+    let mut two = whole.clone();
+    two.extend(gz(b"DROP TABLE public.\"Trade\";\n"));
+    let mut garbage = whole.clone();
+    garbage.extend(b"garbage behind");
+    let evil = "CREATE FUNCTION public.evil() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;";
+    vec![
+        ("empty file", Vec::new(), "empty"),
+        ("empty gzip, as a failed pipe leaves", gz(b""), "empty"),
+        ("cut in the middle", whole[..whole.len() / 2].to_vec(), "readable"),
+        ("cut in the last bytes", whole[..whole.len() - 3].to_vec(), "readable"),
+        ("cut after the header", whole[..10].to_vec(), "readable"),
+        ("a flipped bit", flipped, "readable"),
+        ("a flipped bit in the checksum", late, "readable"),
+        ("garbage behind", garbage, "readable"),
+        ("a second member with a statement", two, "whole"),
+        ("cut at a line within rows", head(rows + 20), "ends within the rows"),
+        ("cut at a line before the rows", head(rows), "closing line"),
+        ("cut before the end mark", head(lines.len() - 8), "closing line"),
+        ("no gzip at all", b"\x7fELF not a dump".to_vec(), "refuse"),
+        ("another table", gz(dump.replace("\"Trade\"", "\"Other\"").as_bytes()), "no `Trade`"),
+        (
+            "no rows",
+            gz(b"--\nCREATE TABLE public.\"Trade\" (id integer);\n--\n-- PostgreSQL database dump complete\n--\n"),
+            "is empty",
+        ),
+        ("a NUL byte", gz(dump.replacen("VWCE", "VW\0E", 1).as_bytes()), "NUL"),
+        ("bytes that are no UTF-8", gz(&[dump.as_bytes(), b"-- \xff\xfe\nSELECT '\xff';\n"].concat()), "UTF-8"),
+        (
+            "another encoding",
+            gz(dump.replace("client_encoding = 'UTF8'", "client_encoding = 'SJIS'").as_bytes()),
+            "client_encoding",
+        ),
+        (
+            "backslashes that escape",
+            gz(dump.replace("standard_conforming_strings = on", "standard_conforming_strings = off").as_bytes()),
+            "standard_conforming",
+        ),
+        ("COPY FROM PROGRAM", with(dump, "COPY public.\"Trade\" (id) FROM PROGRAM 'id';"), "COPY in another form"),
+        ("COPY TO a file", with(dump, "COPY public.\"Trade\" (id) TO '/tmp/x';"), "COPY in another form"),
+        ("a shell command", with(dump, "\\! touch owned"), "psql"),
+        ("a backquoted unrestrict", with(dump, "\\unrestrict `touch owned`"), "psql"),
+        ("\\gexec", with(dump, "SELECT 'DROP TABLE x' \\gexec"), "psql"),
+        ("a trigger", with(dump, evil), "CREATE FUNCTION"),
+        (
+            "an event trigger",
+            with(dump, "CREATE EVENT TRIGGER e ON ddl_command_end EXECUTE FUNCTION public.evil();"),
+            "CREATE EVENT TRIGGER",
+        ),
+        ("a superuser", with(dump, "CREATE ROLE evil SUPERUSER LOGIN;"), "CREATE ROLE"),
+        ("membership", with(dump, "GRANT pg_execute_server_program TO PUBLIC;"), "grant of a role"),
+        ("an untrusted extension", with(dump, "CREATE EXTENSION dblink;"), "dblink"),
+        ("DO", with(dump, "DO $$ BEGIN PERFORM 1; END $$;"), "DO"),
+        ("ALTER SYSTEM", with(dump, "ALTER SYSTEM SET archive_command = 'id';"), "ALTER SYSTEM"),
+        (
+            "a default that calls",
+            with(
+                dump,
+                "ALTER TABLE public.\"Account\" ALTER COLUMN name SET DEFAULT set_config('role', 'postgres', false);",
+            ),
+            "set_config",
+        ),
+        (
+            "an index that calls",
+            with(dump, "CREATE INDEX i ON public.\"Account\" USING btree (query_to_xml(name));"),
+            "query_to_xml",
+        ),
+        (
+            "a check that calls",
+            with(dump, "ALTER TABLE public.\"Account\" ADD CONSTRAINT c CHECK (public.evil(name));"),
+            "evil",
+        ),
+        ("a view", with(dump, "CREATE VIEW public.v AS SELECT 1;"), "CREATE VIEW"),
+        ("a row with a column too many", gz(dump.replacen("acc_1\t", "acc_1\tx\t", 1).as_bytes()), "columns"),
+        ("rows for an unknown table", with(dump, "COPY public.nowhere (id) FROM stdin;\n1\n\\."), "does not make"),
+    ]
+}
+
+#[test]
+fn broken_and_hostile_backups_are_refused_and_the_live_database_is_not_touched() {
+    let Some(scene) = Scene::new("hostile") else { return };
+    scene.open();
+    let before = scene.print();
+    let dump = scene.dump();
+    let cases = hostile(&dump);
+    assert!(cases.len() >= 30);
+    for (name, bytes, reason) in cases {
+        let path = scene.write("db_backup_20261124_000000.sql.gz", &bytes);
+        let ran = scene.run(&["restore", &path, "--yes"]);
+        let said = format!("{}{}", ran.stdout, ran.stderr);
+        assert_eq!(ran.code, Some(1), "{name}: {said}");
+        assert!(said.contains(reason), "{name}: `{reason}` in: {said}");
+    }
+    // What only the server can refuse ends in the database beside, and nothing of it stays.
+    for (hour, (name, bytes, reason)) in (1..).zip([
+        (
+            "a row without its account",
+            gz(dump.replacen("\tacc_2\t", "\tacc_9\t", 1).as_bytes()),
+            "violates foreign key",
+        ),
+        ("an id twice", gz(dump.replacen("\n2\tacc_3", "\n1\tacc_3", 1).as_bytes()), "could not create unique index"),
+        (
+            "a broken invariant",
+            gz(dump.replacen("VWCE\tSELL\t2.00000000", "VWCE\tSELL\t-2.00000000", 1).as_bytes()),
+            "invariant quantities",
+        ),
+        ("a number that is none", gz(dump.replacen("\t100.00000000", "\tx", 1).as_bytes()), "invalid input syntax"),
+        (
+            "a sequence behind its ids",
+            gz(dump.replace("\"Trade_id_seq\"', 200", "\"Trade_id_seq\"', 7").as_bytes()),
+            "behind the ids",
+        ),
+        ("the dump itself", gz(dump.as_bytes()), ""),
+    ]) {
+        let path = scene.write(&format!("db_backup_20261124_{hour:02}0000.sql.gz"), &bytes);
+        let ran = scene.run(&["restore", &path, "--yes"]);
+        let said = format!("{}{}", ran.stdout, ran.stderr);
+        if reason.is_empty() {
+            // The dump itself, for comparison: it would have been restored.
+            assert_eq!(ran.code, Some(0), "{name}: {said}");
+            continue;
+        }
+        assert_eq!(ran.code, Some(5), "{name}: {said}");
+        assert!(said.contains(reason), "{name}: `{reason}` in: {said}");
+        assert_eq!(scene.print(), before, "{name}");
+    }
+    assert!(!scene.root.path().join("owned").exists());
+}
+
+#[test]
+fn formats_are_told_by_their_content() {
+    let Some(scene) = Scene::new("formats") else { return };
+    let url = scene.postgres.url.clone();
+    let path = |name: &str| scene.root.path().join("backups").join(name).display().to_string();
+    let dump = |words: &[&str]| {
+        let output = Command::new("pg_dump").args(["-d", &url]).args(words).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    dump(&["-f", &path("db_backup_20261124_010000.sql.gz")]);
+    dump(&["-Fc", "-f", &path("db_backup_20261124_020000.sql.gz")]);
+    dump(&["-Fd", "-f", &path("db_backup_20261124_030000.sql.gz")]);
+    let zst = Command::new("zstd")
+        .args(["-q", "-k", &path("db_backup_20261124_010000.sql.gz"), "-o", &path("db_backup_20261124_040000.sql.gz")])
+        .status();
+    let expected = if zst.is_ok_and(|status| status.success()) { 4 } else { 3 };
+    let ran = scene.run(&["--format", "json", "backup", "verify"]).expect(0);
+    let verdicts = ran.of_type("backup");
+    assert_eq!(verdicts.len(), expected, "{}", ran.stdout);
+    assert!(ran.stdout.matches("200 rows of `Trade`").count() == expected, "{}", ran.stdout);
+    let taken = scene.run(&["--format", "json", "backup", "take"]).expect(0);
+    assert!(taken.stdout.contains("200 rows"), "{}", taken.stdout);
+    let drilled = scene.run(&["--format", "json", "backup", "drill"]).expect(0);
+    for word in ["restored", "constraints", "sequences", "migrations", "within-rto", "amcheck"] {
+        assert!(drilled.stdout.contains(word), "{word}: {}", drilled.stdout);
+    }
+    let doctor = scene.run(&["--format", "json", "doctor"]);
+    let item = doctor.of_type("doctor").into_iter().find(|item| item["check"] == "test restore").unwrap();
+    assert_eq!(item["ready"], true, "{item}");
+    // A backup that was changed after it was taken is not the one that was signed.
+    let name = fs::read_dir(scene.root.path().join("backups"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let manifest = name.filter(|name| name.ends_with(".manifest.json")).max().unwrap();
+    let file = manifest.trim_end_matches(".manifest.json").to_owned();
+    scene.write(&file, &gz(scene.dump().replace("VWCE", "EVIL").as_bytes()));
+    let ran = scene.run(&["backup", "verify", &file]).expect(1);
+    assert!(ran.stdout.contains("not the file that this machine signed"), "{}", ran.stdout);
+}
+
+#[test]
+fn the_sixth_of_twelve_is_clean_and_the_differences_are_exactly_those_planted() {
+    let Some(scene) = Scene::new("twelve") else { return };
+    let evil = "CREATE FUNCTION public.skim() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.value := 0; RETURN NEW; END $$; \
+                CREATE TRIGGER skim BEFORE INSERT ON \"Trade\" FOR EACH ROW EXECUTE FUNCTION public.skim();";
+    for number in 1..=12 {
+        match number {
+            8 => drop(scene.postgres.sql(evil)),
+            10 => drop(scene.postgres.sql("DROP TRIGGER skim ON \"Trade\"; DROP FUNCTION public.skim(); \
+                INSERT INTO \"Trade\" (\"accountId\", \"apiKeyId\", symbol, side, quantity, price, value, \"createdAt\", \"updatedAt\") \
+                VALUES ('acc_1', 'key_unknown', 'VWCE', 'BUY', 90000, 100, 9000000, '2026-11-21 10:00', '2026-11-21 10:00')")),
+            _ => {}
+        }
+        scene.write(&format!("db_backup_20261121_{number:02}0000.sql.gz"), &gz(scene.dump().as_bytes()));
+    }
+    // Since the last backup: three ordinary trades, one that was overwritten, one that was deleted.
+    scene.postgres.sql(&trades(201, 203));
+    scene.open();
+    scene.run(&["scan", "trades"]).expect(3);
+    scene.postgres.sql(
+        "ALTER TABLE \"Trade\" DISABLE TRIGGER aa_portcullis_guard; UPDATE \"Trade\" SET value = 1 WHERE id = 5; \
+         DELETE FROM \"Trade\" WHERE id = 7; ALTER TABLE \"Trade\" ENABLE ALWAYS TRIGGER aa_portcullis_guard",
+    );
+    let ran = scene.run(&["--format", "json", "restore", "--clean", "--before", "2026-12-01T00:00:00Z", "--yes"]);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    let verdicts = ran.of_type("backup");
+    assert_eq!(verdicts.len(), 6, "{}", ran.stdout);
+    let chosen = verdicts.last().unwrap();
+    assert!(chosen["backup"]["path"].as_str().unwrap().contains("20261121_070000"), "{chosen}");
+    for refused in &verdicts[..5] {
+        let checks = refused["checks"].as_array().unwrap();
+        assert!(
+            checks.iter().any(|check| check["passed"] == false && check["reason"].as_str().unwrap().len() > 10),
+            "{refused}"
+        );
+    }
+    let seen = ran.of_type("reconciled").remove(0);
+    assert_eq!(
+        (&seen["legitimate"], &seen["unauthorized"], &seen["changed"], &seen["deleted"]),
+        (&3.into(), &1.into(), &1.into(), &1.into()),
+        "{seen}"
+    );
+    let row = "SELECT count(*), count(*) FILTER (WHERE value = 1), count(*) FILTER (WHERE id = 7), count(*) FILTER (WHERE \"apiKeyId\" = 'key_unknown') FROM \"Trade\"";
+    assert_eq!(scene.postgres.sql(row), "200|0|1|0");
+    scene.run(&["restore", "--replay", "--note", "checked with the desk", "--yes"]).expect(0);
+    scene.run(&["restore", "--replay", "--note", "again: changes nothing", "--yes"]).expect(0);
+    assert_eq!(scene.postgres.sql(row), "203|0|1|0");
+    assert_eq!(scene.postgres.sql("SELECT paused FROM portcullis.guard"), "t", "the pause stands");
+}
+
+#[test]
+fn a_restore_that_is_killed_at_each_step_leaves_a_working_database() {
+    let Some(scene) = Scene::new("killed") else { return };
+    scene.open();
+    let path = scene.write("db_backup_20261121_010000.sql.gz", &gz(scene.dump().as_bytes()));
+    let mut killed = 0;
+    for step in 1..=9 {
+        let mut child = scene
+            .command(&["-v", "restore", &path, "--yes"])
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut seen = 0;
+        for line in lines.map_while(Result::ok) {
+            seen += usize::from(line.contains("restore: "));
+            if seen == step {
+                child.kill().unwrap();
+                killed += 1;
+                break;
+            }
+        }
+        child.wait().unwrap();
+        assert_eq!(scene.postgres.sql("SELECT count(*), max(id) FROM \"Trade\""), "200|200", "step {step}");
+        assert_eq!(scene.postgres.sql("SELECT paused FROM portcullis.guard"), "t", "step {step}");
+    }
+    assert!(killed >= 7, "{killed}");
+    scene.run(&["restore", &path, "--yes"]).expect(0);
+    assert_eq!(scene.postgres.sql("SELECT count(*), max(id) FROM \"Trade\""), "200|200");
+    assert_eq!(scene.postgres.sql("SELECT paused FROM portcullis.guard"), "t");
+    let left = format!("SELECT count(*) FROM pg_database WHERE datname = '{}_restoring'", scene.postgres.name);
+    assert_eq!(scene.postgres.sql(&left), "0");
+}
+
+fn certificate(root: &Path) {
+    fs::create_dir_all(root.join("certs")).unwrap();
+    fs::write(root.join("certs/key.pem"), "a key\n").unwrap();
+    fs::write(root.join("passphrase"), "correct horse\n").unwrap();
+}
+
+#[test]
+fn the_four_disasters_end_in_a_working_database_and_the_checklist() {
+    let Some(scene) = Scene::new("disasters") else { return };
+    certificate(scene.root.path());
+    scene.write("db_backup_20261121_010000.sql.gz", &gz(scene.dump().as_bytes()));
+    let trades = "SELECT count(*), count(*) FILTER (WHERE value = 0) FROM \"Trade\"";
+    let recovered = |ran: &Ran| {
+        let summary = ran.of_type("recovered").remove(0);
+        assert_eq!(
+            (&summary["failed"], &summary["within_rto"]),
+            (&serde_json::json!([]), &true.into()),
+            "{summary}\n{}",
+            ran.stderr
+        );
+        assert!(!ran.of_type("checklist").is_empty(), "{}", ran.stdout);
+    };
+    // Data are wrong.
+    scene.postgres.sql("UPDATE \"Trade\" SET value = 0 WHERE id % 2 = 0");
+    let ran = scene.run(&["--format", "json", "recover", "corruption", "--before", "2026-12-01T00:00:00Z", "--yes"]);
+    recovered(&ran);
+    assert_eq!(scene.postgres.sql(trades), "200|0");
+    // The server is gone: configuration and database.
+    scene.run(&["backup", "config", "config.age", "--passphrase-file", "passphrase"]).expect(0);
+    fs::remove_file(scene.root.path().join(".env")).unwrap();
+    fs::remove_file(scene.root.path().join("certs/key.pem")).unwrap();
+    let (base, _) = scene.postgres.url.rsplit_once('/').unwrap();
+    let drop_it = format!("DROP DATABASE {} WITH (FORCE)", scene.postgres.name);
+    psql(&format!("{base}/postgres"), &drop_it).unwrap();
+    let ran = scene.run(&[
+        "--format",
+        "json",
+        "recover",
+        "server",
+        "--config",
+        "config.age",
+        "--passphrase-file",
+        "passphrase",
+        "--yes",
+    ]);
+    recovered(&ran);
+    assert_eq!(fs::read_to_string(scene.root.path().join("certs/key.pem")).unwrap(), "a key\n");
+    assert_eq!(scene.postgres.sql(trades), "200|0");
+    // The database is gone.
+    psql(&format!("{base}/postgres"), &drop_it).unwrap();
+    recovered(&scene.run(&["--format", "json", "recover", "database", "--yes"]));
+    assert_eq!(scene.postgres.sql(trades), "200|0");
+    // Somebody was in: the JWT key is replaced, and the old bundle does not bring it back.
+    let ran = scene.run(&[
+        "--format",
+        "json",
+        "recover",
+        "breach",
+        "--compromised",
+        "jwt",
+        "--before",
+        "2026-12-01T00:00:00Z",
+        "--yes",
+    ]);
+    recovered(&ran);
+    let env = || fs::read_to_string(scene.root.path().join(".env")).unwrap();
+    let now = env();
+    assert!(!now.contains("first"), "{now}");
+    let ran = scene.run(&["restore", "--config", "config.age", "--passphrase-file", "passphrase", "--yes"]).expect(0);
+    assert!(ran.stdout.contains("was revoked"), "{}", ran.stdout);
+    assert_eq!(env(), now, "the revoked value stays dead");
+}
