@@ -1,9 +1,11 @@
 use serde_json::{Map, Value};
 
+use super::expression::Expression;
 use super::hit::SHOWN;
 use super::ids::Gap;
-use super::policy::TradePolicy;
+use super::policy::{Check, TradePolicy};
 use super::roles::{Mapping, Role};
+use super::value::moment;
 use crate::domain::{Column, Finding, FindingKind, Row, Source, Timestamp, finding_id};
 
 /// Longest value that a finding repeats, in bytes.
@@ -19,6 +21,7 @@ pub fn of_row(
     time: Option<Timestamp>,
     why: &str,
 ) -> Finding {
+    let time = deed(policy, trades, row, time);
     let mut matched = Map::new();
     let mut event = Map::new();
     for (column, cell) in columns.iter().zip(row.into_iter().flatten()) {
@@ -45,6 +48,18 @@ pub fn of_row(
         source,
         matched,
         event,
+    }
+}
+
+/// When it was done. The time of a trade that was changed, or that says a false one, is not when the intruder was there.
+fn deed(policy: &TradePolicy, trades: &Mapping, row: Option<&Row>, time: Option<Timestamp>) -> Option<Timestamp> {
+    match &policy.check {
+        Check::Row { when: Expression::Later(later) } if later.role == Role::UpdatedAt => {
+            let cell = trades.index(Role::UpdatedAt).and_then(|index| row?.get(index)?.as_deref());
+            cell.and_then(moment).or(time)
+        }
+        Check::Sequence { .. } => None,
+        _ => time,
     }
 }
 
