@@ -114,7 +114,7 @@ fn scene(name: &str, aws_variable: &str) -> Option<Scene> {
          CREATE TABLE \"Trade\" (\"id\" text PRIMARY KEY, \"accountId\" text NOT NULL, \"apiKeyId\" text, \"symbol\" text NOT NULL, \"quantity\" numeric(18,8) NOT NULL,
            \"price\" numeric(18,8) NOT NULL, \"value\" numeric(18,2) NOT NULL, \"createdAt\" timestamp(3) NOT NULL, \"updatedAt\" timestamp(3) NOT NULL);
          INSERT INTO \"Account\" VALUES ('acc', 1000);
-         INSERT INTO \"ApiKey\" (\"id\", \"accountId\", \"keyHash\") VALUES ('k1', 'acc', '{}');
+         INSERT INTO \"ApiKey\" (\"id\", \"accountId\", \"keyHash\", \"createdAt\") VALUES ('k1', 'acc', '{}', '2026-11-01');
          INSERT INTO \"Trade\" SELECT 'n' || n, 'acc', 'k1', 'BTC', 1, 100, 100, timestamp '2026-11-20' + n * interval '10 min', timestamp '2026-11-20' + n * interval '10 min' FROM generate_series(1, 200) n;
          GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role};",
         hash(OLD_KEY)

@@ -6,7 +6,7 @@ use super::ids::Gap;
 use super::policy::{Check, TradePolicy};
 use super::roles::{Mapping, Role};
 use super::value::moment;
-use crate::domain::{Column, Finding, FindingKind, Row, Source, Timestamp, finding_id};
+use crate::domain::{Column, DONE_AT, Finding, FindingKind, Row, Source, Timestamp, finding_id};
 
 /// Longest value that a finding repeats, in bytes.
 const MAX_VALUE: usize = 2048;
@@ -21,7 +21,7 @@ pub fn of_row(
     time: Option<Timestamp>,
     why: &str,
 ) -> Finding {
-    let time = deed(policy, trades, row, time);
+    let done = deed(policy, trades, row);
     let mut matched = Map::new();
     let mut event = Map::new();
     for (column, cell) in columns.iter().zip(row.into_iter().flatten()) {
@@ -37,6 +37,9 @@ pub fn of_row(
         event.insert(column.name.clone(), value);
     }
     matched.insert("why".into(), why.into());
+    if let Some(done) = done {
+        matched.insert(DONE_AT.into(), done.map_or(Value::Null, |done| done.to_string().into()));
+    }
     let mut key = Map::new();
     key.insert(trades.column(Role::Id).unwrap_or("row").to_owned(), cut(id));
     let source = Source::Table { table: trades.table.name.clone(), key };
@@ -51,15 +54,16 @@ pub fn of_row(
     }
 }
 
-/// When it was done. The time of a trade that was changed, or that says a false one, is not when the intruder was there.
-fn deed(policy: &TradePolicy, trades: &Mapping, row: Option<&Row>, time: Option<Timestamp>) -> Option<Timestamp> {
+/// When it was done, where that is not the time of the trade: a trade that was changed, or that says a false time. `Some(None)` if
+/// that can't be known.
+fn deed(policy: &TradePolicy, trades: &Mapping, row: Option<&Row>) -> Option<Option<Timestamp>> {
     match &policy.check {
         Check::Row { when: Expression::Later(later) } if later.role == Role::UpdatedAt => {
             let cell = trades.index(Role::UpdatedAt).and_then(|index| row?.get(index)?.as_deref());
-            cell.and_then(moment).or(time)
+            Some(cell.and_then(moment))
         }
-        Check::Sequence { .. } => None,
-        _ => time,
+        Check::Sequence { .. } => Some(None),
+        _ => None,
     }
 }
 
