@@ -38,7 +38,7 @@ pub fn of_row(
     }
     matched.insert("why".into(), why.into());
     if let Some(done) = done {
-        matched.insert(DONE_AT.into(), done.map_or(Value::Null, |done| done.to_string().into()));
+        matched.insert(DONE_AT.into(), done);
     }
     let mut key = Map::new();
     key.insert(trades.column(Role::Id).unwrap_or("row").to_owned(), cut(id));
@@ -54,15 +54,15 @@ pub fn of_row(
     }
 }
 
-/// When it was done, where that is not the time of the trade: a trade that was changed, or that says a false time. `Some(None)` if
+/// When it was done, where that is not the time of the trade: a trade that was changed, or that says a false time. Null if
 /// that can't be known.
-fn deed(policy: &TradePolicy, trades: &Mapping, row: Option<&Row>) -> Option<Option<Timestamp>> {
+fn deed(policy: &TradePolicy, trades: &Mapping, row: Option<&Row>) -> Option<Value> {
     match &policy.check {
         Check::Row { when: Expression::Later(later) } if later.role == Role::UpdatedAt => {
             let cell = trades.index(Role::UpdatedAt).and_then(|index| row?.get(index)?.as_deref());
-            Some(cell.and_then(moment))
+            Some(cell.and_then(moment).map_or(Value::Null, |time| time.to_string().into()))
         }
-        Check::Sequence { .. } => Some(None),
+        Check::Sequence { .. } => Some(Value::Null),
         _ => None,
     }
 }
