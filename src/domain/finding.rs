@@ -103,6 +103,19 @@ pub enum Source {
     },
 }
 
+/// Key of `matched` that says when it was done, where that is not the time of what was found; null if that can't be known.
+pub const DONE_AT: &str = "done_at";
+
+impl Finding {
+    /// When it was done, as far as that is known: a trade that was changed is older than its change.
+    pub fn done_at(&self) -> Option<Timestamp> {
+        match self.matched.get(DONE_AT) {
+            Some(told) => told.as_str().and_then(|told| told.parse().ok()),
+            None => self.time,
+        }
+    }
+}
+
 /// One thing found. Secrets are never inside: `event` and `matched` hold fingerprints instead.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Finding {

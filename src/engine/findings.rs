@@ -76,5 +76,5 @@ pub fn record_scan(
 
 /// The earliest event among findings at `high` or above.
 pub fn first_malicious(found: &[Finding]) -> Option<Timestamp> {
-    found.iter().filter(|finding| finding.rule.level >= Level::High).filter_map(|finding| finding.time).min()
+    found.iter().filter(|finding| finding.rule.level >= Level::High).filter_map(Finding::done_at).min()
 }

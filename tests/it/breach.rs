@@ -114,16 +114,14 @@ fn scene(name: &str, aws_variable: &str) -> Option<Scene> {
          CREATE TABLE \"Trade\" (\"id\" text PRIMARY KEY, \"accountId\" text NOT NULL, \"apiKeyId\" text, \"symbol\" text NOT NULL, \"quantity\" numeric(18,8) NOT NULL,
            \"price\" numeric(18,8) NOT NULL, \"value\" numeric(18,2) NOT NULL, \"createdAt\" timestamp(3) NOT NULL, \"updatedAt\" timestamp(3) NOT NULL);
          INSERT INTO \"Account\" VALUES ('acc', 1000);
-         INSERT INTO \"ApiKey\" (\"id\", \"accountId\", \"keyHash\") VALUES ('k1', 'acc', '{}');
+         INSERT INTO \"ApiKey\" (\"id\", \"accountId\", \"keyHash\", \"createdAt\") VALUES ('k1', 'acc', '{}', '2026-11-01');
          INSERT INTO \"Trade\" SELECT 'n' || n, 'acc', 'k1', 'BTC', 1, 100, 100, timestamp '2026-11-20' + n * interval '10 min', timestamp '2026-11-20' + n * interval '10 min' FROM generate_series(1, 200) n;
          GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role};",
         hash(OLD_KEY)
     ));
     back_up(root.path(), &postgres);
     postgres.sql(
-        "INSERT INTO \"Trade\" VALUES ('evil-1', 'acc', 'ghost', 'BTC', 1, 100, 100, '2026-11-24 01:00', '2026-11-24 01:00'), ('evil-2', 'acc', 'k1', 'BTC', 99, 100, 9900, '2026-11-24 01:01', '2026-11-24 01:01');
-         CREATE FUNCTION public.spy() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN RETURN NEW; END $$;
-         CREATE TRIGGER spy AFTER INSERT ON \"Trade\" FOR EACH ROW EXECUTE FUNCTION public.spy();",
+        "INSERT INTO \"Trade\" VALUES ('evil-1', 'acc', 'ghost', 'BTC', 1, 100, 100, '2026-11-24 01:00', '2026-11-24 01:00'), ('evil-2', 'acc', 'k1', 'BTC', 99, 100, 9900, '2026-11-24 01:01', '2026-11-24 01:01');",
     );
     secrets_manager(
         &aws,
@@ -216,6 +214,11 @@ fn write_policies(root: &Path, postgres: &Postgres, role: &str, secret: &str) {
 fn breach(name: &str, aws_variable: &str) {
     let Some(mut scene) = scene(name, aws_variable) else { return };
     scene.expect(0, &["install"]);
+    // After the baseline was taken: what was there before is taken for the deployment's own.
+    scene.postgres.sql(
+        "CREATE FUNCTION public.spy() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN RETURN NEW; END $$;
+         CREATE TRIGGER spy AFTER INSERT ON \"Trade\" FOR EACH ROW EXECUTE FUNCTION public.spy();",
+    );
     scene.trade_as_app(OLD_PASSWORD).expect("the application trades in peacetime");
     let plan = scene.expect(0, &["lockdown", "--reason", "key in a paste", "--compromised", "trading-key", "--plan"]);
     assert!(plan.contains("nothing was touched"), "{plan}");

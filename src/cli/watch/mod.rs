@@ -101,6 +101,7 @@ impl Record for WatchSummary {
 
 /// Watches until the time is over or somebody stops it.
 pub async fn run(args: WatchArgs, ctx: &Context) -> Result<Exit, Failure> {
+    let mut stop = std::pin::pin!(stopped());
     let mut watch = eyes::Watch::begin(&args, ctx).await?;
     let shared = watch.numbers();
     if let Some(address) = args.listen {
@@ -110,7 +111,6 @@ pub async fn run(args: WatchArgs, ctx: &Context) -> Result<Exit, Failure> {
     let end = args.duration.map(|duration| tokio::time::Instant::now() + duration);
     let mut beat = tokio::time::interval(BEAT);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut stop = std::pin::pin!(stopped());
     loop {
         tokio::select! {
             _ = beat.tick() => watch.look().await,
@@ -133,17 +133,22 @@ pub async fn run(args: WatchArgs, ctx: &Context) -> Result<Exit, Failure> {
 }
 
 /// Ends when somebody interrupts or terminates the process.
-pub(super) async fn stopped() {
+///
+/// The handlers stand when this returns, not only when it is waited for.
+pub(super) fn stopped() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
-    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-        (Ok(mut interrupt), Ok(mut terminate)) => {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
+    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    async move {
+        match signals {
+            (Ok(mut interrupt), Ok(mut terminate)) => {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
             }
+            // Without handlers the signals end the process as ever.
+            _ => std::future::pending().await,
         }
-        // Without handlers the signals end the process as ever.
-        _ => std::future::pending().await,
     }
 }
 

@@ -1,10 +1,12 @@
 use serde_json::{Map, Value};
 
+use super::expression::Expression;
 use super::hit::SHOWN;
 use super::ids::Gap;
-use super::policy::TradePolicy;
+use super::policy::{Check, TradePolicy};
 use super::roles::{Mapping, Role};
-use crate::domain::{Column, Finding, FindingKind, Row, Source, Timestamp, finding_id};
+use super::value::moment;
+use crate::domain::{Column, DONE_AT, Finding, FindingKind, Row, Source, Timestamp, finding_id};
 
 /// Longest value that a finding repeats, in bytes.
 const MAX_VALUE: usize = 2048;
@@ -19,6 +21,7 @@ pub fn of_row(
     time: Option<Timestamp>,
     why: &str,
 ) -> Finding {
+    let done = deed(policy, trades, row);
     let mut matched = Map::new();
     let mut event = Map::new();
     for (column, cell) in columns.iter().zip(row.into_iter().flatten()) {
@@ -34,6 +37,9 @@ pub fn of_row(
         event.insert(column.name.clone(), value);
     }
     matched.insert("why".into(), why.into());
+    if let Some(done) = done {
+        matched.insert(DONE_AT.into(), done);
+    }
     let mut key = Map::new();
     key.insert(trades.column(Role::Id).unwrap_or("row").to_owned(), cut(id));
     let source = Source::Table { table: trades.table.name.clone(), key };
@@ -45,6 +51,19 @@ pub fn of_row(
         source,
         matched,
         event,
+    }
+}
+
+/// When it was done, where that is not the time of the trade: a trade that was changed, or that says a false time. Null if
+/// that can't be known.
+fn deed(policy: &TradePolicy, trades: &Mapping, row: Option<&Row>) -> Option<Value> {
+    match &policy.check {
+        Check::Row { when: Expression::Later(later) } if later.role == Role::UpdatedAt => {
+            let cell = trades.index(Role::UpdatedAt).and_then(|index| row?.get(index)?.as_deref());
+            Some(cell.and_then(moment).map_or(Value::Null, |time| time.to_string().into()))
+        }
+        Check::Sequence { .. } => Some(Value::Null),
+        _ => None,
     }
 }
 
