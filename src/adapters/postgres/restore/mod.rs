@@ -31,8 +31,8 @@ use swap::{beside, elsewhere, swap};
 use super::{PostgresDatabase, PostgresGuard, connect, fault};
 use crate::adapters::login::{Login, Others};
 use crate::detect::backup::Dialect;
-use crate::domain::BackupCheck;
 use crate::domain::guard::quote_identifier;
+use crate::domain::{BackupCheck, Digest};
 use crate::policy::pause::GuardPolicy;
 use crate::policy::recovery::RecoveryPolicy;
 use crate::ports::{
@@ -124,7 +124,7 @@ impl PostgresRestore {
             return Err(Fault::new(FaultKind::Denied, message));
         }
         clear(&mut connection, fresh, &me).await?;
-        let role = if superuser { Some(format!("{ROLE}{}", &token()?[..12])) } else { None };
+        let role = if superuser { Some(format!("{}{}", roles_of(fresh), &token()?[..12])) } else { None };
         if let Some(role) = &role {
             let sql = format!(
                 "CREATE ROLE {} NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION",
@@ -225,6 +225,12 @@ impl PostgresRestore {
     }
 }
 
+/// How the names of the roles begin that are made for restoring that database. Roles are the whole server's: those of another
+/// database may be at work this moment.
+fn roles_of(fresh: &str) -> String {
+    format!("{ROLE}{}_", &Digest::of(fresh.as_bytes()).to_string()[..8])
+}
+
 /// Takes away what an interrupted restore left: its database and its role, never anything else.
 async fn clear(connection: &mut PgConnection, fresh: &str, me: &str) -> Result<(), Fault> {
     let failed = |error: sqlx::Error| fault("failed to take away what an interrupted restore left", &error);
@@ -248,14 +254,15 @@ async fn clear(connection: &mut PgConnection, fresh: &str, me: &str) -> Result<(
         connection.execute(AssertSqlSafe(sql)).await.map_err(failed)?;
     }
     let roles: Vec<String> = sqlx::query_scalar(
-        "SELECT rolname::text FROM pg_catalog.pg_roles WHERE rolname LIKE 'portcullis\\_restorer\\_%' AND NOT rolsuper AND NOT rolcanlogin AND rolname <> $1",
+        "SELECT rolname::text FROM pg_catalog.pg_roles WHERE left(rolname::text, length($2)) = $2 AND NOT rolsuper AND NOT rolcanlogin AND rolname <> $1",
     )
     .bind(me)
+    .bind(roles_of(fresh))
     .fetch_all(&mut *connection)
     .await
     .map_err(failed)?;
     for role in roles {
-        // Another restore on the same server may still need its own: that one is in use, and stays.
+        // What still owns something stays: the next run drops that first.
         let _ = connection.execute(AssertSqlSafe(format!("DROP ROLE {}", quote_identifier(&role)))).await;
     }
     Ok(())
@@ -419,5 +426,17 @@ impl Database for Scratch {
     }
     async fn evidence(&self) -> Result<Vec<(String, String)>, Fault> {
         Ok(Vec::new())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_roles_of_one_database_are_not_those_of_another() {
+        let (one, other) = (roles_of("a_restoring"), roles_of("b_restoring"));
+        assert!(one.starts_with(ROLE) && other.starts_with(ROLE) && one != other);
+        assert!(one.len() + 12 < 63, "PostgreSQL cuts longer names");
     }
 }
