@@ -32,6 +32,7 @@ mod recovery;
 mod report;
 mod secrets;
 mod serve;
+mod shards;
 mod sigma;
 mod small;
 mod support;
