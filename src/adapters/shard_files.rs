@@ -30,60 +30,69 @@ pub enum ShardFileError {
     Changed,
 }
 
+/// Where lines go.
+enum Out<'a> {
+    File(BufWriter<NamedTempFile>),
+    Given(Box<dyn FnMut(&str) + 'a>),
+}
+
 /// Writes one.
-pub struct ShardFile {
-    out: BufWriter<NamedTempFile>,
+pub struct ShardFile<'a> {
+    out: Out<'a>,
     digest: DigestContext,
     pieces: u64,
     failed: Option<io::Error>,
 }
 
-impl ShardFile {
+impl<'a> ShardFile<'a> {
     /// Begins a file in that folder, which is made if it is missing.
     pub fn begin(folder: &Path, header: Header) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
         let file = tempfile::Builder::new().prefix(".shard-").tempfile_in(folder)?;
-        let mut begun = Self { out: BufWriter::new(file), digest: DigestContext::new(), pieces: 0, failed: None };
+        Ok(Self::with(Out::File(BufWriter::new(file)), header))
+    }
+
+    /// Gives each line, without its end, as it comes.
+    pub fn given(give: impl FnMut(&str) + 'a, header: Header) -> Self {
+        Self::with(Out::Given(Box::new(give)), header)
+    }
+
+    fn with(out: Out<'a>, header: Header) -> Self {
+        let mut begun = Self { out, digest: DigestContext::new(), pieces: 0, failed: None };
         begun.line(&Line::Shard(Box::new(header)));
-        Ok(begun)
+        begun
     }
 
     /// Adds a line. An error is kept for [`ShardFile::finish`].
     pub fn line(&mut self, line: &Line) {
         self.pieces += u64::from(matches!(line, Line::Piece { .. }));
-        let written = serde_json::to_vec(line).map_err(io::Error::other).and_then(|mut text| {
-            text.push(b'\n');
-            self.digest.update(&text);
-            self.out.write_all(&text)
-        });
+        let written = self.write(line);
         self.failed = self.failed.take().or(written.err());
     }
 
-    /// Writes the last line and gives the file its name.
-    pub fn finish(self, path: &Path, elapsed_ms: u64) -> io::Result<()> {
-        let file = self.close(elapsed_ms)?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
-    }
-
-    /// Writes the last line and hands out the text, line by line.
-    pub fn finish_into(self, elapsed_ms: u64, mut give: impl FnMut(&str)) -> io::Result<()> {
-        let file = self.close(elapsed_ms)?;
-        for line in BufReader::new(file.reopen()?).lines() {
-            give(&line?);
+    fn write(&mut self, line: &Line) -> io::Result<()> {
+        let mut text = serde_json::to_string(line)?;
+        if let Out::Given(give) = &mut self.out {
+            give(&text);
         }
-        Ok(())
+        text.push('\n');
+        self.digest.update(text.as_bytes());
+        if let Out::File(file) = &mut self.out { file.write_all(text.as_bytes()) } else { Ok(()) }
     }
 
-    fn close(mut self, elapsed_ms: u64) -> io::Result<NamedTempFile> {
+    /// Writes the last line, and gives the file its name.
+    pub fn finish(mut self, path: &Path, elapsed_ms: u64) -> io::Result<()> {
+        let sha256 = std::mem::take(&mut self.digest).finish().to_string();
+        self.line(&Line::End { pieces: self.pieces, elapsed_ms, sha256 });
         if let Some(error) = self.failed {
             return Err(error);
         }
-        let sha256 = self.digest.finish().to_string();
-        serde_json::to_writer(&mut self.out, &Line::End { pieces: self.pieces, elapsed_ms, sha256 })?;
-        self.out.write_all(b"\n")?;
-        self.out.into_inner().map_err(io::IntoInnerError::into_error)
+        if let Out::File(file) = self.out {
+            let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
+            file.as_file().sync_all()?;
+            file.persist(path).map_err(|error| error.error)?;
+        }
+        Ok(())
     }
 }
 

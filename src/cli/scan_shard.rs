@@ -135,16 +135,18 @@ pub fn run(
         })
         .collect();
     let to_stdout = args.shard.output == Path::new("-");
-    let folder = if to_stdout { std::env::temp_dir() } else { args.shard.output.clone() };
+    let folder = &args.shard.output;
     let writing = |error: &io::Error| {
         let what = format!("failed to write shard {shard} to {}", folder.display());
         Failure::from_error(Exit::Failed, what, error).hint("name another folder with --output DIR")
     };
-    let out = RefCell::new(Output {
-        file: ShardFile::begin(&folder, header).map_err(|error| writing(&error))?,
-        begun: None,
-        summary: ShardSummary { scan: "logs", shard: shard.to_string(), ..ShardSummary::default() },
-    });
+    let file = if to_stdout {
+        ShardFile::given(|line| ctx.printer.raw(line), header)
+    } else {
+        ShardFile::begin(folder, header).map_err(|error| writing(&error))?
+    };
+    let summary = ShardSummary { scan: "logs", shard: shard.to_string(), ..ShardSummary::default() };
+    let out = RefCell::new(Output { file, begun: None, summary });
     let piece = |at: usize| {
         let (file, range, _) = &pieces[at];
         Line::Piece { file: *file as u64, path: prepared.inputs[*file].name(), range: *range }
@@ -174,11 +176,9 @@ pub fn run(
     summary.unreadable.extend(prepared.unreadable.iter().cloned());
     summary.uncovered.extend(failed);
     summary.elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    if to_stdout {
-        file.finish_into(summary.elapsed_ms, |line| ctx.printer.raw(line)).map_err(|e| writing(&e))?;
-    } else {
-        let path = folder.join(name(shard));
-        file.finish(&path, summary.elapsed_ms).map_err(|error| writing(&error))?;
+    let path = folder.join(name(shard));
+    file.finish(&path, summary.elapsed_ms).map_err(|error| writing(&error))?;
+    if !to_stdout {
         summary.output = path.display().to_string();
         ctx.printer.emit(&summary);
     }
@@ -247,13 +247,13 @@ fn header(args: &ScanLogsArgs, shard: Shard, prepared: &Prepared) -> Header {
 }
 
 /// Where lines go; each piece is named before the first line of it.
-struct Output {
-    file: ShardFile,
+struct Output<'a> {
+    file: ShardFile<'a>,
     begun: Option<usize>,
     summary: ShardSummary,
 }
 
-impl Output {
+impl Output<'_> {
     fn line(&mut self, at: usize, piece: impl Fn(usize) -> Line, line: &Line) {
         if self.begun != Some(at) {
             self.begun = Some(at);

@@ -30,6 +30,7 @@ mod proxy;
 mod proxy_tests;
 mod recovery;
 mod report;
+mod scale;
 mod secrets;
 mod serve;
 mod shards;
