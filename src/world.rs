@@ -53,8 +53,11 @@ pub fn machine_key(home: &Path) -> Result<Arc<dyn MachineKey>, Fault> {
     Ok(Arc::new(MachineKeyFile::open_or_create(home)?))
 }
 
+/// A database, and the schema that its address names.
+pub type AddressedDatabase = (Arc<dyn Database>, Option<String>);
+
 /// The deployment's database before there are policies, and the schema that its address names.
-pub fn database(root: &Path, settings: &Settings) -> Result<Option<(Arc<dyn Database>, Option<String>)>, Fault> {
+pub fn database(root: &Path, settings: &Settings) -> Result<Option<AddressedDatabase>, Fault> {
     let url = match settings.containment_url.clone().or_else(|| settings.database_url.clone()) {
         Some(url) => Some(url),
         None => dotenv_value(root, "DATABASE_URL")?,

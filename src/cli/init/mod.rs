@@ -106,7 +106,8 @@ pub async fn run(args: &InitArgs, ctx: &Context) -> Result<Exit, Failure> {
     let folder = ctx.root.join(&ctx.settings.policies);
     let asked = ask::can_ask(ctx);
     if asked {
-        let wanted = |name: &str| !folder.join(name).exists() && !(name == "pause.yml" && args.table.is_some());
+        let answered = |name: &str| name == "pause.yml" && args.table.is_some();
+        let wanted = |name: &str| !answered(name) && !folder.join(name).exists();
         ask::ask_all(ctx, &mut seen, &mut approvers, wanted)?;
     }
     ctx.printer.say("");
