@@ -26,7 +26,7 @@ mod shipped_tests;
 pub use block::{Block, Blocks};
 pub use correlate::{Correlator, Fed};
 pub use decode::{Decoded, decode};
-pub use merge::{Header, Inputs, Line, Merge, Merged, Mismatch, Options, Unreadable, VERSION, missing};
+pub use merge::{Covered, Header, Inputs, Line, Merge, Merged, Mismatch, Options, Unreadable, VERSION, missing};
 pub use ordered::Ordered;
 pub use part::{Head, Range};
 pub use ruleset::Ruleset;
