@@ -154,3 +154,24 @@ fn every_key_of_every_policy_is_in_its_reference() {
     let missing: Vec<_> = keys.iter().filter(|(_, key)| !written(key)).collect();
     assert!(missing.is_empty(), "docs/POLICIES.md does not name {missing:?}");
 }
+
+/// Lines without what differs from run to run: numbers, blanks, the names of folders and incidents.
+fn lines_of_a_session(text: &str) -> BTreeSet<String> {
+    let name = Regex::new(r"portcullis-drill-\w+|inc-\w+-\w+").unwrap();
+    let number = Regex::new(r"[0-9]+(\.[0-9]+)?").unwrap();
+    let line = |line: &str| {
+        let blanks = line.split_whitespace().collect::<Vec<_>>().join(" ");
+        number.replace_all(&name.replace_all(&blanks, "NAME"), "0").into_owned()
+    };
+    text.lines().map(line).filter(|line| !line.is_empty()).collect()
+}
+
+#[test]
+fn the_recorded_session_is_what_the_drill_prints() {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/SESSION.md")).unwrap();
+    let recorded = page.split_once("```text\n").unwrap().1.split_once("\n```").unwrap().0;
+    let folder = crate::support::folder();
+    let mut command = crate::support::program(folder.path());
+    let printed = crate::support::finish(command.env("TMPDIR", "/tmp").arg("drill")).expect(0).stdout;
+    assert_eq!(lines_of_a_session(recorded), lines_of_a_session(&printed));
+}
