@@ -63,6 +63,14 @@ if [ ! -e "$sk_provider" ] && have apt-get && have dpkg; then
     && dpkg -x openssh-tests_*.deb openssh-tests && rm -f openssh-tests_*.deb) || log "openssh-tests can't be had: see target/peers/apt-download.log"
 fi
 
+# Slurm for one host: 4 MB of packages, unpacked, not installed, since they would start services. Its libraries are those of x86-64.
+slurm=target/peers/slurm
+if [ ! -x "$slurm/usr/sbin/slurmd-wlm" ] && have apt-get && have dpkg && [ "$(uname -m)" = x86_64 ]; then
+  log "unpacking Slurm"
+  (mkdir -p "$slurm" && cd "$slurm" && apt-get download slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge libmunge2 libhwloc15 libnuma1 >../slurm-download.log 2>&1 \
+    && for deb in ./*.deb; do dpkg -x "$deb" . || exit 1; done; rm -f ./*.deb) || log "Slurm can't be had: see target/peers/slurm-download.log"
+fi
+
 # --- private servers ----------------------------------------------------------------------------------------------
 work=$(mktemp -d /tmp/portcullis-peers.XXXXXX)
 chmod 755 "$work"
@@ -134,6 +142,7 @@ export PORTCULLIS_TEST_MINISTACK_URL="http://127.0.0.1:$ministack_port"
 export PORTCULLIS_TEST_REDIS_URL="redis://:$redis_password@127.0.0.1:$redis_port/0"
 export PORTCULLIS_TEST_PYTHON="$root/$venv/bin/python"
 [ ! -e "$sk_provider" ] || export PORTCULLIS_TEST_SK_PROVIDER="$root/$sk_provider"
+[ ! -x "$slurm/usr/sbin/slurmd-wlm" ] || export PORTCULLIS_TEST_SLURM="$root/$slurm"
 export PORTCULLIS_TEST_REQUIRE_PEERS=1
 # Every pair of cuts takes some minutes: always where nobody waits for it.
 [ -z "${CI:-}" ] || export PORTCULLIS_TEST_ALL_PAIRS=1

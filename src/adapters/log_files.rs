@@ -1,8 +1,11 @@
-//! Log files: paths to readable inputs.
+//! Log files and objects: paths and addresses to readable inputs.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::s3::{Listed, Place, S3};
 
 /// Most files of one scan.
 const MAX_FILES: usize = 1_000_000;
@@ -23,7 +26,25 @@ pub enum Input {
         /// When it was last written.
         written: Option<jiff::Timestamp>,
     },
+    /// An object in S3.
+    Object(Object),
 }
+
+/// An object in S3, as it was listed.
+#[derive(Debug, Clone)]
+pub struct Object {
+    s3: Arc<S3>,
+    place: Place,
+    listed: Listed,
+}
+
+impl PartialEq for Object {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.place, &self.listed) == (&other.place, &other.listed)
+    }
+}
+
+impl Eq for Object {}
 
 pub use crate::detect::logs::Unreadable;
 
@@ -33,17 +54,31 @@ impl Input {
         match self {
             Self::Stdin => "-".into(),
             Self::File { path, .. } => path.display().to_string(),
+            Self::Object(object) => object.place.to_string(),
         }
     }
 
     /// Size in bytes, as far as it is known.
     pub fn size(&self) -> u64 {
-        if let Self::File { size, .. } = self { *size } else { 0 }
+        match self {
+            Self::Stdin => 0,
+            Self::File { size, .. } => *size,
+            Self::Object(object) => object.listed.bytes,
+        }
     }
 
     /// When it was last written.
     pub fn written(&self) -> Option<jiff::Timestamp> {
-        if let Self::File { written, .. } = self { *written } else { None }
+        match self {
+            Self::Stdin => None,
+            Self::File { written, .. } => *written,
+            Self::Object(object) => object.listed.written,
+        }
+    }
+
+    /// What changes with the content, where the place where it lies says so.
+    pub fn tag(&self) -> &str {
+        if let Self::Object(object) = self { &object.listed.tag } else { "" }
     }
 
     /// Opens it at a byte.
@@ -55,6 +90,7 @@ impl Input {
                 file.seek(SeekFrom::Start(byte))?;
                 Ok(Box::new(file))
             }
+            Self::Object(object) => Ok(Box::new(object.s3.read(&object.place, &object.listed, byte)?)),
         }
     }
 
@@ -63,20 +99,33 @@ impl Input {
         match self {
             Self::Stdin => Ok(Box::new(io::stdin())),
             Self::File { path, .. } => Ok(Box::new(File::open(path)?)),
+            Self::Object(_) => self.open_at(0),
         }
     }
 }
 
+/// Whether a path is the address of objects in S3.
+pub fn is_object(path: &str) -> bool {
+    path.starts_with("s3://")
+}
+
 /// Expands paths: folders to the regular files below them, sorted; links inside folders are not followed and are named.
 pub fn expand(paths: &[String]) -> (Vec<Input>, Vec<Unreadable>) {
+    expand_with(paths, None)
+}
+
+/// The same, and addresses in S3 to the objects whose keys begin with them, in the order of the keys.
+pub fn expand_with(paths: &[String], s3: Option<&Arc<S3>>) -> (Vec<Input>, Vec<Unreadable>) {
     let mut inputs = Vec::new();
     let mut unreadable = Vec::new();
     for path in paths {
         if path == "-" {
             inputs.push(Input::Stdin);
-        } else if path.starts_with("s3://") {
-            let reason = "s3:// is not supported by this version: copy the objects here first (aws s3 sync)";
-            unreadable.push(Unreadable { path: path.clone(), reason: reason.into() });
+        } else if is_object(path) {
+            match objects(path, s3) {
+                Ok(found) => inputs.extend(found),
+                Err(reason) => unreadable.push(Unreadable { path: path.clone(), reason }),
+            }
         } else {
             given(Path::new(path), &mut inputs, &mut unreadable);
         }
@@ -85,6 +134,20 @@ pub fn expand(paths: &[String]) -> (Vec<Input>, Vec<Unreadable>) {
     let mut seen = std::collections::HashSet::new();
     inputs.retain(|input| seen.insert(input.name()));
     (inputs, unreadable)
+}
+
+fn objects(address: &str, s3: Option<&Arc<S3>>) -> Result<Vec<Input>, String> {
+    let s3 = s3.ok_or("objects in S3 are not read here: copy them first (aws s3 sync)")?;
+    let place = Place::parse(address).ok_or("an address in S3 is s3://BUCKET/PREFIX")?;
+    let found = s3.list(&place).map_err(|fault| fault.chain())?;
+    if found.is_empty() {
+        return Err("no object has a key that begins so".into());
+    }
+    let object = |listed: Listed| {
+        let place = Place { bucket: place.bucket.clone(), key: listed.key.clone() };
+        Input::Object(Object { s3: s3.clone(), place, listed })
+    };
+    Ok(found.into_iter().map(object).collect())
 }
 
 fn given(path: &Path, inputs: &mut Vec<Input>, unreadable: &mut Vec<Unreadable>) {

@@ -24,6 +24,7 @@ pub mod notify;
 pub mod policy_files;
 pub mod postgres;
 pub mod process;
+pub mod s3;
 pub mod secrets_manager;
 pub mod service;
 pub mod shard_files;

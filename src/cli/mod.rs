@@ -28,6 +28,7 @@ mod install;
 mod keys;
 mod lockdown;
 mod log_pool;
+mod log_terms;
 mod pace;
 mod pause;
 mod recover;

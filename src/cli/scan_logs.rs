@@ -4,7 +4,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::log_pool::{self, Job, Outputs, Piece};
-use super::scan_output::{Collector, ScanSummary, SkippedRule, UnfilteredRule, case_for_findings, resolve};
+use super::log_terms;
+use super::scan_output::{Collector, ScanSummary, SkippedRule, UnfilteredRule, case_for_findings, inputs};
 use super::scan_resume::{Earlier, Progress};
 use super::scan_shard::{self, ShardArgs};
 use super::{Context, Exit, Failure};
@@ -30,10 +31,11 @@ postgres-csv, logfmt, csv, text. Findings also go to the open incident's case.
 Examples:
   portcullis scan logs /var/log/nginx cloudtrail/ --min-level high
   kubectl logs deploy/api | portcullis scan logs - --rules sigma/rules --format json
+  portcullis scan logs s3://company-trail/AWSLogs/123456789012/CloudTrail/eu-central-1/2026/11/
   portcullis scan logs /mnt/logs --shard auto --output out/        (in each job of an array; then
   portcullis scan merge out/)")]
 pub struct ScanLogsArgs {
-    /// Files and folders; - is standard input
+    /// Files, folders and s3://bucket/prefix; - is standard input
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<String>,
     /// Sigma rules: folders or files [default: logs/ below the policies]
@@ -81,9 +83,9 @@ pub(super) struct Prepared {
 
 impl Prepared {
     /// Reads the rules and lists the files.
-    fn new(args: &ScanLogsArgs, ctx: &Context) -> Result<Self, Failure> {
+    async fn new(args: &ScanLogsArgs, ctx: &Context) -> Result<Self, Failure> {
         let (rules, skipped, digest) = rules_with_digest(&args.rules, ctx)?;
-        let (inputs, unreadable) = log_files::expand(&resolve(ctx, &args.paths));
+        let (inputs, unreadable) = inputs(ctx, &args.paths).await;
         Ok(Self { rules, skipped, digest, inputs, unreadable })
     }
 }
@@ -116,7 +118,7 @@ impl ScanLogsArgs {
 pub async fn run(args: ScanLogsArgs, ctx: &Context) -> Result<Exit, Failure> {
     let shard = args.shard.shard(&ctx.settings)?;
     let redactor = redactor(ctx).await;
-    let prepared = Prepared::new(&args, ctx)?;
+    let prepared = Prepared::new(&args, ctx).await?;
     if let Some(shard) = shard {
         return scan_shard::run(&args, shard, ctx, &prepared, &redactor);
     }
@@ -165,7 +167,8 @@ pub(super) fn scan(
     sinks: &mut Sinks<'_>,
 ) -> Result<(Vec<Coverage>, Option<String>), Failure> {
     let now = Timestamp::now();
-    let options = |input: &Input| args.options(input, now);
+    let options =
+        |input: &Input| ScanOptions { sources: prepared.rules.sources_of(&input.name()), ..args.options(input, now) };
     let inputs: Vec<Input> = pieces.iter().map(|piece| piece.input.clone()).collect();
     let (mut progress, earlier) = match args.resume.then(|| progress(args, ctx, prepared, &inputs)).transpose()? {
         Some((progress, earlier)) => (Some(progress), earlier),
@@ -335,18 +338,20 @@ pub(super) fn rules_with_digest(
             }
         }
     }
-    let rules = Ruleset::from_texts(texts.iter().map(|(name, text)| (name.as_str(), text.as_str())));
+    let mut digest = DigestContext::new();
+    let mut add = |text: &[u8]| {
+        digest.update(&(text.len() as u64).to_be_bytes());
+        digest.update(text);
+    };
+    let terms = log_terms::read(ctx, &mut add)?;
+    let rules = Ruleset::with_terms(texts.iter().map(|(name, text)| (name.as_str(), text.as_str())), terms);
     if rules.rules().is_empty() {
         let failure = Failure::new(Exit::Usage, format!("no rule could be read from {}", names.join(", ")));
         let reasons = skipped.iter().map(|s| &s.reason).chain(rules.skipped().iter().map(|s| &s.reason));
         let failure = reasons.take(10).fold(failure, |failure, reason| failure.cause(crate::ui::clean(reason)));
         return Err(failure.hint("name a folder of Sigma rules with --rules DIR, or write ours with: portcullis init"));
     }
-    let mut digest = DigestContext::new();
-    for (_, text) in &texts {
-        digest.update(&(text.len() as u64).to_be_bytes());
-        digest.update(text.as_bytes());
-    }
+    texts.iter().for_each(|(_, text)| add(text.as_bytes()));
     skipped.extend(rules.skipped().iter().map(|s| SkippedRule { rule: s.rule.clone(), reason: s.reason.clone() }));
     Ok((rules, skipped, digest.finish()))
 }

@@ -10,7 +10,9 @@ use serde_json::{Map, Value};
 
 use super::findings::FindingRecord;
 use super::{Context, Exit, Failure, journal_failure};
-use crate::adapters::log_files::{Input, Unreadable};
+use crate::adapters::aws::Aws;
+use crate::adapters::log_files::{self, Input, Unreadable};
+use crate::adapters::s3::S3;
 use crate::detect::secrets::Redactor;
 use crate::domain::Finding;
 use crate::engine::{Journal, findings};
@@ -127,6 +129,19 @@ pub fn resolve(ctx: &Context, paths: &[String]) -> Vec<String> {
     paths.iter().map(below_root).collect()
 }
 
+/// The files and objects that paths name, and what could not be listed.
+pub async fn inputs(ctx: &Context, paths: &[String]) -> (Vec<Input>, Vec<Unreadable>) {
+    let paths = resolve(ctx, paths);
+    if !paths.iter().any(|path| log_files::is_object(path)) {
+        return log_files::expand(&paths);
+    }
+    let listing = Progress::spinner("listing objects");
+    let s3 = S3::connect(&Aws::new(Box::new(Vec::new))).await;
+    let found = log_files::expand_with(&paths, Some(&s3));
+    listing.finish();
+    found
+}
+
 /// The case that findings go to: of `--incident`, or of the open incident if there is one. Without case folders nothing
 /// else of the deployment is needed.
 pub fn case_for_findings(ctx: &Context) -> Result<Option<Journal>, Failure> {
@@ -155,8 +170,7 @@ pub fn scan_files<C: Send>(
     mut give: impl FnMut(Finding),
 ) -> Vec<C> {
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(inputs.len().max(1));
-    let size = |input: &Input| if let Input::File { size, .. } = input { *size } else { 0 };
-    let progress = Progress::bytes(inputs.iter().map(size).sum(), "scanning");
+    let progress = Progress::bytes(inputs.iter().map(Input::size).sum(), "scanning");
     let next = AtomicUsize::new(0);
     let (sender, receiver) = mpsc::sync_channel(QUEUE);
     std::thread::scope(|scope| {
@@ -184,7 +198,7 @@ pub fn scan_files<C: Send>(
                 Message::Finding(index, finding) => waiting[index].push(*finding),
                 Message::Done(index, what) => {
                     said[index] = Some(what);
-                    progress.advance(size(&inputs[index]));
+                    progress.advance(inputs[index].size());
                     while said.get(current).is_some_and(Option::is_some) {
                         current += 1;
                         if let Some(waiting) = waiting.get_mut(current) {

@@ -1,8 +1,8 @@
 use secrecy::ExposeSecret;
 
-use super::scan_output::{Collector, ScanSummary, case_for_findings, resolve, scan_files};
+use super::scan_output::{Collector, ScanSummary, case_for_findings, inputs, scan_files};
 use super::{Context, Exit, Failure};
-use crate::adapters::log_files::{self, Input, Unreadable};
+use crate::adapters::log_files::{Input, Unreadable};
 use crate::detect::secrets::{MIN_VALUE, Needles, Redactor, SecretCoverage, scan_secrets};
 use crate::engine::known_values;
 
@@ -15,7 +15,7 @@ inside .gz and in the history that a repository of git keeps. They are never sho
 Example:
   portcullis scan secrets /var/log backups/ src/")]
 pub struct ScanSecretsArgs {
-    /// Files and folders; - is standard input
+    /// Files, folders and s3://bucket/prefix; - is standard input
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<String>,
 }
@@ -38,7 +38,7 @@ pub async fn run(args: ScanSecretsArgs, ctx: &Context) -> Result<Exit, Failure> 
     for credential in needles.too_short() {
         uncovered.push(format!("the value of {credential}: shorter than {MIN_VALUE} bytes"));
     }
-    let (inputs, unreadable) = log_files::expand(&resolve(ctx, &args.paths));
+    let (inputs, unreadable) = inputs(ctx, &args.paths).await;
     let scan = |input: &Input, sink: &mut dyn FnMut(crate::domain::Finding)| match input.open() {
         Ok(reader) => scan_secrets(&needles, &input.name(), reader, sink),
         Err(error) => SecretCoverage { unreadable: Some(error.to_string()), ..SecretCoverage::default() },

@@ -228,6 +228,7 @@ fn header(args: &ScanLogsArgs, shard: Shard, prepared: &Prepared) -> Header {
         add(&input.name());
         add(&input.size().to_string());
         add(&input.written().map_or(String::new(), |written| written.as_nanosecond().to_string()));
+        add(input.tag());
     }
     for path in &prepared.unreadable {
         add(&path.path);

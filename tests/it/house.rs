@@ -43,8 +43,19 @@ const PURE: [&str; 7] = ["domain", "policy", "ledger", "gate", "playbook", "dete
 const IMPURE: &str = r"\b(tokio|sqlx|aws_\w+::|rustix|ureq|tempfile|rand\b|getrandom|ring::rand|std::fs|std::env|std::process|std::io::std\w+|std::net::(?:Tcp|Udp|ToSocket)\w*|SystemTime\b|Instant\b|SystemRandom|Timestamp::now|Zoned::now|async fn)";
 
 /// Adapters that others stand on: a confined folder, an address of a database, the process's own command runner.
-const COMMON_ADAPTERS: [&str; 10] =
-    ["aws", "confined", "durable", "command", "database_url", "http", "login", "sqlite", "whole_file", "write_pace"];
+const COMMON_ADAPTERS: [&str; 11] = [
+    "aws",
+    "confined",
+    "durable",
+    "command",
+    "database_url",
+    "http",
+    "login",
+    "s3",
+    "sqlite",
+    "whole_file",
+    "write_pace",
+];
 
 /// Longest file of production code, in lines.
 const LONGEST: usize = 450;

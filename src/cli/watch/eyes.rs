@@ -270,6 +270,7 @@ impl<'a> Watch<'a> {
             written: self.deployment.clock.now(),
             prefilter: true,
             format: None,
+            sources: self.rules.sources_of(&piece.path),
         };
         let (mut found, mut events) = (Vec::new(), Vec::new());
         let reader = Cursor::new(&piece.bytes);

@@ -1,13 +1,31 @@
-//! Which rules fit which logs, and what each format calls a field: the one place for both.
+//! Which rules fit which logs, and what each format calls a field: the one place for both. The text is
+//! `policies/logs/sources.yml`, a deployment's own before the one that comes with the program.
 
-use super::formats::Format;
-use super::sigma::LogSource;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, LazyLock};
+
+use regex::Regex;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::formats::{Format, Wanted};
+use super::sigma::LogSource;
+use crate::policy::shipped::SHIPPED;
+use crate::policy::{self, PolicyError};
+
+/// Path of the file below the policies folder.
+pub const SOURCES: &str = "logs/sources.yml";
+/// Most sources of one file.
+const MAX_SOURCES: usize = 2_000;
+/// Longest path that is written for files, in bytes.
+const MAX_GLOB: usize = 400;
+
 /// A kind of event, as far as the choice of rules needs it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Class {
     /// AWS `CloudTrail`.
+    #[serde(rename = "cloudtrail")]
     CloudTrail,
     /// JSON that speaks of web requests.
     WebJson,
@@ -70,108 +88,217 @@ impl Class {
 const WEB_KEYS: [&str; 8] =
     ["c-uri", "cs-uri", "cs-uri-query", "cs-uri-stem", "cs-method", "c-useragent", "request_uri", "cs-user-agent"];
 
-const ANY_JSON: &[Class] = &[Class::WebJson, Class::Json];
-const LINUX_TEXT: &[Class] = &[Class::Syslog, Class::Text, Class::Json];
-const WEB: &[Class] = &[Class::Access, Class::WebJson];
-const APPLICATION: &[Class] = &[Class::WebJson, Class::Json, Class::Syslog, Class::Postgres, Class::Text];
-
-/// Product, category and service (`*` is any) and the classes whose events such a rule is run on; the first line that
-/// fits counts. What no line names is run on everything.
-const TABLE: &[(&str, &str, &str, &[Class])] = &[
-    ("aws", "*", "cloudtrail", &[Class::CloudTrail]),
-    ("aws", "*", "", &[Class::CloudTrail]),
-    ("aws", "*", "*", ANY_JSON),
-    ("*", "webserver", "*", WEB),
-    ("*", "proxy", "*", WEB),
-    ("nginx", "*", "*", &[Class::Access, Class::WebJson, Class::Text, Class::Syslog]),
-    ("apache", "*", "*", &[Class::Access, Class::WebJson, Class::Text, Class::Syslog]),
-    ("*", "*", "nginx", &[Class::Access, Class::WebJson, Class::Text, Class::Syslog]),
-    ("*", "*", "apache", &[Class::Access, Class::WebJson, Class::Text, Class::Syslog]),
-    ("linux", "", "*", LINUX_TEXT),
-    ("linux", "*", "*", &[Class::Json]),
-    ("windows", "*", "*", ANY_JSON),
-    ("macos", "*", "*", ANY_JSON),
-    ("azure", "*", "*", ANY_JSON),
-    ("gcp", "*", "*", ANY_JSON),
-    ("m365", "*", "*", ANY_JSON),
-    ("okta", "*", "*", ANY_JSON),
-    ("github", "*", "*", ANY_JSON),
-    ("bitbucket", "*", "*", ANY_JSON),
-    ("kubernetes", "*", "*", ANY_JSON),
-    ("opencanary", "*", "*", ANY_JSON),
-    ("*", "application", "*", APPLICATION),
-    ("*", "database", "*", APPLICATION),
-];
-
-/// The classes of events that a rule is run on.
-pub fn classes(logsource: &LogSource) -> &'static [Class] {
-    let fits = |want: &str, is: &str| want == "*" || want == is;
-    TABLE
-        .iter()
-        .find(|(product, category, service, _)| {
-            fits(product, &logsource.product)
-                && fits(category, &logsource.category)
-                && fits(service, &logsource.service)
-        })
-        .map_or(&Class::ALL, |(.., classes)| classes)
+/// The text of a sources file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    version: Version,
+    #[serde(default)]
+    sources: Vec<Source>,
+    #[serde(default)]
+    fields: Vec<Fields>,
 }
 
-/// Names that a format gives to a field that rules know under another name, best first.
-pub fn aliases(format: Format, field: &str) -> &'static [&'static str] {
-    match format {
-        Format::Access | Format::Custom => match field {
-            "cs-uri" | "cs-uri-stem" | "uri" | "url" | "c-uri-path" | "request_uri" | "cs-uri-path" => &["c-uri"],
-            "c-uri-query" | "query" => &["cs-uri-query"],
-            "cs-username" | "user" | "remote_user" => &["cs-username"],
-            "c-useragent" | "userAgent" | "user_agent" | "cs(User-Agent)" | "http_user_agent" => &["cs-user-agent"],
-            "cs-referrer" | "referer" | "cs(Referer)" | "http_referer" => &["cs-referer"],
-            "method" | "request_method" => &["cs-method"],
-            "status" | "sc_status" => &["sc-status"],
-            "src_ip" | "ip" | "clientip" | "client_ip" | "remote_addr" | "SourceIP" => &["c-ip"],
-            _ => &[],
-        },
-        Format::Syslog | Format::Journal => match field {
-            "service" | "process" | "appname" | "SYSLOG_IDENTIFIER" => &["program"],
-            "hostname" | "HostName" => &["host"],
-            "msg" | "MESSAGE" => &["message"],
-            _ => &[],
-        },
-        Format::Text => match field {
-            "msg" | "MESSAGE" => &["message"],
-            _ => &[],
-        },
-        Format::PostgresText | Format::PostgresCsv => match field {
-            "msg" => &["message"],
-            "user_name" | "usename" | "username" => &["user"],
-            "database" | "database_name" | "datname" | "db" => &["dbname"],
-            "client_addr" | "src_ip" | "c-ip" | "connection_from" | "client" => &["remote_host"],
-            "severity" | "level" => &["error_severity"],
-            "query" => &["statement", "message"],
-            "sql_state_code" => &["state_code"],
-            "process_id" => &["pid"],
-            "command_tag" => &["ps"],
-            "log_time" => &["timestamp"],
-            _ => &[],
-        },
-        Format::JsonLines | Format::JsonDocument | Format::Docker | Format::Logfmt | Format::Csv => match field {
-            "c-uri" | "cs-uri" => &["request_uri", "url", "uri", "path"],
-            "cs-uri-stem" => &["path", "uri", "request_uri"],
-            "cs-uri-query" | "c-uri-query" => &["query", "args", "request_uri"],
-            "cs-user-agent" | "c-useragent" => &["userAgent", "user_agent", "http_user_agent"],
-            "cs-method" => &["method", "request_method"],
-            "sc-status" => &["status", "statusCode"],
-            "c-ip" | "src_ip" => &["ip", "clientIp", "remote_addr"],
-            "cs-referer" | "cs-referrer" => &["referer", "http_referer"],
-            "message" => &["record.message", "msg", "MESSAGE", "log"],
-            "program" | "process" => &["SYSLOG_IDENTIFIER", "_COMM"],
-            "host" | "hostname" => &["_HOSTNAME"],
-            "error_severity" => &["record.error_severity"],
-            "user" => &["record.user_name", "user_name", "username"],
-            "dbname" => &["record.database_name", "database_name"],
-            "remote_host" => &["record.connection_from", "connection_from"],
-            "statement" => &["record.message"],
-            _ => &[],
-        },
+/// The one version that there is.
+#[derive(Deserialize)]
+#[serde(try_from = "u64")]
+pub(super) struct Version;
+
+impl TryFrom<u64> for Version {
+    type Error = String;
+
+    fn try_from(number: u64) -> Result<Self, String> {
+        if number == 1 { Ok(Self) } else { Err(format!("version {number} is not known; this program reads version 1")) }
+    }
+}
+
+/// Where rules of a product, category and service are run.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Source {
+    product: Option<String>,
+    category: Option<String>,
+    service: Option<String>,
+    events: Option<Vec<Class>>,
+    files: Option<Vec<Glob>>,
+    formats: Option<Vec<Named>>,
+    #[serde(default)]
+    fields: Fieldnames,
+}
+
+/// Names of one or more formats.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields {
+    formats: Vec<Named>,
+    names: Fieldnames,
+}
+
+/// What fields are called: by a rule's name, the names in a log, best first.
+pub(super) type Fieldnames = BTreeMap<String, Vec<String>>;
+
+/// A format by its name on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+struct Named(Format);
+
+impl TryFrom<String> for Named {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if text == Format::Custom.id() {
+            return Ok(Self(Format::Custom));
+        }
+        match text.parse() {
+            Ok(Wanted::Named(format)) => Ok(Self(format)),
+            Ok(Wanted::Form(_)) => Err(format!("`{text}` is the form of a log, not the name of a format")),
+            Err(reason) => Err(reason),
+        }
+    }
+}
+
+/// A path with `*`, `**` and `?`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "String")]
+struct Glob(Regex);
+
+impl TryFrom<String> for Glob {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if text.is_empty() || text.len() > MAX_GLOB {
+            return Err(format!("a path has 1 to {MAX_GLOB} bytes"));
+        }
+        let mut pattern = String::from(if text.starts_with('/') { "^" } else { "(?:^|/)" });
+        let mut rest = text.as_str();
+        while let Some(letter) = rest.chars().next() {
+            let (part, long) = match letter {
+                '*' if rest.starts_with("**/") => ("(?:.*/)?".to_owned(), 3),
+                '*' if rest.starts_with("**") => (".*".to_owned(), 2),
+                '*' => ("[^/]*".to_owned(), 1),
+                '?' => ("[^/]".to_owned(), 1),
+                other => (regex::escape(&other.to_string()), other.len_utf8()),
+            };
+            pattern.push_str(&part);
+            rest = &rest[long..];
+        }
+        Regex::new(&format!("(?s){pattern}$")).map(Self).map_err(|_| format!("`{text}` is no path"))
+    }
+}
+
+/// Names that formats give to fields that rules know under others.
+#[derive(Debug, Clone, Default)]
+pub struct Names {
+    by_format: [HashMap<String, Vec<String>, foldhash::fast::RandomState>; Format::ALL.len()],
+}
+
+impl Names {
+    /// The names of a field, best first.
+    pub(super) fn of(&self, format: Format, field: &str) -> &[String] {
+        self.by_format[format as usize].get(field).map_or(&[], Vec::as_slice)
+    }
+
+    /// The names that come with the program.
+    pub fn shipped() -> &'static Self {
+        &SHIPPED_SOURCES.names
+    }
+
+    fn add(&mut self, fields: &[Fields]) {
+        for group in fields {
+            for Named(format) in &group.formats {
+                for (field, names) in &group.names {
+                    // What was said first counts.
+                    self.by_format[*format as usize].entry(field.clone()).or_insert_with(|| names.clone());
+                }
+            }
+        }
+    }
+}
+
+/// Log sources.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    list: Vec<Source>,
+    names: Arc<Names>,
+}
+
+static SHIPPED_SOURCES: LazyLock<Sources> = LazyLock::new(|| {
+    let text = SHIPPED.iter().find(|(path, _)| *path == SOURCES).map_or("version: 1", |(_, text)| text);
+    // A test reads the text that comes with the program.
+    Sources::read(SOURCES, text).unwrap_or_default()
+});
+
+impl Sources {
+    /// Those that come with the program.
+    pub fn shipped() -> Self {
+        SHIPPED_SOURCES.clone()
+    }
+
+    /// A deployment's own, and after them those that come with the program.
+    pub fn with_own(file: &str, text: &str) -> Result<Self, PolicyError> {
+        let own: File = policy::parse(file, text)?;
+        let File { version: Version, sources: mut list, fields } = own;
+        if list.len() > MAX_SOURCES {
+            return Err(PolicyError::whole(file, format!("more than {MAX_SOURCES} sources")));
+        }
+        let shipped = &*SHIPPED_SOURCES;
+        list.extend(shipped.list.iter().cloned());
+        let mut names = Names::default();
+        names.add(&fields);
+        for (own, shipped) in names.by_format.iter_mut().zip(&shipped.names.by_format) {
+            for (field, names) in shipped {
+                own.entry(field.clone()).or_insert_with(|| names.clone());
+            }
+        }
+        Ok(Self { list, names: Arc::new(names) })
+    }
+
+    fn read(file: &str, text: &str) -> Result<Self, PolicyError> {
+        let File { version: Version, sources: list, fields } = policy::parse(file, text)?;
+        let mut names = Names::default();
+        names.add(&fields);
+        Ok(Self { list, names: Arc::new(names) })
+    }
+
+    /// The names of fields.
+    pub(super) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// The number of the source that a rule is of.
+    pub(super) fn of(&self, logsource: &LogSource) -> Option<usize> {
+        let fits = |want: &Option<String>, is: &str| want.as_ref().is_none_or(|want| want.eq_ignore_ascii_case(is));
+        self.list.iter().position(|source| {
+            fits(&source.product, &logsource.product)
+                && fits(&source.category, &logsource.category)
+                && fits(&source.service, &logsource.service)
+        })
+    }
+
+    /// Whether rules of a source are run on events of a class.
+    pub(super) fn has_class(&self, source: Option<usize>, class: Class) -> bool {
+        let classes = source.and_then(|source| self.list[source].events.as_ref());
+        classes.is_none_or(|classes| classes.contains(&class))
+    }
+
+    /// Whether rules of a source are run on files of a format.
+    pub(super) fn has_format(&self, source: Option<usize>, format: Format) -> bool {
+        let formats = source.and_then(|source| self.list[source].formats.as_ref());
+        formats.is_none_or(|formats| formats.contains(&Named(format)))
+    }
+
+    /// What a source calls fields.
+    pub(super) fn fields(&self, source: Option<usize>) -> Fieldnames {
+        source.map_or_else(Fieldnames::default, |source| self.list[source].fields.clone())
+    }
+
+    /// Which sources a file is of; nothing where no source names files.
+    pub(super) fn of_file(&self, path: &str) -> Option<Arc<[bool]>> {
+        let any = self.list.iter().any(|source| source.files.is_some());
+        let fits = |source: &Source| {
+            source.files.as_ref().is_none_or(|globs| globs.iter().any(|Glob(glob)| glob.is_match(path)))
+        };
+        any.then(|| self.list.iter().map(fits).collect())
     }
 }
 
@@ -183,13 +310,95 @@ mod tests {
         LogSource { product: product.into(), category: category.into(), service: service.into() }
     }
 
+    fn classes(sources: &Sources, logsource: &LogSource) -> Vec<Class> {
+        let source = sources.of(logsource);
+        Class::ALL.into_iter().filter(|class| sources.has_class(source, *class)).collect()
+    }
+
     #[test]
     fn rules_go_where_they_fit() {
-        assert_eq!(classes(&source("aws", "", "cloudtrail")), [Class::CloudTrail]);
-        assert!(classes(&source("", "webserver", "")).contains(&Class::Access));
-        assert!(!classes(&source("", "proxy", "")).contains(&Class::CloudTrail));
-        assert!(classes(&source("linux", "", "sshd")).contains(&Class::Syslog));
-        assert_eq!(classes(&source("portcullis", "", "")), Class::ALL);
-        assert_eq!(classes(&LogSource::default()), Class::ALL);
+        let shipped = Sources::shipped();
+        let classes =
+            |product: &str, category: &str, service: &str| classes(&shipped, &source(product, category, service));
+        assert_eq!(classes("aws", "", "cloudtrail"), [Class::CloudTrail]);
+        assert_eq!(classes("aws", "", ""), [Class::CloudTrail]);
+        assert_eq!(classes("aws", "", "rds"), [Class::WebJson, Class::Json]);
+        assert_eq!(classes("", "webserver", ""), [Class::WebJson, Class::Access]);
+        assert_eq!(classes("linux", "process_creation", ""), [Class::Json]);
+        assert!(classes("linux", "", "sshd").contains(&Class::Syslog));
+        assert_eq!(classes("portcullis", "", ""), Class::ALL);
+        assert_eq!(classes("", "", ""), Class::ALL);
+    }
+
+    #[test]
+    fn names_that_come_with_the_program_are_there() {
+        let names = Names::shipped();
+        assert_eq!(names.of(Format::Access, "request_uri"), ["c-uri"]);
+        assert_eq!(names.of(Format::PostgresText, "query"), ["statement", "message"]);
+        assert_eq!(names.of(Format::JsonDocument, "c-ip"), ["ip", "clientIp", "remote_addr"]);
+        assert!(names.of(Format::Text, "c-ip").is_empty());
+        for group in &names.by_format[..] {
+            assert!(group.values().all(|names| !names.is_empty()));
+        }
+    }
+
+    const OWN: &str = "\
+version: 1
+sources:
+  - product: acme
+    events: [json]
+    files: ['auth/*.json', /srv/**/x?.log]
+    formats: [json-lines, json]
+    fields: {User: [actor.email]}
+  - {service: cloudtrail, events: [json]}
+fields:
+  - {formats: [access], names: {request_uri: [path]}}
+";
+
+    #[test]
+    fn a_deployment_comes_first_and_the_rest_stays() {
+        let own = Sources::with_own("sources.yml", OWN).unwrap();
+        let acme = own.of(&source("acme", "", ""));
+        assert_eq!(acme, Some(0));
+        assert_eq!(classes(&own, &source("aws", "", "cloudtrail")), [Class::Json]);
+        assert_eq!(classes(&own, &source("", "proxy", "")), [Class::WebJson, Class::Access]);
+        assert!(own.has_format(acme, Format::JsonLines) && !own.has_format(acme, Format::Csv));
+        assert_eq!(own.fields(acme)["User"], ["actor.email"]);
+        let names = own.names();
+        assert_eq!(names.of(Format::Access, "request_uri"), ["path"]);
+        assert_eq!(names.of(Format::Access, "status"), ["sc-status"]);
+        for (path, fits) in [
+            ("auth/a.json", true),
+            ("/logs/auth/a.json", true),
+            ("/logs/xauth/a.json", false),
+            ("auth/b/a.json", false),
+            ("auth/a.json.gz", false),
+            ("/srv/x1.log", true),
+            ("/srv/a/b/x1.log", true),
+            ("/other/srv/x1.log", false),
+        ] {
+            assert_eq!(own.of_file(path).unwrap()[0], fits, "{path}");
+        }
+        assert_eq!(Sources::shipped().of_file("auth/a.json"), None);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_place() {
+        for (from, to, place, words) in [
+            ("version: 1", "version: 2", "1:10", "version 2"),
+            ("product: acme", "produkt: acme", "3:5", "did you mean `product`"),
+            ("[json-lines, json]", "[json-lines, jsn]", "6:", "`jsn` is not a format"),
+            ("events: [json]\n    files", "events: [jsonn]\n    files", "4:14", "did you mean `json`"),
+            ("['auth/*.json',", "['',", "5:", "a path has 1 to"),
+            ("fields: {User", "fields: [User", "7:", ""),
+        ] {
+            let text = OWN.replace(from, to);
+            assert_ne!(text, OWN);
+            let error = Sources::with_own("policies/logs/sources.yml", &text).unwrap_err().to_string();
+            assert!(
+                error.starts_with(&format!("policies/logs/sources.yml:{place}")) && error.contains(words),
+                "{error}"
+            );
+        }
     }
 }

@@ -174,7 +174,8 @@ impl Scan<'_> {
         // A line that the format doesn't explain is still looked through as text.
         let (fields, format) = parsed.unwrap_or_else(|| (formats::text_event(text), formats::Format::Text));
         let raw = (!self.layout.format.is_json()).then_some(text);
-        self.event(&Record { fields: &fields, raw, format }, number, span);
+        let names = self.rules.names();
+        self.event(&Record { fields: &fields, raw, format, names, own: None }, number, span);
     }
 
     fn event(&mut self, record: &Record<'_>, number: u64, span: Span) {
@@ -185,7 +186,7 @@ impl Scan<'_> {
         for index in &self.marks.rules {
             let rule = &self.rules.rules()[*index];
             let wanted = rule.rule.level >= options.min_level && !rule.quiet;
-            if !(wanted || rule.fed) || !self.rules.fits(*index, class) || !rule.matches(record) {
+            if !(wanted || rule.fed) || !self.rules.fits(*index, class, options) || !rule.matches(record) {
                 continue;
             }
             if when.is_none() {
@@ -201,7 +202,7 @@ impl Scan<'_> {
             let place =
                 Place { rule: *index, record: number, line: span.line, offset: span.offset, time: when.flatten() };
             if rule.fed {
-                let value = |field: &String| Some((field.clone(), shortened(record.first(field)?)));
+                let value = |field: &String| Some((field.clone(), shortened(rule.first(record, field)?)));
                 self.out.fed.push((place, rule.feeds.iter().filter_map(value).collect()));
             }
             if wanted {

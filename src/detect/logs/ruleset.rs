@@ -1,12 +1,14 @@
 use std::collections::{BTreeMap, HashMap};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use memchr::memmem::Finder;
 
 use super::formats::{Format, Layout};
 use super::grams::{Grams, Sample};
 use super::link;
-use super::logsource::{Class, classes};
+use super::logsource::{Class, Names, Sources};
+use super::placeholders::Placeholders;
+use super::scan::ScanOptions;
 use super::sigma::{Correlation, Document, Family, Rule, Skipped, parse_file};
 
 /// Bytes of a stream that are counted to choose what to look for.
@@ -20,8 +22,36 @@ pub struct Ruleset {
     skipped: Vec<Skipped>,
     /// For each rule whether it is run on events of each class, in the order of [`Class::ALL`].
     fits: Vec<[bool; Class::ALL.len()]>,
+    /// The log source of each rule, and what sources say.
+    source_of: Vec<Option<usize>>,
+    terms: Terms,
     /// The filter of raw bytes for each format, made from the first block that is seen of it.
     filters: [OnceLock<Filter>; Format::ALL.len()],
+}
+
+/// What rules are read with.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// Where rules are run, and what fields are called there.
+    pub sources: Sources,
+    /// Values for placeholders.
+    pub placeholders: Placeholders,
+}
+
+impl Terms {
+    /// Whether a file holds terms, not rules.
+    pub fn are_in(path: &str, text: &str) -> bool {
+        let named = |file: &str| path == file || path.ends_with(&format!("/{file}"));
+        let rule = |line: &str| line.starts_with("detection:") || line.starts_with("correlation:");
+        ["sources.yml", "placeholders.yml"].into_iter().any(named) && !text.lines().any(rule)
+    }
+}
+
+impl Default for Terms {
+    /// The sources that come with the program; no placeholder has values.
+    fn default() -> Self {
+        Self { sources: Sources::shipped(), placeholders: Placeholders::default() }
+    }
 }
 
 /// What to look for in the raw bytes of one format.
@@ -43,8 +73,13 @@ pub(super) struct Filter {
 }
 
 impl Ruleset {
-    /// Compiles rule files, given as `(name for messages, text)`. Of rules with one id the first is kept.
+    /// Compiles rule files, given as `(name for messages, text)`, with the log sources that come with the program.
     pub fn from_texts<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        Self::with_terms(files, Terms::default())
+    }
+
+    /// Compiles rule files. Of rules with one id the first is kept.
+    pub fn with_terms<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>, terms: Terms) -> Self {
         let mut rules: Vec<Rule> = Vec::new();
         let mut correlations = Vec::new();
         let mut filters = Vec::new();
@@ -59,8 +94,8 @@ impl Ruleset {
             ids.insert(id.to_owned(), format!("{file}:{line}"));
             true
         };
-        for (file, text) in files {
-            for parsed in parse_file(file, text) {
+        for (file, text) in files.into_iter().filter(|(file, text)| !Terms::are_in(file, text)) {
+            for parsed in parse_file(file, text, &terms.placeholders) {
                 match parsed {
                     Ok(Document::Rule(rule)) => {
                         if fresh(&rule.rule.id, file, rule.line, &mut skipped) {
@@ -81,15 +116,27 @@ impl Ruleset {
             link::add_filter(filter, &mut rules, &mut skipped);
         }
         let correlations = link::link(correlations, &mut rules, &mut skipped);
-        Self::new(rules, correlations, skipped)
+        Self::new(rules, correlations, skipped, terms)
     }
 
-    fn new(rules: Vec<Rule>, correlations: Vec<(Correlation, bool)>, skipped: Vec<Skipped>) -> Self {
-        let fits = rules.iter().map(|rule| {
-            let classes = classes(&rule.logsource);
-            Class::ALL.map(|class| classes.contains(&class))
-        });
-        Self { fits: fits.collect(), rules, correlations, skipped, filters: Default::default() }
+    fn new(mut rules: Vec<Rule>, correlations: Vec<(Correlation, bool)>, skipped: Vec<Skipped>, terms: Terms) -> Self {
+        let sources = &terms.sources;
+        let source_of: Vec<_> = rules.iter().map(|rule| sources.of(&rule.logsource)).collect();
+        let fits = source_of.iter().map(|source| Class::ALL.map(|class| sources.has_class(*source, class))).collect();
+        for (rule, source) in rules.iter_mut().zip(&source_of) {
+            rule.fieldnames = sources.fields(*source);
+        }
+        Self { rules, correlations, skipped, fits, source_of, terms, filters: Default::default() }
+    }
+
+    /// What formats call fields.
+    pub(super) fn names(&self) -> &Names {
+        self.terms.sources.names()
+    }
+
+    /// Which log sources a file is of, where sources name files: for [`ScanOptions::sources`].
+    pub fn sources_of(&self, path: &str) -> Option<Arc<[bool]>> {
+        self.terms.sources.of_file(path)
     }
 
     /// The correlations, each after those that it is built on; with each whether it gives no findings of its own.
@@ -115,9 +162,13 @@ impl Ruleset {
         &self.skipped
     }
 
-    /// Whether a rule is for events of a class.
-    pub(super) fn fits(&self, rule: usize, class: Class) -> bool {
-        self.fits[rule][class as usize]
+    /// Whether a rule is for events of a class in the file at hand.
+    pub(super) fn fits(&self, rule: usize, class: Class, options: &ScanOptions) -> bool {
+        let file = || match (&options.sources, self.source_of[rule]) {
+            (Some(sources), Some(source)) => sources[source],
+            _ => true,
+        };
+        self.fits[rule][class as usize] && file()
     }
 
     /// The rules that have to be run on every event of a format, since nothing in raw bytes says that they can't match.
@@ -130,7 +181,10 @@ impl Ruleset {
     /// The rules that are run on events of a format.
     fn of_format(&self, format: Format) -> impl Iterator<Item = usize> {
         let possible = Class::possible(format);
-        (0..self.rules.len()).filter(move |rule| possible.iter().any(|class| self.fits(*rule, *class)))
+        (0..self.rules.len()).filter(move |rule| {
+            possible.iter().any(|class| self.fits[*rule][*class as usize])
+                && self.terms.sources.has_format(self.source_of[*rule], format)
+        })
     }
 
     /// The filter for a format; `sample` is a piece of the stream.

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -27,6 +28,8 @@ pub struct ScanOptions {
     pub prefilter: bool,
     /// The format, where it is not to be found by content.
     pub format: Option<Wanted>,
+    /// Which log sources the file is of, where sources name files: see [`Ruleset::sources_of`].
+    pub sources: Option<Arc<[bool]>>,
 }
 
 impl Default for ScanOptions {
@@ -38,6 +41,7 @@ impl Default for ScanOptions {
             written: Timestamp::UNIX_EPOCH,
             prefilter: true,
             format: None,
+            sources: None,
         }
     }
 }

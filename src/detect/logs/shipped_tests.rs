@@ -68,7 +68,11 @@ const CASES: &[(&str, &str, &str)] = &[
 
 #[test]
 fn every_shipped_rule_finds_its_event_and_spares_the_other() {
-    let files: Vec<_> = SHIPPED.iter().filter(|(path, _)| path.starts_with("logs/")).copied().collect();
+    let files: Vec<_> = SHIPPED
+        .iter()
+        .filter(|(path, text)| path.starts_with("logs/") && !Terms::are_in(path, text))
+        .copied()
+        .collect();
     assert_eq!(files.len(), CASES.len());
     let rules = Ruleset::from_texts(files.iter().copied());
     assert_eq!(rules.skipped(), []);

@@ -6,7 +6,7 @@ use super::modifier::FieldTest;
 use super::parse::Rule;
 use super::pattern::Test;
 use crate::detect::logs::formats::Format;
-use crate::detect::logs::logsource::aliases;
+use crate::detect::logs::logsource::{Fieldnames, Names};
 
 /// What it is likely to cost to look for a set of literals.
 pub(in crate::detect::logs) type Cost<'a> = &'a dyn Fn(&[String]) -> u64;
@@ -28,11 +28,15 @@ pub struct Record<'a> {
     pub raw: Option<&'a str>,
     /// The format of its file.
     pub format: Format,
+    /// What formats call fields.
+    pub names: &'a Names,
+    /// What the rule's log source calls them.
+    pub own: Option<&'a Fieldnames>,
 }
 
 impl Record<'_> {
     /// Calls `visit` with each value of a field until it says true; whether it did. A name is tried as it stands, as a
-    /// dotted path, then under the names that this format gives it.
+    /// dotted path, then under the names that the rule's log source and this format give it.
     fn any_value(&self, name: &str, visit: &mut dyn FnMut(&Value) -> bool) -> bool {
         let mut seen = false;
         let found = walk(self.fields, name, &mut |value| {
@@ -42,7 +46,8 @@ impl Record<'_> {
         if found || seen {
             return found;
         }
-        for alias in aliases(self.format, name) {
+        let own = self.own.and_then(|own| own.get(name)).map_or(&[][..], Vec::as_slice);
+        for alias in own.iter().chain(self.names.of(self.format, name)) {
             let found = walk(self.fields, alias, &mut |value| {
                 seen = true;
                 visit(value)
@@ -55,7 +60,7 @@ impl Record<'_> {
     }
 
     /// The first value of a field, as text.
-    pub(in crate::detect::logs) fn first(&self, name: &str) -> Option<String> {
+    fn first(&self, name: &str) -> Option<String> {
         let mut out = None;
         self.any_value(name, &mut |value| {
             let value = if let Value::Array(items) = value { items.first().unwrap_or(&Value::Null) } else { value };
@@ -262,7 +267,17 @@ fn union(sets: impl Iterator<Item = Option<Vec<String>>>) -> Option<Vec<String>>
 impl Rule {
     /// Whether the event matches.
     pub fn matches(&self, record: &Record<'_>) -> bool {
-        self.holds(&self.condition, record)
+        self.holds(&self.condition, &self.view(record))
+    }
+
+    /// The event with the names that the rule's log source gives to fields.
+    fn view<'a>(&'a self, record: &Record<'a>) -> Record<'a> {
+        Record { own: (!self.fieldnames.is_empty()).then_some(&self.fieldnames), ..*record }
+    }
+
+    /// The first value of a field of the event, as text.
+    pub(in crate::detect::logs) fn first(&self, record: &Record<'_>, field: &str) -> Option<String> {
+        self.view(record).first(field)
     }
 
     fn holds(&self, expr: &Expr, record: &Record<'_>) -> bool {
@@ -281,7 +296,7 @@ impl Rule {
     /// The fields that the rule looked at and that matched, with their values.
     pub fn explain(&self, record: &Record<'_>) -> Map<String, Value> {
         let mut out = Map::new();
-        self.explain_into(&self.condition, record, &mut out);
+        self.explain_into(&self.condition, &self.view(record), &mut out);
         out
     }
 

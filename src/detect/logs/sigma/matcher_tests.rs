@@ -1,17 +1,27 @@
 use serde_json::json;
 
 use super::*;
+use crate::detect::logs::placeholders::Placeholders;
 use crate::detect::logs::sigma::{Document, parse_file};
 
 fn rule(detection: &str) -> Rule {
-    match parse_file("r.yml", &format!("title: t\ndetection:\n{detection}")).remove(0).unwrap() {
+    match parse_file("r.yml", &format!("title: t\ndetection:\n{detection}"), &Placeholders::default())
+        .remove(0)
+        .unwrap()
+    {
         Document::Rule(rule) => *rule,
         other => panic!("{other:?}"),
     }
 }
 
 fn hits(detection: &str, event: &Value) -> bool {
-    rule(detection).matches(&Record { fields: event.as_object().unwrap(), raw: None, format: Format::JsonLines })
+    rule(detection).matches(&Record {
+        fields: event.as_object().unwrap(),
+        raw: None,
+        format: Format::JsonLines,
+        names: Names::shipped(),
+        own: None,
+    })
 }
 
 #[test]
@@ -78,7 +88,13 @@ fn fieldref_and_neq() {
 #[test]
 fn what_matched_is_explained_and_what_filters_is_not() {
     let event = json!({"eventName": "StopLogging", "user": "eve", "other": 1});
-    let record = Record { fields: event.as_object().unwrap(), raw: None, format: Format::JsonLines };
+    let record = Record {
+        fields: event.as_object().unwrap(),
+        raw: None,
+        format: Format::JsonLines,
+        names: Names::shipped(),
+        own: None,
+    };
     let rule =
         rule("  s:\n    eventName: stoplogging\n    errorCode: null\n  f:\n    user: bob\n  condition: s and not f\n");
     assert_eq!(Value::Object(rule.explain(&record)), json!({"eventName": "StopLogging", "errorCode": null}));

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::pattern::{Anchor, Order, Part, Piece, Test, pieces, regex};
 use super::text::TextPattern;
+use crate::detect::logs::placeholders::Placeholders;
 
 /// A field with its tests.
 #[derive(Debug, Clone)]
@@ -30,6 +31,7 @@ struct Modifiers {
     kind: Kind,
     flags: String,
     part: Option<Part>,
+    expand: bool,
 }
 
 #[derive(Default, PartialEq, Eq, Clone, Copy)]
@@ -66,7 +68,7 @@ enum Encoding {
 }
 
 /// Compiles `name|modifier|modifier: value`.
-pub(super) fn compile(key: &str, value: &Value) -> Result<FieldTest, String> {
+pub(super) fn compile(key: &str, value: &Value, placeholders: &Placeholders) -> Result<FieldTest, String> {
     let mut parts = key.split('|');
     let name = parts.next().unwrap_or_default().to_owned();
     let mut modifiers = Modifiers::default();
@@ -83,8 +85,16 @@ pub(super) fn compile(key: &str, value: &Value) -> Result<FieldTest, String> {
         one => std::slice::from_ref(one),
     };
     let mut tests = Vec::with_capacity(values.len());
+    let named = |reason| format!("`{key}`: {reason}");
     for value in values {
-        modifiers.tests(value, &mut tests).map_err(|reason| format!("`{key}`: {reason}"))?;
+        match value {
+            Value::String(text) if modifiers.expand => {
+                for value in placeholders.expand(text).map_err(named)? {
+                    modifiers.tests(&Value::String(value), &mut tests).map_err(named)?;
+                }
+            }
+            value => modifiers.tests(value, &mut tests).map_err(named)?,
+        }
     }
     Ok(FieldTest { name, tests, all: modifiers.all, negated: modifiers.negated })
 }
@@ -113,9 +123,7 @@ impl Modifiers {
             "utf16le" | "wide" => self.encodings.push(Encoding::Utf16Le),
             "utf16be" => self.encodings.push(Encoding::Utf16Be),
             "utf16" => self.encodings.push(Encoding::Utf16),
-            "expand" => {
-                return Err(format!("`{key}`: `expand` needs values for placeholders, and none are configured"));
-            }
+            "expand" => self.expand = true,
             other => match part_of(other) {
                 Some(part) => self.part = Some(part),
                 None => return Err(format!("`{key}`: unknown modifier `{other}`")),
@@ -264,7 +272,7 @@ mod tests {
     use serde_json::json;
 
     fn holds(key: &str, rule: &Value, event: &Value) -> bool {
-        compile(key, rule).unwrap().tests.iter().any(|test| test.holds(event))
+        compile(key, rule, &Placeholders::default()).unwrap().tests.iter().any(|test| test.holds(event))
     }
 
     #[test]
@@ -289,6 +297,20 @@ mod tests {
     }
 
     #[test]
+    fn placeholders_are_expanded_before_the_other_modifiers() {
+        let text = "version: 1\nplaceholders:\n  admins: [alice, 'svc-*']\n";
+        let placeholders = Placeholders::read("p.yml", text).unwrap();
+        let holds = |key: &str, value: &str, event: &str| {
+            let test = compile(key, &json!(value), &placeholders).unwrap();
+            test.tests.iter().any(|test| test.holds(&json!(event)))
+        };
+        assert!(holds("f|expand", "%admins%", "Alice") && holds("f|expand", "%admins%", "svc-deploy"));
+        assert!(!holds("f|expand", "%admins%", "xalice") && holds("f|contains|expand", "%admins%", "xalicex"));
+        assert!(holds("f|expand|endswith", "\\%admins%", "CORP\\alice"));
+        assert!(holds("f|re|expand", "^%admins%$", "alice") && !holds("f", "%admins%", "alice"));
+    }
+
+    #[test]
     fn base64_offsets_are_found_whatever_stands_around() {
         for before in ["", "a", "ab", "abc"] {
             for after in ["", "z", "zy"] {
@@ -301,7 +323,7 @@ mod tests {
     #[test]
     fn what_cannot_be_run_is_refused_with_its_reason() {
         for (key, value, want) in [
-            ("f|expand", json!("%x%"), "expand"),
+            ("f|expand", json!("%x%"), "`%x%`"),
             ("f|nonsense", json!("x"), "unknown modifier `nonsense`"),
             ("f|re", json!("(?=x)"), "regular expression"),
             ("f|cidr", json!("10.0.0"), "not a network"),
@@ -310,7 +332,7 @@ mod tests {
             ("f", json!({"a": 1}), "expected"),
             ("f|base64", json!("a*"), "wildcards"),
         ] {
-            assert!(compile(key, &value).unwrap_err().contains(want), "{key}");
+            assert!(compile(key, &value, &Placeholders::default()).unwrap_err().contains(want), "{key}");
         }
     }
 }

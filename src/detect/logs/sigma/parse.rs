@@ -4,6 +4,8 @@ use super::condition::{self, Expr};
 use super::correlation::{self, Correlation};
 use super::matcher::Node;
 use super::modifier;
+use crate::detect::logs::logsource::Fieldnames;
+use crate::detect::logs::placeholders::Placeholders;
 use crate::domain::{Level, RuleRef};
 
 /// Largest rule file, in bytes.
@@ -37,6 +39,8 @@ pub struct Rule {
     pub line: u64,
     /// Its name, by which correlations and filters refer to it.
     pub name: Option<String>,
+    /// What its log source calls fields.
+    pub(in crate::detect::logs) fieldnames: Fieldnames,
     /// Whether a correlation is built on it: then it is run whatever its level.
     pub(in crate::detect::logs) fed: bool,
     /// Fields that correlations need of the events that match.
@@ -99,7 +103,7 @@ pub struct Filter {
 }
 
 /// Reads the text of a rule file: every document becomes a rule or the reason why it is skipped.
-pub fn parse_file(file: &str, text: &str) -> Vec<Result<Document, Skipped>> {
+pub fn parse_file(file: &str, text: &str, placeholders: &Placeholders) -> Vec<Result<Document, Skipped>> {
     let whole = |reason: String| vec![Err(skipped(file, file, 1, &reason))];
     if text.len() > MAX_FILE {
         return whole(format!("the file is larger than {MAX_FILE} bytes"));
@@ -111,7 +115,7 @@ pub fn parse_file(file: &str, text: &str) -> Vec<Result<Document, Skipped>> {
     if documents.is_empty() {
         return whole("the file holds no rule".into());
     }
-    documents.into_iter().map(|(line, text)| parse_document(file, line, text)).collect()
+    documents.into_iter().map(|(line, text)| parse_document(file, line, text, placeholders)).collect()
 }
 
 /// The documents of a YAML stream that say something, with the line (from 1) on which each starts.
@@ -151,7 +155,7 @@ fn fault(near: &str, reason: impl Into<String>) -> Fault {
     Fault { near: near.to_owned(), reason: reason.into() }
 }
 
-fn parse_document(file: &str, first_line: u64, text: &str) -> Result<Document, Skipped> {
+fn parse_document(file: &str, first_line: u64, text: &str, placeholders: &Placeholders) -> Result<Document, Skipped> {
     // Only `true` and `false` are booleans: `no`, `on` and `y` are words that events hold.
     let options = serde_saphyr::options! { strict_booleans: true, leading_zero_numbers_as_strings: true };
     let document: Value = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
@@ -169,7 +173,7 @@ fn parse_document(file: &str, first_line: u64, text: &str) -> Result<Document, S
         first_line + at.unwrap_or(0) as u64
     };
     let line = line_of("title");
-    compile(&document, file)
+    compile(&document, file, placeholders)
         .map(|mut parsed| {
             match &mut parsed {
                 Document::Rule(rule) => rule.line = line,
@@ -181,7 +185,7 @@ fn parse_document(file: &str, first_line: u64, text: &str) -> Result<Document, S
         .map_err(|fault| skipped(&name, file, line_of(&fault.near), &fault.reason))
 }
 
-fn compile(document: &Map<String, Value>, file: &str) -> Result<Document, Fault> {
+fn compile(document: &Map<String, Value>, file: &str, placeholders: &Placeholders) -> Result<Document, Fault> {
     let text = |key: &str| document.get(key).and_then(Value::as_str);
     if document.contains_key("action") {
         return Err(fault("action", "`action` (global rules of Sigma 1) is not part of Sigma 2"));
@@ -206,12 +210,13 @@ fn compile(document: &Map<String, Value>, file: &str) -> Result<Document, Fault>
             Some(Value::String(one)) => vec![one.clone()],
             _ => return Err(fault("filter", "the filter names no `rules`")),
         };
-        let (selections, condition) = detection(body)?;
+        let (selections, condition) = detection(body, placeholders)?;
         let name = title.to_owned();
         return Ok(Document::Filter(Box::new(Filter { name, file, line: 1, rules, logsource, selections, condition })));
     }
     let body = document.get("detection").and_then(Value::as_object);
-    let (selections, condition) = detection(body.ok_or_else(|| fault("detection", "the rule has no detection"))?)?;
+    let body = body.ok_or_else(|| fault("detection", "the rule has no detection"))?;
+    let (selections, condition) = detection(body, placeholders)?;
     let name = text("name").map(str::to_owned);
     Ok(Document::Rule(Box::new(Rule {
         rule,
@@ -219,6 +224,7 @@ fn compile(document: &Map<String, Value>, file: &str) -> Result<Document, Fault>
         logsource,
         file,
         line: 1,
+        fieldnames: Fieldnames::default(),
         fed: false,
         feeds: Vec::new(),
         quiet: false,
@@ -233,7 +239,7 @@ fn logsource(value: Option<&Value>) -> LogSource {
 }
 
 /// The selections and the condition of a rule's detection, or of a filter.
-fn detection(detection: &Map<String, Value>) -> Result<(Vec<Node>, Expr), Fault> {
+fn detection(detection: &Map<String, Value>, placeholders: &Placeholders) -> Result<(Vec<Node>, Expr), Fault> {
     if detection.contains_key("timeframe") {
         return Err(fault("timeframe", "`timeframe` (aggregations of Sigma 1) is not evaluated by this version"));
     }
@@ -243,7 +249,7 @@ fn detection(detection: &Map<String, Value>) -> Result<(Vec<Node>, Expr), Fault>
     let mut names = Vec::new();
     let mut selections = Vec::new();
     for (name, value) in detection.iter().filter(|(name, _)| !matches!(name.as_str(), "condition" | "rules")) {
-        selections.push(node(name, value)?);
+        selections.push(node(name, value, placeholders)?);
         names.push(name.clone());
     }
     let conditions: Vec<&str> = match detection.get("condition") {
@@ -259,18 +265,21 @@ fn detection(detection: &Map<String, Value>) -> Result<(Vec<Node>, Expr), Fault>
 }
 
 /// A selection: a map (all of its fields), a list of maps (any of them), or keywords.
-fn node(name: &str, value: &Value) -> Result<Node, Fault> {
+fn node(name: &str, value: &Value, placeholders: &Placeholders) -> Result<Node, Fault> {
+    let compile = |key: &str, value: &Value| modifier::compile(key, value, placeholders).map(Node::Field);
     match value {
         Value::Object(fields) if fields.is_empty() => Err(fault(name, format!("selection `{name}` is empty"))),
         Value::Object(fields) => fields
             .iter()
-            .map(|(key, value)| modifier::compile(key, value).map(Node::Field).map_err(|reason| fault(key, reason)))
+            .map(|(key, value)| compile(key, value).map_err(|reason| fault(key, reason)))
             .collect::<Result<_, _>>()
             .map(Node::All),
         Value::Array(items) if items.is_empty() => Err(fault(name, format!("selection `{name}` is empty"))),
-        Value::Array(items) => items.iter().map(|item| node(name, item)).collect::<Result<_, _>>().map(Node::Any),
+        Value::Array(items) => {
+            items.iter().map(|item| node(name, item, placeholders)).collect::<Result<_, _>>().map(Node::Any)
+        }
         Value::Null => Err(fault(name, format!("selection `{name}` is empty"))),
-        keyword => modifier::compile("", keyword).map(Node::Field).map_err(|reason| fault(name, reason)),
+        keyword => compile("", keyword).map_err(|reason| fault(name, reason)),
     }
 }
 
@@ -285,7 +294,7 @@ mod tests {
     #[test]
     fn each_document_stands_alone() {
         let text = format!("---\n{GOOD}---\ntitle: c\ncorrelation:\n  type: event_sum\n---\n{GOOD}");
-        let all = parse_file("r.yml", &text);
+        let all = parse_file("r.yml", &text, &Placeholders::default());
         assert_eq!(all.len(), 3);
         assert!(all[0].is_ok() && all[2].is_ok());
         let skipped = all[1].as_ref().unwrap_err();
@@ -302,7 +311,7 @@ mod tests {
             ("title: t\nlevel: huge\ndetection:\n  a:\n    x: 1\n  condition: a\n", 2, "not a level"),
             ("- 1\n", 1, "map"),
         ] {
-            let skipped = parse_file("r.yml", text).remove(0).unwrap_err();
+            let skipped = parse_file("r.yml", text, &Placeholders::default()).remove(0).unwrap_err();
             assert!(skipped.reason.contains(want), "{}", skipped.reason);
             assert!(skipped.line.abs_diff(line) <= 1, "{} for {text}", skipped.line);
         }
@@ -315,14 +324,14 @@ mod tests {
             let refs = vec![format!("*a{}", i - 1); 10].join(",");
             text = format!("{text}a{i}: &a{i} [{refs}]\n");
         }
-        assert!(parse_file("r.yml", &text).remove(0).is_err());
-        assert!(parse_file("r.yml", &"[".repeat(100_000)).remove(0).is_err());
+        assert!(parse_file("r.yml", &text, &Placeholders::default()).remove(0).is_err());
+        assert!(parse_file("r.yml", &"[".repeat(100_000), &Placeholders::default()).remove(0).is_err());
     }
 
     proptest! {
         #[test]
         fn no_text_panics(text in "(title: t\n|detection:\n|  a:\n|    x\\|re: '.*'\n|  condition: a\n|---\n|- |\\[|.){0,20}") {
-            let _ = parse_file("r.yml", &text);
+            let _ = parse_file("r.yml", &text, &Placeholders::default());
         }
     }
 }
