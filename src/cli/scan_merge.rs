@@ -47,7 +47,7 @@ pub async fn run(args: MergeArgs, ctx: &Context) -> Result<Exit, Failure> {
     let (rules, rules_skipped, digest) = rules_with_digest(&args.rules, ctx)?;
     if digest.to_string() != first.rules {
         let failure = Failure::new(Exit::Usage, "the shards were scanned with other rules than these");
-        return Err(failure.hint("name the rules that they were given: portcullis scan merge .. --rules DIR"));
+        return Err(failure.hint("name what they were given: portcullis scan merge .. --rules DIR, --policies DIR"));
     }
     let min_level = first.options.min_level;
     let case = case_for_findings(ctx)?;

@@ -20,6 +20,7 @@ mod help;
 mod house;
 mod invariants;
 mod kill_switch;
+mod log_terms;
 mod newcomer;
 mod others;
 mod own_login;
