@@ -8,7 +8,7 @@ use super::decide::{Case, LiveCredential, Ruling, ensure};
 use super::quorum::with_cause;
 use super::standing::{last_restore, scan_stands, watch_runs};
 use crate::domain::{Action, Canary, CredentialId, Outcome, Phase, Probe, StepId, SwitchState};
-use crate::ledger::{CosignerKey, Event, StepState, VerifierKey, compare};
+use crate::ledger::{CosignerKey, StepState, VerifierKey, compare};
 use crate::policy::credentials::{CredentialPolicy, IssuerPolicy, ProofPolicy};
 use crate::policy::resume::WitnessPolicy;
 

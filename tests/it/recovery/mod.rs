@@ -3,6 +3,7 @@
 
 mod hostile;
 mod logged;
+mod types;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
