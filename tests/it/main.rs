@@ -30,6 +30,7 @@ mod proxy;
 mod proxy_tests;
 mod recovery;
 mod report;
+mod resume;
 mod secrets;
 mod serve;
 mod sigma;
