@@ -6,6 +6,7 @@ mod checklist;
 mod clean;
 mod credential;
 mod digest;
+pub mod ed25519;
 pub mod ed25519_pem;
 mod finding;
 pub mod guard;
