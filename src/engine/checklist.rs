@@ -38,9 +38,10 @@ pub async fn review(deployment: &Deployment, journal: &Journal) -> Vec<Checklist
         };
         let answers = ping.is_ok();
         items.push(seen("database", ping));
-        let checks = match answers {
-            true => integrity(deployment, database.as_ref()).await,
-            false => Err("the database does not answer".into()),
+        let checks = if answers {
+            integrity(deployment, database.as_ref()).await
+        } else {
+            Err("the database does not answer".into())
         };
         items.push(seen("database integrity", checks));
     }

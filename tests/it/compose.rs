@@ -73,7 +73,7 @@ impl Engine {
         let mut engine = Self { daemon, folder };
         let began = Instant::now();
         while !engine.docker(&["info"]).output().is_ok_and(|output| output.status.success()) {
-            if engine.daemon.try_wait().unwrap().is_some() || began.elapsed() > Duration::from_secs(60) {
+            if engine.daemon.try_wait().unwrap().is_some() || began.elapsed() > Duration::from_mins(1) {
                 let log = fs::read_to_string(engine.folder.path().join("log")).unwrap_or_default();
                 skipped(&format!("no engine can run here ({})", log.lines().last().unwrap_or_default()));
                 return None;

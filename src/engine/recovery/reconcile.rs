@@ -182,13 +182,13 @@ impl<'a> Sides<'a> {
         Value::Object(fields)
     }
 
-    fn key(&self, id: &Option<String>) -> u64 {
+    fn key(&self, id: Option<&String>) -> u64 {
         self.hasher.hash_one(id)
     }
 
-    fn id_before<'r>(&self, row: &'r Row) -> &'r Option<String> {
+    fn id_before<'r>(&self, row: &'r Row) -> Option<&'r String> {
         let at = self.shared.iter().position(|index| *index == self.id);
-        at.and_then(|at| row.get(at)).unwrap_or(&None)
+        at.and_then(|at| row.get(at)?.as_ref())
     }
 
     fn columns_before(&self) -> Vec<String> {
@@ -207,7 +207,7 @@ impl<'a> Sides<'a> {
         let (mut changed, mut failed) = (HashMap::new(), None);
         self.now
             .rows(&self.table.name, &self.names, None, &mut |row| {
-                let key = self.key(&row[self.id]);
+                let key = self.key(row[self.id].as_ref());
                 let print = self.hasher.hash_one(self.shared.iter().map(|at| &row[*at]).collect::<Vec<_>>());
                 match there.remove(&key) {
                     Some(before) if before == print => {}
@@ -253,7 +253,7 @@ impl<'a> Sides<'a> {
             .rows(&self.before_table, &self.columns_before(), None, &mut |row| {
                 let id = self.id_before(&row);
                 let key = self.key(id);
-                let id = id.clone().unwrap_or_default();
+                let id = id.cloned().unwrap_or_default();
                 let line = match changed.get(&key) {
                     Some(now) => Some(json!({
                         "class": "changed", "id": id, "before": self.fields_before(&row), "now": self.fields(now),

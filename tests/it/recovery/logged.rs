@@ -15,7 +15,7 @@ fn line(id: u32) -> String {
     json!({
         "time": format!("2026-11-{:02}T{:02}:{:02}:00.000Z", 20 + minutes / 1440, minutes / 60 % 24, minutes % 60),
         "level": "info", "msg": "trade executed", "tradeId": id.to_string(), "accountId": format!("acc_{}", 1 + id % 5),
-        "symbol": "VWCE", "side": if id % 2 == 0 { "BUY" } else { "SELL" }, "quantity": (1 + id % 7).to_string(), "price": "100",
+        "symbol": "VWCE", "side": if id.is_multiple_of(2) { "BUY" } else { "SELL" }, "quantity": (1 + id % 7).to_string(), "price": "100",
         "authorization": "Bearer not-to-be-repeated",
     })
     .to_string()

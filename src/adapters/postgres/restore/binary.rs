@@ -234,7 +234,9 @@ fn numeric(cell: &[u8], out: &mut Vec<u8>) -> Option<()> {
     out.extend_from_slice(&weight.to_be_bytes());
     out.extend_from_slice(&(if digits.is_empty() { 0 } else { sign }).to_be_bytes());
     out.extend_from_slice(&u16::try_from(fraction.len()).ok()?.to_be_bytes());
-    digits.iter().for_each(|group| out.extend_from_slice(&group.to_be_bytes()));
+    for group in digits {
+        out.extend_from_slice(&group.to_be_bytes());
+    }
     Some(())
 }
 

@@ -328,19 +328,19 @@ async fn drain(
     let mut given = 0;
     let mut waiting = next().await;
     while let Some(first) = waiting.take() {
-        let mut encoded = encode(&first);
+        let mut ready = encode(&first);
         let mut block = first;
-        let in_binary = encoded.is_some();
+        let in_binary = ready.is_some();
         let mut copy = connection.copy_in_raw(if in_binary { &binary } else { sql }).await?;
         if in_binary {
             copy.send(HEADER).await?;
         }
         // Until there is no more, or the next block wants the other format.
         loop {
-            copy.send(encoded.take().unwrap_or(block)).await?;
+            copy.send(ready.take().unwrap_or(block)).await?;
             let Some(more) = next().await else { break };
-            encoded = encode(&more);
-            if encoded.is_some() != in_binary {
+            ready = encode(&more);
+            if ready.is_some() != in_binary {
                 waiting = Some(more);
                 break;
             }
