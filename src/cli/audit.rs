@@ -7,13 +7,14 @@ use serde::Serialize;
 
 pub use super::audit_record::RecordRecord;
 use super::resume::GateRecord;
-use super::steps::told_lines;
+use super::steps::{copy_to_witnesses, told_lines};
 use super::{Context, Exit, Failure, fault_failure, journal_failure};
 use crate::adapters::case_files::open_read_only;
 use crate::domain::Moment;
 use crate::engine::audit::{AuditError, Preparing, export_again, prepare};
+use crate::engine::checklist;
 use crate::engine::notices::{GRACE, Notices};
-use crate::engine::{CHECKPOINT, gather, notice_words, verify_case_against, witnessed};
+use crate::engine::{CHECKPOINT, gather, notice_words, verify_case_against};
 use crate::gate::{BuildError, is_open, may_resume};
 use crate::ledger::{GateCheck, MAX_CHECKPOINT_BYTES, Verdict};
 use crate::ui::{Printer, Record, Style, clean};
@@ -150,6 +151,9 @@ async fn prepare_record(args: &PrepareArgs, ctx: &Context) -> Result<Exit, Failu
     let journal = Arc::new(ctx.open_case(&deployment)?);
     let waive = args.break_glass.as_deref().map(|reason| (reason, args.waive.as_slice()));
     let by = Preparing { operator: &ctx.settings.operator, waive };
+    // As it is now: the approvers read it in the record.
+    let items = checklist::review(&deployment, &journal).await;
+    checklist::record(&journal, items, &ctx.settings.operator).map_err(|error| journal_failure(&error))?;
     let statement = prepare(&journal, &deployment.policies, deployment.machine.as_ref(), deployment.clock.now(), &by)
         .map_err(|error| audit_failure(&error))?;
     let record = RecordRecord::of(&journal).map_err(|error| audit_failure(&error))?;
@@ -159,11 +163,7 @@ async fn prepare_record(args: &PrepareArgs, ctx: &Context) -> Result<Exit, Failu
         record.how_to_sign(),
         record.place()
     ));
-    for (witness, held) in witnessed(&journal, &deployment).await {
-        if let Err(why) = held {
-            ctx.printer.warn(format!("the witness {} holds no copy of this: {}", clean(&witness), clean(&why)));
-        }
-    }
+    copy_to_witnesses(&deployment, &journal, ctx).await;
     let notices = Notices::new(&deployment, Some(&journal), &ctx.settings.operator);
     let (threshold, expires) = (statement.predicate.quorum.threshold, statement.predicate.expires);
     let words = notice_words::approval_needed(threshold, &record.digest().to_string(), &expires.to_string());

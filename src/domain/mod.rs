@@ -2,9 +2,11 @@
 
 mod backup;
 mod catalog;
+mod checklist;
 mod clean;
 mod credential;
 mod digest;
+pub mod ed25519;
 pub mod ed25519_pem;
 mod finding;
 pub mod guard;
@@ -17,6 +19,7 @@ pub mod url_password;
 
 pub use backup::{Backup, BackupCheck, BackupVerdict};
 pub use catalog::{Column, DatabaseObject, ObjectList, RawRow, Relations, Row, Table, TableName};
+pub use checklist::ChecklistItem;
 pub use clean::{clean, clean_json};
 pub use credential::{Fingerprint, FingerprintKey, Probe};
 pub use digest::{Digest, DigestContext, DigestError};

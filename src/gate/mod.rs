@@ -10,6 +10,7 @@ mod differential_tests;
 pub mod dsse;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod later;
 #[cfg(test)]
 mod model_tests;
 mod quorum;
@@ -19,9 +20,12 @@ mod risks;
 mod roster;
 mod sshkey;
 mod sshsig;
+mod standing;
 pub mod statement;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod vector_tests;
 mod wire;
 
 pub use allowed_signers::allowed_signers;
@@ -34,4 +38,5 @@ pub use sshsig::{
     BREAK_GLASS_NAMESPACE, MAX_SIGNATURE_BYTES, NAMESPACE, Purpose, REFUSAL_NAMESPACE, SignatureError, SshSignature,
     agent_request, armored,
 };
+pub use standing::{attested_after, last_restore, scan_stands, watch_runs};
 pub use statement::{RecordError, Statement};
