@@ -34,6 +34,7 @@ Examples:
   portcullis scan logs s3://company-trail/AWSLogs/123456789012/CloudTrail/eu-central-1/2026/11/
   portcullis scan logs /mnt/logs --shard auto --output out/        (in each job of an array; then
   portcullis scan merge out/)")]
+#[expect(clippy::doc_markdown, reason = "the help is plain text")]
 pub struct ScanLogsArgs {
     /// Files, folders and s3://bucket/prefix; - is standard input
     #[arg(required = true, value_name = "PATH")]
@@ -351,7 +352,9 @@ pub(super) fn rules_with_digest(
         let failure = reasons.take(10).fold(failure, |failure, reason| failure.cause(crate::ui::clean(reason)));
         return Err(failure.hint("name a folder of Sigma rules with --rules DIR, or write ours with: portcullis init"));
     }
-    texts.iter().for_each(|(_, text)| add(text.as_bytes()));
+    for (_, text) in &texts {
+        add(text.as_bytes());
+    }
     skipped.extend(rules.skipped().iter().map(|s| SkippedRule { rule: s.rule.clone(), reason: s.reason.clone() }));
     Ok((rules, skipped, digest.finish()))
 }

@@ -136,7 +136,7 @@ pub async fn inputs(ctx: &Context, paths: &[String]) -> (Vec<Input>, Vec<Unreada
         return log_files::expand(&paths);
     }
     let listing = Progress::spinner("listing objects");
-    let s3 = S3::connect(&Aws::new(Box::new(Vec::new))).await;
+    let s3 = Box::pin(S3::connect(&Aws::new(Box::new(Vec::new)))).await;
     let found = log_files::expand_with(&paths, Some(&s3));
     listing.finish();
     found

@@ -14,6 +14,7 @@ inside .gz and in the history that a repository of git keeps. They are never sho
 
 Example:
   portcullis scan secrets /var/log backups/ src/")]
+#[expect(clippy::doc_markdown, reason = "the help is plain text")]
 pub struct ScanSecretsArgs {
     /// Files, folders and s3://bucket/prefix; - is standard input
     #[arg(required = true, value_name = "PATH")]

@@ -94,7 +94,7 @@ impl Slurm {
         while !holds() {
             let logs = ["slurmctld.log", "slurmd.log", "munge.log"]
                 .map(|name| fs::read_to_string(self.folder.path().join(name)).unwrap_or_default());
-            assert!(began.elapsed() < Duration::from_secs(60), "waited for {what}: {}", logs.join("\n"));
+            assert!(began.elapsed() < Duration::from_mins(1), "waited for {what}: {}", logs.join("\n"));
             std::thread::sleep(Duration::from_millis(200));
         }
     }

@@ -29,7 +29,7 @@ const TRIES: u32 = 5;
 /// Bound on connecting, on the wait for an answer, and on each read of one.
 const BOUND: Duration = Duration::from_secs(20);
 /// Credentials that name no end are asked for again after this.
-const KEPT: Duration = Duration::from_secs(300);
+const KEPT: Duration = Duration::from_mins(5);
 
 /// Where an object lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,7 +121,7 @@ impl S3 {
                 query.insert(0, ("continuation-token", token));
             }
             let ask = Ask { method: "GET", place: &bucket, query: &query, headers: Vec::new(), body: &[] };
-            let page = self.whole(&format!("list {place}"), ask)?;
+            let page = self.whole(&format!("list {place}"), &ask)?;
             let page = list::parse(&String::from_utf8_lossy(&page)).ok_or_else(|| {
                 Fault::new(FaultKind::Invalid, format!("failed to list {place}: the answer is no listing"))
             })?;
@@ -149,21 +149,21 @@ impl S3 {
 
     /// Reads all of a small object.
     pub fn get(&self, place: &Place) -> Result<Vec<u8>, Fault> {
-        self.whole(&format!("read {place}"), Ask { method: "GET", place, query: &[], headers: Vec::new(), body: &[] })
+        self.whole(&format!("read {place}"), &Ask { method: "GET", place, query: &[], headers: Vec::new(), body: &[] })
     }
 
     /// Writes an object.
     pub fn put(&self, place: &Place, body: &[u8]) -> Result<(), Fault> {
         let ask = Ask { method: "PUT", place, query: &[], headers: Vec::new(), body };
-        self.whole(&format!("write {place}"), ask).map(drop)
+        self.whole(&format!("write {place}"), &ask).map(drop)
     }
 
     /// Asks, again where that can help, and reads the answer.
-    fn whole(&self, what: &str, ask: Ask<'_>) -> Result<Vec<u8>, Fault> {
+    fn whole(&self, what: &str, ask: &Ask<'_>) -> Result<Vec<u8>, Fault> {
         let mut tries = 0;
         loop {
             tries += 1;
-            let read = self.send(&ask).and_then(|mut answer| {
+            let read = self.send(ask).and_then(|mut answer| {
                 let status = answer.status().as_u16();
                 let body = answer.body_mut().with_config().limit(MAX_ANSWER).read_to_vec();
                 let body = body.map_err(|_| Refused::again("the answer was cut off"))?;

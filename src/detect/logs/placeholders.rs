@@ -49,7 +49,9 @@ impl Placeholders {
                 .collect();
             rest = after;
         }
-        all.iter_mut().for_each(|one| one.push_str(rest));
+        for one in &mut all {
+            one.push_str(rest);
+        }
         Ok(all)
     }
 }

@@ -298,8 +298,8 @@ mod tests {
 
     #[test]
     fn placeholders_are_expanded_before_the_other_modifiers() {
-        let text = "version: 1\nplaceholders:\n  admins: [alice, 'svc-*']\n";
-        let placeholders = Placeholders::read("p.yml", text).unwrap();
+        let file = "version: 1\nplaceholders:\n  admins: [alice, 'svc-*']\n";
+        let placeholders = Placeholders::read("p.yml", file).unwrap();
         let holds = |key: &str, value: &str, event: &str| {
             let test = compile(key, &json!(value), &placeholders).unwrap();
             test.tests.iter().any(|test| test.holds(&json!(event)))
