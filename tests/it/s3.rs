@@ -104,7 +104,9 @@ fn pass(mut client: TcpStream, moto: &str, bucket: &str, faults: &Faults) {
     faults.pages.fetch_add(usize::from(first.contains("list-type=2")), Ordering::SeqCst);
     faults.ranges.fetch_add(usize::from(text.to_ascii_lowercase().contains("\r\nrange:")), Ordering::SeqCst);
     let mut server = TcpStream::connect(moto).unwrap();
-    server.write_all(text.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n").as_bytes()).unwrap();
+    // Small pages, so that a few objects make many.
+    let asked = text.replacen("list-type=2", "list-type=2&max-keys=20", 1);
+    server.write_all(asked.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n").as_bytes()).unwrap();
     let mut answer = Vec::new();
     let _ = server.read_to_end(&mut answer);
     let word = faults.word.lock().unwrap().clone();
@@ -211,14 +213,11 @@ fn listings_of_many_pages_are_read_to_their_end() {
     let temporary = folder();
     let root = temporary.path();
     fs::write(root.join("r.yml"), RULE).unwrap();
-    let bucket = &bucket;
-    std::thread::scope(|scope| {
-        for part in 0..4 {
-            scope.spawn(move || (0..260).for_each(|n| bucket.put(&format!("{part}/{n:04}.log"), b"a needle\n")));
-        }
-    });
+    for n in 0..45 {
+        bucket.put(&format!("{n:04}.log"), b"a needle\n");
+    }
     let ran = bucket.scan(root, "", &[]).expect(3);
     let found = places(&ran, "");
-    assert!(found.len() == 1_040 && found.is_sorted(), "{}", found.len());
-    assert_eq!(bucket.faults.pages.load(Ordering::SeqCst), 2);
+    assert!(found.len() == 45 && found.is_sorted(), "{}", found.len());
+    assert_eq!(bucket.faults.pages.load(Ordering::SeqCst), 3);
 }
