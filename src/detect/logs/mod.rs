@@ -7,7 +7,6 @@ mod block;
 mod correlate;
 mod decode;
 pub mod formats;
-mod grams;
 mod link;
 pub mod logsource;
 mod ordered;

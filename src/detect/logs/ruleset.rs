@@ -4,10 +4,10 @@ use std::sync::OnceLock;
 use memchr::memmem::Finder;
 
 use super::formats::{Format, Layout};
-use super::grams::{Grams, Sample};
 use super::link;
 use super::logsource::{Class, classes};
 use super::sigma::{Correlation, Document, Family, Rule, Skipped, parse_file};
+use crate::detect::grams::{Grams, Sample};
 
 /// Bytes of a stream that are counted to choose what to look for.
 const SAMPLE: usize = 128 << 10;

@@ -2,7 +2,7 @@
 
 use regex_syntax::hir::{Class, Hir, HirKind};
 
-use crate::detect::logs::grams::SHORTEST;
+use crate::detect::grams::SHORTEST;
 
 /// Most literals that stand for one test, one selection or one rule before it counts as having none.
 pub(super) const MAX_LITERALS: usize = 512;
