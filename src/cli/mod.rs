@@ -210,7 +210,7 @@ fn context(global: &Global, mut settings: Settings, printer: Printer) -> Context
 
 async fn run(command: Command, ctx: &Context) -> Result<Exit, Failure> {
     match command {
-        Command::Init(args) => init::run(&args, ctx),
+        Command::Init(args) => init::run(&args, ctx).await,
         Command::Install(args) => install::run(args, ctx).await,
         Command::Doctor(args) => doctor::run(args, ctx).await,
         Command::Lockdown(args) => lockdown::run(args, ctx).await,

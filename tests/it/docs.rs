@@ -15,7 +15,7 @@ fn pages(folder: &Path, out: &mut Vec<PathBuf>) {
 }
 
 /// Words of a line as a shell splits them: blanks outside quotes; a comment, a pipe or a redirection ends the command.
-fn words(line: &str) -> Vec<String> {
+pub fn words(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quote, mut begun) = (Vec::new(), String::new(), None, false);
     let mut letters = line.chars();
     while let Some(letter) = letters.next() {
@@ -41,7 +41,7 @@ fn words(line: &str) -> Vec<String> {
 }
 
 /// The `$ portcullis ...` lines in fenced blocks marked `console`, with their line numbers; a trailing backslash goes on.
-fn commands(text: &str) -> Vec<(usize, String)> {
+pub fn commands(text: &str) -> Vec<(usize, String)> {
     let mut found: Vec<(usize, String)> = Vec::new();
     let (mut inside, mut goes_on) = (false, false);
     for (number, line) in (1..).zip(text.lines()) {

@@ -20,6 +20,7 @@ mod help;
 mod house;
 mod invariants;
 mod kill_switch;
+mod newcomer;
 mod others;
 mod own_login;
 mod peers;
