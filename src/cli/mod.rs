@@ -44,6 +44,7 @@ mod scan_secrets;
 mod scan_shard;
 mod scan_trades;
 mod serve;
+mod sought;
 mod steps;
 mod watch;
 

@@ -15,12 +15,12 @@ use super::{WatchArgs, WatchSummary};
 use super::{account, guarded};
 use crate::adapters::follow::{Follower, Piece};
 use crate::cli::report::incident_or_newest;
-use crate::cli::{Context, Exit, Failure, scan_logs, scan_output, scan_trades};
+use crate::cli::{Context, Exit, Failure, scan_output, scan_trades};
 use crate::detect::database::DatabasePolicy;
-use crate::detect::logs::{Ruleset, ScanOptions, scan_reader};
+use crate::detect::logs::{Ruleset, ScanOptions, log_finding_id, scan_reader};
 use crate::detect::secrets::{Needles, Redactor, scan_secrets};
 use crate::detect::trades::policy::TradePolicy;
-use crate::domain::{Finding, IncidentId, Level, RuleRef, Source, Timestamp, finding_id};
+use crate::domain::{Finding, FindingKind, IncidentId, Level, RuleRef, Source, Timestamp, finding_id};
 use crate::engine::{Deployment, known_values, scan_database, scan_trades as trades};
 use crate::ui::clean;
 
@@ -71,7 +71,7 @@ impl<'a> Watch<'a> {
             return Err(Failure::new(Exit::Usage, "there is nothing to watch: no log path and no database")
                 .hint("portcullis watch PATH..., or name `logs:` in policies/monitoring.yml"));
         }
-        let (rules, skipped) = scan_logs::rules(&args.rules, ctx)?;
+        let sought = args.sought.read(ctx)?;
         let mut uncovered = Vec::new();
         let values = known_values(&deployment, &mut uncovered).await;
         let pairs: Vec<_> = values.iter().map(|(id, value)| (id.as_str(), value.expose_secret())).collect();
@@ -98,7 +98,7 @@ impl<'a> Watch<'a> {
             unwritten: Vec::new(),
             drop_gate: None,
             guard: None,
-            rules,
+            rules: sought.rules,
             dead: guarded::dead_values(&deployment)?,
             follower: Follower::new(&paths, args.from_start),
             trade_policies,
@@ -118,8 +118,11 @@ impl<'a> Watch<'a> {
         if correlations > 0 {
             watch.missed(format!("{correlations} correlation rules need a whole log: portcullis scan logs"));
         }
-        for rule in skipped {
+        for rule in sought.skipped {
             watch.missed(format!("rule not run: {} ({})", rule.rule, rule.reason));
+        }
+        for refused in sought.refused {
+            watch.missed(format!("indicator refused: {}: {}", refused.rule, refused.reason));
         }
         for error in errors {
             watch.missed(format!("trade policy not run: {error}"));
@@ -291,7 +294,13 @@ impl<'a> Watch<'a> {
                 *record += piece.first;
                 *line = line.map(|line| line + piece.first);
             }
-            finding.id = finding_id(finding.kind, &finding.rule.id, &finding.source);
+            if finding.rule.id.starts_with("indicator:") {
+                finding.matched.remove("at");
+            }
+            finding.id = match finding.kind {
+                FindingKind::Log => log_finding_id(&finding.rule.id, &finding.matched, &finding.source),
+                kind => finding_id(kind, &finding.rule.id, &finding.source),
+            };
         }
         self.found(found);
     }

@@ -9,11 +9,11 @@ mod memory;
 mod metrics;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
 
+use super::sought::SoughtArgs;
 use super::{Context, Exit, Failure};
 use crate::domain::{Level, Timestamp};
 use crate::ui::{Printer, Record, Style, clean};
@@ -47,9 +47,8 @@ pub struct WatchArgs {
     /// Read files that are there already from their start
     #[arg(long)]
     from_start: bool,
-    /// Sigma rules: folders or files [default: logs/ below the policies]
-    #[arg(long, value_name = "DIR")]
-    rules: Vec<PathBuf>,
+    #[command(flatten)]
+    sought: SoughtArgs,
     /// Serve /metrics (Prometheus) and /healthz there
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,

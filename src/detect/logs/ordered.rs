@@ -7,8 +7,9 @@ use serde_json::{Map, Value};
 use super::correlate::Fed;
 use super::formats::Format;
 use super::ruleset::Ruleset;
-use super::scan::{Coverage, Place, Scanned};
-use crate::domain::{Finding, FindingKind, Source, finding_id};
+use super::scan::{Cause, Coverage, Place, Scanned};
+use super::sightings::log_finding_id;
+use crate::domain::{Finding, FindingKind, Source};
 
 /// Longest value kept in a finding, in bytes.
 const MAX_VALUE: usize = 2 << 10;
@@ -47,14 +48,20 @@ impl Ordered {
         feed: &mut dyn FnMut(Fed),
     ) {
         for hit in scanned.hits {
-            let rule = rules.rules()[hit.place.rule].rule.clone();
+            let rule = match hit.cause {
+                Cause::Rule(rule) => rules.rules()[rule].rule.clone(),
+                Cause::Indicator(id) => match rules.indicators() {
+                    Some(indicators) => indicators.rule(id),
+                    None => continue,
+                },
+            };
             let (source, time) = (self.source(&hit.place), hit.place.time);
-            let id = finding_id(FindingKind::Log, &rule.id, &source);
+            let id = log_finding_id(&rule.id, &hit.matched, &source);
             self.coverage.findings += 1;
             sink(Finding { id, kind: FindingKind::Log, rule, time, source, matched: hit.matched, event: hit.event });
         }
-        for (place, values) in scanned.fed {
-            let rule = rules.rules()[place.rule].rule.id.clone();
+        for (rule, place, values) in scanned.fed {
+            let rule = rules.rules()[rule].rule.id.clone();
             feed(Fed { rule, time: place.time, source: self.source(&place), values });
         }
         let coverage = &mut self.coverage;

@@ -8,8 +8,10 @@ use super::formats::{self, Layout, time};
 use super::logsource::Class;
 use super::ordered::bounded;
 use super::ruleset::{Filter, Ruleset};
-use super::scan::{Hit, Place, ScanOptions, Scanned};
+use super::scan::{Cause, Hit, Place, ScanOptions, Scanned};
 use super::sigma::{Record, Rule};
+use super::sightings::Sightings;
+use crate::domain::Timestamp;
 
 /// Scans one block.
 pub(super) fn scan_block(rules: &Ruleset, block: &Block, options: &ScanOptions) -> Scanned {
@@ -19,6 +21,7 @@ pub(super) fn scan_block(rules: &Ruleset, block: &Block, options: &ScanOptions) 
         options,
         layout: &block.layout,
         marks: Marks::new(filter, &block.bytes, options.prefilter),
+        sightings: Sightings::new(rules.indicators(), &block.bytes, options.min_level),
         out: Scanned { bytes: block.covers, lines: block.lines, ..Scanned::default() },
     };
     for line in &block.too_long {
@@ -41,6 +44,8 @@ struct Marks<'a> {
     next: usize,
     next_escape: usize,
     everything: bool,
+    /// Whether the record at hand has to be looked at whatever was found in its raw bytes.
+    whole: bool,
     /// The rules of the record at hand; a rule's stamp says for which record it was noted.
     rules: Vec<usize>,
     stamps: Vec<u64>,
@@ -60,7 +65,8 @@ impl<'a> Marks<'a> {
         }
         let stamps = vec![0; filter.rules];
         let everything = !used;
-        Self { filter, found, escapes, next: 0, next_escape: 0, everything, rules: Vec::new(), stamps, stamp: 0 }
+        let (next, next_escape, whole, rules, stamp) = (0, 0, false, Vec::new(), 0);
+        Self { filter, found, escapes, next, next_escape, everything, whole, rules, stamps, stamp }
     }
 
     /// Whether a rule could match the record that ends there; [`Marks::rules`] says which. Records are asked for in
@@ -77,6 +83,7 @@ impl<'a> Marks<'a> {
         while self.found.get(self.next).is_some_and(|(at, _)| *at < end) {
             self.next += 1;
         }
+        self.whole = all;
         if all {
             self.rules.extend_from_slice(&self.filter.all);
             return !self.rules.is_empty();
@@ -114,6 +121,7 @@ struct Scan<'a> {
     options: &'a ScanOptions,
     layout: &'a Layout,
     marks: Marks<'a>,
+    sightings: Sightings<'a>,
     out: Scanned,
 }
 
@@ -140,6 +148,7 @@ impl Scan<'_> {
     fn record(&mut self, bytes: &[u8], span: Span) {
         let raw = &bytes[span.start..span.end];
         let candidate = self.marks.candidates(span.end);
+        let marked = self.sightings.candidates(span.end) || (self.marks.whole && self.sightings.indicators.is_some());
         let fits = match self.layout.outline(raw) {
             formats::Outline::Blank => return,
             formats::Outline::Fits => true,
@@ -153,7 +162,7 @@ impl Scan<'_> {
         };
         let number = self.out.events;
         self.out.events += 1;
-        if !candidate {
+        if !(candidate || marked) {
             return;
         }
         self.out.parsed += 1;
@@ -164,7 +173,7 @@ impl Scan<'_> {
         let text = if self.layout.format.is_json() { text.trim() } else { text.trim_end_matches(['\n', '\r']) };
         let parsed = if fits { self.layout.parse(text) } else { None };
         if parsed.is_none() && fits {
-            if self.marks.could_match(self.rules.rules(), raw) {
+            if marked || self.marks.could_match(self.rules.rules(), raw) {
                 self.broken(span.line);
             }
             if self.layout.format.is_json() {
@@ -174,42 +183,73 @@ impl Scan<'_> {
         // A line that the format doesn't explain is still looked through as text.
         let (fields, format) = parsed.unwrap_or_else(|| (formats::text_event(text), formats::Format::Text));
         let raw = (!self.layout.format.is_json()).then_some(text);
-        self.event(&Record { fields: &fields, raw, format }, number, span);
+        let record = Record { fields: &fields, raw, format };
+        let mut event = Event { record: &record, number, span, time: None };
+        if candidate {
+            self.rules(&mut event);
+        }
+        if marked {
+            self.indicators(&mut event, self.layout.format.is_raw().then_some(text));
+        }
     }
 
-    fn event(&mut self, record: &Record<'_>, number: u64, span: Span) {
+    /// When an event was, worked out once; nothing if it lies outside what was asked for.
+    fn place(&mut self, event: &mut Event<'_>) -> Option<Place> {
         let options = self.options;
-        let ranged = options.since.is_some() || options.until.is_some();
+        if event.time.is_none() {
+            let time = time::of_event(event.record.fields, options.written);
+            let ranged = options.since.is_some() || options.until.is_some();
+            self.out.undated += u64::from(ranged && time.is_none());
+            event.time = Some(time);
+        }
+        let time = event.time.flatten();
+        let outside = time.is_some_and(|time| {
+            options.since.is_some_and(|since| time < since) || options.until.is_some_and(|until| time >= until)
+        });
+        (!outside).then_some(Place { record: event.number, line: event.span.line, offset: event.span.offset, time })
+    }
+
+    /// Looks for indicators; `raw` is the text where values stand in it as they are.
+    fn indicators(&mut self, event: &mut Event<'_>, raw: Option<&str>) {
+        let seen = self.sightings.of(event.record, raw, (event.span.start, event.span.offset));
+        for sighting in seen {
+            let Some(place) = self.place(event) else { return };
+            let (matched, event) = (bounded(sighting.matched), bounded(event.record.fields.clone()));
+            self.out.hits.push(Hit { cause: Cause::Indicator(sighting.id), place, matched, event });
+        }
+    }
+
+    fn rules(&mut self, event: &mut Event<'_>) {
+        let (options, record) = (self.options, event.record);
         let class = Class::of(record.format, record.fields);
-        let mut when = None;
-        for index in &self.marks.rules {
+        let candidates = std::mem::take(&mut self.marks.rules);
+        for index in &candidates {
             let rule = &self.rules.rules()[*index];
             let wanted = rule.rule.level >= options.min_level && !rule.quiet;
             if !(wanted || rule.fed) || !self.rules.fits(*index, class) || !rule.matches(record) {
                 continue;
             }
-            if when.is_none() {
-                let time = time::of_event(record.fields, options.written);
-                if time.is_some_and(|time| {
-                    options.since.is_some_and(|since| time < since) || options.until.is_some_and(|until| time >= until)
-                }) {
-                    return;
-                }
-                self.out.undated += u64::from(ranged && time.is_none());
-                when = Some(time);
-            }
-            let place =
-                Place { rule: *index, record: number, line: span.line, offset: span.offset, time: when.flatten() };
+            let Some(place) = self.place(event) else { break };
             if rule.fed {
                 let value = |field: &String| Some((field.clone(), shortened(record.first(field)?)));
-                self.out.fed.push((place, rule.feeds.iter().filter_map(value).collect()));
+                self.out.fed.push((*index, place, rule.feeds.iter().filter_map(value).collect()));
             }
             if wanted {
                 let (matched, event) = (bounded(rule.explain(record)), bounded(record.fields.clone()));
-                self.out.hits.push(Hit { place, matched, event });
+                self.out.hits.push(Hit { cause: Cause::Rule(*index), place, matched, event });
             }
         }
+        self.marks.rules = candidates;
     }
+}
+
+/// An event that is looked at.
+struct Event<'a> {
+    record: &'a Record<'a>,
+    number: u64,
+    span: Span,
+    /// Its time, once it was asked for.
+    time: Option<Option<Timestamp>>,
 }
 
 /// The start of a value that is too long to be kept.

@@ -8,6 +8,7 @@ use super::link;
 use super::logsource::{Class, classes};
 use super::sigma::{Correlation, Document, Family, Rule, Skipped, parse_file};
 use crate::detect::grams::{Grams, Sample};
+use crate::detect::indicators::Indicators;
 
 /// Bytes of a stream that are counted to choose what to look for.
 const SAMPLE: usize = 128 << 10;
@@ -22,6 +23,8 @@ pub struct Ruleset {
     fits: Vec<[bool; Class::ALL.len()]>,
     /// The filter of raw bytes for each format, made from the first block that is seen of it.
     filters: [OnceLock<Filter>; Format::ALL.len()],
+    /// What is looked for beside the rules.
+    indicators: Option<Indicators>,
 }
 
 /// What to look for in the raw bytes of one format.
@@ -89,7 +92,18 @@ impl Ruleset {
             let classes = classes(&rule.logsource);
             Class::ALL.map(|class| classes.contains(&class))
         });
-        Self { fits: fits.collect(), rules, correlations, skipped, filters: Default::default() }
+        Self { fits: fits.collect(), rules, correlations, skipped, filters: Default::default(), indicators: None }
+    }
+
+    /// The same with indicators, which are looked for in the same pass.
+    #[must_use]
+    pub fn with_indicators(self, indicators: Indicators) -> Self {
+        Self { indicators: (!indicators.is_empty()).then_some(indicators), ..self }
+    }
+
+    /// The indicators that are looked for; none if there are none.
+    pub fn indicators(&self) -> Option<&Indicators> {
+        self.indicators.as_ref()
     }
 
     /// The correlations, each after those that it is built on; with each whether it gives no findings of its own.
