@@ -166,8 +166,8 @@ pub fn find(paths: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
         let mut inside = Vec::new();
         for entry in fs::read_dir(path)? {
             let path = entry?.path();
-            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            if name.starts_with("shard-") && name.ends_with(".jsonl") {
+            let stem = path.file_stem().is_some_and(|stem| stem.to_string_lossy().starts_with("shard-"));
+            if stem && path.extension().is_some_and(|ending| ending == "jsonl") {
                 inside.push(path);
             }
         }
@@ -180,7 +180,7 @@ pub fn find(paths: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detect::logs::{Coverage, Inputs, Options, Range};
+    use crate::detect::logs::{Inputs, Options, Range};
     use crate::domain::Level;
 
     fn written(folder: &Path) -> PathBuf {
@@ -195,7 +195,7 @@ mod tests {
         };
         let mut file = ShardFile::begin(folder, header).unwrap();
         file.line(&Line::Piece { file: 0, path: "a".into(), range: Range { from: 0, to: Some(7) } });
-        file.line(&Line::Coverage(Box::new(Coverage::default())));
+        file.line(&Line::Coverage(Box::default()));
         let path = folder.join("shard-1-of-2.jsonl");
         file.finish(&path, 5).unwrap();
         path
@@ -223,7 +223,7 @@ mod tests {
         let whole = fs::read_to_string(&path).unwrap();
         for (text, want) in [
             (whole[..whole.len() - 1].to_owned(), "ends before"),
-            (whole.lines().take(3).map(|line| format!("{line}\n")).collect(), "ends before"),
+            (whole.split_inclusive('\n').take(3).collect(), "ends before"),
             (whole.replace("\"to\":7", "\"to\":8"), "digest"),
             (format!("{whole}{{}}\n"), "digest"),
             (format!("x{whole}"), "line 1"),

@@ -76,18 +76,18 @@ pub async fn run(args: MergeArgs, ctx: &Context) -> Result<Exit, Failure> {
     if shards.last().is_some_and(|last| last.header.shard.index() < last.header.shard.count()) {
         merge.skip();
     }
-    let (said, within) = merge.finish(first.inputs.files).map_err(|error| refused(&error))?;
+    let all = merge.finish(first.inputs.files).map_err(|error| refused(&error))?;
     let mut uncovered = correlator.finish(rules, &mut |finding| {
         if finding.rule.level >= min_level {
             collector.give(finding);
         }
     });
-    uncovered.extend(within);
+    uncovered.extend(all.gaps);
     let mut unreadable = first.unreadable.clone();
     unreadable.extend(lost);
     let elapsed_ms = shards.iter().map(|shard| shard.elapsed_ms).max().unwrap_or(0);
     let summary = ScanSummary { unreadable, uncovered, elapsed_ms, ..summary(&sought, min_level) };
-    collector.finish(covered(summary, rules, said))
+    collector.finish(covered(summary, rules, all.files))
 }
 
 /// The shards in their order, and those that are missing as what could not be read.

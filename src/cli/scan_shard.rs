@@ -26,6 +26,7 @@ const PACKED: [&str; 8] = ["gz", "tgz", "zst", "zstd", "bz2", "xz", "lzma", "z"]
 
 /// Arguments of a shard.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::doc_markdown, reason = "the help is plain text")]
 pub struct ShardArgs {
     /// Scan one share of the work: its number and how many there are, or auto in a Slurm array, a Kubernetes Indexed Job or
     /// an AWS Batch array. `scan merge` puts the shares together
@@ -106,8 +107,9 @@ fn slurm(id: u64, needed: impl Fn(&'static str) -> Result<u64, String>) -> Resul
     let (count, min, max) =
         (needed("SLURM_ARRAY_TASK_COUNT")?, needed("SLURM_ARRAY_TASK_MIN")?, needed("SLURM_ARRAY_TASK_MAX")?);
     let step = needed("SLURM_ARRAY_TASK_STEP")?.max(1);
-    let regular = count > 0 && (max.saturating_sub(min)) / step + 1 == count && (max.saturating_sub(min)) % step == 0;
-    if !regular || !(min..=max).contains(&id) || (id - min) % step != 0 {
+    let regular =
+        count > 0 && max.saturating_sub(min) / step + 1 == count && max.saturating_sub(min).is_multiple_of(step);
+    if !regular || !(min..=max).contains(&id) || !(id - min).is_multiple_of(step) {
         return Err(format!("task {id} of {count} between {min} and {max} is of an array with holes"));
     }
     Ok(((id - min) / step + 1, count))

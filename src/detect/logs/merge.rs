@@ -154,6 +154,15 @@ pub enum Merged {
     Event(Fed),
 }
 
+/// What was covered in the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Covered {
+    /// Of each file, in their order.
+    pub files: Vec<(String, Coverage)>,
+    /// What is missing within files, in words.
+    pub gaps: Vec<String>,
+}
+
 /// Puts lines in their places. Lines come shard by shard, in order.
 #[derive(Debug, Default)]
 pub struct Merge {
@@ -240,14 +249,14 @@ impl Merge {
         Ok(())
     }
 
-    /// What was covered of each file, in their order, and what is missing within files; `files` is how many there are.
-    pub fn finish(mut self, files: u64) -> Result<(Vec<(String, Coverage)>, Vec<String>), Mismatch> {
+    /// Ends; `files` is how many there are.
+    pub fn finish(mut self, files: u64) -> Result<Covered, Mismatch> {
         if self.expected != (files, 0) && !self.lost {
             let (file, byte) = self.expected;
             return Err(Mismatch(format!("nothing was scanned from byte {byte} of file {file} of {files} on")));
         }
         self.said.extend(self.file.take());
-        Ok((self.said, self.notes))
+        Ok(Covered { files: self.said, gaps: self.notes })
     }
 }
 

@@ -93,8 +93,12 @@ fn sharded(rules: &Ruleset, files: &Files, options: &ScanOptions, shard: Shard, 
         while let Some(block) = blocks.next_block() {
             let (mut found, mut fed) = (Vec::new(), Vec::new());
             ordered.take(rules, scan(rules, &block, options), &mut |f| found.push(f), &mut |one| fed.push(one));
-            found.into_iter().for_each(|finding| write(Line::Finding(Box::new(finding))));
-            fed.into_iter().for_each(|event| write(Line::Event(Box::new(event))));
+            for finding in found {
+                write(Line::Finding(Box::new(finding)));
+            }
+            for event in fed {
+                write(Line::Event(Box::new(event)));
+            }
         }
         write(Line::Coverage(Box::new(ordered.finish(blocks.failed()))));
     }
@@ -118,9 +122,9 @@ fn merged(rules: &Ruleset, shards: &[Option<Vec<String>>], files: usize) -> Resu
             }
         }
     }
-    let (said, mut within) = merge.finish(files as u64)?;
+    let Covered { files: said, mut gaps } = merge.finish(files as u64)?;
     let mut notes = correlator.finish(rules, &mut |finding| findings.push(finding));
-    notes.append(&mut within);
+    notes.append(&mut gaps);
     Ok(Whole { findings, said, notes })
 }
 
@@ -134,7 +138,7 @@ fn line(form: usize, word: &str, n: usize) -> String {
         }
         3 => format!("Nov 24 01:{:02}:03 host prog[1]: f={word}\n", n % 60),
         4 => format!("2026-11-24 01:{:02}:03 UTC [5] eve@db LOG:  statement: {word}\n\tneedle {n}\n\n", n % 60),
-        5 => format!("{},\"{word}\n{n}\",x\n", at),
+        5 => format!("{at},\"{word}\n{n}\",x\n"),
         6 => format!("__REALTIME_TIMESTAMP=1764000{n:03}000000\nMESSAGE={word}\nN=1\n\n"),
         7 => format!("time={at} level=info f={word} n={n}\n"),
         _ => format!("{word} {n}\n"),
@@ -239,7 +243,8 @@ fn missing_shards_are_named() {
 
 #[test]
 fn outputs_of_other_scans_are_refused_by_name() {
-    let changes: [(&str, fn(&mut Header)); 6] = [
+    type Change = (&'static str, fn(&mut Header));
+    let changes: [Change; 6] = [
         ("form 2", |h| h.version = 2),
         ("another version of the program", |h| h.program = "1.0.1".into()),
         ("other rules", |h| h.rules = "bb".into()),

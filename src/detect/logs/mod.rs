@@ -30,7 +30,7 @@ pub use block::{Block, Blocks};
 pub use correlate::{Correlator, Fed};
 pub use decode::{Decoded, decode};
 pub use live::Live;
-pub use merge::{Header, Inputs, Line, Merge, Merged, Mismatch, Options, Unreadable, VERSION, missing};
+pub use merge::{Covered, Header, Inputs, Line, Merge, Merged, Mismatch, Options, Unreadable, VERSION, missing};
 pub use ordered::Ordered;
 pub use part::{Head, Range};
 pub use ruleset::Ruleset;
