@@ -23,6 +23,7 @@ mod drill;
 mod failure;
 mod findings;
 mod incident;
+mod incident_timeline;
 mod init;
 mod install;
 mod keys;

@@ -18,6 +18,7 @@ mod faults;
 mod guard;
 mod help;
 mod house;
+mod indicators;
 mod invariants;
 mod kill_switch;
 mod newcomer;

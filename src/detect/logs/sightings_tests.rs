@@ -46,10 +46,10 @@ fn a_finding_says_what_was_seen_where_and_by_which_list() {
     );
     assert_eq!(
         Value::Object(found[0].matched.clone()),
-        json!({"indicator": "203.0.113.7", "type": "ip", "seen": "203.0.113.7", "field": "user.ips", "at": 56,
+        json!({"indicator": "203.0.113.7", "type": "ip", "seen": "203.0.113.7", "field": "user.ips", "at": 55,
             "list": "list.txt:1", "description": "the drop"})
     );
-    assert_eq!(text.get(56..67), Some("203.0.113.7"));
+    assert_eq!(text.get(55..66), Some("203.0.113.7"));
     assert_eq!(found[0].rule.level, Level::High);
     assert_eq!(found[0].time.unwrap().to_string(), "2026-11-24T01:02:03Z");
     let Source::File { record, line, offset, .. } = &found[0].source else { panic!("not a file") };
