@@ -40,11 +40,13 @@ const HEX: &[u8] = b"0123456789abcdef";
 /// CloudTrail as JSON lines: quiet events, which no rule is about.
 fn cloudtrail() -> String {
     let mut dice = Dice(7);
-    let names = ["DescribeInstances", "HeadObject", "GetObject", "DescribeVolumes", "GetMetricData", "ListTagsForResource"];
+    let names =
+        ["DescribeInstances", "HeadObject", "GetObject", "DescribeVolumes", "GetMetricData", "ListTagsForResource"];
     let services = ["ec2", "s3", "monitoring", "rds"];
     let mut text = String::new();
     while text.len() < LOG {
-        let (name, service) = (names[usize::try_from(dice.next(6)).unwrap()], services[usize::try_from(dice.next(4)).unwrap()]);
+        let (name, service) =
+            (names[usize::try_from(dice.next(6)).unwrap()], services[usize::try_from(dice.next(4)).unwrap()]);
         let (key, id, request) = (dice.letters(UPPER, 16), dice.letters(HEX, 12), dice.letters(HEX, 12));
         let (second, address, user) = (dice.next(60), dice.address(), dice.letters(LOWER, 8));
         writeln!(
@@ -88,8 +90,8 @@ fn list(count: usize) -> String {
     for number in 0..count {
         let line = match number % 20 {
             // Out of the range of the logs' addresses: what is measured is the looking.
-            0..=7 => format!("{}.{}.{}.{}", 110 + dice.next(60), dice.next(256), dice.next(256), dice.next(256)),
-            8 => format!("{}.{}.{}.0/24", 110 + dice.next(60), dice.next(256), dice.next(256)),
+            0..=7 => format!("{}.{}.{}.{}", 130 + dice.next(30), dice.next(256), dice.next(256), dice.next(256)),
+            8 => format!("{}.{}.{}.0/24", 130 + dice.next(30), dice.next(256), dice.next(256)),
             9 => format!("2a02:{:x}:{:x}::{:x}", dice.next(65_536), dice.next(65_536), 1 + dice.next(65_535)),
             10..=13 => format!("{}.example-{}.net", dice.letters(LOWER, 6), dice.letters(LOWER, 5)),
             14..=16 => dice.letters(HEX, 64),
@@ -148,7 +150,11 @@ fn main() {
         for (at, (count, _)) in sets.iter().enumerate() {
             let speed = log.len() as u64 / 10_000 / best[at];
             let hundredths = best[at] * 100 / best[0];
-            println!("{name}: {count:>9} indicators {speed:>6} MB/s, {}.{:02} x none", hundredths / 100, hundredths % 100);
+            println!(
+                "{name}: {count:>9} indicators {speed:>6} MB/s, {}.{:02} x none",
+                hundredths / 100,
+                hundredths % 100
+            );
         }
     }
 }

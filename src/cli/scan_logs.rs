@@ -131,11 +131,8 @@ pub async fn run(args: ScanLogsArgs, ctx: &Context) -> Result<Exit, Failure> {
     });
     notes.extend(failed);
     let names = prepared.inputs.iter().map(Input::name);
-    let summary = ScanSummary {
-        unreadable: prepared.unreadable,
-        uncovered: notes,
-        ..summary(&prepared.sought, args.min_level)
-    };
+    let summary =
+        ScanSummary { unreadable: prepared.unreadable, uncovered: notes, ..summary(&prepared.sought, args.min_level) };
     collector.finish(covered(summary, rules, names.zip(said).collect()))
 }
 

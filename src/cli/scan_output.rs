@@ -84,8 +84,7 @@ impl Record for ScanSummary {
     const TYPE: &'static str = "summary";
 
     fn text(&self, printer: &Printer) -> String {
-        let indicators =
-            if self.indicators > 0 { format!(", {} indicators", self.indicators) } else { String::new() };
+        let indicators = if self.indicators > 0 { format!(", {} indicators", self.indicators) } else { String::new() };
         let headline = format!(
             "{} findings in {} events of {} files ({} bytes), {} rules{indicators}, {} ms",
             self.findings, self.events, self.files, self.bytes, self.rules, self.elapsed_ms

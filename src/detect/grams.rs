@@ -218,7 +218,8 @@ impl Places {
         noted.sort_unstable();
         noted.dedup();
         let size = (noted.len() * 2).next_power_of_two().max(2);
-        let mut places = Self { slots: vec![(0, 0, 0); size], mask: size - 1, shift: 32 - size.trailing_zeros(), all: Vec::new() };
+        let mut places =
+            Self { slots: vec![(0, 0, 0); size], mask: size - 1, shift: 32 - size.trailing_zeros(), all: Vec::new() };
         for same in noted.chunk_by(|a, b| a.0 == b.0) {
             let from = u32::try_from(places.all.len()).unwrap_or(u32::MAX);
             places.all.extend(same.iter().map(|(_, place)| *place));

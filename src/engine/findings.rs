@@ -92,8 +92,7 @@ pub fn malicious(journal: &Journal) -> Result<Option<(Timestamp, Timestamp)>, Jo
         },
     };
     let findings = read(known)?;
-    let benign = |finding: &&Finding| {
-        state.dispositions.get(&finding.id).is_some_and(|decision| decision.verdict == "benign")
-    };
+    let benign =
+        |finding: &&Finding| state.dispositions.get(&finding.id).is_some_and(|decision| decision.verdict == "benign");
     Ok(malicious_span(findings.iter().filter(|finding| !benign(finding))))
 }

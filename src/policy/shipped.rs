@@ -105,8 +105,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
 ];
 
 /// An example of a list of indicators: path below the policies folder and text. It is not read from there.
-pub const INDICATORS_EXAMPLE: (&str, &str) =
-    ("indicators/EXAMPLE", include_str!("../../policies/indicators/EXAMPLE"));
+pub const INDICATORS_EXAMPLE: (&str, &str) = ("indicators/EXAMPLE", include_str!("../../policies/indicators/EXAMPLE"));
 
 /// `.env.example`.
 pub const ENV_EXAMPLE: &str = include_str!("../../.env.example");

@@ -14,7 +14,17 @@ use crate::domain::{Finding, Level, Timestamp, malicious_span};
 const SHARED: usize = 8;
 /// Names that say nothing about who used them.
 const COMMON: [&str; 12] = [
-    "root", "admin", "administrator", "postgres", "ubuntu", "debian", "ec2-user", "www-data", "nobody", "anonymous", "guest",
+    "root",
+    "admin",
+    "administrator",
+    "postgres",
+    "ubuntu",
+    "debian",
+    "ec2-user",
+    "www-data",
+    "nobody",
+    "anonymous",
+    "guest",
     "unknown",
 ];
 /// Most names of one sort that are kept for an actor; the others are counted.
@@ -205,12 +215,43 @@ impl Sets {
         number
     }
 
+    /// The identities of those numbers, in their order.
+    fn names(&self, numbers: &[usize]) -> Vec<Identity> {
+        let mut names: Vec<Identity> = numbers.iter().map(|one| self.all[*one].clone()).collect();
+        names.sort();
+        names
+    }
+
     /// Makes two sets one; false if they are one already.
     fn join(&mut self, one: usize, other: usize) -> bool {
         let (one, other) = (self.root(one), self.root(other));
         self.parents[one.max(other)] = one.min(other);
         one != other
     }
+}
+
+/// The findings of one actor, with the number of what they all lead to.
+type Members = BTreeMap<usize, Vec<usize>>;
+
+/// Joins what each finding names, but for what stands apart; for each join an identity of the set, and why.
+fn join(
+    sets: &mut Sets,
+    findings: &[&Finding],
+    named: &[Vec<usize>],
+    apart: &BTreeMap<usize, String>,
+) -> Vec<(usize, Join)> {
+    let mut joins = Vec::new();
+    for (finding, named) in findings.iter().zip(named) {
+        let joining: Vec<usize> = named.iter().copied().filter(|one| !apart.contains_key(one)).collect();
+        for pair in joining.windows(2) {
+            if sets.join(pair[0], pair[1]) {
+                let (one, other) = (sets.all[pair[0]].clone(), sets.all[pair[1]].clone());
+                let (finding, title) = (finding.id.clone(), finding.rule.title.clone());
+                joins.push((pair[0], Join { one, other, finding, title }));
+            }
+        }
+    }
+    joins
 }
 
 impl Actors {
@@ -225,19 +266,9 @@ impl Actors {
             .map(|(finding, fields)| identities(finding, fields).into_iter().map(|one| sets.number(one)).collect())
             .collect();
         let apart = apart(&sets, &named);
-        let mut joins: Vec<(usize, Join)> = Vec::new();
-        for (finding, named) in findings.iter().zip(&named) {
-            let joining: Vec<usize> = named.iter().copied().filter(|one| !apart.contains_key(one)).collect();
-            for pair in joining.windows(2) {
-                if sets.join(pair[0], pair[1]) {
-                    let (one, other) = (sets.all[pair[0]].clone(), sets.all[pair[1]].clone());
-                    let (finding, title) = (finding.id.clone(), finding.rule.title.clone());
-                    joins.push((pair[0], Join { one, other, finding, title }));
-                }
-            }
-        }
+        let joins = join(&mut sets, &findings, &named, &apart);
         // A finding belongs to what joins in it; one that names shared things alone, to the first of these.
-        let mut members: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        let mut members = Members::new();
         let mut unattributed = 0;
         for (at, named) in named.iter().enumerate() {
             match named.iter().find(|one| !apart.contains_key(one)).or(named.first()) {
@@ -249,28 +280,20 @@ impl Actors {
         for (one, join) in joins {
             reasons.entry(sets.root(one)).or_default().push(join);
         }
-        let mut groups: Vec<(Actor, Vec<usize>)> = members
-            .into_iter()
-            .map(|(root, members)| {
-                let known: BTreeSet<usize> = members.iter().flat_map(|at| named[*at].iter().copied()).collect();
-                let (shared, own): (Vec<usize>, Vec<usize>) = known.into_iter().partition(|one| apart.contains_key(one));
-                let names = |numbers: Vec<usize>| {
-                    let mut names: Vec<Identity> = numbers.into_iter().map(|one| sets.all[one].clone()).collect();
-                    names.sort();
-                    names
-                };
-                let mut joined = reasons.remove(&root).unwrap_or_default();
-                joined.truncate(REASONS);
-                let mut actor = actor(&members, &findings, &fields);
-                (actor.identities, actor.shared, actor.joined) = (names(own), names(shared), joined);
-                (actor, members)
-            })
-            .collect();
-        groups.sort_by(|(a, _), (b, _)| {
-            let key = |actor: &Actor| (actor.first.is_none(), actor.first, actor.identities.clone(), actor.shared.clone());
-            key(a).cmp(&key(b))
-        });
+        let mut groups = Vec::new();
+        for (root, members) in members {
+            let known: BTreeSet<usize> = members.iter().flat_map(|at| named[*at].iter().copied()).collect();
+            let (shared, own): (Vec<usize>, Vec<usize>) = known.into_iter().partition(|one| apart.contains_key(one));
+            let mut actor = actor(&members, &findings, &fields);
+            (actor.identities, actor.shared) = (sets.names(&own), sets.names(&shared));
+            actor.joined = reasons.remove(&root).unwrap_or_default();
+            actor.joined.truncate(REASONS);
+            groups.push((actor, members));
+        }
         let mut of = BTreeMap::new();
+        groups.sort_by_cached_key(|(actor, _)| {
+            (actor.first.is_none(), actor.first, actor.identities.clone(), actor.shared.clone())
+        });
         for (at, (actor, members)) in groups.iter_mut().enumerate() {
             actor.id = format!("actor-{}", at + 1);
             of.extend(members.iter().map(|member| (findings[*member].id.clone(), at)));
@@ -420,9 +443,17 @@ mod tests {
     #[test]
     fn findings_are_joined_over_what_they_share_and_it_is_said_why() {
         let findings = [
-            finding(3, Level::High, json!({"apiKeyId": "key_2", "ip": "203.0.113.7", "account": "a", "event": "trade.created"})),
+            finding(
+                3,
+                Level::High,
+                json!({"apiKeyId": "key_2", "ip": "203.0.113.7", "account": "a", "event": "trade.created"}),
+            ),
             finding(1, Level::Low, json!({"user": "eve", "ip": "203.0.113.7", "host": "web"})),
-            finding(2, Level::Critical, json!({"userIdentity": {"userName": "eve", "accessKeyId": "AKIA1"}, "eventName": "GetSecretValue"})),
+            finding(
+                2,
+                Level::Critical,
+                json!({"userIdentity": {"userName": "eve", "accessKeyId": "AKIA1"}, "eventName": "GetSecretValue"}),
+            ),
             finding(4, Level::Medium, json!({"user": "bob", "ip": "198.51.100.9"})),
             finding(5, Level::Medium, json!({"message": "nobody is named"})),
         ];
@@ -450,10 +481,13 @@ mod tests {
             finding(4, Level::High, json!({"user": "root", "src_ip": "203.0.113.2"})),
             finding(5, Level::High, json!({"user": "root"})),
         ];
-        findings.extend((0..20).map(|n| finding(100 + n, Level::Low, json!({"user": format!("u{n}"), "ip": "198.51.100.1"}))));
+        findings.extend(
+            (0..20).map(|n| finding(100 + n, Level::Low, json!({"user": format!("u{n}"), "ip": "198.51.100.1"}))),
+        );
         let actors = Actors::of(findings.iter());
         assert_eq!(actors.actors.len(), 2 + 2 + 1 + 20);
-        let apart: Vec<_> = actors.apart.iter().map(|apart| (apart.identity.to_string(), apart.reason.as_str())).collect();
+        let apart: Vec<_> =
+            actors.apart.iter().map(|apart| (apart.identity.to_string(), apart.reason.as_str())).collect();
         assert_eq!(
             apart,
             [
@@ -466,7 +500,8 @@ mod tests {
         // In any order the same.
         findings.reverse();
         let again = Actors::of(findings.iter());
-        let plain = |actors: &Actors| actors.actors.iter().map(|a| (a.id.clone(), names(a), a.findings)).collect::<Vec<_>>();
+        let plain =
+            |actors: &Actors| actors.actors.iter().map(|a| (a.id.clone(), names(a), a.findings)).collect::<Vec<_>>();
         assert_eq!(plain(&again), plain(&actors));
     }
 

@@ -92,12 +92,12 @@ impl Scope {
         for finding in findings {
             let fields = Fields::of(finding);
             let who = fields.all(KEYS).into_iter().chain(fields.all(USERS)).collect::<BTreeSet<_>>();
-            for (names, found) in [
-                (&mut identities, who),
-                (&mut accounts, fields.all(ACCOUNTS)),
-                (&mut addresses, fields.all(ADDRESSES)),
-            ] {
-                found.into_iter().for_each(|name| names.add(name, finding));
+            for (names, found) in
+                [(&mut identities, who), (&mut accounts, fields.all(ACCOUNTS)), (&mut addresses, fields.all(ADDRESSES))]
+            {
+                for name in found {
+                    names.add(name, finding);
+                }
             }
             match &finding.source {
                 Source::File { path, .. } => places.add(path, finding),

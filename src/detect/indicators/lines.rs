@@ -65,11 +65,11 @@ impl Columns {
     /// The columns of a header; none if the line is no header.
     fn of(header: &str) -> Option<Self> {
         let separator = [',', ';', '\t'].into_iter().find(|c| header.contains(*c)).unwrap_or(',');
-        let names: Vec<String> = fields(header, separator)?.iter().map(|name| name.trim().to_lowercase()).collect();
-        let find = |known: &[&str]| names.iter().position(|name| known.contains(&name.as_str()));
-        let typed = || names.iter().position(|name| Named::of(name).is_some());
+        let heads: Vec<String> = fields(header, separator)?.iter().map(|name| name.trim().to_lowercase()).collect();
+        let find = |known: &[&str]| heads.iter().position(|name| known.contains(&name.as_str()));
+        let typed = || heads.iter().position(|name| Named::of(name).is_some());
         let value = find(&VALUES).or_else(typed)?;
-        let named = Named::of(&names[value]);
+        let named = Named::of(&heads[value]);
         Some(Self { separator, value, kind: find(&KINDS), note: find(&NOTES), level: find(&LEVELS), named })
     }
 }

@@ -74,7 +74,11 @@ fn below(reader: &mut Reader, text: &str, lines: &mut LineOf<'_>, around: &Aroun
     }
     if text.starts_with('[') {
         let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(text) else { return false };
-        return items.iter().fold(false, |any, item| one(reader, item.get(), lines, around, depth) || any);
+        let mut any = false;
+        for item in items {
+            any |= one(reader, item.get(), lines, around, depth);
+        }
+        return any;
     }
     one(reader, text, lines, around, depth)
 }
@@ -102,7 +106,7 @@ fn one(reader: &mut Reader, text: &str, lines: &mut LineOf<'_>, around: &Around,
     let around = Around { level, info: holder.info.unwrap_or_else(|| around.info.clone()) };
     let mut parts: Vec<&RawValue> = [holder.event, holder.attributes, holder.objects].into_iter().flatten().collect();
     // Lines are counted forward.
-    parts.sort_by_key(|part| part.get().as_ptr() as usize);
+    parts.sort_by_key(|part| part.get().as_ptr().addr());
     let any = !parts.is_empty();
     for part in parts.into_iter().filter(|part| part.get() != "null") {
         below(reader, part.get(), lines, &around, depth + 1);

@@ -160,7 +160,7 @@ impl<'a> LineOf<'a> {
 
     /// The line of a part of the text.
     pub(super) fn of(&mut self, part: &str) -> u64 {
-        let place = (part.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize).min(self.text.len());
+        let place = part.as_ptr().addr().saturating_sub(self.text.as_ptr().addr()).min(self.text.len());
         if place > self.at {
             self.line += memchr::memchr_iter(b'\n', &self.text.as_bytes()[self.at..place]).count() as u64;
             self.at = place;

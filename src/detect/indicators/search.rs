@@ -90,7 +90,9 @@ impl Indicators {
         let wants = self.set.wants();
         let mut looked = 0;
         for dot in memchr::memchr_iter(b'.', text) {
-            let (Some(before), Some(after)) = (dot.checked_sub(1).map(|at| text[at]), text.get(dot + 1)) else { continue };
+            let (Some(before), Some(after)) = (dot.checked_sub(1).map(|at| text[at]), text.get(dot + 1)) else {
+                continue;
+            };
             if before.is_ascii_digit() && after.is_ascii_digit() {
                 if wants.v4 {
                     v4_at(text, dot, |start, end, address| {

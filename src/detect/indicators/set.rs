@@ -91,7 +91,7 @@ fn tail(name: &[u8]) -> Option<u64> {
 /// Spreads a number over `words` times 64 bits, of which there are a power of two.
 fn bit(number: u64, words: usize) -> (usize, u64) {
     let spread = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    ((spread >> 32) as usize & (words - 1), 1 << (spread >> 58))
+    (usize::try_from(spread >> 32).unwrap_or(0) & (words - 1), 1 << (spread >> 58))
 }
 
 impl Table {
@@ -132,6 +132,11 @@ impl Table {
     }
 }
 
+/// The first 16 bits of an address of `width` bits.
+fn head(address: u128, width: u8) -> usize {
+    usize::try_from((address >> (width - 16)) & 0xffff).unwrap_or(0)
+}
+
 impl Networks {
     /// Notes a network of a family with `width` bits; false if it is known.
     fn add(&mut self, first: u128, bits: u8, width: u8, id: u32) -> bool {
@@ -143,7 +148,7 @@ impl Networks {
             self.lengths.insert(at, bits);
         }
         self.heads.resize(1 << 10, 0);
-        let head = (first >> (width - 16)) as usize & 0xffff;
+        let head = head(first, width);
         let more = if bits < 16 { 1_usize << (16 - bits) } else { 1 };
         for head in head..head + more {
             self.heads[head >> 6] |= 1 << (head & 63);
@@ -152,7 +157,7 @@ impl Networks {
     }
 
     fn find(&self, address: u128, width: u8, mut found: impl FnMut(u32)) {
-        let head = (address >> (width - 16)) as usize & 0xffff;
+        let head = head(address, width);
         if self.heads.get(head >> 6).is_none_or(|word| word >> (head & 63) & 1 == 0) {
             return;
         }
@@ -197,7 +202,8 @@ impl Set {
             Form::Run => self.run(text).is_some(),
             Form::Text(_) => {
                 // The same text of two kinds is two indicators: their edges differ.
-                let same = |id: u32| self.bytes(id).eq_ignore_ascii_case(text) && self.entries[id as usize].kind == value.kind;
+                let same =
+                    |id: u32| self.bytes(id).eq_ignore_ascii_case(text) && self.entries[id as usize].kind == value.kind;
                 self.known_literals.find(text, same).is_some()
             }
         };

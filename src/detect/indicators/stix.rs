@@ -155,7 +155,9 @@ fn comparisons(pattern: &str) -> Result<Vec<(Named, String)>, String> {
             [Token::Word(join), ..] if matches!(join.to_ascii_uppercase().as_str(), "AND" | "FOLLOWEDBY") => {
                 return Err(format!("the pattern needs several things at once ({join}): only OR is looked for"));
             }
-            [Token::Word(word), ..] => return Err(format!("`{word}` of the pattern is not known: =, IN, ISSUBSET and OR are")),
+            [Token::Word(word), ..] => {
+                return Err(format!("`{word}` of the pattern is not known: =, IN, ISSUBSET and OR are"));
+            }
             _ => return Err("the pattern is not one of comparisons joined by OR".into()),
         };
     }

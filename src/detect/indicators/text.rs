@@ -143,7 +143,7 @@ const TOP: u64 = 0x80 * EACH;
 /// The top bit of each byte that is a letter, a digit or a colon.
 #[inline]
 fn words(eight: u64) -> u64 {
-    let (low, folded) = (eight & !TOP, (eight | 0x20 * EACH) & !TOP);
+    let (low, folded) = (eight & !TOP, (eight | (0x20 * EACH)) & !TOP);
     let letter = (folded + (0x80 - 0x61) * EACH) & !(folded + (0x7f - 0x7a) * EACH);
     let digit = (low + (0x80 - 0x30) * EACH) & !(low + (0x7f - 0x3a) * EACH);
     (letter | digit) & !eight & TOP

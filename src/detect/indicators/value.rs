@@ -147,7 +147,8 @@ fn looks_like(value: &str) -> Kind {
 /// Whether it has the form of an Ethereum or Bitcoin address.
 fn is_wallet(value: &str) -> bool {
     let base58 = |b: u8| b.is_ascii_alphanumeric() && !matches!(b, b'0' | b'O' | b'I' | b'l');
-    let ethereum = value.strip_prefix("0x").is_some_and(|hex| hex.len() == 40 && hex.bytes().all(|b| b.is_ascii_hexdigit()));
+    let ethereum =
+        value.strip_prefix("0x").is_some_and(|hex| hex.len() == 40 && hex.bytes().all(|b| b.is_ascii_hexdigit()));
     let bech32 = ["bc1", "ltc1", "tb1"].iter().any(|head| value.starts_with(head)) && (26..=90).contains(&value.len());
     let legacy = value.starts_with(['1', '3']) && (26..=35).contains(&value.len()) && value.bytes().all(base58);
     ethereum || bech32 || legacy
@@ -193,7 +194,9 @@ fn address(value: &str, private: bool) -> Result<(String, Form), String> {
         (std::net::IpAddr::V6(first.into()), Form::V6 { first, bits })
     };
     if let Some(what) = special(first).filter(|_| !private) {
-        return Err(format!("`{value}` is {what}: it would match your own traffic; write `private-ip:{value}` if it is meant"));
+        return Err(format!(
+            "`{value}` is {what}: it would match your own traffic; write `private-ip:{value}` if it is meant"
+        ));
     }
     let text = if bits == of { first.to_string() } else { format!("{first}/{bits}") };
     Ok((text, form))
@@ -237,7 +240,8 @@ fn domain(value: &str) -> Result<(String, Form), String> {
     if !name.contains('.') {
         return Err(format!("`{value}` is one label only: it would match too much"));
     }
-    if name.len() > LONGEST_HOST || !name.split('.').all(label) || !last.starts_with(|c: char| c.is_ascii_alphabetic()) {
+    if name.len() > LONGEST_HOST || !name.split('.').all(label) || !last.starts_with(|c: char| c.is_ascii_alphabetic())
+    {
         return Err(format!("`{value}` is not the name of a domain"));
     }
     if name.len() < SHORTEST {

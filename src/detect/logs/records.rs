@@ -9,8 +9,8 @@ use super::logsource::Class;
 use super::ordered::bounded;
 use super::ruleset::{Filter, Ruleset};
 use super::scan::{Cause, Hit, Place, ScanOptions, Scanned};
-use super::sigma::{Record, Rule};
 use super::sightings::Sightings;
+use super::sigma::{Record, Rule};
 use crate::domain::Timestamp;
 
 /// Scans one block.
@@ -184,7 +184,7 @@ impl Scan<'_> {
         let (fields, format) = parsed.unwrap_or_else(|| (formats::text_event(text), formats::Format::Text));
         let raw = (!self.layout.format.is_json()).then_some(text);
         let record = Record { fields: &fields, raw, format };
-        let mut event = Event { record: &record, number, span, time: None };
+        let mut event = Event { record: &record, number, span, time: None, timed: false };
         if candidate {
             self.rules(&mut event);
         }
@@ -196,13 +196,13 @@ impl Scan<'_> {
     /// When an event was, worked out once; nothing if it lies outside what was asked for.
     fn place(&mut self, event: &mut Event<'_>) -> Option<Place> {
         let options = self.options;
-        if event.time.is_none() {
-            let time = time::of_event(event.record.fields, options.written);
+        if !event.timed {
+            event.time = time::of_event(event.record.fields, options.written);
+            event.timed = true;
             let ranged = options.since.is_some() || options.until.is_some();
-            self.out.undated += u64::from(ranged && time.is_none());
-            event.time = Some(time);
+            self.out.undated += u64::from(ranged && event.time.is_none());
         }
-        let time = event.time.flatten();
+        let time = event.time;
         let outside = time.is_some_and(|time| {
             options.since.is_some_and(|since| time < since) || options.until.is_some_and(|until| time >= until)
         });
@@ -248,8 +248,9 @@ struct Event<'a> {
     record: &'a Record<'a>,
     number: u64,
     span: Span,
-    /// Its time, once it was asked for.
-    time: Option<Option<Timestamp>>,
+    /// Its time, and whether it was asked for.
+    time: Option<Timestamp>,
+    timed: bool,
 }
 
 /// The start of a value that is too long to be kept.

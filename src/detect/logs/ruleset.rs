@@ -24,7 +24,7 @@ pub struct Ruleset {
     /// The filter of raw bytes for each format, made from the first block that is seen of it.
     filters: [OnceLock<Filter>; Format::ALL.len()],
     /// What is looked for beside the rules.
-    indicators: Option<Indicators>,
+    indicators: Option<Box<Indicators>>,
 }
 
 /// What to look for in the raw bytes of one format.
@@ -98,12 +98,12 @@ impl Ruleset {
     /// The same with indicators, which are looked for in the same pass.
     #[must_use]
     pub fn with_indicators(self, indicators: Indicators) -> Self {
-        Self { indicators: (!indicators.is_empty()).then_some(indicators), ..self }
+        Self { indicators: (!indicators.is_empty()).then(|| Box::new(indicators)), ..self }
     }
 
     /// The indicators that are looked for; none if there are none.
     pub fn indicators(&self) -> Option<&Indicators> {
-        self.indicators.as_ref()
+        self.indicators.as_deref()
     }
 
     /// The correlations, each after those that it is built on; with each whether it gives no findings of its own.

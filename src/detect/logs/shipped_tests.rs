@@ -223,7 +223,9 @@ fn correlated() -> Vec<(&'static str, String, String)> {
     };
     let export = |count: u32| {
         let line = |n: u32| {
-            format!("1.2.3.4 - - [24/Nov/2026:01:02:{n:02} +0000] \"GET /api/export?page={n} HTTP/1.1\" 200 5 \"-\" \"x\"\n")
+            format!(
+                "1.2.3.4 - - [24/Nov/2026:01:02:{n:02} +0000] \"GET /api/export?page={n} HTTP/1.1\" 200 5 \"-\" \"x\"\n"
+            )
         };
         many(count, &line)
     };

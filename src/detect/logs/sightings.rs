@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::sigma::Record;
 use crate::detect::indicators::{Indicators, Match};
-use crate::domain::{Level, Source, finding_id, FindingKind};
+use crate::domain::{FindingKind, Level, Source, finding_id};
 
 /// Key of `matched` that holds the indicator.
 const INDICATOR: &str = "indicator";

@@ -64,7 +64,10 @@ fn every_format_is_looked_through() {
         ("Nov 24 01:02:03 web sshd[7]: Failed password for root from 203.0.113.7 port 5 ssh2\n", 1),
         ("2026-11-24 01:02:03 UTC [5] LOG:  connection received: host=2001:db8::5 port=5\n\tand key_12\n", 2),
         ("[{\"a\":\"\\u0032\\u0030\\u0033.0.113.7\"},\n{\"b\":\"x\\n203.0.113.7\"}]", 2),
-        ("{\"log\":\"{\\\"m\\\":\\\"night\\\\/fall\\\"}\\n\",\"stream\":\"stdout\",\"time\":\"2026-11-24T01:02:03Z\"}\n", 1),
+        (
+            "{\"log\":\"{\\\"m\\\":\\\"night\\\\/fall\\\"}\\n\",\"stream\":\"stdout\",\"time\":\"2026-11-24T01:02:03Z\"}\n",
+            1,
+        ),
         ("{\"m\":\"night\\/fall\"}\n{\"m\":\"night/fall\"}\n", 2),
         ("level=info ip=203.0.113.7 msg=\"key_12 used\" a=b\nlevel=info ip=203.0.113.8 a=b\n", 2),
         ("time,ip,what\n2026-11-24T01:02:03Z,203.0.113.7,\"said \"\"x\"\", key_12\"\n", 2),
