@@ -11,6 +11,7 @@ mod grams;
 mod link;
 mod live;
 pub mod logsource;
+mod need;
 mod ordered;
 mod records;
 mod ruleset;

@@ -7,6 +7,7 @@ use super::parse::Rule;
 use super::pattern::Test;
 use crate::detect::logs::formats::Format;
 use crate::detect::logs::logsource::aliases;
+use crate::detect::logs::need::Need;
 
 /// What it is likely to cost to look for a set of literals.
 pub(in crate::detect::logs) type Cost<'a> = &'a dyn Fn(&[String]) -> u64;
@@ -75,13 +76,24 @@ impl Record<'_> {
     }
 }
 
+/// Maps up to this size are looked through: that is quicker than to compute a hash.
+const SMALL: usize = 32;
+
+/// The value of a key.
+fn get<'a>(map: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
+    if map.len() > SMALL {
+        return map.get(key);
+    }
+    map.iter().find(|(name, _)| name.as_str() == key).map(|(_, value)| value)
+}
+
 /// Follows a dotted path through maps and through the elements of arrays; dots may also be part of a key.
 fn walk(map: &Map<String, Value>, path: &str, visit: &mut dyn FnMut(&Value) -> bool) -> bool {
-    if let Some(value) = map.get(path) {
+    if let Some(value) = get(map, path) {
         return visit(value);
     }
     for (at, _) in path.match_indices('.') {
-        let Some(below) = map.get(&path[..at]) else { continue };
+        let Some(below) = get(map, &path[..at]) else { continue };
         let rest = &path[at + 1..];
         let found = match below {
             Value::Object(inner) => walk(inner, rest, visit),
@@ -109,6 +121,14 @@ fn leaf(name: &str, value: &Value, visit: &mut dyn FnMut(&str, &Value) -> bool) 
 
 impl FieldTest {
     fn matches(&self, record: &Record<'_>) -> bool {
+        if !self.all && !self.name.is_empty() && self.many.is_plain() {
+            let mut absent = true;
+            let fits = record.any_value(&self.name, &mut |value| {
+                absent = false;
+                self.many.hold(&self.tests, value)
+            });
+            return (fits || (absent && self.many.null())) != self.negated;
+        }
         let one = |test: &Test| self.one(test, record, &mut |_, _| {});
         let fits = if self.all { self.tests.iter().all(one) } else { self.tests.iter().any(one) };
         fits != self.negated
@@ -211,6 +231,18 @@ impl Node {
         }
     }
 
+    fn need(&self, family: Family) -> Need<String> {
+        match self {
+            Self::All(nodes) => Need::all(nodes.iter().map(|node| node.need(family))),
+            Self::Any(nodes) => Need::any(nodes.iter().map(|node| node.need(family))),
+            Self::Field(field) if field.negated => Need::Nothing,
+            Self::Field(field) => {
+                let each = field.tests.iter().map(|test| test.need(family));
+                if field.all { Need::all(each) } else { Need::any(each) }
+            }
+        }
+    }
+
     fn literals(&self, family: Family, cost: Cost<'_>) -> Option<Vec<String>> {
         match self {
             Self::All(nodes) => best(nodes.iter().map(|node| node.literals(family, cost)), cost),
@@ -281,6 +313,23 @@ impl Rule {
                     self.selections[*index].explain(record, out);
                 }
             }
+        }
+    }
+
+    /// What the raw record of every event that matches holds.
+    pub(in crate::detect::logs) fn need(&self, family: Family) -> Need<String> {
+        self.needed(&self.condition, family)
+    }
+
+    fn needed(&self, expr: &Expr, family: Family) -> Need<String> {
+        let of = |index: &usize| self.selections[*index].need(family);
+        match expr {
+            Expr::And(parts) => Need::all(parts.iter().map(|part| self.needed(part, family))),
+            Expr::Or(parts) => Need::any(parts.iter().map(|part| self.needed(part, family))),
+            Expr::Not(_) => Need::Nothing,
+            Expr::Selection(index) => of(index),
+            Expr::AtLeast(least, chosen) if *least == chosen.len() => Need::all(chosen.iter().map(of)),
+            Expr::AtLeast(_, chosen) => Need::any(chosen.iter().map(of)),
         }
     }
 
