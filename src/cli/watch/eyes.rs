@@ -368,7 +368,7 @@ impl<'a> Watch<'a> {
 
     /// Writes what is left, and says how it was.
     pub(super) async fn finish(mut self) -> WatchSummary {
-        if tokio::time::timeout(LAST_LOOK, Box::pin(self.last_trades())).await.is_err() {
+        if tokio::time::timeout(LAST_LOOK, self.last_trades()).await.is_err() {
             self.missed("the trades of the last seconds".into());
         }
         self.last.remove("told");

@@ -118,11 +118,14 @@ pub(super) struct Look<'a> {
     /// For each text the record for which it was looked for, and whether it is there.
     known: Vec<(u64, bool)>,
     record: u64,
+    /// Whether the search for grams is run.
+    searched: bool,
 }
 
 impl<'a> Look<'a> {
-    pub(super) fn new(needs: &'a Needs) -> Self {
-        Self { needs, lower: Vec::new(), known: vec![(0, false); needs.finders.len()], record: 0 }
+    /// `searched` says whether the search for grams is run, so that what it does not report is not there.
+    pub(super) fn new(needs: &'a Needs, searched: bool) -> Self {
+        Self { needs, lower: Vec::new(), known: vec![(0, false); needs.finders.len()], record: 0, searched }
     }
 
     /// Goes on to a record, of which the search for grams found these literals.
@@ -162,7 +165,8 @@ impl<'a> Look<'a> {
             return there;
         }
         // What the search looks for and did not find is not there.
-        let there = !self.needs.is_searched[text] && self.needs.finders[text].find(&self.lower).is_some();
+        let silent = self.searched && self.needs.is_searched[text];
+        let there = !silent && self.needs.finders[text].find(&self.lower).is_some();
         self.known[text] = (self.record, there);
         there
     }
@@ -194,7 +198,7 @@ mod tests {
             has("alpha"),
         ];
         let needs = Needs::new(rules.into_iter(), &[b"alpha".to_vec()]);
-        let mut look = Look::new(&needs);
+        let mut look = Look::new(&needs, true);
         let mut possible = |raw: &str, found: &[usize]| {
             look.at(raw.as_bytes(), found.iter().copied());
             [0, 1, 2].map(|rule| look.possible(rule))

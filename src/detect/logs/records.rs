@@ -12,7 +12,7 @@ use super::need::Look;
 use super::ordered::bounded;
 use super::ruleset::{Filter, Ruleset};
 use super::scan::{Hit, Place, ScanOptions, Scanned};
-use super::sigma::{Record, Rule};
+use super::sigma::Record;
 
 /// Scans one block.
 pub(super) fn scan_block(rules: &Ruleset, block: &Block, options: &ScanOptions) -> Scanned {
@@ -64,7 +64,7 @@ impl<'a> Marks<'a> {
         }
         let stamps = vec![0; filter.rules];
         let everything = !used;
-        let look = Look::new(&filter.needs);
+        let look = Look::new(&filter.needs, used);
         Self { filter, found, escapes, next: 0, next_escape: 0, everything, rules: Vec::new(), stamps, stamp: 0, look }
     }
 
@@ -105,15 +105,14 @@ impl<'a> Marks<'a> {
         !self.rules.is_empty()
     }
 
-    /// Whether one of the candidates could match by everything that it needs in raw bytes, whichever of it was looked for:
-    /// what the filter happens to choose must not be seen in a count.
-    fn could_match(&self, rules: &[Rule], raw: &[u8]) -> bool {
-        if self.filter.escaped && self.filter.escape.find(raw).is_some() {
+    /// Whether one of the candidates could match by what it needs in raw bytes, whether or not that was looked at before: the
+    /// filter must not be seen in a count.
+    fn could_match(&mut self, raw: &[u8]) -> bool {
+        if !self.everything || (self.filter.escaped && self.filter.escape.find(raw).is_some()) {
             return true;
         }
-        let raw = raw.to_ascii_lowercase();
-        let holds = |literal: &str| memchr::memmem::find(&raw, literal.as_bytes()).is_some();
-        self.rules.iter().any(|rule| rules[*rule].needs(self.filter.family, &holds))
+        self.look.at(raw, std::iter::empty());
+        self.rules.iter().any(|rule| self.look.possible(*rule))
     }
 }
 
@@ -172,7 +171,7 @@ impl Scan<'_> {
         let text = if self.layout.format.is_json() { text.trim() } else { text.trim_end_matches(['\n', '\r']) };
         let parsed = if fits { self.layout.parse(text) } else { None };
         if parsed.is_none() && fits {
-            if self.marks.could_match(self.rules.rules(), raw) {
+            if self.marks.could_match(raw) {
                 self.broken(span.line);
             }
             if self.layout.format.is_json() {

@@ -37,7 +37,6 @@ pub(super) struct Filter {
     pub(super) unfiltered: Vec<usize>,
     /// What else the record of a candidate must hold, by rule.
     pub(super) needs: Needs,
-    pub(super) family: Family,
     /// Whether letters can stand as `\u0041`, and the search for it.
     pub(super) escaped: bool,
     pub(super) escape: Finder<'static>,
@@ -173,7 +172,6 @@ impl Filter {
             owners,
             all,
             unfiltered,
-            family,
             escaped: family == Family::Escaped,
             escape: Finder::new(b"\\u"),
             rules: rules.len(),
