@@ -1,7 +1,7 @@
 //! The search in a text: raw bytes for a first look, decoded fields for the answer.
 
 use super::Indicators;
-use super::text::{full_words, is_host_byte, run_at, run_readings, v4_at, v6_at};
+use super::text::{full_words, is_host_byte, near_another, run_at, run_readings, v4_at, v6_at};
 use super::value::{LONGEST_HOST, LONGEST_RUN, fits, needle};
 use crate::domain::Level;
 
@@ -80,8 +80,8 @@ impl Indicators {
                 }
             }
         }
-        if wants.v6 || wants.runs {
-            self.long_runs(text, wants.v6, found);
+        if wants.long_v6 || wants.runs {
+            self.long_runs(text, wants.long_v6, found);
         }
     }
 
@@ -94,7 +94,7 @@ impl Indicators {
                 continue;
             };
             if before.is_ascii_digit() && after.is_ascii_digit() {
-                if wants.v4 {
+                if wants.v4 && near_another(text, dot) {
                     v4_at(text, dot, |start, end, address| {
                         self.set.v4(address, |id| found(Match { id, start, end }));
                     });

@@ -293,7 +293,9 @@ impl Set {
     pub(super) fn wants(&self) -> Wants {
         Wants {
             v4: !self.v4.lengths.is_empty(),
+            // An IPv4 address can be written as the end of an IPv6 one; written out in full only people who mean IPv6 do that.
             v6: !self.v6.lengths.is_empty() || !self.v4.lengths.is_empty(),
+            long_v6: !self.v6.lengths.is_empty(),
             hosts: self.hosts.held > 0,
             runs: self.runs.held > 0,
         }
@@ -316,10 +318,11 @@ impl Set {
 
 /// What is worth a look.
 #[derive(Debug, Clone, Copy)]
-#[expect(clippy::struct_excessive_bools, reason = "four kinds of things that a text can hold")]
+#[expect(clippy::struct_excessive_bools, reason = "five kinds of things that a text can hold")]
 pub(super) struct Wants {
     pub(super) v4: bool,
     pub(super) v6: bool,
+    pub(super) long_v6: bool,
     pub(super) hosts: bool,
     pub(super) runs: bool,
 }

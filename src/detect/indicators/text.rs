@@ -104,6 +104,23 @@ fn continues(text: &[u8], end: usize) -> bool {
 /// Longest IPv6 address as text.
 const LONGEST_V6: usize = 45;
 
+/// How many colons there are, and whether two stand side by side.
+fn colons(text: &[u8]) -> (usize, bool) {
+    let (mut count, mut short, mut last) = (0, false, 0);
+    for byte in text {
+        count += usize::from(*byte == b':');
+        short |= *byte == b':' && last == b':';
+        last = *byte;
+    }
+    (count, short)
+}
+
+/// Whether a point is followed by another as near as in an address: numbers of versions are not.
+#[inline]
+pub(super) fn near_another(text: &[u8], dot: usize) -> bool {
+    (2..=4).any(|ahead| text.get(dot + ahead) == Some(&b'.'))
+}
+
 /// Calls `found` with the IPv6 address around a colon; the end of what was looked at.
 pub(super) fn v6_at(text: &[u8], colon: usize, mut found: impl FnMut(usize, usize, u128)) -> usize {
     let part = |b: u8| b.is_ascii_hexdigit() || b == b':';
@@ -116,6 +133,11 @@ pub(super) fn v6_at(text: &[u8], colon: usize, mut found: impl FnMut(usize, usiz
         end += 1;
     }
     let after = end;
+    // Times (`01:02:03`) and names of resources (`arn:aws:iam::`) have colons too: most end here.
+    let (colons, short) = colons(&text[start..end]);
+    if colons < 2 || (!short && !(6..=9).contains(&colons)) {
+        return after;
+    }
     // What ends a sentence or a label is no part of it.
     while end > colon + 1 && (text[end - 1] == b'.' || (text[end - 1] == b':' && text[end - 2] != b':')) {
         end -= 1;

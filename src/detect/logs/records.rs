@@ -2,15 +2,18 @@
 
 use std::borrow::Cow;
 
+use serde_json::{Map, Value};
+
 use super::block::{Block, Span};
 use super::correlate::MAX_VALUE;
 use super::formats::{self, Layout, time};
 use super::logsource::Class;
+use super::need::Look;
 use super::ordered::bounded;
 use super::ruleset::{Filter, Ruleset};
 use super::scan::{Cause, Hit, Place, ScanOptions, Scanned};
 use super::sightings::Sightings;
-use super::sigma::{Record, Rule};
+use super::sigma::Record;
 use crate::domain::Timestamp;
 
 /// Scans one block.
@@ -50,6 +53,7 @@ struct Marks<'a> {
     rules: Vec<usize>,
     stamps: Vec<u64>,
     stamp: u64,
+    look: Look<'a>,
 }
 
 impl<'a> Marks<'a> {
@@ -65,13 +69,14 @@ impl<'a> Marks<'a> {
         }
         let stamps = vec![0; filter.rules];
         let everything = !used;
+        let look = Look::new(&filter.needs, used);
         let (next, next_escape, whole, rules, stamp) = (0, 0, false, Vec::new(), 0);
-        Self { filter, found, escapes, next, next_escape, everything, whole, rules, stamps, stamp }
+        Self { filter, found, escapes, next, next_escape, everything, whole, rules, stamps, stamp, look }
     }
 
     /// Whether a rule could match the record that ends there; [`Marks::rules`] says which. Records are asked for in
     /// their order.
-    fn candidates(&mut self, end: usize) -> bool {
+    fn candidates(&mut self, raw: &[u8], end: usize) -> bool {
         self.rules.clear();
         self.stamp += 1;
         let mut all = self.everything;
@@ -100,19 +105,21 @@ impl<'a> Marks<'a> {
                 }
             }
         }
+        let found = self.found[from..self.next].iter().map(|(_, literal)| *literal);
+        self.look.at(raw, found);
+        self.rules.retain(|rule| self.look.possible(*rule));
         self.rules.sort_unstable();
-        true
+        !self.rules.is_empty()
     }
 
-    /// Whether one of the candidates could match by everything that it needs in raw bytes, whichever of it was looked for:
-    /// what the filter happens to choose must not be seen in a count.
-    fn could_match(&self, rules: &[Rule], raw: &[u8]) -> bool {
-        if self.filter.escaped && self.filter.escape.find(raw).is_some() {
+    /// Whether one of the candidates could match by what it needs in raw bytes, whether or not that was looked at before: the
+    /// filter must not be seen in a count.
+    fn could_match(&mut self, raw: &[u8]) -> bool {
+        if !self.everything || (self.filter.escaped && self.filter.escape.find(raw).is_some()) {
             return true;
         }
-        let raw = raw.to_ascii_lowercase();
-        let holds = |literal: &str| memchr::memmem::find(&raw, literal.as_bytes()).is_some();
-        self.rules.iter().any(|rule| rules[*rule].needs(self.filter.family, &holds))
+        self.look.at(raw, std::iter::empty());
+        self.rules.iter().any(|rule| self.look.possible(*rule))
     }
 }
 
@@ -147,8 +154,9 @@ impl Scan<'_> {
 
     fn record(&mut self, bytes: &[u8], span: Span) {
         let raw = &bytes[span.start..span.end];
-        let candidate = self.marks.candidates(span.end);
-        let marked = self.sightings.candidates(span.end) || (self.marks.whole && self.sightings.indicators.is_some());
+        let candidate = self.marks.candidates(raw, span.end);
+        let seen = self.sightings.candidates(span.end);
+        let marked = seen || (self.marks.whole && self.sightings.indicators.is_some());
         let fits = match self.layout.outline(raw) {
             formats::Outline::Blank => return,
             formats::Outline::Fits => true,
@@ -173,7 +181,7 @@ impl Scan<'_> {
         let text = if self.layout.format.is_json() { text.trim() } else { text.trim_end_matches(['\n', '\r']) };
         let parsed = if fits { self.layout.parse(text) } else { None };
         if parsed.is_none() && fits {
-            if marked || self.marks.could_match(self.rules.rules(), raw) {
+            if seen || self.marks.could_match(raw) {
                 self.broken(span.line);
             }
             if self.layout.format.is_json() {
@@ -185,15 +193,23 @@ impl Scan<'_> {
         let raw = (!self.layout.format.is_json()).then_some(text);
         let record = Record { fields: &fields, raw, format };
         let mut event = Event { record: &record, number, span, time: None, timed: false };
-        if candidate {
-            self.rules(&mut event);
-        }
+        let mut found = if candidate { self.rules(&mut event) } else { Vec::new() };
         if marked {
-            self.indicators(&mut event, self.layout.format.is_raw().then_some(text));
+            found.extend(self.indicators(&mut event, self.layout.format.is_raw().then_some(text)));
         }
+        self.keep(found, fields);
     }
 
-    /// When an event was, worked out once; nothing if it lies outside what was asked for.
+    /// The event with each rule and indicator that it was found by; it is copied only where there are several.
+    fn keep(&mut self, mut found: Vec<Found>, fields: Map<String, Value>) {
+        let Some((cause, place, matched)) = found.pop() else { return };
+        for (cause, place, matched) in found {
+            self.out.hits.push(Hit { cause, place, matched, event: bounded(fields.clone()) });
+        }
+        self.out.hits.push(Hit { cause, place, matched, event: bounded(fields) });
+    }
+
+    /// Where and when an event was, its time worked out once; nothing if it lies outside what was asked for.
     fn place(&mut self, event: &mut Event<'_>) -> Option<Place> {
         let options = self.options;
         if !event.timed {
@@ -210,18 +226,20 @@ impl Scan<'_> {
     }
 
     /// Looks for indicators; `raw` is the text where values stand in it as they are.
-    fn indicators(&mut self, event: &mut Event<'_>, raw: Option<&str>) {
+    fn indicators(&mut self, event: &mut Event<'_>, raw: Option<&str>) -> Vec<Found> {
         let seen = self.sightings.of(event.record, raw, (event.span.start, event.span.offset));
-        for sighting in seen {
-            let Some(place) = self.place(event) else { return };
-            let (matched, event) = (bounded(sighting.matched), bounded(event.record.fields.clone()));
-            self.out.hits.push(Hit { cause: Cause::Indicator(sighting.id), place, matched, event });
+        if seen.is_empty() {
+            return Vec::new();
         }
+        let Some(place) = self.place(event) else { return Vec::new() };
+        seen.into_iter().map(|one| (Cause::Indicator(one.id), place, bounded(one.matched))).collect()
     }
 
-    fn rules(&mut self, event: &mut Event<'_>) {
+    /// Runs the candidates on an event: the rules that it matches, with what they say of it.
+    fn rules(&mut self, event: &mut Event<'_>) -> Vec<Found> {
         let (options, record) = (self.options, event.record);
         let class = Class::of(record.format, record.fields);
+        let mut found = Vec::new();
         let candidates = std::mem::take(&mut self.marks.rules);
         for index in &candidates {
             let rule = &self.rules.rules()[*index];
@@ -235,13 +253,16 @@ impl Scan<'_> {
                 self.out.fed.push((*index, place, rule.feeds.iter().filter_map(value).collect()));
             }
             if wanted {
-                let (matched, event) = (bounded(rule.explain(record)), bounded(record.fields.clone()));
-                self.out.hits.push(Hit { cause: Cause::Rule(*index), place, matched, event });
+                found.push((Cause::Rule(*index), place, bounded(rule.explain(record))));
             }
         }
         self.marks.rules = candidates;
+        found
     }
 }
+
+/// What an event was found by, where, and what is said of it.
+type Found = (Cause, Place, Map<String, Value>);
 
 /// An event that is looked at.
 struct Event<'a> {
