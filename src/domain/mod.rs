@@ -2,6 +2,7 @@
 
 mod backup;
 mod catalog;
+mod checklist;
 mod clean;
 mod credential;
 mod digest;
@@ -18,6 +19,7 @@ pub mod url_password;
 
 pub use backup::{Backup, BackupCheck, BackupVerdict};
 pub use catalog::{Column, DatabaseObject, ObjectList, RawRow, Relations, Row, Table, TableName};
+pub use checklist::ChecklistItem;
 pub use clean::{clean, clean_json};
 pub use credential::{Fingerprint, FingerprintKey, Probe};
 pub use digest::{Digest, DigestContext, DigestError};

@@ -6,6 +6,9 @@ mod back_end;
 mod bad_input;
 mod breach;
 mod case_folder;
+#[path = "../../benches/cluster/mod.rs"]
+mod cluster;
+mod compose;
 mod contacts;
 mod crash;
 mod crash_checks;
