@@ -11,7 +11,7 @@ use secrecy::ExposeSecret;
 
 use super::memory::{Memory, Seen, Stretch};
 use super::metrics::Numbers;
-use super::trading::{Look, Trading};
+use super::trading::Trading;
 use super::{WatchArgs, WatchSummary};
 use super::{account, correlated::Correlated, guarded};
 use crate::adapters::follow::{Follower, Piece};
@@ -27,6 +27,8 @@ use crate::ui::clean;
 
 /// Seconds between two entries that account for the time.
 const ACCOUNT_S: u64 = 600;
+/// Bound on the last look at the trades.
+const LAST_LOOK: Duration = Duration::from_secs(5);
 /// Bound on one look at the database.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -196,11 +198,7 @@ impl<'a> Watch<'a> {
 
     /// Whether so many seconds are over since the last time.
     pub(super) fn due(&mut self, what: &'static str, seconds: u64) -> bool {
-        self.due_after(what, Duration::from_secs(seconds))
-    }
-
-    fn due_after(&mut self, what: &'static str, span: Duration) -> bool {
-        let now = Instant::now();
+        let (now, span) = (Instant::now(), Duration::from_secs(seconds));
         let due = self.last.get(what).is_none_or(|last| now.duration_since(*last) >= span);
         if due {
             self.last.insert(what, now);
@@ -213,11 +211,7 @@ impl<'a> Watch<'a> {
         let policy = self.deployment.policies.monitoring.clone();
         self.logs();
         self.act().await;
-        for look in [Look::Rows, Look::Windows] {
-            if self.due_after(look.name(), self.trading.pause(look)) {
-                self.trades(look).await;
-            }
-        }
+        self.trades().await;
         if self.due("guard", policy.guard_every_s.max(1)) {
             self.guard().await;
         }
@@ -374,6 +368,9 @@ impl<'a> Watch<'a> {
 
     /// Writes what is left, and says how it was.
     pub(super) async fn finish(mut self) -> WatchSummary {
+        if tokio::time::timeout(LAST_LOOK, self.last_trades()).await.is_err() {
+            self.missed("the trades of the last seconds".into());
+        }
         self.last.remove("told");
         // Somebody else may hold the case for a moment.
         for _ in 0..20 {

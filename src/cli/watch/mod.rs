@@ -122,7 +122,7 @@ pub async fn run(args: WatchArgs, ctx: &Context) -> Result<Exit, Failure> {
             break;
         }
     }
-    let summary = watch.finish().await;
+    let summary = Box::pin(watch.finish()).await;
     let exit = if summary.alerts > 0 {
         Exit::Findings
     } else if summary.gaps.is_empty() {

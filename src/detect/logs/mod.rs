@@ -12,6 +12,7 @@ mod link;
 mod live;
 pub mod logsource;
 mod merge;
+mod need;
 mod ordered;
 mod part;
 mod records;

@@ -2,14 +2,17 @@
 
 use std::borrow::Cow;
 
+use serde_json::{Map, Value};
+
 use super::block::{Block, Span};
 use super::correlate::MAX_VALUE;
 use super::formats::{self, Layout, time};
 use super::logsource::Class;
+use super::need::Look;
 use super::ordered::bounded;
 use super::ruleset::{Filter, Ruleset};
 use super::scan::{Hit, Place, ScanOptions, Scanned};
-use super::sigma::{Record, Rule};
+use super::sigma::Record;
 
 /// Scans one block.
 pub(super) fn scan_block(rules: &Ruleset, block: &Block, options: &ScanOptions) -> Scanned {
@@ -45,6 +48,7 @@ struct Marks<'a> {
     rules: Vec<usize>,
     stamps: Vec<u64>,
     stamp: u64,
+    look: Look<'a>,
 }
 
 impl<'a> Marks<'a> {
@@ -60,12 +64,13 @@ impl<'a> Marks<'a> {
         }
         let stamps = vec![0; filter.rules];
         let everything = !used;
-        Self { filter, found, escapes, next: 0, next_escape: 0, everything, rules: Vec::new(), stamps, stamp: 0 }
+        let look = Look::new(&filter.needs, used);
+        Self { filter, found, escapes, next: 0, next_escape: 0, everything, rules: Vec::new(), stamps, stamp: 0, look }
     }
 
     /// Whether a rule could match the record that ends there; [`Marks::rules`] says which. Records are asked for in
     /// their order.
-    fn candidates(&mut self, end: usize) -> bool {
+    fn candidates(&mut self, raw: &[u8], end: usize) -> bool {
         self.rules.clear();
         self.stamp += 1;
         let mut all = self.everything;
@@ -93,19 +98,21 @@ impl<'a> Marks<'a> {
                 }
             }
         }
+        let found = self.found[from..self.next].iter().map(|(_, literal)| *literal);
+        self.look.at(raw, found);
+        self.rules.retain(|rule| self.look.possible(*rule));
         self.rules.sort_unstable();
-        true
+        !self.rules.is_empty()
     }
 
-    /// Whether one of the candidates could match by everything that it needs in raw bytes, whichever of it was looked for:
-    /// what the filter happens to choose must not be seen in a count.
-    fn could_match(&self, rules: &[Rule], raw: &[u8]) -> bool {
-        if self.filter.escaped && self.filter.escape.find(raw).is_some() {
+    /// Whether one of the candidates could match by what it needs in raw bytes, whether or not that was looked at before: the
+    /// filter must not be seen in a count.
+    fn could_match(&mut self, raw: &[u8]) -> bool {
+        if !self.everything || (self.filter.escaped && self.filter.escape.find(raw).is_some()) {
             return true;
         }
-        let raw = raw.to_ascii_lowercase();
-        let holds = |literal: &str| memchr::memmem::find(&raw, literal.as_bytes()).is_some();
-        self.rules.iter().any(|rule| rules[*rule].needs(self.filter.family, &holds))
+        self.look.at(raw, std::iter::empty());
+        self.rules.iter().any(|rule| self.look.possible(*rule))
     }
 }
 
@@ -139,7 +146,7 @@ impl Scan<'_> {
 
     fn record(&mut self, bytes: &[u8], span: Span) {
         let raw = &bytes[span.start..span.end];
-        let candidate = self.marks.candidates(span.end);
+        let candidate = self.marks.candidates(raw, span.end);
         let fits = match self.layout.outline(raw) {
             formats::Outline::Blank => return,
             formats::Outline::Fits => true,
@@ -164,7 +171,7 @@ impl Scan<'_> {
         let text = if self.layout.format.is_json() { text.trim() } else { text.trim_end_matches(['\n', '\r']) };
         let parsed = if fits { self.layout.parse(text) } else { None };
         if parsed.is_none() && fits {
-            if self.marks.could_match(self.rules.rules(), raw) {
+            if self.marks.could_match(raw) {
                 self.broken(span.line);
             }
             if self.layout.format.is_json() {
@@ -174,10 +181,22 @@ impl Scan<'_> {
         // A line that the format doesn't explain is still looked through as text.
         let (fields, format) = parsed.unwrap_or_else(|| (formats::text_event(text), formats::Format::Text));
         let raw = (!self.layout.format.is_json()).then_some(text);
-        self.event(&Record { fields: &fields, raw, format }, number, span);
+        let matched = self.run(&Record { fields: &fields, raw, format }, number, span);
+        self.keep(matched, fields);
     }
 
-    fn event(&mut self, record: &Record<'_>, number: u64, span: Span) {
+    /// The event with each rule that it matched; it is copied only where several did.
+    fn keep(&mut self, mut matched: Vec<(Place, Map<String, Value>)>, fields: Map<String, Value>) {
+        let Some((last, last_matched)) = matched.pop() else { return };
+        for (place, matched) in matched {
+            self.out.hits.push(Hit { place, matched, event: bounded(fields.clone()) });
+        }
+        self.out.hits.push(Hit { place: last, matched: last_matched, event: bounded(fields) });
+    }
+
+    /// Runs the candidates on an event: the rules that it matches, with what they say of it.
+    fn run(&mut self, record: &Record<'_>, number: u64, span: Span) -> Vec<(Place, Map<String, Value>)> {
+        let mut found = Vec::new();
         let options = self.options;
         let ranged = options.since.is_some() || options.until.is_some();
         let class = Class::of(record.format, record.fields);
@@ -193,7 +212,7 @@ impl Scan<'_> {
                 if time.is_some_and(|time| {
                     options.since.is_some_and(|since| time < since) || options.until.is_some_and(|until| time >= until)
                 }) {
-                    return;
+                    return Vec::new();
                 }
                 self.out.undated += u64::from(ranged && time.is_none());
                 when = Some(time);
@@ -205,10 +224,10 @@ impl Scan<'_> {
                 self.out.fed.push((place, rule.feeds.iter().filter_map(value).collect()));
             }
             if wanted {
-                let (matched, event) = (bounded(rule.explain(record)), bounded(record.fields.clone()));
-                self.out.hits.push(Hit { place, matched, event });
+                found.push((place, bounded(rule.explain(record))));
             }
         }
+        found
     }
 }
 

@@ -7,6 +7,7 @@ use super::formats::{Format, Layout};
 use super::grams::{Grams, Sample};
 use super::link;
 use super::logsource::{Class, classes};
+use super::need::Needs;
 use super::sigma::{Correlation, Document, Family, Rule, Skipped, parse_file};
 
 /// Bytes of a stream that are counted to choose what to look for.
@@ -34,7 +35,8 @@ pub(super) struct Filter {
     pub(super) all: Vec<usize>,
     /// Those without a literal that their events must hold: they are run on every event.
     pub(super) unfiltered: Vec<usize>,
-    pub(super) family: Family,
+    /// What else the record of a candidate must hold, by rule.
+    pub(super) needs: Needs,
     /// Whether letters can stand as `\u0041`, and the search for it.
     pub(super) escaped: bool,
     pub(super) escape: Finder<'static>,
@@ -163,12 +165,13 @@ impl Filter {
         }
         let (literals, owners): (Vec<_>, Vec<_>) =
             owners.into_iter().map(|(literal, owners)| (literal.into_bytes(), owners)).unzip();
+        let needs = Needs::new(rules.iter().map(|rule| rule.need(family)), &literals);
         Self {
+            needs,
             grams: Grams::new(literals, &sample),
             owners,
             all,
             unfiltered,
-            family,
             escaped: family == Family::Escaped,
             escape: Finder::new(b"\\u"),
             rules: rules.len(),

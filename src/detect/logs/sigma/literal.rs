@@ -53,6 +53,12 @@ pub(super) fn longest<'a>(texts: impl Iterator<Item = &'a str>, family: Family) 
         .map(str::to_ascii_lowercase)
 }
 
+/// All runs of these texts, of two bytes and more, that stand byte for byte, but for ASCII case, in the raw record.
+pub(super) fn runs<'a>(texts: impl Iterator<Item = &'a str>, family: Family) -> Vec<String> {
+    let runs = texts.flat_map(|text| text.split(move |c| !family.safe(c)));
+    runs.filter(|run| run.len() > 1 && family.no_number(run)).map(str::to_ascii_lowercase).collect()
+}
+
 /// Literals of which every match of a regular expression holds at least one.
 pub(super) fn regex_literals(source: &str, family: Family) -> Option<Vec<String>> {
     let hir = regex_syntax::Parser::new().parse(source).ok()?;
@@ -126,6 +132,13 @@ mod tests {
         assert_eq!(of("(alpha|beta)+"), Some(vec!["alpha".into(), "beta".into()]));
         assert_eq!(of("(alpha|b.)"), None);
         assert_eq!(of("(alpha)*x[0-9]"), None);
+    }
+
+    #[test]
+    fn every_run_must_be_there() {
+        let of = |family| runs(["/api/x", "A", "42", "Key\"Id"].into_iter(), family);
+        assert_eq!(of(Family::Raw), ["/api/x", "key\"id"]);
+        assert_eq!(of(Family::Escaped), ["api", "key", "id"]);
     }
 
     #[test]
