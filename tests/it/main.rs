@@ -35,6 +35,7 @@ mod proxy;
 mod proxy_tests;
 mod recovery;
 mod report;
+mod resume;
 mod scale;
 mod secrets;
 mod serve;
