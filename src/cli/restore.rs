@@ -13,7 +13,7 @@ use crate::engine::notices::{GRACE, Notices};
 use crate::engine::recovery::records::Occasion;
 use crate::engine::recovery::{Reconciled, choose, newest, reconcile, remember, verify};
 use crate::engine::scan_trades::OtherRecord;
-use crate::engine::{Deployment, Journal};
+use crate::engine::{Deployment, Journal, findings};
 use crate::ledger::{Event, IncidentState};
 use crate::playbook;
 use crate::ui::{Printer, Record, Style, clean};
@@ -233,7 +233,8 @@ async fn pick(
             return newest(deployment, args.before).await.map_err(failed);
         }
         // What a person names counts as much as what a scan saw.
-        let first = journal.state().first_malicious;
+        let span = findings::malicious(journal).map_err(|error| journal_failure(&error))?;
+        let first = span.map(|(first, _)| first);
         let first = first.into_iter().chain(args.before).min();
         return choose(deployment, first).await.map_err(failed);
     };

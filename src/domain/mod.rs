@@ -23,7 +23,7 @@ pub use checklist::ChecklistItem;
 pub use clean::{clean, clean_json};
 pub use credential::{Fingerprint, FingerprintKey, Probe};
 pub use digest::{Digest, DigestContext, DigestError};
-pub use finding::{DONE_AT, Finding, FindingKind, Level, RuleRef, Source, finding_id};
+pub use finding::{DONE_AT, Finding, FindingKind, Level, RuleRef, Source, finding_id, malicious_span};
 pub use ids::{CredentialId, IdError, IncidentId, StepId};
 pub use notice::{Delivery, Moment, Notice, Words};
 pub use pause::{Canary, SwitchState};

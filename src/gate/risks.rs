@@ -74,3 +74,7 @@ fn people(facts: &Facts<'_>, risks: &mut Vec<String>) {
         risks.push("no witness outside the case folder holds its checkpoints".into());
     }
 }
+
+#[cfg(test)]
+#[path = "risks_tests.rs"]
+mod tests;

@@ -4,12 +4,14 @@ use std::sync::{Arc, OnceLock};
 use memchr::memmem::Finder;
 
 use super::formats::{Format, Layout};
-use super::grams::{Grams, Sample};
 use super::link;
 use super::logsource::{Class, Names, Sources};
+use super::need::Needs;
 use super::placeholders::Placeholders;
 use super::scan::ScanOptions;
 use super::sigma::{Correlation, Document, Family, Rule, Skipped, parse_file};
+use crate::detect::grams::{Grams, Sample};
+use crate::detect::indicators::Indicators;
 
 /// Bytes of a stream that are counted to choose what to look for.
 const SAMPLE: usize = 128 << 10;
@@ -27,6 +29,8 @@ pub struct Ruleset {
     terms: Terms,
     /// The filter of raw bytes for each format, made from the first block that is seen of it.
     filters: [OnceLock<Filter>; Format::ALL.len()],
+    /// What is looked for beside the rules.
+    indicators: Option<Box<Indicators>>,
 }
 
 /// What rules are read with.
@@ -64,7 +68,8 @@ pub(super) struct Filter {
     pub(super) all: Vec<usize>,
     /// Those without a literal that their events must hold: they are run on every event.
     pub(super) unfiltered: Vec<usize>,
-    pub(super) family: Family,
+    /// What else the record of a candidate must hold, by rule.
+    pub(super) needs: Needs,
     /// Whether letters can stand as `\u0041`, and the search for it.
     pub(super) escaped: bool,
     pub(super) escape: Finder<'static>,
@@ -126,7 +131,7 @@ impl Ruleset {
         for (rule, source) in rules.iter_mut().zip(&source_of) {
             rule.fieldnames = sources.fields(*source);
         }
-        Self { rules, correlations, skipped, fits, source_of, terms, filters: Default::default() }
+        Self { rules, correlations, skipped, fits, source_of, terms, filters: Default::default(), indicators: None }
     }
 
     /// What formats call fields.
@@ -137,6 +142,17 @@ impl Ruleset {
     /// Which log sources a file is of, where sources name files: for [`ScanOptions::sources`].
     pub fn sources_of(&self, path: &str) -> Option<Arc<[bool]>> {
         self.terms.sources.of_file(path)
+    }
+
+    /// The same with indicators, which are looked for in the same pass.
+    #[must_use]
+    pub fn with_indicators(self, indicators: Indicators) -> Self {
+        Self { indicators: (!indicators.is_empty()).then(|| Box::new(indicators)), ..self }
+    }
+
+    /// The indicators that are looked for; none if there are none.
+    pub fn indicators(&self) -> Option<&Indicators> {
+        self.indicators.as_deref()
     }
 
     /// The correlations, each after those that it is built on; with each whether it gives no findings of its own.
@@ -217,12 +233,13 @@ impl Filter {
         }
         let (literals, owners): (Vec<_>, Vec<_>) =
             owners.into_iter().map(|(literal, owners)| (literal.into_bytes(), owners)).unzip();
+        let needs = Needs::new(rules.iter().map(|rule| rule.need(family)), &literals);
         Self {
+            needs,
             grams: Grams::new(literals, &sample),
             owners,
             all,
             unfiltered,
-            family,
             escaped: family == Family::Escaped,
             escape: Finder::new(b"\\u"),
             rules: rules.len(),
