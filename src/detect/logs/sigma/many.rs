@@ -92,6 +92,7 @@ mod tests {
 
     use super::super::modifier::compile;
     use super::*;
+    use crate::detect::logs::placeholders::Placeholders;
 
     proptest! {
         #[test]
@@ -105,7 +106,7 @@ mod tests {
             if null {
                 wanted.push(Value::Null);
             }
-            let Ok(field) = compile(anchor, &Value::Array(wanted)) else { return Ok(()) };
+            let Ok(field) = compile(anchor, &Value::Array(wanted), &Placeholders::default()) else { return Ok(()) };
             let many = Many::new(&field.tests);
             for value in texts.iter().map(|text| json!(text)).chain([json!(texts), json!(null), json!({"b": "a"}), json!(1)]) {
                 let single = field.tests.iter().any(|test| test.holds(&value));
