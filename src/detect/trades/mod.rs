@@ -5,6 +5,8 @@
 //! row and makes a [`Record`] of each; [`Follower`] takes the records in the order of time; [`orders::OrderJoin`] joins them with their orders.
 //! None of them holds more than its windows.
 
+#[cfg(test)]
+mod cases_tests;
 /// Exact numbers in few bytes.
 pub mod decimal;
 /// Conditions on one row.
@@ -30,6 +32,8 @@ pub mod reference;
 /// Columns to logical roles.
 pub mod roles;
 mod row;
+#[cfg(test)]
+mod stage_tests;
 /// Numbers and moments as databases write them.
 pub mod value;
 

@@ -137,11 +137,14 @@ impl Plan {
     }
 }
 
-/// A condition of alternatives keeps those that this table can answer.
+/// A condition of alternatives keeps those that this table can answer; words that are compared are brought to lower case once.
 fn mapped_parts(policy: &TradePolicy, trades: &Mapping) -> TradePolicy {
     let mut policy = policy.clone();
     if let Check::Row { when: Expression::Any(parts) } = &mut policy.check {
         parts.retain(|part| part.roles().iter().all(|role| trades.index(*role).is_some()));
+    }
+    if let Check::Lookup { words, .. } = &mut policy.check {
+        words.iter_mut().for_each(|word| *word = word.to_lowercase());
     }
     policy
 }

@@ -105,8 +105,8 @@ impl Follower {
                     let thresholds = baseline::Thresholds {
                         after: *after,
                         neighbours: *neighbours,
-                        percent: percent.as_ref().map(|amount| &amount.0),
-                        deviations: deviations.as_ref().map(|amount| &amount.0),
+                        percent: percent.as_ref().map(|amount| &amount.exact),
+                        deviations: deviations.as_ref().map(|amount| &amount.exact),
                         days: days.unwrap_or(0),
                     };
                     Memory::Baseline(Box::new(Baseline::new(*of, &thresholds)))
