@@ -1,5 +1,6 @@
 //! The environment, read once into typed settings.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::path::PathBuf;
 
@@ -30,7 +31,23 @@ pub struct Settings {
     pub agent_socket: Option<PathBuf>,
     /// `NO_COLOR` is set and not empty.
     pub no_color: bool,
+    /// What an engine that runs arrays of jobs says of this one: those of [`ARRAY_VARIABLES`] that are set.
+    pub array: BTreeMap<&'static str, String>,
 }
+
+/// Variables by which Slurm, Kubernetes and AWS Batch tell a job its place in its array, and the one that says how many
+/// there are where they don't.
+pub const ARRAY_VARIABLES: [&str; 9] = [
+    "SLURM_ARRAY_TASK_ID",
+    "SLURM_ARRAY_TASK_COUNT",
+    "SLURM_ARRAY_TASK_MIN",
+    "SLURM_ARRAY_TASK_MAX",
+    "SLURM_ARRAY_TASK_STEP",
+    "JOB_COMPLETION_INDEX",
+    "AWS_BATCH_JOB_ARRAY_INDEX",
+    "AWS_BATCH_JOB_ARRAY_SIZE",
+    "PORTCULLIS_SHARDS",
+];
 
 impl Settings {
     /// Reads the environment.
@@ -49,9 +66,18 @@ impl Settings {
                 .map_or("policies".into(), PathBuf::from),
             operator,
             agent_socket: env::var_os("SSH_AUTH_SOCK").filter(|v| !v.is_empty()).map(PathBuf::from),
+            array: array()?,
             no_color: env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty()),
         })
     }
+}
+
+fn array() -> Result<BTreeMap<&'static str, String>, SettingsError> {
+    let mut found = BTreeMap::new();
+    for name in ARRAY_VARIABLES {
+        found.extend(text(name)?.map(|value| (name, value)));
+    }
+    Ok(found)
 }
 
 fn text(name: &'static str) -> Result<Option<String>, SettingsError> {

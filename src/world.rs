@@ -53,6 +53,25 @@ pub fn machine_key(home: &Path) -> Result<Arc<dyn MachineKey>, Fault> {
     Ok(Arc::new(MachineKeyFile::open_or_create(home)?))
 }
 
+/// A database, and the schema that its address names.
+pub type AddressedDatabase = (Arc<dyn Database>, Option<String>);
+
+/// The deployment's database before there are policies, and the schema that its address names.
+pub fn database(root: &Path, settings: &Settings) -> Result<Option<AddressedDatabase>, Fault> {
+    let url = match settings.containment_url.clone().or_else(|| settings.database_url.clone()) {
+        Some(url) => Some(url),
+        None => dotenv_value(root, "DATABASE_URL")?,
+    };
+    Ok(match url.map(|url| DatabaseUrl::parse(&url, root)).transpose()? {
+        Some(DatabaseUrl::Postgres { options, schema }) => {
+            let login = Login::new(*options, Box::new(Vec::new));
+            Some((Arc::new(PostgresDatabase::new(login)), schema))
+        }
+        Some(DatabaseUrl::Sqlite(path)) => Some((Arc::new(SqliteDatabase::new(path)), None)),
+        None => None,
+    })
+}
+
 /// The folder of state, wherever it was named from.
 fn home(root: &Path, settings: &Settings) -> std::path::PathBuf {
     root.join(&settings.home)

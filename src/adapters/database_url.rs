@@ -43,6 +43,13 @@ const KNOWN: [&str; 15] = [
     "application_name",
 ];
 
+/// A relative SQLite path starts at `root`; before Prisma 7 it started at the folder of the schema, usually `prisma/`: taken where
+/// only that file is there.
+fn sqlite_file(root: &Path, path: &str) -> PathBuf {
+    let (here, beside) = (root.join(path), root.join("prisma").join(path));
+    if !here.exists() && beside.exists() { beside } else { here }
+}
+
 impl DatabaseUrl {
     /// Reads an address; relative SQLite paths start at `root`. The text itself never gets into an error.
     pub fn parse(url: &SecretString, root: &Path) -> Result<Self, Fault> {
@@ -53,7 +60,7 @@ impl DatabaseUrl {
             if path.is_empty() {
                 return Err(Fault::new(FaultKind::Invalid, "the database address names no file"));
             }
-            return Ok(Self::Sqlite(root.join(path)));
+            return Ok(Self::Sqlite(sqlite_file(root, path)));
         }
         if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
             let message = "the database address is neither postgres://, postgresql://, file: nor sqlite:";
@@ -113,6 +120,21 @@ mod tests {
             assert_eq!(path.file_name().unwrap(), "dev.db");
             assert!(path.starts_with("/srv/app"));
         }
+    }
+
+    #[test]
+    fn a_file_beside_the_schema_is_found_where_there_is_no_other() {
+        let root = tempfile::tempdir().unwrap();
+        let path = |text: &str| match DatabaseUrl::parse(&SecretString::from(text), root.path()).unwrap() {
+            DatabaseUrl::Sqlite(path) => path.strip_prefix(root.path()).unwrap().to_owned(),
+            DatabaseUrl::Postgres { .. } => panic!("SQLite"),
+        };
+        assert_eq!(path("file:dev.db"), Path::new("dev.db"));
+        std::fs::create_dir(root.path().join("prisma")).unwrap();
+        std::fs::write(root.path().join("prisma/dev.db"), "").unwrap();
+        assert_eq!(path("file:dev.db"), Path::new("prisma/dev.db"));
+        std::fs::write(root.path().join("dev.db"), "").unwrap();
+        assert_eq!(path("file:dev.db"), Path::new("dev.db"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Log files: paths to readable inputs.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// Most files of one scan.
@@ -25,14 +25,7 @@ pub enum Input {
     },
 }
 
-/// A path that could not be read.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Unreadable {
-    /// Path as given.
-    pub path: String,
-    /// Why.
-    pub reason: String,
-}
+pub use crate::detect::logs::Unreadable;
 
 impl Input {
     /// Name for findings: the path, or `-`.
@@ -40,6 +33,28 @@ impl Input {
         match self {
             Self::Stdin => "-".into(),
             Self::File { path, .. } => path.display().to_string(),
+        }
+    }
+
+    /// Size in bytes, as far as it is known.
+    pub fn size(&self) -> u64 {
+        if let Self::File { size, .. } = self { *size } else { 0 }
+    }
+
+    /// When it was last written.
+    pub fn written(&self) -> Option<jiff::Timestamp> {
+        if let Self::File { written, .. } = self { *written } else { None }
+    }
+
+    /// Opens it at a byte.
+    pub fn open_at(&self, byte: u64) -> io::Result<Box<dyn Read + Send>> {
+        match self {
+            Self::Stdin => Err(io::Error::other("standard input can't be read from the middle")),
+            Self::File { path, .. } => {
+                let mut file = File::open(path)?;
+                file.seek(SeekFrom::Start(byte))?;
+                Ok(Box::new(file))
+            }
         }
     }
 

@@ -26,6 +26,7 @@ pub mod postgres;
 pub mod process;
 pub mod secrets_manager;
 pub mod service;
+pub mod shard_files;
 pub mod sqlite;
 pub mod ssh_agent;
 pub mod switches;

@@ -262,7 +262,8 @@ async fn backups(deployment: &Deployment) -> Item {
             Some(newest) => {
                 let minutes = deployment.clock.now().duration_since(newest).as_secs() / 60;
                 let limit = i64::try_from(deployment.policies.recovery.rpo_minutes).unwrap_or(i64::MAX);
-                let words = format!("{} backups, the newest {minutes} min old (RPO {limit} min)", list.len());
+                let backups = if list.len() == 1 { "1 backup".into() } else { format!("{} backups", list.len()) };
+                let words = format!("{backups}, the newest {minutes} min old (RPO {limit} min)");
                 if minutes <= limit { Ok(words) } else { Err((words, "look at the job that makes backups")) }
             }
         },

@@ -8,7 +8,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::adapters::log_files::Input;
-use crate::detect::logs::{Block, Blocks, Coverage, Fed, Ordered, Ruleset, ScanOptions, Scanned, scan};
+use crate::detect::logs::{Block, Blocks, Coverage, Fed, Head, Ordered, Range, Ruleset, ScanOptions, Scanned, scan};
 use crate::domain::Finding;
 use crate::ui::Progress;
 
@@ -21,22 +21,50 @@ const QUEUE: usize = 4;
 /// Blocks between two notes of how far a file is done.
 const NOTE: u64 = 256;
 
-/// Where results go, in order.
+/// Where results go, in order, each with the number of its piece.
 pub struct Outputs<'a> {
     /// Findings.
-    pub finding: &'a mut dyn FnMut(Finding),
+    pub finding: &'a mut dyn FnMut(usize, Finding),
     /// Events for correlations.
-    pub feed: &'a mut dyn FnMut(Fed),
-    /// How far a file is done, now and then and at its end.
+    pub feed: &'a mut dyn FnMut(usize, Fed),
+    /// How far a piece is done, now and then and at its end.
     pub done: &'a mut dyn FnMut(usize, &Done),
+}
+
+/// A file, or a part of one.
+pub struct Piece<'a> {
+    /// The file.
+    pub input: &'a Input,
+    /// Which part; all of it if none.
+    pub part: Option<(Head, Range)>,
+}
+
+impl<'a> Piece<'a> {
+    /// All of a file.
+    pub fn whole(input: &'a Input) -> Self {
+        Self { input, part: None }
+    }
+
+    /// Bytes to read, as far as that is known.
+    fn size(&self) -> u64 {
+        let size = self.input.size();
+        self.part.as_ref().map_or(size, |(_, range)| range.to.unwrap_or(size).saturating_sub(range.from))
+    }
+
+    fn open<'b>(&self, options: &ScanOptions, bytes: &'b AtomicU64) -> io::Result<Blocks<'b>> {
+        Ok(match &self.part {
+            None => Blocks::new(Counted(self.input.open()?, bytes), options),
+            Some((head, range)) => Blocks::part(Counted(self.input.open_at(range.begin())?, bytes), head, range),
+        })
+    }
 }
 
 /// What is scanned.
 pub struct Job<'a> {
     /// The rules.
     pub rules: &'a Ruleset,
-    /// The files.
-    pub inputs: &'a [Input],
+    /// The files, or parts of them.
+    pub pieces: &'a [Piece<'a>],
     /// The options for one file.
     pub options: &'a (dyn Fn(&Input) -> ScanOptions + Sync),
     /// How far the first files were done by an earlier run.
@@ -93,8 +121,7 @@ impl<R: Read> Read for Counted<'_, R> {
 /// Scans all files; what was covered of each, in their order.
 pub fn run(job: &Job<'_>, outputs: &mut Outputs<'_>) -> Vec<Coverage> {
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let size = |input: &Input| if let Input::File { size, .. } = input { *size } else { 0 };
-    let progress = Progress::bytes(job.inputs.iter().map(size).sum(), "scanning, 0 findings");
+    let progress = Progress::bytes(job.pieces.iter().map(Piece::size).sum(), "scanning, 0 findings");
     let pool = Pool { job, state: Mutex::default(), changed: Condvar::new(), bytes: AtomicU64::new(0) };
     let (sender, receiver) = sync_channel(QUEUE);
     std::thread::scope(|scope| {
@@ -132,7 +159,7 @@ impl Pool<'_> {
             if let Some(task) = state.tasks.pop_front() {
                 drop(state);
                 self.scan(&task, sender);
-            } else if state.next < self.job.inputs.len() && (state.readers == 0 || state.waiting < WAITING) {
+            } else if state.next < self.job.pieces.len() && (state.readers == 0 || state.waiting < WAITING) {
                 let file = state.next;
                 state.next += 1;
                 state.readers += 1;
@@ -140,7 +167,7 @@ impl Pool<'_> {
                 self.read(file, sender);
                 self.lock().readers -= 1;
                 self.changed.notify_all();
-            } else if state.readers == 0 && state.next >= self.job.inputs.len() {
+            } else if state.readers == 0 && state.next >= self.job.pieces.len() {
                 return;
             } else {
                 state = self.wait(state);
@@ -179,22 +206,21 @@ impl Pool<'_> {
 
     /// Cuts a file into blocks and scans those that nobody else is free for.
     fn read(&self, file: usize, sender: &SyncSender<Message>) {
-        let input = &self.job.inputs[file];
+        let piece = &self.job.pieces[file];
         let earlier = self.job.earlier.get(file);
         if let Some(done) = earlier.filter(|done| done.whole) {
             let _ = sender.send(Message::Known(file, Box::new(done.coverage.clone())));
             return;
         }
         let skip = earlier.map_or(0, |done| done.blocks);
-        let options = (self.job.options)(input);
-        let reader = match input.open() {
-            Ok(reader) => reader,
+        let options = (self.job.options)(piece.input);
+        let mut blocks = match piece.open(&options, &self.bytes) {
+            Ok(blocks) => blocks,
             Err(error) => {
                 let _ = sender.send(Message::Ended(file, 0, Some(error.to_string())));
                 return;
             }
         };
-        let mut blocks = Blocks::new(Counted(reader, &self.bytes), &options);
         let _ = sender.send(Message::Opened(file, blocks.format()));
         let mut number = 0;
         while let Some(block) = blocks.next_block() {
@@ -255,7 +281,7 @@ impl<'a> Merge<'a> {
     fn take(&mut self, message: Message, outputs: &mut Outputs<'_>) {
         match message {
             Message::Opened(file, format) => {
-                let name = self.job.inputs[file].name();
+                let name = self.job.pieces[file].input.name();
                 let earlier = self.job.earlier.get(file);
                 let partial = self.partial.entry(file).or_default();
                 partial.ordered = Some(match earlier {
@@ -288,12 +314,12 @@ impl<'a> Merge<'a> {
             partial.next += 1;
             partial.findings -= scanned.findings();
             if let Some(ordered) = &mut partial.ordered {
-                let finding = &mut outputs.finding;
+                let (at, finding, feed) = (self.current, &mut outputs.finding, &mut outputs.feed);
                 let mut count = |one: Finding| {
                     found += 1;
-                    finding(one);
+                    finding(at, one);
                 };
-                ordered.take(self.job.rules, scanned, &mut count, outputs.feed);
+                ordered.take(self.job.rules, scanned, &mut count, &mut |fed| feed(at, fed));
             }
         }
         self.found += found;
@@ -347,16 +373,17 @@ mod tests {
         let (inputs, unreadable) = crate::adapters::log_files::expand(&names);
         assert!(unreadable.is_empty());
         let rules = Ruleset::from_texts([("r.yml", RULES)]);
-        let job = Job { rules: &rules, inputs: &inputs, options: &|_| ScanOptions::default(), earlier: &[] };
+        let pieces: Vec<Piece<'_>> = inputs.iter().map(Piece::whole).collect();
+        let job = Job { rules: &rules, pieces: &pieces, options: &|_| ScanOptions::default(), earlier: &[] };
         let mut places = Vec::new();
-        let mut note = |finding: Finding| {
+        let mut note = |_, finding: Finding| {
             let Source::File { path, record, line, .. } = finding.source else { panic!("not a file") };
             assert_eq!((record % 7, line), (0, Some(record + 1)));
             places.push((path, record));
         };
         let mut noted = Vec::new();
         let mut outputs =
-            Outputs { finding: &mut note, feed: &mut |_| {}, done: &mut |at, done| noted.push((at, done.clone())) };
+            Outputs { finding: &mut note, feed: &mut |_, _| {}, done: &mut |at, done| noted.push((at, done.clone())) };
         let said = run(&job, &mut outputs);
         assert!(places.is_sorted());
         assert_eq!(places.len(), 3 * 5_715 + 9 * 8);
@@ -376,12 +403,12 @@ mod tests {
         }
         earlier.push(Done { blocks: 2, coverage: ordered.coverage().clone(), whole: false });
         let mut rest = Vec::new();
-        let mut note = |finding: Finding| {
+        let mut note = |_, finding: Finding| {
             let Source::File { path, record, .. } = finding.source else { panic!("not a file") };
             rest.push((path, record));
         };
         let job = Job { earlier: &earlier, ..job };
-        let again = run(&job, &mut Outputs { finding: &mut note, feed: &mut |_| {}, done: &mut |_, _| {} });
+        let again = run(&job, &mut Outputs { finding: &mut note, feed: &mut |_, _| {}, done: &mut |_, _| {} });
         assert_eq!(rest, places[before..]);
         assert_eq!(again, said);
     }

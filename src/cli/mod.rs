@@ -37,9 +37,11 @@ mod resume;
 mod scan;
 mod scan_database;
 mod scan_logs;
+mod scan_merge;
 mod scan_output;
 mod scan_resume;
 mod scan_secrets;
+mod scan_shard;
 mod scan_trades;
 mod serve;
 mod steps;
@@ -210,7 +212,7 @@ fn context(global: &Global, mut settings: Settings, printer: Printer) -> Context
 
 async fn run(command: Command, ctx: &Context) -> Result<Exit, Failure> {
     match command {
-        Command::Init(args) => init::run(&args, ctx),
+        Command::Init(args) => init::run(&args, ctx).await,
         Command::Install(args) => install::run(args, ctx).await,
         Command::Doctor(args) => doctor::run(args, ctx).await,
         Command::Lockdown(args) => lockdown::run(args, ctx).await,

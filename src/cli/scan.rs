@@ -1,6 +1,6 @@
 use clap::Subcommand;
 
-use super::{Context, Exit, Failure, scan_database, scan_logs, scan_secrets, scan_trades};
+use super::{Context, Exit, Failure, scan_database, scan_logs, scan_merge, scan_secrets, scan_trades};
 
 /// Subcommands of `scan`.
 #[derive(Debug, Subcommand)]
@@ -13,6 +13,8 @@ pub enum ScanCommand {
     Secrets(scan_secrets::ScanSecretsArgs),
     /// Persistence left in the database
     Database(scan_database::DatabaseArgs),
+    /// Put the outputs of shards together
+    Merge(scan_merge::MergeArgs),
 }
 
 /// Runs a subcommand.
@@ -22,5 +24,6 @@ pub async fn run(command: ScanCommand, ctx: &Context) -> Result<Exit, Failure> {
         ScanCommand::Trades(args) => scan_trades::run(args, ctx).await,
         ScanCommand::Secrets(args) => scan_secrets::run(args, ctx).await,
         ScanCommand::Database(args) => scan_database::run(args, ctx).await,
+        ScanCommand::Merge(args) => scan_merge::run(args, ctx).await,
     }
 }

@@ -3,15 +3,16 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::log_pool::{self, Job, Outputs};
+use super::log_pool::{self, Job, Outputs, Piece};
 use super::scan_output::{Collector, ScanSummary, SkippedRule, UnfilteredRule, case_for_findings, resolve};
 use super::scan_resume::{Earlier, Progress};
+use super::scan_shard::{self, ShardArgs};
 use super::{Context, Exit, Failure};
 use crate::adapters::log_files::{self, Input, Unreadable};
 use crate::detect::logs::formats::{Format, Wanted, time};
-use crate::detect::logs::{Correlator, Coverage, Ruleset, ScanOptions};
+use crate::detect::logs::{Correlator, Coverage, Fed, Options, Ruleset, ScanOptions};
 use crate::detect::secrets::Redactor;
-use crate::domain::{Digest, DigestContext, Level, Timestamp};
+use crate::domain::{Digest, DigestContext, Finding, Level, Timestamp};
 use crate::engine::known_values;
 use secrecy::ExposeSecret;
 
@@ -28,7 +29,9 @@ postgres-csv, logfmt, csv, text. Findings also go to the open incident's case.
 
 Examples:
   portcullis scan logs /var/log/nginx cloudtrail/ --min-level high
-  kubectl logs deploy/api | portcullis scan logs - --rules sigma/rules --format json")]
+  kubectl logs deploy/api | portcullis scan logs - --rules sigma/rules --format json
+  portcullis scan logs /mnt/logs --shard auto --output out/        (in each job of an array; then
+  portcullis scan merge out/)")]
 pub struct ScanLogsArgs {
     /// Files and folders; - is standard input
     #[arg(required = true, value_name = "PATH")]
@@ -51,6 +54,8 @@ pub struct ScanLogsArgs {
     /// Keep how far the scan has come, and go on from there if a run with the same arguments was interrupted
     #[arg(long)]
     resume: bool,
+    #[command(flatten)]
+    pub(super) shard: ShardArgs,
 }
 
 /// Reads a point in time of the command line.
@@ -60,48 +65,138 @@ pub fn moment(text: &str) -> Result<Timestamp, String> {
         .ok_or_else(|| format!("`{text}` is not a time: write 2026-11-24T01:02:03Z or 2026-11-24"))
 }
 
+/// What a scan of logs, or a shard of one, is made of.
+pub(super) struct Prepared {
+    /// The rules.
+    pub rules: Ruleset,
+    /// The ones that are not run.
+    pub skipped: Vec<SkippedRule>,
+    /// A digest of the rules' texts.
+    pub digest: Digest,
+    /// The files.
+    pub inputs: Vec<Input>,
+    /// Paths that are none.
+    pub unreadable: Vec<Unreadable>,
+}
+
+impl Prepared {
+    /// Reads the rules and lists the files.
+    fn new(args: &ScanLogsArgs, ctx: &Context) -> Result<Self, Failure> {
+        let (rules, skipped, digest) = rules_with_digest(&args.rules, ctx)?;
+        let (inputs, unreadable) = log_files::expand(&resolve(ctx, &args.paths));
+        Ok(Self { rules, skipped, digest, inputs, unreadable })
+    }
+}
+
+impl ScanLogsArgs {
+    /// The options for one file; a file of which nobody knows when it was written is taken to be of `now`.
+    pub(super) fn options(&self, input: &Input, now: Timestamp) -> ScanOptions {
+        ScanOptions {
+            since: self.since,
+            until: self.until,
+            min_level: self.min_level,
+            written: input.written().unwrap_or(now),
+            format: self.input_format.clone(),
+            ..ScanOptions::default()
+        }
+    }
+
+    /// What was asked for, for those who compare.
+    pub(super) fn asked(&self) -> Options {
+        Options {
+            since: self.since,
+            until: self.until,
+            min_level: self.min_level,
+            input_format: self.input_format.as_ref().map(|wanted| format!("{wanted:?}")),
+        }
+    }
+}
+
 /// Scans logs.
 pub async fn run(args: ScanLogsArgs, ctx: &Context) -> Result<Exit, Failure> {
+    let shard = args.shard.shard(&ctx.settings)?;
     let redactor = redactor(ctx).await;
-    let (rules, mut skipped, digest) = rules_with_digest(&args.rules, ctx)?;
-    skipped.extend(rules.skipped().iter().map(|s| SkippedRule { rule: s.rule.clone(), reason: s.reason.clone() }));
+    let prepared = Prepared::new(&args, ctx)?;
+    if let Some(shard) = shard {
+        return scan_shard::run(&args, shard, ctx, &prepared, &redactor);
+    }
     let case = case_for_findings(ctx)?;
-    let (inputs, unreadable) = log_files::expand(&resolve(ctx, &args.paths));
-    let now = Timestamp::now();
-    let options = |input: &Input| ScanOptions {
-        since: args.since,
-        until: args.until,
-        min_level: args.min_level,
-        written: if let Input::File { written: Some(written), .. } = input { *written } else { now },
-        format: args.input_format.clone(),
-        ..ScanOptions::default()
+    let collector = RefCell::new(Collector::new(ctx, case, redactor));
+    let correlator = RefCell::new(Correlator::default());
+    let pieces: Vec<Piece<'_>> = prepared.inputs.iter().map(Piece::whole).collect();
+    let mut note = |_: usize, finding: Finding| collector.borrow_mut().give(finding);
+    let mut feed = |_: usize, fed: &Fed| correlator.borrow_mut().add(fed);
+    let (said, failed) =
+        scan(&args, ctx, &prepared, &pieces, &mut Sinks { note: &mut note, feed: &mut feed, whole: &mut |_, _| {} })?;
+    let (mut collector, rules) = (collector.into_inner(), &prepared.rules);
+    let mut notes = correlator.into_inner().finish(rules, &mut |finding| {
+        if finding.rule.level >= args.min_level {
+            collector.give(finding);
+        }
+    });
+    notes.extend(failed);
+    let names = prepared.inputs.iter().map(Input::name);
+    let summary = ScanSummary {
+        rules_skipped: prepared.skipped,
+        unreadable: prepared.unreadable,
+        uncovered: notes,
+        ..summary(rules, args.min_level)
     };
-    let (mut progress, earlier) = match args.resume.then(|| progress(&args, ctx, &digest, &inputs)).transpose()? {
+    collector.finish(covered(summary, rules, names.zip(said).collect()))
+}
+
+/// Where the results of a scan go, in order, each with the number of its piece.
+pub(super) struct Sinks<'a> {
+    /// Findings; gives them back as they were shown, without secrets.
+    pub note: &'a mut dyn FnMut(usize, Finding) -> Finding,
+    /// Events for correlations.
+    pub feed: &'a mut dyn FnMut(usize, &Fed),
+    /// What was covered of a piece that is done.
+    pub whole: &'a mut dyn FnMut(usize, &Coverage),
+}
+
+/// Scans the pieces, from where an interrupted run with the same arguments had come to if `--resume` says so. What was
+/// covered of each, and why progress could not be kept.
+pub(super) fn scan(
+    args: &ScanLogsArgs,
+    ctx: &Context,
+    prepared: &Prepared,
+    pieces: &[Piece<'_>],
+    sinks: &mut Sinks<'_>,
+) -> Result<(Vec<Coverage>, Option<String>), Failure> {
+    let now = Timestamp::now();
+    let options = |input: &Input| args.options(input, now);
+    let inputs: Vec<Input> = pieces.iter().map(|piece| piece.input.clone()).collect();
+    let (mut progress, earlier) = match args.resume.then(|| progress(args, ctx, prepared, &inputs)).transpose()? {
         Some((progress, earlier)) => (Some(progress), earlier),
         None => (None, Earlier::default()),
     };
-    let collector = RefCell::new(Collector::new(ctx, case, redactor));
-    let mut correlator = Correlator::default();
-    for fed in &earlier.fed {
-        correlator.add(fed);
+    let job = Job { rules: &prepared.rules, pieces, options: &options, earlier: &earlier.done };
+    let (mut findings, mut fed) = (earlier.findings.into_iter().peekable(), earlier.fed.iter().peekable());
+    for (at, done) in earlier.done.iter().enumerate() {
+        while let Some((_, finding)) = findings.next_if(|(of, _)| *of == at) {
+            (sinks.note)(at, finding);
+        }
+        while let Some((_, fed)) = fed.next_if(|(of, _)| *of == at) {
+            (sinks.feed)(at, fed);
+        }
+        if done.whole {
+            (sinks.whole)(at, &done.coverage);
+        }
     }
-    for finding in earlier.findings {
-        collector.borrow_mut().give(finding);
-    }
-    let job = Job { rules: &rules, inputs: &inputs, options: &options, earlier: &earlier.done };
     let kept = RefCell::new(progress.as_mut());
     let mut failed = None;
     let said = log_pool::run(
         &job,
         &mut Outputs {
-            finding: &mut |finding| {
-                let shown = collector.borrow_mut().give(finding);
+            finding: &mut |at, finding| {
+                let shown = (sinks.note)(at, finding);
                 if let Some(progress) = kept.borrow_mut().as_mut() {
                     progress.finding(shown);
                 }
             },
-            feed: &mut |fed| {
-                correlator.add(&fed);
+            feed: &mut |at, fed| {
+                (sinks.feed)(at, &fed);
                 if let Some(progress) = kept.borrow_mut().as_mut() {
                     progress.fed(fed);
                 }
@@ -109,39 +204,43 @@ pub async fn run(args: ScanLogsArgs, ctx: &Context) -> Result<Exit, Failure> {
             done: &mut |at, done| {
                 let noted = kept.borrow_mut().as_mut().map(|progress| progress.note(at, &inputs[at], done));
                 failed = noted.and_then(Result::err).or(failed.take());
+                if done.whole {
+                    (sinks.whole)(at, &done.coverage);
+                }
             },
         },
     );
-    let mut collector = collector.into_inner();
-    let mut notes = correlator.finish(&rules, &mut |finding| {
-        if finding.rule.level >= args.min_level {
-            collector.give(finding);
-        }
-    });
-    notes.extend(failed.map(|error| format!("the scan's progress could not be kept: {error}")));
     // What is left behind only costs space: the next scan with these arguments writes it anew.
     let _ = progress.map(Progress::finish);
-    let run = rules.rules().iter().filter(|rule| rule.rule.level >= args.min_level).count() as u64;
-    let mut summary =
-        ScanSummary { scan: "logs", rules: run, rules_skipped: skipped, unreadable, ..ScanSummary::default() };
-    summary.rules += rules.correlations().filter(|(one, _)| one.rule.level >= args.min_level).count() as u64;
-    summary.unfiltered = unfiltered(&rules, &said);
-    summary.uncovered = notes;
-    for (input, coverage) in inputs.iter().zip(said) {
-        add(&mut summary, input.name(), coverage);
+    Ok((said, failed.map(|error| format!("the scan's progress could not be kept: {error}"))))
+}
+
+/// A summary that knows the rules.
+pub(super) fn summary(rules: &Ruleset, min_level: Level) -> ScanSummary {
+    let single = rules.rules().iter().filter(|rule| rule.rule.level >= min_level).count() as u64;
+    let joined = rules.correlations().filter(|(one, _)| one.rule.level >= min_level).count() as u64;
+    ScanSummary { scan: "logs", rules: single + joined, ..ScanSummary::default() }
+}
+
+/// The same with what was covered of each file.
+pub(super) fn covered(mut summary: ScanSummary, rules: &Ruleset, said: Vec<(String, Coverage)>) -> ScanSummary {
+    summary.unfiltered = unfiltered(rules, &said);
+    for (path, coverage) in said {
+        add(&mut summary, path, coverage);
     }
-    collector.finish(summary)
+    summary
 }
 
 /// Opens the file that keeps how far this scan has come: one for the same paths, rules and options.
 fn progress(
     args: &ScanLogsArgs,
     ctx: &Context,
-    rules: &Digest,
+    prepared: &Prepared,
     inputs: &[Input],
 ) -> Result<(Progress, Earlier), Failure> {
     let mut key = DigestContext::new();
-    let what = format!("{rules} {:?} {:?} {} {:?}", args.since, args.until, args.min_level, args.input_format);
+    let shard = args.shard.shard(&ctx.settings)?;
+    let what = format!("{} {:?} {shard:?}", prepared.digest, args.asked());
     key.update(what.as_bytes());
     for text in &args.paths {
         key.update(&(text.len() as u64).to_be_bytes());
@@ -156,7 +255,7 @@ fn progress(
 }
 
 /// Knows the credentials' own values where there is a deployment to ask: a log line that holds one is evidence, the value is not.
-async fn redactor(ctx: &Context) -> Redactor {
+pub(super) async fn redactor(ctx: &Context) -> Redactor {
     let Ok(deployment) = ctx.deployment() else { return Redactor::new(&[]) };
     let values = known_values(&deployment, &mut Vec::new()).await;
     let pairs: Vec<_> = values.iter().map(|(id, value)| (id.as_str(), value.expose_secret())).collect();
@@ -164,11 +263,11 @@ async fn redactor(ctx: &Context) -> Redactor {
 }
 
 /// The rules that nothing in raw bytes can rule out, and the events that were parsed for them.
-fn unfiltered(rules: &Ruleset, said: &[Coverage]) -> Vec<UnfilteredRule> {
+fn unfiltered(rules: &Ruleset, said: &[(String, Coverage)]) -> Vec<UnfilteredRule> {
     let mut events: BTreeMap<&str, u64> = BTreeMap::new();
     let mut formats: BTreeMap<Format, u64> = BTreeMap::new();
-    for coverage in said {
-        if let Some(format) = coverage.format {
+    for (_, coverage) in said {
+        if let Some(format) = coverage.format.filter(|_| coverage.events > 0) {
             *formats.entry(format).or_default() += coverage.events;
         }
     }
@@ -208,7 +307,10 @@ pub(super) fn rules(given: &[PathBuf], ctx: &Context) -> Result<(Ruleset, Vec<Sk
 }
 
 /// The same, with a digest of their texts.
-fn rules_with_digest(given: &[PathBuf], ctx: &Context) -> Result<(Ruleset, Vec<SkippedRule>, Digest), Failure> {
+pub(super) fn rules_with_digest(
+    given: &[PathBuf],
+    ctx: &Context,
+) -> Result<(Ruleset, Vec<SkippedRule>, Digest), Failure> {
     let default = [ctx.root.join(&ctx.settings.policies).join("logs")];
     let folders = if given.is_empty() { &default[..] } else { given };
     let names: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
@@ -242,8 +344,10 @@ fn rules_with_digest(given: &[PathBuf], ctx: &Context) -> Result<(Ruleset, Vec<S
     }
     let mut digest = DigestContext::new();
     for (_, text) in &texts {
+        digest.update(&(text.len() as u64).to_be_bytes());
         digest.update(text.as_bytes());
     }
+    skipped.extend(rules.skipped().iter().map(|s| SkippedRule { rule: s.rule.clone(), reason: s.reason.clone() }));
     Ok((rules, skipped, digest.finish()))
 }
 

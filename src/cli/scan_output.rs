@@ -226,10 +226,12 @@ impl<'a> Collector<'a> {
         finding
     }
 
-    /// Records the scan in the case, prints the summary and says the exit code.
+    /// Records the scan in the case, prints the summary and says the exit code. To the time that the summary says already
+    /// (of shards) the collector's own is added.
     pub fn finish(self, mut summary: ScanSummary) -> Result<Exit, Failure> {
         summary.findings = self.count;
-        summary.elapsed_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let since = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        summary.elapsed_ms = summary.elapsed_ms.saturating_add(since);
         self.ctx.printer.emit(&summary);
         if let Some(journal) = &self.case {
             let complete =

@@ -44,10 +44,10 @@ struct Line {
 pub struct Earlier {
     /// For each file how far it is done.
     pub done: Vec<Done>,
-    /// Findings, in order.
-    pub findings: Vec<Finding>,
-    /// Events for correlations.
-    pub fed: Vec<Fed>,
+    /// Findings, in order, each with the number of its file.
+    pub findings: Vec<(usize, Finding)>,
+    /// Events for correlations, likewise.
+    pub fed: Vec<(usize, Fed)>,
 }
 
 /// The file that progress is kept in.
@@ -59,10 +59,7 @@ pub struct Progress {
 }
 
 fn identity(input: &Input) -> (String, u64, Option<jiff::Timestamp>) {
-    match input {
-        Input::Stdin => (input.name(), 0, None),
-        Input::File { size, written, .. } => (input.name(), *size, *written),
-    }
+    (input.name(), input.size(), input.written())
 }
 
 impl Progress {
@@ -79,8 +76,15 @@ impl Progress {
         // Written anew, so that a line that was cut off, or of a file that changed, is gone.
         let mut options = OpenOptions::new();
         let file = options.write(true).create(true).truncate(true).mode(0o600).open(&path)?;
-        let mut progress = Self { path, file, findings: earlier.findings.clone(), fed: earlier.fed.clone() };
+        let mut progress = Self { path, file, findings: Vec::new(), fed: Vec::new() };
+        let (mut findings, mut fed) = (earlier.findings.iter().peekable(), earlier.fed.iter().peekable());
         for (at, done) in earlier.done.iter().enumerate() {
+            while let Some((_, one)) = findings.next_if(|(file, _)| *file == at) {
+                progress.finding(one.clone());
+            }
+            while let Some((_, one)) = fed.next_if(|(file, _)| *file == at) {
+                progress.fed(one.clone());
+            }
             progress.note(at, &inputs[at], done)?;
         }
         Ok((progress, earlier))
@@ -138,8 +142,8 @@ fn read(lines: impl BufRead, inputs: &[Input]) -> Earlier {
         }
         earlier.done.resize_with(line.file + 1, Done::default);
         earlier.done[line.file] = Done { blocks: line.blocks, coverage: line.coverage, whole: line.whole };
-        earlier.findings.extend(line.findings);
-        earlier.fed.extend(line.fed);
+        earlier.findings.extend(line.findings.into_iter().map(|one| (line.file, one)));
+        earlier.fed.extend(line.fed.into_iter().map(|one| (line.file, one)));
     }
     earlier
 }

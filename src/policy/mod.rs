@@ -13,6 +13,7 @@ mod error;
 pub mod evidence;
 pub mod monitoring;
 pub mod pause;
+pub mod prisma;
 pub mod recovery;
 pub mod resume;
 pub mod shipped;

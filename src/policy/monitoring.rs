@@ -22,9 +22,9 @@ pub struct MonitoringPolicy {
     /// Alerts at this level or above drop the gate again; absent: none does.
     #[serde(default)]
     pub auto_pause: Option<Level>,
-    /// Seconds between two looks at the trade table.
+    /// Milliseconds between two looks at the trade table.
     #[serde(default = "default_trades")]
-    pub trades_every_s: u64,
+    pub trades_every_ms: u64,
     /// Seconds between two looks at the guard.
     #[serde(default = "default_guard")]
     pub guard_every_s: u64,
@@ -43,7 +43,7 @@ impl Default for MonitoringPolicy {
             logs: Vec::new(),
             alert_from: default_alert_from(),
             auto_pause: None,
-            trades_every_s: default_trades(),
+            trades_every_ms: default_trades(),
             guard_every_s: default_guard(),
             database_every_s: default_database(),
             required_for_resume: false,
@@ -56,7 +56,7 @@ fn default_alert_from() -> Level {
 }
 
 fn default_trades() -> u64 {
-    2
+    400
 }
 
 fn default_guard() -> u64 {

@@ -17,7 +17,22 @@ pub struct Found {
     pub restore_script: bool,
     /// Command in front of compose arguments: `docker compose` or `docker-compose`.
     pub compose_command: Vec<String>,
+    /// The service that is the back end.
+    pub back_end: Option<String>,
+    /// Its health address as this machine reaches it.
+    pub health: Option<String>,
+    /// Schema (where it is not the usual one) and name of the trade table.
+    pub trades: Option<(Option<String>, String)>,
+    /// Folder of the backups and the pattern of their names.
+    pub backups: Option<(String, String)>,
+    /// Log files and folders.
+    pub logs: Vec<String>,
+    /// Command that validates the data after a restore.
+    pub validate: Vec<String>,
 }
+
+/// Where a back end listens for health checks if nothing says otherwise.
+pub const HEALTH: &str = "http://localhost:3001/health";
 
 /// How a key of `.env` is taken into `credentials.yml`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,9 +101,10 @@ pub fn credentials(found: &Found) -> Option<String> {
         };
         let _ = write!(
             text,
-            "services:\n  - name: {name}\n    restart: [{}]\n    stop: [{}]\n    health: http://localhost:3001/health\n\n",
+            "services:\n  - name: {name}\n    restart: [{}]\n    stop: [{}]\n    health: {}\n\n",
             command("restart"),
-            command("stop")
+            command("stop"),
+            found.health.as_deref().unwrap_or(HEALTH)
         );
     }
     let _ = write!(text, "credentials:\n{}", body.trim_end());
@@ -96,22 +112,35 @@ pub fn credentials(found: &Found) -> Option<String> {
     Some(text)
 }
 
-/// The compose service that is the back end: by name, else the first that is no database.
+/// The service that is the back end: as it was told, by name, else the first that is no database.
 pub fn back_end(found: &Found) -> Option<&str> {
     const NAMES: [&str; 5] = ["backend", "api", "app", "server", "web"];
-    NAMES
-        .iter()
-        .find_map(|name| found.services.iter().find(|service| service == name))
-        .or_else(|| {
-            found
-                .services
-                .iter()
-                .find(|service| !["postgres", "db", "redis", "database", "cache"].contains(&service.as_str()))
-        })
-        .map(String::as_str)
+    const STORES: [&str; 8] =
+        ["postgres", "postgresql", "db", "redis", "database", "cache", "pgbouncer", "timescaledb"];
+    let named = |name: &&str| found.services.iter().any(|service| service == name);
+    found.back_end.as_deref().or_else(|| NAMES.into_iter().find(named)).or_else(|| {
+        let other = found.services.iter().find(|service| !STORES.contains(&service.as_str()));
+        other.map(String::as_str)
+    })
 }
 
-/// `recovery.yml` with the service that was found, and the restore command only where its script is.
+/// `pause.yml` with the trade table that was found.
+pub fn pause(template: &str, found: &Found) -> String {
+    let Some((schema, table)) = &found.trades else { return template.to_owned() };
+    let mut named = format!("table: {}\n", quoted(table));
+    if let Some(schema) = schema {
+        let _ = writeln!(named, "  schema: {}", quoted(schema));
+    }
+    template.replacen("table: Trade\n", &named, 1)
+}
+
+/// `monitoring.yml` with the logs that were found.
+pub fn monitoring(template: &str, found: &Found) -> String {
+    let logs: Vec<_> = found.logs.iter().map(|path| quoted(path)).collect();
+    template.replacen("logs: []", &format!("logs: [{}]", logs.join(", ")), 1)
+}
+
+/// `recovery.yml` with what was found, and the commands for restore and validation only where their scripts are.
 pub fn recovery(template: &str, found: &Found) -> String {
     let services = match (credentials(found).is_some(), back_end(found)) {
         // Without a tailored credentials.yml, the shipped one declares `backend`.
@@ -119,7 +148,19 @@ pub fn recovery(template: &str, found: &Found) -> String {
         (true, Some(name)) => format!("services: [{name}]"),
         (true, None) => "services: []".to_owned(),
     };
-    let text = template.replacen("services: [backend]", &services, 1);
+    let mut text = template.replacen("services: [backend]", &services, 1);
+    if let Some((folder, pattern)) = &found.backups {
+        let named = format!("directory: {}\npattern: {}\n", quoted(folder), quoted(pattern));
+        text = text.replacen("directory: backups\npattern: db_backup_*.sql.gz\n", &named, 1);
+    }
+    if !found.validate.is_empty() {
+        let words: Vec<_> = found.validate.iter().map(|word| quoted(word)).collect();
+        text = text.replacen(
+            "# validate: [bun, run, scripts/validate-data.ts]\n",
+            &format!("validate: [{}]\n", words.join(", ")),
+            1,
+        );
+    }
     if found.restore_script { text } else { text.replacen("\nrestore: [", "\n# restore: [", 1) }
 }
 
@@ -163,6 +204,12 @@ mod tests {
             database_role: Some("trading app: \"x\"".into()),
             restore_script: false,
             compose_command: vec!["docker-compose".into()],
+            health: Some("http://localhost:4000/healthz".into()),
+            trades: Some((Some("desk".into()), "trade \"log\"".into())),
+            backups: Some(("dumps".into(), "nightly_*.dump".into())),
+            logs: vec!["logs".into(), "/var/log/nginx".into()],
+            validate: vec!["bun".into(), "run".into(), "scripts/validate-data.ts".into()],
+            back_end: None,
         }
     }
 
@@ -188,12 +235,24 @@ mod tests {
                 let text = match *path {
                     "credentials.yml" => credentials(&found).unwrap_or((*text).into()),
                     "recovery.yml" => recovery(text, &found),
+                    "pause.yml" => pause(text, &found),
+                    "monitoring.yml" => monitoring(text, &found),
                     _ => (*text).into(),
                 };
                 ((*path).to_owned(), text)
             });
             let policies = Policies::from_texts(texts.collect()).unwrap();
             assert_eq!(policies.recovery.restore.is_some(), found.restore_script);
+            assert_eq!(policies.recovery.validate.is_some(), !found.validate.is_empty());
+            assert_eq!(policies.monitoring.logs, found.logs);
+            let guard = policies.pause.guard.unwrap();
+            let trades = found.trades.clone().unwrap_or((None, "Trade".into()));
+            assert_eq!((guard.schema, guard.table), trades);
+            let backups = found.backups.clone().unwrap_or(("backups".into(), "db_backup_*.sql.gz".into()));
+            assert_eq!((policies.recovery.directory, policies.recovery.pattern), backups);
+            if back_end(&found).is_some() && !found.env_keys.is_empty() {
+                assert_eq!(policies.credentials.services[0].health, found.health);
+            }
         }
     }
 

@@ -12,6 +12,8 @@ use portcullis::domain::Timestamp;
 use serde_json::{Value, json};
 
 use crate::peers::address;
+use crate::proxy::aws::AwsProxy;
+use crate::proxy::{Fault, Rule};
 use crate::support::{Ran, finish, folder, program, wait};
 
 /// A ministack of the test's own, which refuses keys that are none.
@@ -296,4 +298,49 @@ fn sessions_of_a_role_are_denied_and_the_proof_says_what_it_saw() {
     let (ran, role) = end_sessions(&url, "desk-moto");
     assert_ne!(ran.code, Some(0), "{role}: {}", ran.stdout);
     assert!(ran.stdout.contains("STILL HONOURED"), "{}", ran.stdout);
+}
+
+#[test]
+fn sessions_of_a_role_are_proven_dead_where_the_time_of_issue_counts() {
+    let Some(url) = address("PORTCULLIS_TEST_MOTO_URL") else { return };
+    let proxy = AwsProxy::start(&url);
+    let (ran, role) = end_sessions(&proxy.url, "desk-cut-off");
+    assert_eq!(ran.code, Some(0), "{role}: {}\n{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("old value refused 3 times"), "{}", ran.stdout);
+}
+
+/// A lockdown with a leaked key while IAM takes its time and fails once as said.
+fn under(url: &str, name: &str, rule: Option<Rule>) {
+    let proxy = AwsProxy::start(url);
+    proxy.propagate(Duration::from_millis(700));
+    let scene = Scene::new(&proxy.url, name, false);
+    if let Some(rule) = rule {
+        proxy.control.add(rule.times(1));
+    }
+    let ran = scene.run(&["lockdown", "--reason", "key in a paste", "--compromised", "desk"]);
+    scene.is_replaced();
+    scene.says_no_secret(&ran);
+    assert!(ran.stdout.contains("old value refused 3 times"), "{name}: {}\n{}", ran.stdout, ran.stderr);
+    scene.run(&["keys", "prove", "desk"]).expect(0);
+}
+
+#[test]
+fn a_leaked_key_dies_whatever_call_to_iam_fails() {
+    let Some(url) = address("PORTCULLIS_TEST_MOTO_URL") else { return };
+    let cases = [
+        ("slow", None),
+        ("made-twice", Some(Rule::on(&["CreateAccessKey"], Fault::CutAfter))),
+        ("create-throttled", Some(Rule::on(&["CreateAccessKey"], Fault::Throttle))),
+        ("deny-cut", Some(Rule::on(&["PutUserPolicy"], Fault::CutBefore))),
+        ("off-lost", Some(Rule::on(&["UpdateAccessKey"], Fault::CutAfter))),
+        ("deletion-lost", Some(Rule::on(&["DeleteAccessKey"], Fault::CutAfter))),
+        ("deletion-broken", Some(Rule::on(&["DeleteAccessKey"], Fault::Broken))),
+    ];
+    std::thread::scope(|scope| {
+        let url = &url;
+        let runs: Vec<_> =
+            cases.into_iter().map(|(name, rule)| (name, scope.spawn(move || under(url, name, rule)))).collect();
+        let failed: Vec<_> = runs.into_iter().filter_map(|(name, run)| run.join().is_err().then_some(name)).collect();
+        assert!(failed.is_empty(), "{failed:?}");
+    });
 }

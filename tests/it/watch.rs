@@ -126,6 +126,50 @@ fn alerts_come_once_through_rotation_and_restarts_and_drop_the_gate() {
     assert_eq!(summary["alerts"].as_u64().unwrap(), 1, "{summary}");
 }
 
+/// A correlation over what the shipped rules find: three probes from one address within a minute.
+const PROBING: &str = "title: Probing\nid: probe\nname: probe\nstatus: stable\nlogsource:\n  category: webserver\nlevel: low\ndetection:\n  probe:\n    cs-uri-query|contains: 'probe='\n  condition: probe\n---\ntitle: Many probes from one address\nid: probes\nlevel: critical\ncorrelation:\n  type: event_count\n  rules: [probe]\n  group-by: [c-ip]\n  timespan: 1m\n  condition:\n    gte: 3\n";
+
+#[test]
+fn correlations_hold_over_looks_and_restarts() {
+    let (_folder, root, _case) = finished_drill();
+    let access = root.join("logs/access.log");
+    let rules = root.join("rules");
+    std::fs::create_dir(&rules).unwrap();
+    std::fs::write(rules.join("probing.yml"), PROBING).unwrap();
+    let (logs, rules) = (root.join("logs").display().to_string(), rules.display().to_string());
+    let words = [logs.as_str(), "--rules", rules.as_str()];
+    let probe = |second: u32| {
+        append(
+            &access,
+            &format!(
+                "203.0.113.7 - - [24/Nov/2026:23:50:{second:02} +0000] \"GET /api/trades?probe={second} HTTP/1.1\" 200 2 \"-\" \"x\"\n"
+            ),
+        );
+    };
+    let watching = Watching::start(&root, &words);
+    probe(1);
+    probe(2);
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    let (summary, _) = watching.stop();
+    assert_eq!((summary["alerts"].as_u64(), &summary["gaps"]), (Some(0), &serde_json::json!([])), "{summary}");
+    let mut watching = Watching::start(&root, &words);
+    probe(3);
+    let found = watching.finding("Many probes");
+    assert_eq!(
+        (&found["matched"]["c-ip"], &found["matched"]["value"]),
+        (&"203.0.113.7".into(), &3.0.into()),
+        "{found}"
+    );
+    probe(4);
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    let (summary, _) = watching.stop();
+    assert_eq!(summary["alerts"].as_u64(), Some(1), "it still holds, and is told once: {summary}");
+    let scanned =
+        embedded(&root, &["--format", "json", "scan", "logs", &logs, "--rules", &rules, "--min-level", "high"]);
+    let ids: Vec<_> = scanned.of_type("finding").into_iter().map(|finding| finding["id"].clone()).collect();
+    assert_eq!(ids, [found["id"].clone()], "a scan gives the same");
+}
+
 #[test]
 fn its_numbers_are_served_and_nothing_to_watch_is_said() {
     let (_folder, root, _case) = finished_drill();

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use aws_config::retry::RetryConfig;
 use aws_sdk_iam::Client;
 use aws_sdk_iam::types::StatusType;
 use secrecy::SecretString;
@@ -31,6 +32,12 @@ impl AwsIamUser {
 
     async fn client(&self) -> Client {
         Client::new(&self.aws.config().await)
+    }
+
+    /// The same for making a key, which the SDK must not repeat: a lost reply leaves a key, and the next try removes it first.
+    async fn maker(&self) -> Client {
+        let config = aws_sdk_iam::config::Builder::from(&self.aws.config().await);
+        Client::from_conf(config.retry_config(RetryConfig::disabled()).build())
     }
 
     /// Ids of all keys of the user.
@@ -179,7 +186,7 @@ impl Issuer for AwsIamUser {
         let mut last = None;
         for _ in 0..ROUNDS {
             self.make_room(old, signing.as_deref()).await?;
-            let made = self.client().await.create_access_key().user_name(user).send().await;
+            let made = self.maker().await.create_access_key().user_name(user).send().await;
             match made.map_err(|error| fault(&format!("create an access key of user {user}"), &error)) {
                 Ok(made) => {
                     let key =

@@ -11,25 +11,33 @@ use secrecy::ExposeSecret;
 
 use super::memory::{Memory, Seen, Stretch};
 use super::metrics::Numbers;
+use super::trading::{Look, Trading};
 use super::{WatchArgs, WatchSummary};
-use super::{account, guarded};
+use super::{account, correlated::Correlated, guarded};
 use crate::adapters::follow::{Follower, Piece};
 use crate::cli::report::incident_or_newest;
-use crate::cli::{Context, Exit, Failure, scan_logs, scan_output, scan_trades};
+use crate::cli::{Context, Exit, Failure, scan_logs, scan_output};
 use crate::detect::database::DatabasePolicy;
-use crate::detect::logs::{Ruleset, ScanOptions, scan_reader};
+use crate::detect::logs::{Ruleset, ScanOptions, scan_feeding};
 use crate::detect::secrets::{Needles, Redactor, scan_secrets};
 use crate::detect::trades::policy::TradePolicy;
 use crate::domain::{Finding, IncidentId, Level, RuleRef, Source, Timestamp, finding_id};
-use crate::engine::{Deployment, known_values, scan_database, scan_trades as trades};
+use crate::engine::{Deployment, known_values, scan_database};
 use crate::ui::clean;
 
 /// Seconds between two entries that account for the time.
 const ACCOUNT_S: u64 = 600;
-/// A trade that is committed late is seen if it is not older than this.
-const LATE: jiff::SignedDuration = jiff::SignedDuration::from_mins(10);
 /// Bound on one look at the database.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Records are counted within the file, not within what was added to it.
+fn within_file(source: &mut Source, first: u64) {
+    if let Source::File { record, line, offset, .. } = source {
+        *offset = None;
+        *record += first;
+        *line = line.map(|line| line + first);
+    }
+}
 
 /// A watch under way.
 pub(super) struct Watch<'a> {
@@ -48,11 +56,10 @@ pub(super) struct Watch<'a> {
     pub(super) drop_gate: Option<String>,
     pub(super) guard: Option<String>,
     rules: Ruleset,
+    correlated: Correlated,
     dead: Needles,
     follower: Follower,
-    trade_policies: Vec<TradePolicy>,
-    trades_since: Option<Timestamp>,
-    trades_pause: Duration,
+    pub(super) trading: Trading,
     until: Option<Timestamp>,
     watched: Vec<String>,
     memory: PathBuf,
@@ -98,12 +105,11 @@ impl<'a> Watch<'a> {
             unwritten: Vec::new(),
             drop_gate: None,
             guard: None,
+            correlated: Correlated::begin(&home, &rules),
             rules,
             dead: guarded::dead_values(&deployment)?,
             follower: Follower::new(&paths, args.from_start),
-            trade_policies,
-            trades_since: Some(now),
-            trades_pause: Duration::from_secs(policy.trades_every_s.max(1)),
+            trading: Trading::new(trade_policies, now, &policy),
             until,
             watched,
             memory,
@@ -114,10 +120,6 @@ impl<'a> Watch<'a> {
         watch.remember();
         // From here on nothing that is written is missed.
         watch.logs();
-        let correlations = watch.rules.correlations().count();
-        if correlations > 0 {
-            watch.missed(format!("{correlations} correlation rules need a whole log: portcullis scan logs"));
-        }
         for rule in skipped {
             watch.missed(format!("rule not run: {} ({})", rule.rule, rule.reason));
         }
@@ -135,7 +137,7 @@ impl<'a> Watch<'a> {
     fn remember(&mut self) {
         let Some(memory) = Memory::load(&self.memory) else { return };
         self.seen = Seen::new(memory.seen);
-        self.trades_since = memory.trades_since.or(self.trades_since);
+        self.trading.go_on(memory.trades_since);
         self.guard = memory.guard;
         if let Some(incident) = &memory.incident
             && memory.stretch.to > memory.stretch.from
@@ -179,7 +181,7 @@ impl<'a> Watch<'a> {
     }
 
     /// A look that fails again and again is named once, until it works again.
-    fn failing(&mut self, what: &'static str, words: Option<String>) {
+    pub(super) fn failing(&mut self, what: &'static str, words: Option<String>) {
         match words {
             None => drop(self.gaps_now.remove(what)),
             Some(words) if self.gaps_now.get(what) != Some(&words) => {
@@ -211,8 +213,10 @@ impl<'a> Watch<'a> {
         let policy = self.deployment.policies.monitoring.clone();
         self.logs();
         self.act().await;
-        if self.due_after("trades", self.trades_pause) {
-            self.trades().await;
+        for look in [Look::Rows, Look::Windows] {
+            if self.due_after(look.name(), self.trading.pause(look)) {
+                self.trades(look).await;
+            }
         }
         if self.due("guard", policy.guard_every_s.max(1)) {
             self.guard().await;
@@ -247,6 +251,11 @@ impl<'a> Watch<'a> {
         for piece in pieces {
             self.piece(piece);
         }
+        let (found, notes) = self.correlated.evaluate(&self.rules);
+        for note in notes {
+            self.missed(note);
+        }
+        self.found(found);
         for gap in gaps {
             self.missed(gap);
         }
@@ -262,10 +271,10 @@ impl<'a> Watch<'a> {
             prefilter: true,
             format: None,
         };
-        let mut found = Vec::new();
-        let coverage = scan_reader(&self.rules, &piece.path, Cursor::new(&piece.bytes), &options, &mut |finding| {
-            found.push(finding);
-        });
+        let (mut found, mut events) = (Vec::new(), Vec::new());
+        let reader = Cursor::new(&piece.bytes);
+        let (sink, feed) = (&mut |one| found.push(one), &mut |one| events.push(one));
+        let coverage = scan_feeding(&self.rules, &piece.path, reader, &options, sink, feed);
         self.stretch.events += coverage.events;
         self.summary.events += coverage.events;
         self.numbers.events.fetch_add(coverage.events, Ordering::Relaxed);
@@ -285,48 +294,16 @@ impl<'a> Watch<'a> {
             found.push(finding);
         });
         for finding in &mut found {
-            // Records are counted within the file, not within what was added.
-            if let Source::File { record, line, offset, .. } = &mut finding.source {
-                *offset = None;
-                *record += piece.first;
-                *line = line.map(|line| line + piece.first);
-            }
+            within_file(&mut finding.source, piece.first);
             finding.id = finding_id(finding.kind, &finding.rule.id, &finding.source);
         }
         self.found(found);
-    }
-
-    /// Runs the trade policies over the trades since the last look; the more a look costs, the rarer it is.
-    async fn trades(&mut self) {
-        let Some(database) = self.deployment.database.clone() else { return };
-        if self.trade_policies.is_empty() {
-            return;
+        let mut unkept = None;
+        for mut one in events {
+            within_file(&mut one.source, piece.first);
+            unkept = self.correlated.add(one).err().or(unkept);
         }
-        let began = Instant::now();
-        let now = self.deployment.clock.now();
-        let since = self.trades_since.and_then(|since| since.checked_sub(LATE).ok());
-        let request = match scan_trades::request(&self.deployment, None) {
-            // After the first look, the new trades and their windows; checks over the whole history are for `scan trades`.
-            Ok(request) => trades::TradeScan { since, window_only: since.is_some(), ..request },
-            Err(failure) => return self.failing("trade table", Some(failure.message)),
-        };
-        let policies = std::mem::take(&mut self.trade_policies);
-        let ended = tokio::time::timeout(PATIENCE, trades::run(database.as_ref(), &policies, &request)).await;
-        self.trade_policies = policies;
-        let wanted = Duration::from_secs(self.deployment.policies.monitoring.trades_every_s.max(1));
-        self.trades_pause = wanted.max(began.elapsed() * 5);
-        match ended {
-            Ok(Ok(result)) => {
-                self.failing("trade table", None);
-                self.numbers.trades.fetch_add(result.rows, Ordering::Relaxed);
-                self.stretch.trades += result.rows;
-                self.summary.trades = result.rows;
-                self.trades_since = Some(now);
-                self.found(result.findings);
-            }
-            Ok(Err(fault)) => self.failing("trade table", Some(fault.chain())),
-            Err(_) => self.failing("trade table", Some(format!("no answer within {} s", PATIENCE.as_secs()))),
-        }
+        self.failing("events of correlations", unkept.map(|error| error.to_string()));
     }
 
     /// Looks whether somebody else touched the guard.
@@ -375,7 +352,7 @@ impl<'a> Watch<'a> {
             incident: self.incident.clone(),
             marks: self.follower.marks(),
             seen: self.seen.all(),
-            trades_since: self.trades_since,
+            trades_since: self.trading.since(),
             guard: self.guard.clone(),
             stretch: self.stretch.clone(),
         };

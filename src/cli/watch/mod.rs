@@ -3,10 +3,12 @@
 
 mod account;
 mod alerts;
+mod correlated;
 mod eyes;
 mod guarded;
 mod memory;
 mod metrics;
+mod trading;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -4,13 +4,14 @@ use std::io::{self, BufRead, Cursor, Read};
 use std::sync::Arc;
 
 use super::formats::{self, Format, JsonRecords, Layout, MAX_RECORD};
+use super::part::{Head, Part, Range};
 use super::scan::ScanOptions;
 use super::{Decoded, decode};
 
 /// Bytes of one block; a longer record makes a longer block.
 const BLOCK: usize = 256 << 10;
 /// Bytes that are looked at to find the format.
-const HEAD: usize = 64 << 10;
+pub(super) const HEAD: usize = 64 << 10;
 
 /// Whole records of a stream.
 #[derive(Debug)]
@@ -20,7 +21,7 @@ pub struct Block {
     pub(super) offset: u64,
     /// The records, where they are not the lines.
     pub(super) spans: Option<Vec<Span>>,
-    /// Records that were too long to be kept: the line of each, from 1 within the block (or the stream, with spans).
+    /// Records that were too long to be kept: the line of each, from 1 within the block.
     pub(super) too_long: Vec<u64>,
     /// Bytes of the stream that the block stands for.
     pub(super) covers: u64,
@@ -41,7 +42,7 @@ impl Block {
 pub(super) struct Span {
     pub(super) start: usize,
     pub(super) end: usize,
-    /// Line on which it starts in the stream, from 1.
+    /// Line on which it starts, from 1 within the block.
     pub(super) line: u64,
     /// Byte of the stream at which it starts.
     pub(super) offset: u64,
@@ -87,12 +88,31 @@ impl<'a> Blocks<'a> {
             Some(error) => Box::new(FailingReader(Some(error))),
             None => Box::new(stream),
         };
-        let whole = head.chain(rest);
-        self.cut = match layout.split(start) {
-            None => Cut::Lines { source: Box::new(whole), rest: Vec::new(), offset: start, ended: false },
-            Some(kind) => Cut::Spans(kind.of(Box::new(io::BufReader::with_capacity(BLOCK / 2, whole)))),
+        self.cut(Box::new(head.chain(rest)), layout, start);
+    }
+
+    /// Cuts what comes from `offset` on.
+    fn cut(&mut self, source: Box<dyn Read + Send + 'a>, layout: Arc<Layout>, offset: u64) {
+        self.cut = match layout.split(offset) {
+            None => Cut::Lines { source, rest: Vec::new(), offset, ended: false },
+            Some(kind) => Cut::Spans(kind.of(Box::new(io::BufReader::with_capacity(BLOCK / 2, source)))),
         };
         self.layout = Some(layout);
+    }
+
+    /// Cuts a part of a stream that is neither compressed nor read before: the records that begin within `range`.
+    /// `reader` is at the byte before the range (at the first where it begins with the stream). Records and lines count
+    /// from the part's start, bytes from the stream's.
+    pub fn part(reader: impl Read + Send + 'a, head: &Head, range: &Range) -> Self {
+        let mut blocks = Self { cut: Cut::Nothing, layout: None, failed: None };
+        match Part::begin(reader, head, range) {
+            Ok((part, offset)) => blocks.cut(Box::new(part), head.layout.clone(), offset),
+            Err(error) => {
+                blocks.layout = Some(head.layout.clone());
+                blocks.failed = Some(format!("reading failed after {} bytes: {error}", range.from));
+            }
+        }
+        blocks
     }
 
     /// The format that was found.
@@ -193,14 +213,14 @@ fn pass_line(source: &mut dyn Read, rest: &mut Vec<u8>) -> (u64, Option<io::Erro
 }
 
 fn spans(split: &mut dyn formats::Split, layout: Arc<Layout>) -> (Block, Option<io::Error>) {
-    let offset = split.bytes();
+    let (offset, before) = (split.bytes(), split.lines());
     let mut block = Block { bytes: Vec::new(), offset, spans: None, too_long: Vec::new(), covers: 0, lines: 0, layout };
     let mut spans = Vec::new();
     let mut failed = None;
     while block.bytes.len() < BLOCK && split.bytes() - offset < 4 * BLOCK as u64 {
         match split.next_record() {
             Ok(Some(chunk)) => match chunk.bytes {
-                None => block.too_long.push(chunk.line),
+                None => block.too_long.push(chunk.line - before),
                 Some(bytes) => {
                     let start = block.bytes.len();
                     if block.bytes.is_empty() {
@@ -209,7 +229,7 @@ fn spans(split: &mut dyn formats::Split, layout: Arc<Layout>) -> (Block, Option<
                         block.bytes.extend_from_slice(&bytes);
                     }
                     let end = block.bytes.len();
-                    spans.push(Span { start, end, line: chunk.line, offset: chunk.offset });
+                    spans.push(Span { start, end, line: chunk.line - before, offset: chunk.offset });
                 }
             },
             Ok(None) => break,
@@ -220,6 +240,7 @@ fn spans(split: &mut dyn formats::Split, layout: Arc<Layout>) -> (Block, Option<
         }
     }
     block.covers = split.bytes() - offset;
+    block.lines = split.lines() - before;
     block.spans = Some(spans);
     (block, failed)
 }
@@ -240,5 +261,9 @@ impl<R: BufRead> formats::Split for JsonRecords<R> {
 
     fn bytes(&self) -> u64 {
         Self::bytes(self)
+    }
+
+    fn lines(&self) -> u64 {
+        Self::lines(self)
     }
 }

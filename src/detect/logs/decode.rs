@@ -18,6 +18,20 @@ pub enum Decoded<'a> {
     Unsupported(&'static str),
 }
 
+/// Whether a stream that begins like this is compressed, or is not read at all.
+pub(super) fn is_packed(head: &[u8]) -> bool {
+    matches!(
+        head,
+        [0x1f, 0x8b, ..]
+            | [0x28, 0xb5, 0x2f, 0xfd, ..]
+            | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..]
+            | [b'B', b'Z', b'h', b'1'..=b'9', ..]
+            | [0xfd, b'7', b'z', b'X', b'Z', 0, ..]
+            | [b'P', b'K', 3, 4, ..]
+            | [b'P', b'A', b'R', b'1', ..]
+    )
+}
+
 /// Looks at the first bytes: gzip (RFC 1952, any number of members), zstd (RFC 8878), bzip2 and xz are decompressed, other
 /// text passes as it is.
 pub fn decode<'a>(mut reader: impl Read + Send + 'a) -> io::Result<Decoded<'a>> {
@@ -142,6 +156,15 @@ mod tests {
     }
 
     const XZ: &str = "fd377a585a000004e6d6b4460200210116000000742fe5a30100036f6e650a00f55cbb561fc6fd8600011c046f2c9cc11fb6f37d010000000004595a";
+
+    #[test]
+    fn what_is_decoded_counts_as_packed() {
+        for whole in [gz("x"), bz("x"), hex::decode(ZSTD[0]).unwrap(), hex::decode(XZ).unwrap(), b"PK\x03\x04..".into()]
+        {
+            assert!(is_packed(&whole[..6]));
+        }
+        assert!(!is_packed(b"plain text") && !is_packed(b""));
+    }
 
     #[test]
     fn a_cut_stream_is_an_error_and_a_foreign_one_is_named() {

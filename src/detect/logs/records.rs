@@ -9,7 +9,7 @@ use super::logsource::Class;
 use super::ordered::bounded;
 use super::ruleset::{Filter, Ruleset};
 use super::scan::{Hit, Place, ScanOptions, Scanned};
-use super::sigma::Record;
+use super::sigma::{Record, Rule};
 
 /// Scans one block.
 pub(super) fn scan_block(rules: &Ruleset, block: &Block, options: &ScanOptions) -> Scanned {
@@ -96,6 +96,17 @@ impl<'a> Marks<'a> {
         self.rules.sort_unstable();
         true
     }
+
+    /// Whether one of the candidates could match by everything that it needs in raw bytes, whichever of it was looked for:
+    /// what the filter happens to choose must not be seen in a count.
+    fn could_match(&self, rules: &[Rule], raw: &[u8]) -> bool {
+        if self.filter.escaped && self.filter.escape.find(raw).is_some() {
+            return true;
+        }
+        let raw = raw.to_ascii_lowercase();
+        let holds = |literal: &str| memchr::memmem::find(&raw, literal.as_bytes()).is_some();
+        self.rules.iter().any(|rule| rules[*rule].needs(self.filter.family, &holds))
+    }
 }
 
 struct Scan<'a> {
@@ -109,7 +120,7 @@ struct Scan<'a> {
 impl Scan<'_> {
     fn broken(&mut self, line: u64) {
         self.out.broken += 1;
-        self.out.first_broken.get_or_insert(line);
+        self.out.first_broken = Some(self.out.first_broken.map_or(line, |first| first.min(line)));
     }
 
     fn lines(&mut self, block: &Block) {
@@ -153,7 +164,9 @@ impl Scan<'_> {
         let text = if self.layout.format.is_json() { text.trim() } else { text.trim_end_matches(['\n', '\r']) };
         let parsed = if fits { self.layout.parse(text) } else { None };
         if parsed.is_none() && fits {
-            self.broken(span.line);
+            if self.marks.could_match(self.rules.rules(), raw) {
+                self.broken(span.line);
+            }
             if self.layout.format.is_json() {
                 return;
             }

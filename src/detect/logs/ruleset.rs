@@ -34,6 +34,7 @@ pub(super) struct Filter {
     pub(super) all: Vec<usize>,
     /// Those without a literal that their events must hold: they are run on every event.
     pub(super) unfiltered: Vec<usize>,
+    pub(super) family: Family,
     /// Whether letters can stand as `\u0041`, and the search for it.
     pub(super) escaped: bool,
     pub(super) escape: Finder<'static>,
@@ -119,19 +120,24 @@ impl Ruleset {
         self.fits[rule][class as usize]
     }
 
-    /// The rules that had to be run on every event of a format, since nothing in raw bytes says that they can't match.
+    /// The rules that have to be run on every event of a format, since nothing in raw bytes says that they can't match.
     pub fn unfiltered(&self, format: Format) -> impl Iterator<Item = &Rule> {
-        let filter = self.filters[format as usize].get();
-        filter.into_iter().flat_map(|filter| filter.unfiltered.iter().map(|index| &self.rules[*index]))
+        let family = Family::of(format);
+        let known = move |rule: &Rule| rule.required_literals(family, &|set| set.len() as u64).is_some();
+        self.of_format(format).map(|index| &self.rules[index]).filter(move |rule| !known(rule))
+    }
+
+    /// The rules that are run on events of a format.
+    fn of_format(&self, format: Format) -> impl Iterator<Item = usize> {
+        let possible = Class::possible(format);
+        (0..self.rules.len()).filter(move |rule| possible.iter().any(|class| self.fits(*rule, *class)))
     }
 
     /// The filter for a format; `sample` is a piece of the stream.
     pub(super) fn filter(&self, layout: &Layout, sample: &[u8]) -> &Filter {
         self.filters[layout.format as usize].get_or_init(|| {
-            let family = if layout.format.is_raw() { Family::Raw } else { Family::Escaped };
-            let possible = Class::possible(layout.format);
-            let all = (0..self.rules.len()).filter(|rule| possible.iter().any(|class| self.fits(*rule, *class)));
-            Filter::new(&self.rules, all.collect(), family, &sample[..sample.len().min(SAMPLE)])
+            let all = self.of_format(layout.format).collect();
+            Filter::new(&self.rules, all, Family::of(layout.format), &sample[..sample.len().min(SAMPLE)])
         })
     }
 }
@@ -162,6 +168,7 @@ impl Filter {
             owners,
             all,
             unfiltered,
+            family,
             escaped: family == Family::Escaped,
             escape: Finder::new(b"\\u"),
             rules: rules.len(),

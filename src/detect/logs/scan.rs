@@ -8,7 +8,7 @@ use super::formats::{Format, Wanted};
 use super::ordered::Ordered;
 use super::records::scan_block;
 use super::ruleset::Ruleset;
-use super::{Blocks, Correlator};
+use super::{Blocks, Correlator, Fed};
 use crate::domain::{Finding, Level, Timestamp};
 
 /// What to look for, beside the rules.
@@ -120,13 +120,26 @@ pub fn scan_reader<'a>(
     options: &ScanOptions,
     sink: &mut dyn FnMut(Finding),
 ) -> Coverage {
+    let mut correlator = Correlator::default();
+    let coverage = scan_feeding(rules, path, reader, options, sink, &mut |fed| correlator.add(&fed));
+    correlator.finish(rules, sink);
+    coverage
+}
+
+/// Scans one stream; the events that correlations need go to `feed`.
+pub fn scan_feeding<'a>(
+    rules: &Ruleset,
+    path: &str,
+    reader: impl Read + Send + 'a,
+    options: &ScanOptions,
+    sink: &mut dyn FnMut(Finding),
+    feed: &mut dyn FnMut(Fed),
+) -> Coverage {
     let mut blocks = Blocks::new(reader, options);
     let mut ordered = Ordered::new(path, blocks.format());
-    let mut correlator = Correlator::default();
     while let Some(block) = blocks.next_block() {
-        ordered.take(rules, scan(rules, &block, options), sink, &mut |fed| correlator.add(&fed));
+        ordered.take(rules, scan(rules, &block, options), sink, feed);
     }
-    correlator.finish(rules, sink);
     ordered.finish(blocks.failed())
 }
 

@@ -23,7 +23,7 @@ use serde_json::{Map, Value, json};
 use self::other::Book;
 use self::pass::{Desk, Made, TradeSink, clear};
 use crate::detect::trades::other::Kind;
-use crate::detect::trades::policy::{Ledger, TradePolicy};
+use crate::detect::trades::policy::{Check, Ledger, TradePolicy};
 use crate::detect::trades::roles::{Catalog, RoleOverrides, SchemaMapping, map_schema};
 use crate::detect::trades::{Followed, Follower, Hits, Ids, Means, Plan, Reference, Uncovered, needs_history};
 use crate::domain::{Column, Finding, Table, Timestamp};
@@ -245,6 +245,12 @@ impl Phase<'_> {
         (self.scan.since.map(Timestamp::as_millisecond), self.scan.until.map(Timestamp::as_millisecond))
     }
 
+    /// Whether a policy looks at more than the row itself.
+    fn looks_back(&self) -> bool {
+        let alone = |check: &Check| matches!(check, Check::Row { .. } | Check::Lookup { .. });
+        self.plan.policies.iter().any(|policy| !alone(&policy.check))
+    }
+
     /// Rows of the window and of what comes before it.
     fn range(&self, before: i64) -> Option<TimeRange> {
         let trades = &self.mapping.trades;
@@ -280,7 +286,7 @@ impl Phase<'_> {
             table: self.plan.table.clone(),
             columns: self.plan.layout.columns.clone(),
             xmin: self.plan.xmin,
-            range: self.range(BEFORE),
+            range: self.range(if self.looks_back() { BEFORE } else { 0 }),
         };
         let rows = snapshot.read(&read, sinks).await?;
         let mut made = clear(&desk);

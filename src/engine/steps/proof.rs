@@ -88,14 +88,11 @@ impl Prove {
         for slot in &self.0.policy.kept {
             let store = self.0.run.deployment.store(slot);
             let place = store.describe(slot);
-            match self.0.stored(slot).await? {
-                Some(value) if same(&value, &self.0.part_of(slot, new)?) => {
-                    words.push(format!("{place} holds the new value"));
-                }
-                _ => {
-                    fresh = false;
-                    words.push(format!("{place} does NOT hold the new value"));
-                }
+            if self.0.shows(slot, new).await? {
+                words.push(format!("{place} holds the new value"));
+            } else {
+                fresh = false;
+                words.push(format!("{place} does NOT hold the new value"));
             }
             if store.has_previous(slot).await? {
                 gone = false;

@@ -101,7 +101,7 @@ const CASES: &[Case] = &[
     case("AWS reply to a write lost", |s| first(s, At::Aws, &["PutSecretValue"], Fault::CutAfter), &[], &[]),
     case("AWS reply to a promotion lost", |s| first(s, At::Aws, &["UpdateSecretVersionStage"], Fault::CutAfter), &[], &[]),
     case("AWS writes are lies", |s| rule(s, At::Aws, &["PutSecretValue"], Fault::Lie("{}")), ALL_AWS, &["rotate.webhook.1.store.0", "rotate.billing.1.store.0"]),
-    case("AWS reads stale", |s| rule(s, At::Aws, &["GetSecretValue"], Fault::Stale), ALL_AWS, &["rotate.billing.1.store.0"]),
+    case("AWS reads stale", |s| rule(s, At::Aws, &["GetSecretValue"], Fault::Stale), ALL_AWS, &["rotate.webhook.1.prove", "rotate.billing.1.prove"]),
     case("AWS reads stale for 2 s", |s| s.aws.control.add(Rule::on(&["GetSecretValue"], Fault::Stale).within(Duration::from_secs(2))), &[], &[]),
     case("database and AWS down", |s| { s.postgres.control.refuse(true); s.aws.control.refuse(true); }, BOTH, &["pause.guard", "rotate.webhook.1.stage"]),
     case("back end down", |s| s.service.control.refuse(true), &[Part::Http], &["pause.backend-api", "restart.backend"]),

@@ -46,6 +46,10 @@ impl<R: BufRead> Split for Rows<R> {
     fn bytes(&self) -> u64 {
         self.lines.offset
     }
+
+    fn lines(&self) -> u64 {
+        self.lines.line
+    }
 }
 
 /// The fields of one row.

@@ -49,6 +49,10 @@ impl<R: BufRead> Split for Entries<R> {
     fn bytes(&self) -> u64 {
         self.0.offset
     }
+
+    fn lines(&self) -> u64 {
+        self.0.line
+    }
 }
 
 impl<R: BufRead> Entries<R> {

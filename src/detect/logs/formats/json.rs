@@ -48,6 +48,11 @@ impl<R: BufRead> JsonRecords<R> {
         self.offset
     }
 
+    /// Line ends read so far.
+    pub fn lines(&self) -> u64 {
+        self.line - 1
+    }
+
     fn peek(&mut self) -> io::Result<Option<u8>> {
         loop {
             match self.reader.fill_buf() {

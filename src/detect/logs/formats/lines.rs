@@ -20,6 +20,9 @@ pub trait Split {
 
     /// Bytes read so far.
     fn bytes(&self) -> u64;
+
+    /// Line ends read so far; an end of the stream without one counts too.
+    fn lines(&self) -> u64;
 }
 
 /// A stream read line by line in bounded memory: what the other splitters stand on.
@@ -127,6 +130,10 @@ impl<R: BufRead> Split for Continued<R> {
 
     fn bytes(&self) -> u64 {
         self.0.offset
+    }
+
+    fn lines(&self) -> u64 {
+        self.0.line
     }
 }
 

@@ -2,6 +2,7 @@
 
 use regex_syntax::hir::{Class, Hir, HirKind};
 
+use crate::detect::logs::formats::Format;
 use crate::detect::logs::grams::SHORTEST;
 
 /// Most literals that stand for one test, one selection or one rule before it counts as having none.
@@ -20,6 +21,11 @@ pub(in crate::detect::logs) enum Family {
 impl Family {
     /// Both, in the order of their numbers.
     pub(in crate::detect::logs) const ALL: [Self; 2] = [Self::Escaped, Self::Raw];
+
+    /// How values stand in a format's records.
+    pub(in crate::detect::logs) fn of(format: Format) -> Self {
+        if format.is_raw() { Self::Raw } else { Self::Escaped }
+    }
 
     fn safe(self, c: char) -> bool {
         let printable = c == ' ' || c.is_ascii_graphic();

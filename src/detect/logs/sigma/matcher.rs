@@ -222,6 +222,24 @@ impl Node {
             }
         }
     }
+
+    /// Whether a record in which exactly these literals stand could match.
+    fn needs(&self, family: Family, holds: &dyn Fn(&str) -> bool) -> bool {
+        match self {
+            Self::All(nodes) => nodes.iter().all(|node| node.needs(family, holds)),
+            Self::Any(nodes) => nodes.iter().any(|node| node.needs(family, holds)),
+            Self::Field(field) if field.negated => true,
+            Self::Field(field) => {
+                let mut each = field.tests.iter().map(|test| met(test.literals(family), holds));
+                if field.all { each.all(|met| met) } else { each.any(|met| met) }
+            }
+        }
+    }
+}
+
+/// Whether one of a set of literals is there; an unknown set asks for nothing.
+fn met(set: Option<Vec<String>>, holds: &dyn Fn(&str) -> bool) -> bool {
+    set.is_none_or(|set| set.iter().any(|literal| holds(literal)))
 }
 
 /// Of sets that must all be met, the cheapest.
@@ -288,6 +306,23 @@ impl Rule {
     /// set is known; of several sets the one that costs least.
     pub(in crate::detect::logs) fn required_literals(&self, family: Family, cost: Cost<'_>) -> Option<Vec<String>> {
         self.required(&self.condition, family, cost)
+    }
+
+    /// Whether a record in which exactly these literals stand could match. A record that passes here holds a literal of
+    /// every set that [`Rule::required_literals`] could choose.
+    pub(in crate::detect::logs) fn needs(&self, family: Family, holds: &dyn Fn(&str) -> bool) -> bool {
+        self.need(&self.condition, family, holds)
+    }
+
+    fn need(&self, expr: &Expr, family: Family, holds: &dyn Fn(&str) -> bool) -> bool {
+        let of = |index: &usize| self.selections[*index].needs(family, holds);
+        match expr {
+            Expr::And(parts) => parts.iter().all(|part| self.need(part, family, holds)),
+            Expr::Or(parts) => parts.iter().any(|part| self.need(part, family, holds)),
+            Expr::Not(_) => true,
+            Expr::Selection(index) => of(index),
+            Expr::AtLeast(least, chosen) => chosen.iter().filter(|index| of(index)).take(*least).count() >= *least,
+        }
     }
 
     fn required(&self, expr: &Expr, family: Family, cost: Cost<'_>) -> Option<Vec<String>> {

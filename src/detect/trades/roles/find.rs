@@ -228,6 +228,25 @@ pub fn map_schema(catalog: Catalog<'_>, schema: Option<&str>, trade_table: &str)
     Ok(SchemaMapping { trades: mapped, keys, accounts, orders, sessions })
 }
 
+/// Tables that could hold the trades, the likeliest first, each with the reason. Empty if none looks like it.
+pub fn trade_tables<'a>(catalog: Catalog<'a>, schema: Option<&str>) -> Vec<(&'a TableName, String)> {
+    let usual = |table: &Table| TRADE_TABLES.iter().position(|name| *name == normal(&table.name.name));
+    let mut found: Vec<_> = catalog
+        .tables
+        .iter()
+        .filter(|table| schema.is_none_or(|schema| table.name.schema == schema))
+        .filter(|table| !ORDER_TABLES.contains(&normal(&table.name.name).as_str()))
+        .map(|table| (usual(table), score(catalog, table), table))
+        .filter(|(usual, score, _)| *score >= if usual.is_some() { 3 } else { 5 })
+        .collect();
+    found.sort_by_key(|(usual, score, table)| (usual.unwrap_or(usize::MAX), usize::MAX - score, &table.name));
+    let reason = |usual: Option<usize>, score: usize| {
+        let by_name = if usual.is_some() { "by its name, and " } else { "" };
+        format!("{by_name}{score} of 6 columns of a trade")
+    };
+    found.into_iter().map(|(usual, score, table)| (&table.name, reason(usual, score))).collect()
+}
+
 fn trade_table_of<'a>(
     catalog: Catalog<'a>,
     schema: Option<&str>,

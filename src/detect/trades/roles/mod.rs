@@ -9,7 +9,7 @@ mod beside;
 mod find;
 mod names;
 
-pub use find::{map_schema, role_of_field};
+pub use find::{map_schema, role_of_field, trade_tables};
 
 /// What a column means, whatever it is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
