@@ -1,31 +1,90 @@
 #!/usr/bin/env bash
 # Mutants of the gate and the ledger: each changed in one place, each must make a test fail (cargo-mutants, installed if missing).
-# The pure rooms are copied into a crate of their own below target/, so that a mutant is built in seconds; nothing here is changed.
-# Arguments are passed on, for instance: tests/mutants.sh --file src/gate/quorum.rs --shard 1/4
+# The pure rooms are copied into three small crates below target/mutants, so that a mutant is built in seconds and tested by the
+# tests of its own room alone; nothing here is changed. What is left out, and why, is said in tests/mutants.toml.
+# First argument: `ledger` or `gate`. The others are passed on, for instance: tests/mutants.sh gate --shard 1/4
 set -euo pipefail
 cd "$(dirname "$0")/.."
-copy=target/mutants
+room=${1:?ledger or gate}
+shift
+copy=${PORTCULLIS_MUTANTS_DIR:-target/mutants}
 command -v cargo-mutants >/dev/null 2>&1 || cargo install cargo-mutants --locked
-rm -rf "$copy/src" "$copy/policies"
-mkdir -p "$copy/src"
-cp -r src/domain src/policy src/ledger src/gate "$copy/src/"
-cp -r policies .env.example Cargo.lock "$copy/"
-printf '#![allow(missing_docs)]\npub mod domain;\npub mod gate;\npub mod ledger;\npub mod policy;\n' >"$copy/src/lib.rs"
-python3 - "$copy" <<'PYTHON'
-import glob, re, sys
-copy = sys.argv[1]
-# Tests of the other two rooms know rooms that are not here.
-for path in glob.glob(copy + "/src/policy/*.rs") + glob.glob(copy + "/src/domain/*.rs"):
-    text = open(path).read()
-    found = re.search(r"(?m)^#\[cfg\(test\)\]", text)
-    if found:
-        open(path, "w").write(text[: found.start()])
-text = open("Cargo.toml").read()
-left_out = r"(?ms)^\[(\[bin\]|\[test\]|\[bench\]|lib)\].*?(?=^\[|\Z)"
-text = re.sub(left_out, "", text).replace("autotests = false\n", "")
-open(copy + "/Cargo.toml", "w").write(text + "\n[workspace]\n")
+python3 - "$copy" "$room" <<'PYTHON'
+import os, re, shutil, sys, tomllib
+
+copy, room = sys.argv[1:]
+manifest = tomllib.load(open("Cargo.toml", "rb"))
+
+
+def used(rooms, kind):
+    """Which crates the rooms name."""
+    text = "".join(open(f"{root}/{name}").read() for room in rooms for root, _, names in os.walk(f"src/{room}") for name in names)
+    return [name for name in manifest[kind] if re.search(rf"\b{name.replace('-', '_')}\b::", text)]
+
+
+def place(crate, rooms, uses):
+    folder = f"{copy}/{crate}"
+    os.makedirs(folder + "/src", exist_ok=True)
+    for name in rooms:
+        shutil.rmtree(f"{folder}/src/{name}", ignore_errors=True)
+        shutil.copytree(f"src/{name}", f"{folder}/src/{name}")
+    lines = ["#![allow(missing_docs)]\n"]
+    lines += [f"pub mod {name};\n" for name in rooms] + [f"pub use {other}_room::{{{names}}};\n" for other, names in uses]
+    open(folder + "/src/lib.rs", "w").write("".join(lines))
+
+    def table(names, kind):
+        out = ""
+        for name in names:
+            value = manifest[kind][name]
+            if isinstance(value, str):
+                value = {"version": value}
+            words = [f"version = {value['version']!r}"]
+            if "default-features" in value:
+                words.append("default-features = false")
+            if "features" in value:
+                words.append(f"features = {value['features']!r}")
+            out += f"{name} = {{ {', '.join(words)} }}\n"
+        return out
+
+    open(folder + "/Cargo.toml", "w").write(
+        f'[package]\nname = "{crate}_room"\nversion = "0.1.0"\nedition = "2024"\n[lib]\ndoctest = false\n[dependencies]\n'
+        + table(used(rooms, "dependencies"), "dependencies")
+        + "".join(f'{other}_room = {{ path = "../{other}" }}\n' for other, _ in uses)
+        + "[dev-dependencies]\n"
+        + table(used(rooms, "dev-dependencies") if crate != "base" else [], "dev-dependencies")
+    )
+    return folder
+
+
+folder = place("base", ["domain", "policy"], [])
+shutil.rmtree(folder + "/policies", ignore_errors=True)
+shutil.copytree("policies", folder + "/policies")
+shutil.copy(".env.example", folder)
+for root, _, names in os.walk(folder + "/src"):
+    for name in names:
+        # Tests of these rooms know rooms that are not here.
+        path = f"{root}/{name}"
+        text = open(path).read()
+        found = re.search(r"(?m)^#\[cfg\(test\)\]", text)
+        text = text[: found.start()] if found else text
+        open(path, "w").write(text.replace("pub(crate)", "pub"))
+base = [("base", "domain, policy")]
+place("ledger", ["ledger"], base)
+folder = place("gate", ["gate"], base + [("ledger", "ledger")])
+# The model tests the whole gate, and takes long: what only it would notice is a hole in the other tests.
+path = folder + "/src/gate/mod.rs"
+text = open(path).read()
+open(path, "w").write(text.replace("#[cfg(test)]\nmod model_tests;\n", ""))
+# What is not changed runs fast: of a run, most is reading policies and lines.
+fast = ["base_room", "serde_json", "serde-saphyr", "granit-parser", "jiff"] + ["ledger_room"] * (room == "gate")
+open(copy + "/Cargo.toml", "w").write(
+    '[workspace]\nresolver = "3"\nmembers = ["base", "ledger", "gate"]\n'
+    + "[profile.dev]\ndebug = 0\n"
+    + "".join(f"[profile.dev.package.{name}]\nopt-level = 2\n" for name in fast)
+)
+shutil.copy("Cargo.lock", copy)
 PYTHON
+config=$PWD/tests/mutants.toml
 cd "$copy"
-# The model is a test of the whole gate, and slow: what only it would notice is a hole in the others.
-exec cargo mutants --in-place --no-shuffle --timeout 120 --file 'src/gate/*.rs' --file 'src/ledger/*.rs' \
-  --exclude 'src/gate/*tests.rs' --exclude src/gate/fixture.rs --exclude src/gate/testing.rs "$@" -- --lib -- --skip model_tests
+exec cargo mutants --in-place --no-shuffle --baseline skip --timeout 40 --config "$config" --package "${room}_room" \
+  --file "$room/src/$room/*.rs" "$@"

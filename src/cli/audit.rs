@@ -7,13 +7,13 @@ use serde::Serialize;
 
 pub use super::audit_record::RecordRecord;
 use super::resume::GateRecord;
-use super::steps::told_lines;
+use super::steps::{copy_to_witnesses, told_lines};
 use super::{Context, Exit, Failure, fault_failure, journal_failure};
 use crate::adapters::case_files::open_read_only;
 use crate::domain::Moment;
 use crate::engine::audit::{AuditError, Preparing, export_again, prepare};
 use crate::engine::notices::{GRACE, Notices};
-use crate::engine::{CHECKPOINT, gather, notice_words, verify_case_against, witnessed};
+use crate::engine::{CHECKPOINT, gather, notice_words, verify_case_against};
 use crate::gate::{BuildError, is_open, may_resume};
 use crate::ledger::{GateCheck, MAX_CHECKPOINT_BYTES, Verdict};
 use crate::ui::{Printer, Record, Style, clean};
@@ -159,11 +159,7 @@ async fn prepare_record(args: &PrepareArgs, ctx: &Context) -> Result<Exit, Failu
         record.how_to_sign(),
         record.place()
     ));
-    for (witness, held) in witnessed(&journal, &deployment).await {
-        if let Err(why) = held {
-            ctx.printer.warn(format!("the witness {} holds no copy of this: {}", clean(&witness), clean(&why)));
-        }
-    }
+    copy_to_witnesses(&deployment, &journal, ctx).await;
     let notices = Notices::new(&deployment, Some(&journal), &ctx.settings.operator);
     let (threshold, expires) = (statement.predicate.quorum.threshold, statement.predicate.expires);
     let words = notice_words::approval_needed(threshold, &record.digest().to_string(), &expires.to_string());

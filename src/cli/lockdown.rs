@@ -5,7 +5,7 @@ mod ending;
 
 use ending::{Ended, Summary, pause_holds};
 
-use super::steps::{carry, print_plan};
+use super::steps::{carry, copy_to_witnesses, print_plan};
 use super::{Context, Exit, Failure, journal_failure};
 use crate::domain::{CredentialId, IncidentId, Moment};
 use crate::engine::lockdown::{contained, open, plan_lockdown, widen};
@@ -120,6 +120,8 @@ async fn execute(
     })
     .ok_or_else(|| Failure::new(Exit::Corrupt, "the ledger names no incident"))?;
     ctx.printer.emit(&summary);
+    // Containment has ended and was said: a witness that hangs keeps nobody waiting for that.
+    copy_to_witnesses(deployment, &journal, ctx).await;
     Ok(if carried.tally.failed + carried.tally.manual == 0 { Exit::Done } else { Exit::Incomplete })
 }
 

@@ -73,6 +73,7 @@ pub async fn run(_args: ResumeArgs, ctx: &Context) -> Result<Exit, Failure> {
     if !ctx.confirm("If the gate opens, this lets trading in again.")? {
         return Err(Failure::new(Exit::Usage, "not confirmed; nothing was touched"));
     }
+    unchanged(&deployment, ctx)?;
     let state = journal.state();
     let title = format!("resume  {}", state.incident.as_ref().map_or("", IncidentId::as_str));
     let objective = Duration::from_mins(deployment.policies.recovery.rto_minutes);
@@ -90,6 +91,15 @@ pub async fn run(_args: ResumeArgs, ctx: &Context) -> Result<Exit, Failure> {
         (true, None) => Exit::Incomplete,
         (false, None) => Exit::Refused,
     })
+}
+
+/// The question may have waited for hours: an approver who was revoked meanwhile must not count.
+fn unchanged(deployment: &Deployment, ctx: &Context) -> Result<(), Failure> {
+    if ctx.policies()?.digests() == deployment.policies.digests() {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Usage, "the policies were changed while this waited for you; nothing was touched")
+        .hint("run it again: portcullis resume"))
 }
 
 /// What an earlier run had left to do when it died after the last switch was released.

@@ -10,7 +10,7 @@ use super::{Context, Failure, journal_failure};
 use crate::domain::{Action, Delivery, IncidentId, Outcome, Plan, StepId, StepReport, StepSpec};
 use crate::engine::lockdown::{Tally, carry_out};
 use crate::engine::notices::{Notices, Told};
-use crate::engine::{Deployment, Journal, StepEvent};
+use crate::engine::{Deployment, Journal, StepEvent, witnessed};
 use crate::ledger::IncidentState;
 use crate::ui::{Printer, Record, Row, Screen, Stand, Style, Table, clean};
 
@@ -297,4 +297,13 @@ pub fn told_lines(printer: &Printer, told: &[Told]) -> Vec<String> {
         ));
     }
     lines
+}
+
+/// Gives every witness the head of now, and says which could not take it: the gate will ask it again.
+pub async fn copy_to_witnesses(deployment: &Deployment, journal: &Journal, ctx: &Context) {
+    for (witness, held) in witnessed(journal, deployment).await {
+        if let Err(why) = held {
+            ctx.printer.warn(format!("the witness {} holds no copy of this: {}", clean(&witness), clean(&why)));
+        }
+    }
 }

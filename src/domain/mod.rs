@@ -5,6 +5,7 @@ mod catalog;
 mod clean;
 mod credential;
 mod digest;
+pub mod ed25519;
 pub mod ed25519_pem;
 mod finding;
 pub mod guard;

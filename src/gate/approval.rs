@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::build::{changed, may_be_waived};
 use super::decide::{Case, HINT_PREPARE, POLICIES, RESUME, Ruling, ensure};
-use super::quorum::{Ballot, Conflicts, Quorum, count, refusers, with_cause};
+use super::quorum::{Ballot, Conflicts, MAX_APPROVALS, Quorum, count, refusers, with_cause};
 use super::{Purpose, Roster};
 use crate::domain::Digest;
 use crate::ledger::{GateCheck, Verdict};
@@ -49,6 +49,10 @@ impl Case<'_> {
         let Some(record) = self.input.record.as_deref() else { return Ok("there is no record to refuse".into()) };
         let roster = Roster::new(&self.input.policies.resume).map_err(|error| with_cause(&error))?;
         let ballot = Ballot { record, files: &self.input.refusals, purpose: Purpose::Refuse, at: self.input.now };
+        // Past the bound nobody can say that none of them counts.
+        ensure(ballot.files.len() <= MAX_APPROVALS, || {
+            format!("{} files of refusals: more than {MAX_APPROVALS} are not looked at", ballot.files.len())
+        })?;
         let people: BTreeSet<String> = refusers(&roster, &ballot).into_iter().map(|person| person.name).collect();
         let names: Vec<String> = people.into_iter().collect();
         ensure(names.is_empty(), || {
@@ -132,8 +136,13 @@ impl Case<'_> {
         let glass = self.statement().ok()?.predicate.break_glass.as_ref()?;
         let fixed = glass.waived.iter().find(|check| !may_be_waived(check));
         let ruling = ensure(fixed.is_none(), || "it waives what must always pass".into()).and_then(|()| {
-            ensure(self.input.now >= glass.not_before, || {
-                format!("its delay lasts until {}; until then anybody on the roster may refuse it", glass.not_before)
+            // The delay runs from the entry that names the record: until then nobody could have refused it.
+            let issued = self.statement()?.predicate.issued;
+            let recorded = self.recorded()?.time;
+            let until = recorded.checked_add(glass.not_before.duration_since(issued));
+            let until = until.map_err(|_| "its delay leads beyond the end of time".to_owned())?;
+            ensure(self.input.now >= until, || {
+                format!("its delay lasts until {until}; until then anybody on the roster may refuse it")
             })?;
             Ok(format!("checks are waived: {}; reason: {}", glass.waived.join(", "), glass.reason))
         });

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use super::build::{Facts, build};
 use super::quorum::{SignatureFile, with_cause};
 use super::statement::Statement;
-use crate::domain::{Action, Canary, CredentialId, Digest, Finding, Probe, SwitchState, Timestamp};
+use crate::domain::{Canary, CredentialId, Digest, Finding, Probe, SwitchState, Timestamp};
 use crate::ledger::merkle::{Tree, verify_consistency};
-use crate::ledger::{Entry, Event, GateCheck, IncidentState, Verdict};
+use crate::ledger::{Entry, GateCheck, IncidentState, Verdict};
 use crate::policy::Policies;
 
 /// Path of the audit record below the case folder.
@@ -80,6 +80,8 @@ pub(super) struct Case<'a> {
     pub(super) state: IncidentState,
     pub(super) tree: Tree,
     statement: Result<Statement, String>,
+    /// What the entries say that the record covers; none if it covers more than there are, or can't be read.
+    covered: Option<IncidentState>,
 }
 
 /// The result of one check: what was seen, or why it refuses and what to do.
@@ -163,7 +165,24 @@ impl<'a> Case<'a> {
             (None, _) | (_, None) => Err(format!("there is no audit record; {HINT_PREPARE}")),
             (Some(bytes), _) => Statement::parse(bytes).map_err(|error| with_cause(&error)),
         };
-        Ok(Self { input, entries, state, tree, statement })
+        let covered = statement.as_ref().ok().and_then(|statement| {
+            let size = usize::try_from(statement.predicate.ledger.size).ok()?;
+            IncidentState::replay(entries.get(..size)?).ok()
+        });
+        Ok(Self { input, entries, state, tree, statement, covered })
+    }
+
+    /// The state that was signed.
+    pub(super) fn covered(&self) -> Result<&IncidentState, String> {
+        self.statement()?;
+        self.covered.as_ref().ok_or_else(|| "the record covers more than the ledger has".into())
+    }
+
+    /// The entry that names the record: the first after those that it covers.
+    pub(super) fn recorded(&self) -> Result<&Entry, String> {
+        let size = self.statement()?.predicate.ledger.size;
+        let entry = usize::try_from(size).ok().and_then(|size| self.entries.get(size));
+        entry.ok_or_else(|| format!("no entry names the record; {HINT_PREPARE}"))
     }
 
     pub(super) fn statement(&self) -> Result<&Statement, String> {
@@ -203,8 +222,16 @@ impl<'a> Case<'a> {
             format!("the clock was set back: it is {now}, the newest entry is of {newest}; set the clock right")
         })?;
         let predicate = &self.statement()?.predicate;
-        ensure(now >= predicate.issued, || format!("the record is issued in the future ({})", predicate.issued))?;
+        let issued = predicate.issued;
+        ensure(now >= issued, || format!("the record is issued in the future ({issued})"))?;
         ensure(now < predicate.expires, || format!("the record expired at {}; {HINT_PREPARE}", predicate.expires))?;
+        // A delay or a validity that begins earlier than it was asked for would be shorter than policy says.
+        let recorded = self.recorded()?.time;
+        ensure(issued >= predicate.ledger.newest && issued <= recorded, || {
+            format!(
+                "the record says that it was issued at {issued}, the ledger recorded it at {recorded}; {HINT_PREPARE}"
+            )
+        })?;
         Ok(format!("valid until {}", predicate.expires))
     }
 
@@ -220,70 +247,13 @@ impl<'a> Case<'a> {
         Ok(format!("the first {} of {size} entries are the ones that were signed", head.size))
     }
 
-    fn later_entries(&self) -> Ruling {
-        let head = &self.statement()?.predicate.ledger;
-        let digest = self.input.record.as_deref().map(Digest::of);
-        let mut later = self.entries.iter().skip(usize::try_from(head.size).unwrap_or(usize::MAX));
-        let first = later.next().map(|entry| &entry.event);
-        ensure(matches!(first, Some(Event::AuditPrepared { file, .. }) if Some(file.sha256) == digest), || {
-            format!("the entry after what the record covers is not the record's own; {HINT_PREPARE}")
-        })?;
-        let mut count = 0;
-        for entry in later {
-            count += 1;
-            ensure(self.may_follow(entry), || {
-                format!("entry {} ({}) came after the record; {HINT_PREPARE}", entry.seq, entry.event.kind())
-            })?;
-        }
-        Ok(format!("{count} entries since, none of which changes what was signed"))
-    }
-
-    /// Entries that change nothing of what was signed: approvals, evaluations, notices, reports, and the resume itself.
-    fn may_follow(&self, entry: &Entry) -> bool {
-        match &entry.event {
-            Event::ApprovalRecorded { .. }
-            | Event::RefusalRecorded { .. }
-            | Event::GateEvaluated { .. }
-            | Event::NoticeSent { .. }
-            | Event::TailQuarantined { .. }
-            | Event::ReportWritten { .. }
-            | Event::WatchStarted { .. }
-            | Event::WatchCovered { .. }
-            | Event::PauseProof { refused: true, .. } => true,
-            Event::PlanMade { command, .. } => command == "resume",
-            Event::StepIntent { phase, .. } => *phase == crate::domain::Phase::Resume,
-            Event::StepOutcome { step, .. } => {
-                self.state.steps.get(step).is_some_and(|step| step.phase == crate::domain::Phase::Resume)
-            }
-            Event::PauseProof { refused: false, .. } => self.releasing().is_some(),
-            _ => false,
-        }
-    }
-
-    /// The entry at which the gate opened for this very record, if a switch was released since: the resume was cut short,
-    /// and goes on.
-    pub(super) fn releasing(&self) -> Option<u64> {
-        let digest = self.input.record.as_deref().map(Digest::of)?;
-        let opened = self.entries.iter().find_map(|entry| match &entry.event {
-            Event::GateEvaluated { opened: true, record: Some(record), .. } if *record == digest => Some(entry.seq),
-            _ => None,
-        })?;
-        let released = |entry: &Entry| {
-            entry.seq > opened && matches!(&entry.event, Event::StepIntent { action: Action::ReleaseSwitch { .. }, .. })
-        };
-        self.entries.iter().any(released).then_some(opened)
-    }
-
     /// The record must say what the ledger says: it is made again from the entries that it covers, and compared.
     fn content(&self) -> Ruling {
         let statement = self.statement()?;
-        let head = &statement.predicate.ledger;
-        let size = usize::try_from(head.size).unwrap_or(usize::MAX);
-        let covered = self.entries.get(..size).ok_or("the record covers more than the ledger has")?;
-        let state = IncidentState::replay(covered).map_err(|error| error.to_string())?;
+        let state = self.covered()?;
         let glass = statement.predicate.break_glass.as_ref();
         let facts = Facts {
-            state: &state,
+            state,
             tree: &self.tree,
             policies: &self.input.policies,
             findings: &self.input.findings,

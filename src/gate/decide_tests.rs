@@ -3,7 +3,8 @@ use super::super::fixture::{
 };
 use super::super::testing::{Form, Signer};
 use super::*;
-use crate::domain::{Level, Outcome, Phase};
+use crate::domain::{Action, Level, Outcome, Phase};
+use crate::ledger::Event;
 
 /// Names of the checks that refuse.
 fn refusing(input: &GateInput) -> Vec<String> {
@@ -517,6 +518,12 @@ fn one_signed_refusal_keeps_the_gate_shut() {
     let mut approval = Fixture::new().input();
     approval.refusals.clone_from(&approval.approvals);
     assert_eq!(refusing(&approval), Vec::<String>::new(), "an approval is no refusal");
+    // One of very many files could be a refusal: nobody looks, so nobody knows.
+    let junk = |count| vec![SignatureFile { path: "refusals/x.sig".into(), bytes: Vec::new() }; count];
+    approval.refusals = junk(256);
+    assert_eq!(refusing(&approval), Vec::<String>::new());
+    approval.refusals = junk(257);
+    assert_eq!(refusing(&approval), ["refusals"]);
     let again = with(|case| {
         case.before.push(Event::AuditPrepared {
             file: super::super::fixture::binding("audit-record.json", b"old"),

@@ -10,6 +10,7 @@ mod differential_tests;
 pub mod dsse;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod later;
 #[cfg(test)]
 mod model_tests;
 mod quorum;
@@ -22,6 +23,8 @@ mod sshsig;
 pub mod statement;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod vector_tests;
 mod wire;
 
 pub use allowed_signers::allowed_signers;

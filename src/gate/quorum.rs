@@ -50,7 +50,7 @@ impl Conflicts<'_> {
             return Err(ApprovalError::Operator(name.to_owned()));
         }
         let owned = self.credentials.credentials.iter().find(|credential| {
-            credential.owner.as_ref().is_some_and(|owner| owner.eq_ignore_ascii_case(name))
+            credential.owner.as_ref().is_some_and(|owner| owner.trim().eq_ignore_ascii_case(name))
                 && self.compromised.contains(&credential.id)
         });
         match owned {
@@ -117,7 +117,7 @@ pub fn count(policy: &ResumePolicy, conflicts: &Conflicts<'_>, ballot: &Ballot<'
 }
 
 /// Who refuses these bytes. Whoever is on the roster and valid may, conflicts or not: a refusal does no harm that a resume
-/// could do.
+/// could do. At most [`MAX_APPROVALS`] files are looked at: whoever asks refuses if there are more.
 pub fn refusers(roster: &Roster<'_>, ballot: &Ballot<'_>) -> Vec<Approved> {
     let refusal = |file: &SignatureFile| roster.verify(ballot.record, &file.bytes, Purpose::Refuse, ballot.at).ok();
     ballot.files.iter().take(MAX_APPROVALS).filter_map(refusal).collect()

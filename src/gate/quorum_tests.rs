@@ -176,3 +176,12 @@ fn thousands_of_files_are_refused_without_looking_at_them() {
     assert!(quorum.refused.is_empty());
     assert!(start.elapsed().as_millis() < 100);
 }
+
+#[test]
+fn an_owner_with_blanks_around_the_name_is_the_same_person() {
+    let policy = three("threshold: 2");
+    let owned = credentials("\" carol \"");
+    let compromised: Vec<CredentialId> = owned.credentials.iter().map(|credential| credential.id.clone()).collect();
+    let conflicts = Conflicts { operators: &[], compromised: &compromised, credentials: &owned };
+    assert!(matches!(conflicts.check(&policy, "carol"), Err(ApprovalError::Owner(..))));
+}

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 
 use super::wire::Reader;
-use crate::domain::Digest;
+use crate::domain::{Digest, ed25519};
 
 /// Longest public key line that is read, in bytes.
 pub const MAX_KEY_LINE: usize = 2048;
@@ -105,10 +105,10 @@ impl PublicKey {
     fn read_kind(algorithm: &str, reader: &mut Reader<'_>) -> Result<Kind, KeyError> {
         if algorithm.contains("ed25519") {
             let point = reader.string().and_then(|bytes| bytes.try_into().ok()).ok_or(KeyError::Blob)?;
-            if is_weak(&point) {
+            if ed25519::is_weak(&point) {
                 return Err(KeyError::Weak);
             }
-            if !is_reduced(&point) {
+            if !ed25519::is_reduced(&point) {
                 return Err(KeyError::Blob);
             }
             return Ok(Kind::Ed25519 { point });
@@ -140,27 +140,6 @@ impl PublicKey {
     pub fn is_hardware(&self) -> bool {
         self.application.is_some()
     }
-}
-
-/// Whether the point has small order: y is 0, 1, -1, one of the two values of order 8, or 0 or 1 not reduced.
-/// Both signs of x are covered. The values follow from the curve's equation (RFC 8032, section 5.1).
-fn is_weak(point: &[u8; 32]) -> bool {
-    const ORDER_8: [&str; 2] = [
-        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
-        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
-    ];
-    let mut y = *point;
-    y[31] &= 0x7f;
-    let middle = |value: u8| y[1..31].iter().all(|byte| *byte == value);
-    let small = y[0] <= 1 && y[31] == 0 && middle(0);
-    let near_p = (0xec..=0xee).contains(&y[0]) && y[31] == 0x7f && middle(0xff);
-    small || near_p || ORDER_8.contains(&hex::encode(y).as_str())
-}
-
-/// Whether y is below the field's prime, 2^255 - 19: a point has one spelling (RFC 8032, section 5.1.3).
-fn is_reduced(point: &[u8; 32]) -> bool {
-    let top = point[31] & 0x7f == 0x7f && point[1..31].iter().all(|byte| *byte == 0xff);
-    !(top && point[0] >= 0xed)
 }
 
 #[cfg(test)]

@@ -196,17 +196,7 @@ impl SshSignature {
             signed.extend_from_slice(&self.counter.to_be_bytes());
             signed.extend_from_slice(inner.as_ref());
         }
-        let verified = match &self.key.kind {
-            Kind::Ed25519 { point } => UnparsedPublicKey::new(&ED25519, point).verify(&signed, &self.body),
-            Kind::P256 { point } => {
-                let mut numbers = Reader::new(&self.body);
-                let (Some(r), Some(s), Some(())) = (numbers.scalar(), numbers.scalar(), numbers.end()) else {
-                    return Err(SignatureError::Blob);
-                };
-                UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).verify(&signed, &[r, s].concat())
-            }
-        };
-        verified.map_err(|_| SignatureError::Invalid)?;
+        is_signed(&self.key.kind, &signed, &self.body)?;
         if self.key.is_hardware() && self.flags & PRESENT == 0 {
             return Err(SignatureError::NoPresence);
         }
@@ -216,6 +206,21 @@ impl SshSignature {
         }
         Ok(())
     }
+}
+
+/// Whether the body of an SSH signature (RFC 8709 section 6, RFC 5656 section 3.1.2) is one over these bytes by that key.
+pub(super) fn is_signed(kind: &Kind, signed: &[u8], body: &[u8]) -> Result<(), SignatureError> {
+    let verified = match kind {
+        Kind::Ed25519 { point } => UnparsedPublicKey::new(&ED25519, point).verify(signed, body),
+        Kind::P256 { point } => {
+            let mut numbers = Reader::new(body);
+            let (Some(r), Some(s), Some(())) = (numbers.scalar(), numbers.scalar(), numbers.end()) else {
+                return Err(SignatureError::Blob);
+            };
+            UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).verify(signed, &[r, s].concat())
+        }
+    };
+    verified.map_err(|_| SignatureError::Invalid)
 }
 
 /// The bytes that a key signs for a message (OpenSSH's PROTOCOL.sshsig).

@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::signature::{ED25519, UnparsedPublicKey};
 
-use crate::domain::{Digest, DigestContext, IncidentId};
+use crate::domain::{Digest, DigestContext, IncidentId, ed25519};
 
 /// Longest checkpoint that is read, in bytes.
 pub const MAX_CHECKPOINT_BYTES: usize = 4096;
@@ -102,6 +102,9 @@ impl FromStr for VerifierKey {
             return Err(CheckpointError::Key("the key is not an Ed25519 key"));
         };
         let public = key.try_into().map_err(|_| CheckpointError::Key("the key is not 32 bytes long"))?;
+        if ed25519::is_weak(&public) || !ed25519::is_reduced(&public) {
+            return Err(CheckpointError::Key("it is a weak Ed25519 key, for which anybody can sign"));
+        }
         let key = Self { name: name.to_owned(), public };
         if name.is_empty() || hex::encode(key.id()) != id {
             return Err(CheckpointError::Key("the hash does not belong to the key"));
@@ -208,6 +211,19 @@ mod tests {
         assert_eq!(key.to_string(), text);
         assert!(text.replace("c74f", "c74e").parse::<VerifierKey>().is_err());
         assert!("a+b".parse::<VerifierKey>().is_err());
+    }
+
+    #[test]
+    fn a_key_for_which_anybody_can_sign_is_none() {
+        let incident = IncidentId::new("inc-1").unwrap();
+        let mut one = [0; 32];
+        one[0] = 1;
+        let mut not_reduced = [0xff; 32];
+        not_reduced[0] = 0xf0;
+        for point in [one, [0; 32], not_reduced] {
+            let parsed = VerifierKey::new(&incident, point).to_string().parse::<VerifierKey>();
+            assert!(matches!(parsed, Err(CheckpointError::Key(why)) if why.contains("weak")), "{point:?}");
+        }
     }
 
     #[test]

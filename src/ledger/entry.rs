@@ -125,4 +125,25 @@ mod tests {
         }
         assert!(matches!(Entry::decode(&vec![b' '; MAX_ENTRY_BYTES + 1]), Err(EntryError::TooLong)));
     }
+
+    #[test]
+    fn the_longest_entry_is_written_and_read_and_no_longer_one() {
+        let entry = |length: usize| Entry {
+            seq: 3,
+            time: Timestamp::UNIX_EPOCH,
+            event: Event::PauseProof { refused: true, pause_ms: 12, detail: "x".repeat(length) },
+        };
+        let room = MAX_ENTRY_BYTES - entry(0).encode().unwrap().len();
+        let longest = entry(room).encode().unwrap();
+        assert_eq!(longest.len(), MAX_ENTRY_BYTES);
+        assert_eq!(Entry::decode(&longest).unwrap(), entry(room));
+        assert!(matches!(entry(room + 1).encode(), Err(EntryError::TooLong)));
+        assert!(matches!(entry(2 * room).encode(), Err(EntryError::TooLong)));
+    }
+
+    #[test]
+    fn the_kind_of_an_event_is_the_one_in_its_line() {
+        let event = Entry::decode(LINE.as_bytes()).unwrap().event;
+        assert_eq!(event.kind(), "pause.proof");
+    }
 }

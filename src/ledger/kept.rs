@@ -7,7 +7,7 @@ use ring::signature::{ED25519, UnparsedPublicKey};
 
 use super::merkle::Tree;
 use super::{Checkpoint, CheckpointError, MAX_CHECKPOINT_BYTES, VerifierKey};
-use crate::domain::{Digest, DigestContext};
+use crate::domain::{Digest, DigestContext, ed25519};
 
 /// Signature type of a cosignature in a C2SP signed note (tlog-cosignature).
 const COSIGNATURE_TYPE: u8 = 4;
@@ -143,6 +143,9 @@ impl std::str::FromStr for CosignerKey {
             return Err(CheckpointError::Key("the key is not of a witness (type 4)"));
         };
         let public = key.try_into().map_err(|_| CheckpointError::Key("the key is not 32 bytes long"))?;
+        if ed25519::is_weak(&public) || !ed25519::is_reduced(&public) {
+            return Err(CheckpointError::Key("it is a weak Ed25519 key, for which anybody can sign"));
+        }
         let key = Self { name: name.to_owned(), public };
         if name.is_empty() || hex::encode(key.id()) != id {
             return Err(CheckpointError::Key("the hash does not belong to the key"));

@@ -344,6 +344,13 @@ mod tests {
             tree.push_leaf(*leaf);
         }
         assert_eq!(tree.kept.iter().map(Vec::len).collect::<Vec<_>>(), [11, 5, 2, 1]);
+        for count in [256, 512, 1024, 2048] {
+            for start in (0..=leaves.len() - count).step_by(count) {
+                assert_eq!(tree.kept_node(start, count), Some(plain(&leaves[start..start + count])), "{start} {count}");
+            }
+        }
+        assert_eq!((tree.kept_node(128, 256), tree.kept_node(0, 128), tree.kept_node(0, 300)), (None, None, None));
+        assert_eq!(tree.root_at(0), Some(Digest::of(b"")));
         for size in [1, 255, 256, 257, 511, 512, 513, 1024, 1025, 2047, 2048, 2049, 2816, 3000] {
             let root = plain(&leaves[..size]);
             let size = size as u64;

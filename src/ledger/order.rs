@@ -50,3 +50,7 @@ impl IncidentState {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "order_tests.rs"]
+mod tests;
