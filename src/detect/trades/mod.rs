@@ -38,7 +38,7 @@ mod stage_tests;
 pub mod value;
 
 pub use follow::{Doubt, Followed, Follower};
-pub use hit::{Hit, Hits, MOST};
+pub use hit::{Hit, Hits, MOST, rows};
 pub use ids::{Gap, Ids, made_at};
 pub use names::{Names, Reader};
 pub use plan::{Layout, Means, Plan, Uncovered, needs_history};

@@ -314,7 +314,7 @@ mod tests {
             (Vec::new(), FieldRoles::default(), Reader::new(std::sync::Arc::default()));
         let seen = read(text.as_bytes(), kind, &mut |fields, number, line| {
             let one = roles.line(fields, &mut names, (0, number, line));
-            let text = |role: Role| {
+            let mut text = |role: Role| {
                 fields.iter().find(|(name, _)| roles.of(name) == Some(role)).map_or("-", |(_, text)| text.as_ref())
             };
             all.push(format!(

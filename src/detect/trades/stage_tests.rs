@@ -1,4 +1,5 @@
 //! A small company in memory: rows as the database would send them, through the same readers and checks as a scan's.
+#![allow(clippy::needless_pass_by_value)]
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -290,7 +291,9 @@ impl Scan<'_> {
         let mut follower = Follower::new(plan, &self.reference, records.len() as u64, since, until);
         let mut sorted: Vec<&Record> = records.iter().map(|(record, _)| record).collect();
         sorted.sort_by_key(|record| (record.time, record.id));
-        sorted.into_iter().for_each(|record| follower.record(record));
+        for record in sorted {
+            follower.record(record);
+        }
         let done = follower.finish();
         let mut hits = std::mem::take(&mut reader.seen.hits);
         hits.extend(done.hits);
@@ -298,7 +301,7 @@ impl Scan<'_> {
         gaps.extend(
             std::mem::take(&mut reader.seen.unusable)
                 .into_iter()
-                .map(|((policy, why), count)| (policy, format!("{count} rows: {why}"))),
+                .map(|((policy, why), count)| (policy, rows(count, why))),
         );
         let wanted: HashSet<u64> = done.doubts.iter().map(|doubt| doubt.order).collect();
         let fine = self.orders(&claims, wanted, &mut hits, &mut gaps);
@@ -359,8 +362,12 @@ impl Scan<'_> {
         let cover = (times.clone().min().unwrap_or(i64::MAX), times.max().unwrap_or(i64::MIN));
         let Some(mut reconciler) = Reconciler::new(&self.plan, with, key, cover, self.window) else { return };
         let (mut left, mut right) = (Vec::new(), Vec::new());
-        records.iter().for_each(|(record, id)| Entry::row(record, *id, key).write(&mut left));
-        lines.iter().for_each(|line| Entry::line(line, key).write(&mut right));
+        for (record, id) in records {
+            Entry::row(record, *id, key).write(&mut left);
+        }
+        for line in &lines {
+            Entry::line(line, key).write(&mut right);
+        }
         reconciler.part(&left, &right);
         hits.extend(reconciler.hits);
         for extra in reconciler.extras {

@@ -195,7 +195,7 @@ impl Baseline {
         let percent = self.percent.unwrap_or_default();
         Said::This(format!(
             "price {} is more than {percent} % from {}, the median of the trades just before",
-            fixed_text(price),
+            record.price.fixed().map_or_else(|| "beyond 10^20".to_owned(), fixed_text),
             fixed_text(median)
         ))
     }
@@ -301,7 +301,9 @@ impl Numbers {
         sorted.clear();
         sorted.extend_from_slice(&self.ring);
         let median = middle(sorted);
-        sorted.iter_mut().for_each(|number| *number = (*number - median).abs());
+        for number in sorted.iter_mut() {
+            *number = (*number - median).abs();
+        }
         let deviation = middle(sorted);
         (self.median, self.settled) = (f64::from(median), true);
         (self.median, f64::from(deviation))
