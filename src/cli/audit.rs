@@ -12,6 +12,7 @@ use super::{Context, Exit, Failure, fault_failure, journal_failure};
 use crate::adapters::case_files::open_read_only;
 use crate::domain::Moment;
 use crate::engine::audit::{AuditError, Preparing, export_again, prepare};
+use crate::engine::checklist;
 use crate::engine::notices::{GRACE, Notices};
 use crate::engine::{CHECKPOINT, gather, notice_words, verify_case_against};
 use crate::gate::{BuildError, is_open, may_resume};
@@ -150,6 +151,9 @@ async fn prepare_record(args: &PrepareArgs, ctx: &Context) -> Result<Exit, Failu
     let journal = Arc::new(ctx.open_case(&deployment)?);
     let waive = args.break_glass.as_deref().map(|reason| (reason, args.waive.as_slice()));
     let by = Preparing { operator: &ctx.settings.operator, waive };
+    // As it is now: the approvers read it in the record.
+    let items = checklist::review(&deployment, &journal).await;
+    checklist::record(&journal, items, &ctx.settings.operator).map_err(|error| journal_failure(&error))?;
     let statement = prepare(&journal, &deployment.policies, deployment.machine.as_ref(), deployment.clock.now(), &by)
         .map_err(|error| audit_failure(&error))?;
     let record = RecordRecord::of(&journal).map_err(|error| audit_failure(&error))?;

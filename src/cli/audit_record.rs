@@ -134,6 +134,10 @@ fn examined(predicate: &Predicate, lines: &mut Vec<String>) {
     if let Some(backup) = &predicate.recovery.backup {
         lines.push(format!("  restored     {}", clean(backup)));
     }
+    if !predicate.checklist.is_empty() {
+        let open = predicate.checklist.iter().filter(|item| !item.done).count();
+        lines.push(format!("  checklist    {} items, {open} open", predicate.checklist.len()));
+    }
     for (item, person) in &predicate.attested {
         lines.push(format!("  attested     {} by {}", clean(item), clean(person)));
     }

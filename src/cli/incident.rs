@@ -9,7 +9,6 @@ use crate::engine::dispose::{Choice, choose, dispose};
 use crate::engine::findings::{FINDINGS, read};
 use crate::engine::{Deployment, Journal};
 use crate::ledger::{Entry, IncidentState};
-use crate::report::words;
 use crate::ui::{Printer, Record, Style, clean};
 
 /// Subcommands of `incident`.
@@ -19,7 +18,7 @@ pub enum IncidentCommand {
     List,
     /// One incident: pause, credentials, scans, findings, what is missing
     Show,
-    /// What happened and what was done, in order
+    /// What happened and what was done, in order; who did it, and what was reached
     Timeline,
     /// Write the report into the case: HTML, Markdown, JSON; findings as CSV, STIX, OCSF, Timesketch
     Report(super::report::ReportArgs),
@@ -63,7 +62,7 @@ pub fn run(command: IncidentCommand, ctx: &Context) -> Result<Exit, Failure> {
     match command {
         IncidentCommand::List => list(ctx),
         IncidentCommand::Show => show(ctx),
-        IncidentCommand::Timeline => timeline(ctx),
+        IncidentCommand::Timeline => super::incident_timeline::run(ctx),
         IncidentCommand::Report(args) => super::report::run(&args, ctx),
         IncidentCommand::Dispose(args) => dispose_findings(args, ctx),
     }
@@ -141,14 +140,14 @@ fn list(ctx: &Context) -> Result<Exit, Failure> {
     Ok(if damaged { Exit::Corrupt } else { Exit::Done })
 }
 
-struct Peeked {
-    incident: IncidentId,
-    state: IncidentState,
-    entries: Vec<Entry>,
-    findings: Vec<Finding>,
+pub(super) struct Peeked {
+    pub(super) incident: IncidentId,
+    pub(super) state: IncidentState,
+    pub(super) entries: Vec<Entry>,
+    pub(super) findings: Vec<Finding>,
 }
 
-fn peek(ctx: &Context, deployment: &Deployment) -> Result<Peeked, Failure> {
+pub(super) fn peek(ctx: &Context, deployment: &Deployment) -> Result<Peeked, Failure> {
     let incident = ctx.incident(deployment)?;
     let store = ctx.peek_case(deployment)?;
     let verified = Journal::verify(&store).map_err(|error| journal_failure(&error))?;
@@ -204,53 +203,6 @@ fn show(ctx: &Context) -> Result<Exit, Failure> {
         }
     }
     ctx.printer.say("\nwhat still blocks the resume: portcullis audit show --gate");
-    Ok(Exit::Done)
-}
-
-#[derive(Debug, Serialize)]
-struct Moment {
-    time: Timestamp,
-    what: &'static str,
-    kind: String,
-    words: String,
-}
-
-impl Record for Moment {
-    const TYPE: &'static str = "moment";
-    fn text(&self, printer: &Printer) -> String {
-        let style = if self.what == "finding" { Style::Bad } else { Style::Dim };
-        format!(
-            "  {:<24} {} {}",
-            self.time.to_string(),
-            printer.paint(style, format!("{:<22}", self.kind)),
-            clean(&self.words)
-        )
-    }
-}
-
-fn timeline(ctx: &Context) -> Result<Exit, Failure> {
-    let deployment = ctx.deployment()?;
-    let Peeked { entries, findings, .. } = peek(ctx, &deployment)?;
-    let mut moments: Vec<Moment> = findings
-        .iter()
-        .filter_map(|finding| {
-            let words = format!("{} ({})", finding.rule.title, finding.id.get(..8).unwrap_or_default());
-            Some(Moment { time: finding.time?, what: "finding", kind: finding.rule.level.to_string(), words })
-        })
-        .collect();
-    moments.extend(entries.iter().filter_map(|entry| {
-        let words = words(&entry.event)?;
-        Some(Moment { time: entry.time, what: "entry", kind: entry.event.kind().to_owned(), words })
-    }));
-    moments.sort_by_key(|moment| moment.time);
-    let timeless = findings.iter().filter(|finding| finding.time.is_none()).count();
-    for moment in &moments {
-        ctx.printer.emit(moment);
-    }
-    if timeless > 0 {
-        ctx.printer
-            .say(format!("\n{timeless} findings have no time of their own (deleted rows, objects, leaked values)"));
-    }
     Ok(Exit::Done)
 }
 

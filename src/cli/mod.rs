@@ -23,6 +23,7 @@ mod drill;
 mod failure;
 mod findings;
 mod incident;
+mod incident_timeline;
 mod init;
 mod install;
 mod keys;
@@ -44,6 +45,7 @@ mod scan_secrets;
 mod scan_shard;
 mod scan_trades;
 mod serve;
+mod sought;
 mod steps;
 mod watch;
 

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::config_bundle::KeyArgs;
 use super::restore::RestoreArgs;
+use super::scan_trades::records;
 use super::{Cli, Context, Exit, Failure, checklist, journal_failure, lockdown, restore};
 use crate::domain::{CredentialId, Timestamp};
 use crate::engine::lockdown::open;
@@ -41,6 +42,9 @@ pub struct RecoverArgs {
     /// Only backups that were started before this moment
     #[arg(long, value_name = "TIME", conflicts_with = "from")]
     before: Option<Timestamp>,
+    /// Logs that know trades: those without a row are listed (files or folders) [default: logs: of monitoring.yml]
+    #[arg(long, value_name = "PATH")]
+    logs: Vec<String>,
 }
 
 /// Arguments of `recover server`.
@@ -147,6 +151,8 @@ pub async fn run(command: RecoverCommand, ctx: &Context) -> Result<Exit, Failure
         RecoverCommand::Corruption(common) => ("corruption", common, None, KeyArgs::default(), None),
         RecoverCommand::Breach(args) => ("breach", args.common, None, KeyArgs::default(), Some(args.compromised)),
     };
+    // A slip of the pen is told now, not in the middle.
+    records(ctx, &common.logs, &[])?;
     if !ctx
         .confirm(&format!("This recovers from: {scenario}. Services are stopped and the live database is replaced."))?
     {
@@ -216,6 +222,7 @@ impl Recovery<'_> {
             newest: !careful && common.from.is_none(),
             file: common.from,
             before: common.before,
+            logs: common.logs,
             ..RestoreArgs::default()
         };
         let restored = restore::run(args, self.ctx).await;
@@ -270,7 +277,10 @@ impl Recovery<'_> {
             failed: self.failed,
         };
         let well = summary.failed.is_empty() && summary.lost_minutes.is_some();
-        let list = checklist::run(checklist::ChecklistArgs::default(), self.ctx).await;
+        let list = match self.ctx.open_case(&deployment) {
+            Ok(journal) => checklist::show(self.ctx, &deployment, &journal, true).await.map(|_| ()),
+            Err(failure) => Err(failure),
+        };
         if let Err(failure) = list {
             self.ctx.printer.error(&failure.message, &failure.causes, failure.hint.as_deref());
         }

@@ -5,16 +5,18 @@ use serde::Serialize;
 
 use super::backup::{VerdictRecord, find};
 use super::config_bundle::{KeyArgs, put_back};
+use super::scan_trades::records;
 use super::steps::{carry, ending, print_plan, told_lines};
 use super::{Context, Exit, Failure, fault_failure, journal_failure};
 use crate::domain::{Backup, BackupVerdict, CredentialId, Timestamp};
 use crate::engine::notices::{GRACE, Notices};
 use crate::engine::recovery::records::Occasion;
 use crate::engine::recovery::{Reconciled, choose, newest, reconcile, remember, verify};
-use crate::engine::{Deployment, Journal};
+use crate::engine::scan_trades::OtherRecord;
+use crate::engine::{Deployment, Journal, findings};
 use crate::ledger::{Event, IncidentState};
 use crate::playbook;
-use crate::ui::{Printer, Record, clean};
+use crate::ui::{Printer, Record, Style, clean};
 
 /// Arguments of `restore`.
 #[derive(Debug, Default, clap::Args)]
@@ -38,6 +40,9 @@ pub struct RestoreArgs {
     /// Only backups that were started before this moment (with --clean or --newest)
     #[arg(long, value_name = "TIME", conflicts_with_all = ["file", "config"])]
     pub before: Option<Timestamp>,
+    /// Logs that know trades: those without a row are listed (files or folders; JSON, gzip is read) [default: logs: of monitoring.yml]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["config", "replay"])]
+    pub logs: Vec<String>,
     /// Put .env, certificates and keys back from this bundle instead (made by `backup config`)
     #[arg(long, value_name = "BUNDLE")]
     pub config: Option<PathBuf>,
@@ -64,6 +69,7 @@ pub async fn run(args: RestoreArgs, ctx: &Context) -> Result<Exit, Failure> {
     if let Some(note) = args.note.as_ref().filter(|_| args.replay) {
         return replay(ctx, &deployment, &journal, note).await;
     }
+    let records = logs(&args, ctx, &deployment)?;
     let (verdicts, chosen) = pick(&args, &deployment, &journal).await?;
     for verdict in &verdicts {
         ctx.printer.emit(&VerdictRecord(verdict));
@@ -94,19 +100,22 @@ pub async fn run(args: RestoreArgs, ctx: &Context) -> Result<Exit, Failure> {
     ))? {
         return Err(Failure::new(Exit::Usage, "not confirmed; the live database was not touched"));
     }
-    carry_back(ctx, &deployment, &journal, &backup, round).await
+    carry_back(ctx, &deployment, &journal, (&backup, &records), round).await
 }
 
 async fn carry_back(
     ctx: &Context,
     deployment: &Deployment,
     journal: &Arc<Journal>,
-    backup: &Backup,
+    (backup, records): (&Backup, &[OtherRecord]),
     round: u32,
 ) -> Result<Exit, Failure> {
-    match reconcile(deployment, journal, backup).await {
+    let bar = ctx.progress(deployment, "comparing the backup with the live trades");
+    let compared = reconcile(deployment, journal, backup, records).await;
+    bar.finish();
+    match compared {
         Ok(counts) => ctx.printer.emit(&ReconciledRecord(counts)),
-        // A live database that can't be read is one reason to restore it.
+        // What can't be listed must not keep the database from being restored.
         Err(error) => {
             ctx.printer.warn(format!("what would be lost could not be listed: {}", crate::gate::with_cause(&error)));
         }
@@ -129,6 +138,20 @@ fn replaced(state: &IncidentState) -> Vec<CredentialId> {
     state.credentials.keys().cloned().collect()
 }
 
+/// The logs that are compared: those that were named, which must be readable, else what `watch` follows.
+fn logs(args: &RestoreArgs, ctx: &Context, deployment: &Deployment) -> Result<Vec<OtherRecord>, Failure> {
+    if !args.logs.is_empty() {
+        return records(ctx, &args.logs, &[]);
+    }
+    match records(ctx, &deployment.policies.monitoring.logs, &[]) {
+        Err(failure) => {
+            ctx.printer.warn(format!("the logs of monitoring.yml are not compared: {}", failure.message));
+            Ok(Vec::new())
+        }
+        found => found,
+    }
+}
+
 /// What lies between the backup and now.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
@@ -136,15 +159,40 @@ struct ReconciledRecord(Reconciled);
 
 impl Record for ReconciledRecord {
     const TYPE: &'static str = "reconciled";
-    fn text(&self, _: &Printer) -> String {
+    fn text(&self, printer: &Printer) -> String {
         let counts = &self.0;
-        if counts.total() == 0 {
-            return "\nthe trades of the live database are those of the backup\n".into();
+        let mut lines = vec![String::new()];
+        if counts.total() == 0 && counts.uncovered.is_empty() {
+            lines.push("the trades of the live database are those of the backup".into());
+        } else if counts.total() == 0 {
+            lines.push("no difference was found between the backup and now".into());
+        } else {
+            lines.push("between the backup and now, each listed in the case (evidence: reconciliation/):".into());
+            let named = |words: &str| match counts.logged_named {
+                0 => words.to_owned(),
+                named => format!("{words}; findings name {named} of them"),
+            };
+            for (count, words) in [
+                (counts.legitimate, "made since, nothing speaks against them".to_owned()),
+                (counts.unauthorized, "made since, named by findings: kept as evidence".to_owned()),
+                (counts.changed, "changed since".to_owned()),
+                (counts.deleted, "deleted since: the restore brings them back".to_owned()),
+                (counts.logged, named("known to a log alone, without a row: to be judged by a person")),
+            ] {
+                lines.push(format!("  {count:>8}  {words}"));
+            }
+            if counts.legitimate > 0 {
+                lines.push("  put the first back after the restore: portcullis restore --replay --note TEXT".into());
+            }
         }
-        format!(
-            "\nbetween the backup and now, each listed in the case's evidence (reconciliation/):\n  {:>8} trades made since that nothing speaks against (put back with: portcullis restore --replay --note TEXT)\n  {:>8} trades made since that findings name (kept as evidence)\n  {:>8} changed since, {} deleted since\n",
-            counts.legitimate, counts.unauthorized, counts.changed, counts.deleted
-        )
+        lines.extend(
+            counts
+                .uncovered
+                .iter()
+                .map(|gap| format!("  {} {}", printer.paint(Style::Warn, "NOT compared"), clean(gap))),
+        );
+        lines.push(String::new());
+        lines.join("\n")
     }
 }
 
@@ -185,7 +233,8 @@ async fn pick(
             return newest(deployment, args.before).await.map_err(failed);
         }
         // What a person names counts as much as what a scan saw.
-        let first = journal.state().first_malicious;
+        let span = findings::malicious(journal).map_err(|error| journal_failure(&error))?;
+        let first = span.map(|(first, _)| first);
         let first = first.into_iter().chain(args.before).min();
         return choose(deployment, first).await.map_err(failed);
     };

@@ -1,23 +1,19 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::io::Read;
-use std::path::{Path, PathBuf};
 
 use super::log_pool::{self, Job, Outputs, Piece};
-use super::scan_output::{Collector, ScanSummary, SkippedRule, UnfilteredRule, case_for_findings, resolve};
+use super::scan_output::{Collector, ScanSummary, UnfilteredRule, case_for_findings, resolve};
 use super::scan_resume::{Earlier, Progress};
 use super::scan_shard::{self, ShardArgs};
+use super::sought::{Sought, SoughtArgs};
 use super::{Context, Exit, Failure};
 use crate::adapters::log_files::{self, Input, Unreadable};
 use crate::detect::logs::formats::{Format, Wanted, time};
 use crate::detect::logs::{Correlator, Coverage, Fed, Options, Ruleset, ScanOptions};
 use crate::detect::secrets::Redactor;
-use crate::domain::{Digest, DigestContext, Finding, Level, Timestamp};
+use crate::domain::{DigestContext, Finding, Level, Timestamp};
 use crate::engine::known_values;
 use secrecy::ExposeSecret;
-
-/// Largest rule file that is read, in bytes.
-const MAX_RULE_FILE: u64 = 4 << 20;
 
 /// Arguments of `scan logs`.
 #[derive(Debug, clap::Args)]
@@ -27,18 +23,21 @@ access logs, syslog, journald export, PostgreSQL (stderr, csvlog, jsonlog, RDS),
 as gzip, zstd, bzip2 or xz. Names for --input-format: json-lines, json, docker, access, syslog, journal, postgres,
 postgres-csv, logfmt, csv, text. Findings also go to the open incident's case.
 
+Lists of indicators hold addresses, networks, domains, URLs, e-mail addresses, digests, key ids, wallets, user
+agents and texts; they are looked for in the same pass, in every field and in free text.
+
 Examples:
   portcullis scan logs /var/log/nginx cloudtrail/ --min-level high
   kubectl logs deploy/api | portcullis scan logs - --rules sigma/rules --format json
+  portcullis scan logs /mnt/logs --indicators misp-export.json --indicators iocs.csv
   portcullis scan logs /mnt/logs --shard auto --output out/        (in each job of an array; then
   portcullis scan merge out/)")]
 pub struct ScanLogsArgs {
     /// Files and folders; - is standard input
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<String>,
-    /// Sigma rules: folders or files [default: logs/ below the policies]
-    #[arg(long, value_name = "DIR")]
-    rules: Vec<PathBuf>,
+    #[command(flatten)]
+    sought: SoughtArgs,
     /// Only events at or after this time (RFC 3339, or a date; UTC)
     #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<Timestamp>,
@@ -67,12 +66,8 @@ pub fn moment(text: &str) -> Result<Timestamp, String> {
 
 /// What a scan of logs, or a shard of one, is made of.
 pub(super) struct Prepared {
-    /// The rules.
-    pub rules: Ruleset,
-    /// The ones that are not run.
-    pub skipped: Vec<SkippedRule>,
-    /// A digest of the rules' texts.
-    pub digest: Digest,
+    /// The rules and indicators.
+    pub sought: Sought,
     /// The files.
     pub inputs: Vec<Input>,
     /// Paths that are none.
@@ -82,9 +77,9 @@ pub(super) struct Prepared {
 impl Prepared {
     /// Reads the rules and lists the files.
     fn new(args: &ScanLogsArgs, ctx: &Context) -> Result<Self, Failure> {
-        let (rules, skipped, digest) = rules_with_digest(&args.rules, ctx)?;
+        let sought = args.sought.read(ctx)?;
         let (inputs, unreadable) = log_files::expand(&resolve(ctx, &args.paths));
-        Ok(Self { rules, skipped, digest, inputs, unreadable })
+        Ok(Self { sought, inputs, unreadable })
     }
 }
 
@@ -128,7 +123,7 @@ pub async fn run(args: ScanLogsArgs, ctx: &Context) -> Result<Exit, Failure> {
     let mut feed = |_: usize, fed: &Fed| correlator.borrow_mut().add(fed);
     let (said, failed) =
         scan(&args, ctx, &prepared, &pieces, &mut Sinks { note: &mut note, feed: &mut feed, whole: &mut |_, _| {} })?;
-    let (mut collector, rules) = (collector.into_inner(), &prepared.rules);
+    let (mut collector, rules) = (collector.into_inner(), &prepared.sought.rules);
     let mut notes = correlator.into_inner().finish(rules, &mut |finding| {
         if finding.rule.level >= args.min_level {
             collector.give(finding);
@@ -136,12 +131,8 @@ pub async fn run(args: ScanLogsArgs, ctx: &Context) -> Result<Exit, Failure> {
     });
     notes.extend(failed);
     let names = prepared.inputs.iter().map(Input::name);
-    let summary = ScanSummary {
-        rules_skipped: prepared.skipped,
-        unreadable: prepared.unreadable,
-        uncovered: notes,
-        ..summary(rules, args.min_level)
-    };
+    let summary =
+        ScanSummary { unreadable: prepared.unreadable, uncovered: notes, ..summary(&prepared.sought, args.min_level) };
     collector.finish(covered(summary, rules, names.zip(said).collect()))
 }
 
@@ -171,7 +162,7 @@ pub(super) fn scan(
         Some((progress, earlier)) => (Some(progress), earlier),
         None => (None, Earlier::default()),
     };
-    let job = Job { rules: &prepared.rules, pieces, options: &options, earlier: &earlier.done };
+    let job = Job { rules: &prepared.sought.rules, pieces, options: &options, earlier: &earlier.done };
     let (mut findings, mut fed) = (earlier.findings.into_iter().peekable(), earlier.fed.iter().peekable());
     for (at, done) in earlier.done.iter().enumerate() {
         while let Some((_, finding)) = findings.next_if(|(of, _)| *of == at) {
@@ -215,11 +206,20 @@ pub(super) fn scan(
     Ok((said, failed.map(|error| format!("the scan's progress could not be kept: {error}"))))
 }
 
-/// A summary that knows the rules.
-pub(super) fn summary(rules: &Ruleset, min_level: Level) -> ScanSummary {
+/// A summary that knows what is looked for.
+pub(super) fn summary(sought: &Sought, min_level: Level) -> ScanSummary {
+    let rules = &sought.rules;
     let single = rules.rules().iter().filter(|rule| rule.rule.level >= min_level).count() as u64;
     let joined = rules.correlations().filter(|(one, _)| one.rule.level >= min_level).count() as u64;
-    ScanSummary { scan: "logs", rules: single + joined, ..ScanSummary::default() }
+    ScanSummary {
+        scan: "logs",
+        rules: single + joined,
+        rules_skipped: sought.skipped.clone(),
+        indicators: rules.indicators().map_or(0, |indicators| indicators.len() as u64),
+        indicators_refused: sought.refused.clone(),
+        indicator_lists: sought.lists.clone(),
+        ..ScanSummary::default()
+    }
 }
 
 /// The same with what was covered of each file.
@@ -240,7 +240,7 @@ fn progress(
 ) -> Result<(Progress, Earlier), Failure> {
     let mut key = DigestContext::new();
     let shard = args.shard.shard(&ctx.settings)?;
-    let what = format!("{} {:?} {shard:?}", prepared.digest, args.asked());
+    let what = format!("{} {:?} {shard:?}", prepared.sought.digest, args.asked());
     key.update(what.as_bytes());
     for text in &args.paths {
         key.update(&(text.len() as u64).to_be_bytes());
@@ -299,64 +299,4 @@ fn add(summary: &mut ScanSummary, path: String, coverage: Coverage) {
     if let Some(reason) = coverage.unreadable {
         summary.unreadable.push(Unreadable { path, reason });
     }
-}
-
-/// Reads the rules; fails if there is none to run.
-pub(super) fn rules(given: &[PathBuf], ctx: &Context) -> Result<(Ruleset, Vec<SkippedRule>), Failure> {
-    rules_with_digest(given, ctx).map(|(rules, skipped, _)| (rules, skipped))
-}
-
-/// The same, with a digest of their texts.
-pub(super) fn rules_with_digest(
-    given: &[PathBuf],
-    ctx: &Context,
-) -> Result<(Ruleset, Vec<SkippedRule>, Digest), Failure> {
-    let default = [ctx.root.join(&ctx.settings.policies).join("logs")];
-    let folders = if given.is_empty() { &default[..] } else { given };
-    let names: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
-    let (inputs, unreadable) = log_files::expand(&names);
-    let is_rule = |path: &Path| path.extension().is_some_and(|ending| ending == "yml" || ending == "yaml");
-    let mut skipped: Vec<SkippedRule> = unreadable
-        .into_iter()
-        .filter(|path| is_rule(Path::new(&path.path)) || names.contains(&path.path))
-        .map(|path| SkippedRule { reason: format!("{}: {}", path.path, path.reason), rule: path.path })
-        .collect();
-    let mut texts = Vec::new();
-    for input in &inputs {
-        let Input::File { path, .. } = input else { continue };
-        let by_name = folders.contains(path);
-        if !by_name && !is_rule(path) {
-            continue;
-        }
-        match read_text(input) {
-            Ok(text) => texts.push((input.name(), text)),
-            Err(reason) => {
-                skipped.push(SkippedRule { rule: input.name(), reason: format!("{}: {reason}", input.name()) });
-            }
-        }
-    }
-    let rules = Ruleset::from_texts(texts.iter().map(|(name, text)| (name.as_str(), text.as_str())));
-    if rules.rules().is_empty() {
-        let failure = Failure::new(Exit::Usage, format!("no rule could be read from {}", names.join(", ")));
-        let reasons = skipped.iter().map(|s| &s.reason).chain(rules.skipped().iter().map(|s| &s.reason));
-        let failure = reasons.take(10).fold(failure, |failure, reason| failure.cause(crate::ui::clean(reason)));
-        return Err(failure.hint("name a folder of Sigma rules with --rules DIR, or write ours with: portcullis init"));
-    }
-    let mut digest = DigestContext::new();
-    for (_, text) in &texts {
-        digest.update(&(text.len() as u64).to_be_bytes());
-        digest.update(text.as_bytes());
-    }
-    skipped.extend(rules.skipped().iter().map(|s| SkippedRule { rule: s.rule.clone(), reason: s.reason.clone() }));
-    Ok((rules, skipped, digest.finish()))
-}
-
-fn read_text(input: &Input) -> Result<String, String> {
-    let mut text = String::new();
-    let reader = input.open().map_err(|error| error.to_string())?;
-    let read = reader.take(MAX_RULE_FILE + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
-    if read as u64 > MAX_RULE_FILE {
-        return Err(format!("larger than {MAX_RULE_FILE} bytes"));
-    }
-    Ok(text)
 }

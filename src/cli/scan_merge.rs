@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::scan_logs::{covered, redactor, rules_with_digest, summary};
+use super::scan_logs::{covered, redactor, summary};
 use super::scan_output::{Collector, ScanSummary, case_for_findings};
+use super::sought::SoughtArgs;
 use super::{Context, Exit, Failure};
 use crate::adapters::log_files::Unreadable;
 use crate::adapters::shard_files::{self, ShardFileError, ShardLines};
@@ -14,7 +15,8 @@ use crate::ui::Progress;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The result is that of one scan of everything: findings in the order of files and records, then
-correlations. All shards must be there, of the same rules, options and files. Findings also go to the
+correlations. All shards must be there, of the same rules, indicators,
+options and files. Findings also go to the
 open incident's case.
 
 Example:
@@ -23,9 +25,8 @@ pub struct MergeArgs {
     /// Files that shards wrote, or folders of them
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// The rules that the shards were scanned with [default: logs/ below the policies]
-    #[arg(long, value_name = "DIR")]
-    rules: Vec<PathBuf>,
+    #[command(flatten)]
+    sought: SoughtArgs,
     /// Merge what is there although shards are missing: the result is incomplete, and says so
     #[arg(long)]
     partial: bool,
@@ -44,10 +45,11 @@ pub async fn run(args: MergeArgs, ctx: &Context) -> Result<Exit, Failure> {
     let Some(first) = shards.first().map(|read| &read.header) else {
         return Err(refused(&Mismatch("no shard is there".into())));
     };
-    let (rules, rules_skipped, digest) = rules_with_digest(&args.rules, ctx)?;
-    if digest.to_string() != first.rules {
-        let failure = Failure::new(Exit::Usage, "the shards were scanned with other rules than these");
-        return Err(failure.hint("name the rules that they were given: portcullis scan merge .. --rules DIR"));
+    let sought = args.sought.read(ctx)?;
+    let rules = &sought.rules;
+    if sought.digest.to_string() != first.rules {
+        let failure = Failure::new(Exit::Usage, "the shards were scanned with other rules or indicators than these");
+        return Err(failure.hint("name what they were given: portcullis scan merge .. --rules DIR --indicators PATH"));
     }
     let min_level = first.options.min_level;
     let case = case_for_findings(ctx)?;
@@ -75,7 +77,7 @@ pub async fn run(args: MergeArgs, ctx: &Context) -> Result<Exit, Failure> {
         merge.skip();
     }
     let all = merge.finish(first.inputs.files).map_err(|error| refused(&error))?;
-    let mut uncovered = correlator.finish(&rules, &mut |finding| {
+    let mut uncovered = correlator.finish(rules, &mut |finding| {
         if finding.rule.level >= min_level {
             collector.give(finding);
         }
@@ -84,8 +86,8 @@ pub async fn run(args: MergeArgs, ctx: &Context) -> Result<Exit, Failure> {
     let mut unreadable = first.unreadable.clone();
     unreadable.extend(lost);
     let elapsed_ms = shards.iter().map(|shard| shard.elapsed_ms).max().unwrap_or(0);
-    let summary = ScanSummary { rules_skipped, unreadable, uncovered, elapsed_ms, ..summary(&rules, min_level) };
-    collector.finish(covered(summary, &rules, all.files))
+    let summary = ScanSummary { unreadable, uncovered, elapsed_ms, ..summary(&sought, min_level) };
+    collector.finish(covered(summary, rules, all.files))
 }
 
 /// The shards in their order, and those that are missing as what could not be read.

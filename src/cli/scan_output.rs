@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::findings::FindingRecord;
 use super::{Context, Exit, Failure, journal_failure};
 use crate::adapters::log_files::{Input, Unreadable};
+use crate::detect::indicators::ListFile;
 use crate::detect::secrets::Redactor;
 use crate::domain::Finding;
 use crate::engine::{Journal, findings};
@@ -54,6 +55,15 @@ pub struct ScanSummary {
     pub rules: u64,
     /// Rules that were not.
     pub rules_skipped: Vec<SkippedRule>,
+    /// Indicators that were looked for.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub indicators: u64,
+    /// Values of lists that were not, each under `file:line`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub indicators_refused: Vec<SkippedRule>,
+    /// The lists that were read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub indicator_lists: Vec<ListFile>,
     /// Rules that slowed the scan down.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unfiltered: Vec<UnfilteredRule>,
@@ -65,12 +75,18 @@ pub struct ScanSummary {
     pub elapsed_ms: u64,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 impl Record for ScanSummary {
     const TYPE: &'static str = "summary";
 
     fn text(&self, printer: &Printer) -> String {
+        let indicators = if self.indicators > 0 { format!(", {} indicators", self.indicators) } else { String::new() };
         let headline = format!(
-            "{} findings in {} events of {} files ({} bytes), {} rules, {} ms",
+            "{} findings in {} events of {} files ({} bytes), {} rules{indicators}, {} ms",
             self.findings, self.events, self.files, self.bytes, self.rules, self.elapsed_ms
         );
         let style = if self.findings > 0 { Style::Bad } else { Style::Strong };
@@ -80,6 +96,9 @@ impl Record for ScanSummary {
         };
         for skipped in &self.rules_skipped {
             line("rule skipped:", format!("{} ({})", skipped.reason, skipped.rule));
+        }
+        for refused in &self.indicators_refused {
+            line("indicator refused:", format!("{}: {}", refused.rule, refused.reason));
         }
         if !self.unfiltered.is_empty() {
             let events = self.unfiltered.iter().map(|rule| rule.events).max().unwrap_or(0);
@@ -234,8 +253,10 @@ impl<'a> Collector<'a> {
         summary.elapsed_ms = summary.elapsed_ms.saturating_add(since);
         self.ctx.printer.emit(&summary);
         if let Some(journal) = &self.case {
-            let complete =
-                summary.unreadable.is_empty() && summary.rules_skipped.is_empty() && summary.uncovered.is_empty();
+            let complete = summary.unreadable.is_empty()
+                && summary.rules_skipped.is_empty()
+                && summary.indicators_refused.is_empty()
+                && summary.uncovered.is_empty();
             let coverage = match serde_json::to_value(&summary) {
                 Ok(Value::Object(map)) => map,
                 _ => Map::new(),

@@ -237,7 +237,7 @@ fn header(args: &ScanLogsArgs, shard: Shard, prepared: &Prepared) -> Header {
         version: VERSION,
         program: env!("CARGO_PKG_VERSION").to_owned(),
         shard,
-        rules: prepared.digest.to_string(),
+        rules: prepared.sought.digest.to_string(),
         options: args.asked(),
         inputs: Inputs {
             files: prepared.inputs.len() as u64,

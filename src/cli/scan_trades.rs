@@ -137,7 +137,7 @@ pub async fn run(args: TradesArgs, ctx: &Context) -> Result<Exit, Failure> {
         since: args.since,
         until: args.until,
         window_only: args.window_only,
-        records: records(ctx, &args)?,
+        records: records(ctx, &args.logs, &args.fills)?,
         ..request(&deployment, journal.as_ref())?
     };
     let began = deployment.clock.elapsed();
@@ -166,9 +166,9 @@ pub async fn run(args: TradesArgs, ctx: &Context) -> Result<Exit, Failure> {
 }
 
 /// The files of other records; one that can't be read is an error, as a comparison with a part would accuse innocent rows.
-fn records(ctx: &Context, args: &TradesArgs) -> Result<Vec<OtherRecord>, Failure> {
+pub(super) fn records(ctx: &Context, logs: &[String], fills: &[String]) -> Result<Vec<OtherRecord>, Failure> {
     let mut records = Vec::new();
-    for (paths, kind) in [(&args.logs, Kind::Logs), (&args.fills, Kind::Fills)] {
+    for (paths, kind) in [(logs, Kind::Logs), (fills, Kind::Fills)] {
         let (inputs, unreadable) = expand(&resolve(ctx, paths));
         if let Some(first) = unreadable.first() {
             return Err(Failure::new(Exit::Failed, format!("failed to read {}: {}", first.path, first.reason)));

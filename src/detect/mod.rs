@@ -2,6 +2,8 @@
 
 pub mod backup;
 pub mod database;
+mod grams;
+pub mod indicators;
 pub mod logs;
 pub mod secrets;
 pub mod trades;

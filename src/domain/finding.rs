@@ -116,6 +116,14 @@ impl Finding {
     }
 }
 
+/// First and last event among findings at `high` or above: between them lies what the intruder did.
+pub fn malicious_span<'a>(findings: impl Iterator<Item = &'a Finding>) -> Option<(Timestamp, Timestamp)> {
+    let times = findings.filter(|finding| finding.rule.level >= Level::High).filter_map(Finding::done_at);
+    times.fold(None, |span: Option<(Timestamp, Timestamp)>, time| {
+        Some(span.map_or((time, time), |(first, last)| (first.min(time), last.max(time))))
+    })
+}
+
 /// One thing found. Secrets are never inside: `event` and `matched` hold fingerprints instead.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Finding {

@@ -2,6 +2,7 @@
 
 mod backup;
 mod catalog;
+mod checklist;
 mod clean;
 mod credential;
 mod digest;
@@ -18,10 +19,11 @@ pub mod url_password;
 
 pub use backup::{Backup, BackupCheck, BackupVerdict};
 pub use catalog::{Column, DatabaseObject, ObjectList, RawRow, Relations, Row, Table, TableName};
+pub use checklist::ChecklistItem;
 pub use clean::{clean, clean_json};
 pub use credential::{Fingerprint, FingerprintKey, Probe};
 pub use digest::{Digest, DigestContext, DigestError};
-pub use finding::{DONE_AT, Finding, FindingKind, Level, RuleRef, Source, finding_id};
+pub use finding::{DONE_AT, Finding, FindingKind, Level, RuleRef, Source, finding_id, malicious_span};
 pub use ids::{CredentialId, IdError, IncidentId, StepId};
 pub use notice::{Delivery, Moment, Notice, Words};
 pub use pause::{Canary, SwitchState};

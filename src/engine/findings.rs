@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::{Journal, JournalError};
-use crate::domain::{Digest, Finding, Level, Timestamp};
+use crate::domain::{Digest, Finding, Timestamp, malicious_span};
 use crate::ledger::Event;
 use crate::ports::{Fault, FaultKind};
 
@@ -66,7 +66,7 @@ pub fn record_scan(
         scan: scan.to_owned(),
         findings: found.len() as u64,
         highest: found.iter().map(|finding| finding.rule.level).max(),
-        first_malicious: first_malicious(found),
+        first_malicious: malicious_span(found.iter()).map(|(first, _)| first),
         complete,
         coverage: summary,
         file,
@@ -74,7 +74,25 @@ pub fn record_scan(
     Ok(())
 }
 
-/// The earliest event among findings at `high` or above.
-pub fn first_malicious(found: &[Finding]) -> Option<Timestamp> {
-    found.iter().filter(|finding| finding.rule.level >= Level::High).filter_map(Finding::done_at).min()
+/// First and last malicious event of the case, without the findings that somebody called benign: what a clean backup has to
+/// be older than.
+pub fn malicious(journal: &Journal) -> Result<Option<(Timestamp, Timestamp)>, JournalError> {
+    let bytes = journal.store().read(FINDINGS)?.unwrap_or_default();
+    let state = journal.state();
+    // Nobody but the ledger says which findings there are.
+    let bound = state.files.get(FINDINGS).map(|file| (usize::try_from(file.bytes).unwrap_or(usize::MAX), file.sha256));
+    let known = match bound {
+        None => &[][..],
+        Some((length, sha256)) => match bytes.get(..length) {
+            Some(head) if Digest::of(head) == sha256 => head,
+            _ => {
+                let message = format!("{FINDINGS} is not the file that the ledger names: somebody changed it");
+                return Err(Fault::new(FaultKind::Corrupt, message).into());
+            }
+        },
+    };
+    let findings = read(known)?;
+    let benign =
+        |finding: &&Finding| state.dispositions.get(&finding.id).is_some_and(|decision| decision.verdict == "benign");
+    Ok(malicious_span(findings.iter().filter(|finding| !benign(finding))))
 }

@@ -2,6 +2,7 @@
 
 pub mod audit;
 mod case;
+pub mod checklist;
 mod deployment;
 pub mod dispose;
 mod executor;

@@ -79,6 +79,7 @@ pub fn build(facts: &Facts<'_>) -> Result<Statement, BuildError> {
         findings: findings(state, facts.findings),
         recovery: recovery(state),
         attested: state.attested.clone(),
+        checklist: state.checklist.clone(),
         steps: state.steps.len() as u64,
         exceptions: exceptions(state),
         executor: facts.executor.map(String::from),

@@ -6,13 +6,11 @@ use std::fmt::Write as _;
 use super::build::open_findings;
 use super::decide::{Case, LiveCredential, Ruling, ensure};
 use super::quorum::with_cause;
+use super::standing::{last_restore, scan_stands, watch_runs};
 use crate::domain::{Action, Canary, CredentialId, Outcome, Phase, Probe, StepId, SwitchState};
-use crate::ledger::{CosignerKey, Event, StepState, VerifierKey, compare};
+use crate::ledger::{CosignerKey, StepState, VerifierKey, compare};
 use crate::policy::credentials::{CredentialPolicy, IssuerPolicy, ProofPolicy};
 use crate::policy::resume::WitnessPolicy;
-
-/// A watch that wrote nothing for so long runs no more.
-const WATCH_MINUTES: i64 = 15;
 
 /// How many items a reason names before it only counts them.
 const NAMED: usize = 8;
@@ -183,51 +181,12 @@ impl Case<'_> {
         Ok(format!("restored up to entry {restored}, validated since"))
     }
 
-    /// The last entry of the last restore, however it ended.
     fn last_restore(&self) -> Option<u64> {
-        let restores: BTreeSet<&StepId> = self
-            .entries
-            .iter()
-            .filter_map(|entry| match &entry.event {
-                Event::StepIntent { step, action: Action::RestoreBackup { .. }, .. } => Some(step),
-                _ => None,
-            })
-            .collect();
-        let about = |event: &Event| match event {
-            Event::StepIntent { step, .. } | Event::StepOutcome { step, .. } => restores.contains(step),
-            _ => false,
-        };
-        self.entries.iter().rev().find(|entry| about(&entry.event)).map(|entry| entry.seq)
+        last_restore(&self.entries)
     }
 
     pub(super) fn scan(&self, name: &str) -> Ruling {
-        let again = || format!("run: portcullis scan {name}");
-        let scan = self.state.scans.get(name).ok_or_else(|| format!("it was not made; {}", again()))?;
-        let accepted = self.attested_after(&format!("scan.{name}"), scan.seq);
-        ensure(scan.complete || accepted.is_some(), || {
-            format!(
-                "it did not cover all that was asked for (entry {}); {}, or attest what was not covered: portcullis checklist --attest scan.{name} --note TEXT",
-                scan.seq,
-                again()
-            )
-        })?;
-        // Logs and files are not changed by a restore; what lies in the database is.
-        if let Some(restored) = self.last_restore().filter(|_| matches!(name, "trades" | "database")) {
-            ensure(scan.seq > restored, || format!("a backup was put back since; {}", again()))?;
-        }
-        let how = match accepted.filter(|_| !scan.complete) {
-            Some(person) => format!("not complete, accepted by {person}"),
-            None => "complete".to_owned(),
-        };
-        Ok(format!("{how}, {} findings, entry {}", scan.findings, scan.seq))
-    }
-
-    /// Who attested an item after that entry: what was attested before it can't be about it.
-    fn attested_after(&self, item: &str, seq: u64) -> Option<&str> {
-        self.entries.iter().filter(|entry| entry.seq > seq).find_map(|entry| match &entry.event {
-            Event::ItemAttested { item: attested, operator, .. } if attested == item => Some(operator.as_str()),
-            _ => None,
-        })
+        scan_stands(&self.entries, &self.state, name)
     }
 
     pub(super) fn findings(&self) -> Ruling {
@@ -274,16 +233,8 @@ impl Case<'_> {
         Ok(format!("{} required items are attested", required.len()))
     }
 
-    /// Whether a watch runs: it writes an entry when it begins and every ten minutes.
     pub(super) fn monitoring(&self) -> Ruling {
-        let watch = |entry: &&crate::ledger::Entry| {
-            matches!(entry.event, Event::WatchStarted { .. } | Event::WatchCovered { .. })
-        };
-        let again = "start one that goes on after the resume: portcullis watch --for 24h";
-        let last = self.entries.iter().rev().find(watch).ok_or_else(|| format!("no watch was started; {again}"))?;
-        let minutes = (self.input.now.as_second() - last.time.as_second()) / 60;
-        ensure(minutes < WATCH_MINUTES, || format!("the last word of a watch is {minutes} min old; {again}"))?;
-        Ok(format!("a watch runs, its last word in entry {}", last.seq))
+        watch_runs(&self.entries, self.input.now)
     }
 
     pub(super) fn database(&self) -> Ruling {

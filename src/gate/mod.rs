@@ -20,6 +20,7 @@ mod risks;
 mod roster;
 mod sshkey;
 mod sshsig;
+mod standing;
 pub mod statement;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -37,4 +38,5 @@ pub use sshsig::{
     BREAK_GLASS_NAMESPACE, MAX_SIGNATURE_BYTES, NAMESPACE, Purpose, REFUSAL_NAMESPACE, SignatureError, SshSignature,
     agent_request, armored,
 };
+pub use standing::{attested_after, last_restore, scan_stands, watch_runs};
 pub use statement::{RecordError, Statement};

@@ -170,11 +170,9 @@ fn a_roster_that_decides_nothing_safely_is_refused() {
 #[test]
 fn thousands_of_files_are_refused_without_looking_at_them() {
     let files = vec![file(vec![b'x'; 100_000]); 5000];
-    let start = std::time::Instant::now();
     let quorum = counted(&three("threshold: 1"), &files);
     assert!(!quorum.is_met());
-    assert!(quorum.refused.is_empty());
-    assert!(start.elapsed().as_millis() < 100);
+    assert!(quorum.refused.is_empty(), "none was even parsed");
 }
 
 #[test]

@@ -57,6 +57,9 @@ fn scans(facts: &Facts<'_>, risks: &mut Vec<String>) {
 }
 
 fn people(facts: &Facts<'_>, risks: &mut Vec<String>) {
+    for open in facts.state.checklist.iter().filter(|item| !item.done) {
+        risks.push(format!("the checklist is open at `{}`: {}", open.item, open.detail));
+    }
     let policy = &facts.policies.resume;
     if policy.threshold == 1 && facts.waive.is_none() {
         risks.push("one person alone approves".into());
@@ -71,3 +74,7 @@ fn people(facts: &Facts<'_>, risks: &mut Vec<String>) {
         risks.push("no witness outside the case folder holds its checkpoints".into());
     }
 }
+
+#[cfg(test)]
+#[path = "risks_tests.rs"]
+mod tests;

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Purpose;
-use crate::domain::{CredentialId, Digest, Fingerprint, IncidentId, Level, Outcome, Phase, StepId, Timestamp};
+use crate::domain::{
+    ChecklistItem, CredentialId, Digest, Fingerprint, IncidentId, Level, Outcome, Phase, StepId, Timestamp,
+};
 
 /// `_type` of an in-toto Statement, version 1.
 pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
@@ -111,6 +113,9 @@ pub struct Predicate {
     pub recovery: Recovery,
     /// Items and manual steps that people attest, with who did.
     pub attested: BTreeMap<String, String>,
+    /// The post-recovery checklist, as it was when it was last gone through.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checklist: Vec<ChecklistItem>,
     /// Number of steps in the ledger.
     pub steps: u64,
     /// Every step that did not end well: nothing is left out of the record in silence.

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::domain::{
-    Action, CredentialId, Delivery, Digest, Fingerprint, IncidentId, Level, Moment, Outcome, Phase, StepId, Timestamp,
+    Action, ChecklistItem, CredentialId, Delivery, Digest, Fingerprint, IncidentId, Level, Moment, Outcome, Phase,
+    StepId, Timestamp,
 };
 
 /// A file of the case folder, bound to the ledger by its digest.
@@ -223,6 +224,14 @@ pub enum Event {
         /// Who.
         operator: String,
     },
+    /// The post-recovery checklist was gone through.
+    #[serde(rename = "checklist.reviewed")]
+    ChecklistReviewed {
+        /// Every item, open or not.
+        items: Vec<ChecklistItem>,
+        /// Who asked for it.
+        operator: String,
+    },
     /// The audit record was written.
     #[serde(rename = "audit.prepared")]
     AuditPrepared {
@@ -364,6 +373,7 @@ impl Event {
             Self::FindingDisposed { .. } => "finding.disposed",
             Self::BackupChosen { .. } => "backup.chosen",
             Self::ItemAttested { .. } => "item.attested",
+            Self::ChecklistReviewed { .. } => "checklist.reviewed",
             Self::AuditPrepared { .. } => "audit.prepared",
             Self::ApprovalRecorded { .. } => "approval.recorded",
             Self::RefusalRecorded { .. } => "refusal.recorded",

@@ -2,7 +2,8 @@ use std::collections::BTreeMap;
 
 use super::{Entry, Event, GateCheck};
 use crate::domain::{
-    Action, CredentialId, Delivery, Digest, Fingerprint, IncidentId, Level, Moment, Outcome, Phase, StepId, Timestamp,
+    Action, ChecklistItem, CredentialId, Delivery, Digest, Fingerprint, IncidentId, Level, Moment, Outcome, Phase,
+    StepId, Timestamp,
 };
 
 /// Why the ledger can't be replayed: an illegal transition, which no run of this program writes.
@@ -134,6 +135,8 @@ pub struct IncidentState {
     pub backup: Option<String>,
     /// Attestations by item.
     pub attested: BTreeMap<String, String>,
+    /// The post-recovery checklist, as it was when it was last gone through.
+    pub checklist: Vec<ChecklistItem>,
     /// Digest, tree size and root of the current audit record.
     pub record: Option<(Digest, u64, Digest)>,
     /// Entry of the current audit record.
@@ -281,6 +284,8 @@ impl IncidentState {
                 self.attested.insert(item.clone(), operator.clone());
                 self.acted(operator);
             }
+            // Who only looks has not acted: they may approve.
+            Event::ChecklistReviewed { items, .. } => self.checklist.clone_from(items),
             Event::AuditPrepared { .. }
             | Event::ApprovalRecorded { .. }
             | Event::RefusalRecorded { .. }

@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use super::actors::Actors;
 use super::model::{
     Approval, Check, CredentialLine, Decision, Exception, FindingLine, Head, Moment, Monitoring, Objectives, Report,
     ScanLine, Step, Subject,
@@ -34,6 +35,7 @@ pub fn build(facts: &Facts<'_>) -> Option<Report> {
     let (Some(incident), Some(opened)) = (&state.incident, state.opened) else { return None };
     let objectives = objectives(facts, opened);
     let scope = Scope::of(facts.findings.iter().filter(|finding| !is_benign(state, &finding.id)));
+    let actors = Actors::of(facts.findings.iter().filter(|finding| !is_benign(state, &finding.id)));
     let mut report = Report {
         version: 1,
         made: facts.made,
@@ -52,6 +54,7 @@ pub fn build(facts: &Facts<'_>) -> Option<Report> {
         objectives,
         timeline: timeline(facts),
         scope,
+        actors,
         credentials: credentials(state),
         steps: steps(state),
         exceptions: exceptions(state),

@@ -4,6 +4,8 @@ use super::build::span;
 use super::model::Report;
 use crate::domain::{Source, clean};
 
+/// Names in one cell.
+const SHORT: usize = 8;
 /// Findings listed in Markdown; all are in `findings.jsonl` and in the other forms.
 const LISTED: usize = 500;
 /// Moments listed.
@@ -113,6 +115,17 @@ pub fn markdown(report: &Report) -> String {
             seen.iter().take(LISTED).map(|s| vec![s.name.clone(), s.findings.to_string(), s.highest.to_string()]),
         );
     }
+    out.push_str("### Actors\n\n");
+    table(
+        &mut out,
+        &["Actor", "Known by", "First", "Last", "Findings", "Reached", "Joined by"],
+        report.actors.actors.iter().take(LISTED).map(|actor| {
+            let time = |time: Option<crate::domain::Timestamp>| time.map_or(String::new(), |time| time.to_string());
+            let (first, last) = (time(actor.first), time(actor.last));
+            let (known, reached, why) = (actor.known_by(SHORT), actor.reached.words(SHORT), actor.reasons(SHORT));
+            vec![actor.id.clone(), known, first, last, actor.findings.to_string(), reached, why]
+        }),
+    );
     let money = &report.scope.money;
     let _ = writeln!(
         out,

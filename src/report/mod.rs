@@ -3,14 +3,17 @@
 //!
 //! Pure: ledger and findings in, bytes out. The same facts always give the same bytes.
 
+mod actors;
 mod build;
 pub mod export;
+mod fields;
 mod html;
 mod markdown;
 mod model;
 mod scope;
 mod words;
 
+pub use actors::{Actor, Actors, Apart, Identity, IdentityKind, Join, Reached};
 pub use build::{Facts, build};
 pub use html::html;
 pub use markdown::markdown;

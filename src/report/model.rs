@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::actors::Actors;
 use super::scope::Scope;
 use crate::domain::{Digest, Finding, Level, Timestamp};
 use crate::ledger::{FileBinding, GateCheck};
@@ -25,6 +26,8 @@ pub struct Report {
     pub timeline: Vec<Moment>,
     /// Who and what is concerned.
     pub scope: Scope,
+    /// Who did it.
+    pub actors: Actors,
     /// Each credential with its proof.
     pub credentials: Vec<CredentialLine>,
     /// Every step, in order of its last entry.

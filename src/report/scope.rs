@@ -2,45 +2,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bigdecimal::{BigDecimal, Zero};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::fields::{ACCOUNTS, ADDRESSES, Fields, KEYS, USERS};
 use crate::domain::{Finding, FindingKind, Level, Source, Timestamp};
 
-/// Names of fields that say who acted. CloudTrail's, access logs', syslog's and common application logs'.
-const IDENTITIES: &[&str] = &[
-    "useridentity.arn",
-    "useridentity.username",
-    "useridentity.accesskeyid",
-    "username",
-    "user",
-    "cs-username",
-    "principal",
-    "actor",
-    "apikeyid",
-    "api_key_id",
-    "credential",
-];
-/// Names of fields that say whose account it was.
-const ACCOUNTS: &[&str] = &[
-    "account",
-    "accountid",
-    "account_id",
-    "customerid",
-    "customer_id",
-    "recipientaccountid",
-    "useridentity.accountid",
-];
-/// Names of fields that say from where.
-const ADDRESSES: &[&str] =
-    &["c-ip", "ip", "sourceipaddress", "remote_addr", "remoteaddr", "client_ip", "clientip", "src_ip", "remoteip"];
 /// Names of columns that hold what a trade is worth.
 const WORTH: &[&str] = &["value", "notional", "amount", "total"];
 const PRICE: &[&str] = &["price", "unit_price", "unitprice"];
 const QUANTITY: &[&str] = &["quantity", "qty", "size", "volume"];
 const INSTRUMENT: &[&str] = &["symbol", "instrument", "ticker", "market", "pair"];
-
-/// Deepest nesting of an event that is looked into.
-const DEPTH: usize = 4;
 
 /// Who and what is concerned, by the findings that nobody called benign.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -117,30 +88,22 @@ impl Scope {
     pub fn of<'a>(findings: impl Iterator<Item = &'a Finding>) -> Self {
         let (mut identities, mut accounts, mut addresses, mut places) =
             (Names::default(), Names::default(), Names::default(), Names::default());
-        let mut trades: BTreeMap<String, &Finding> = BTreeMap::new();
+        let mut rows = Vec::new();
         for finding in findings {
-            let mut fields = BTreeMap::new();
-            flatten("", &finding.event, DEPTH, &mut fields);
-            flatten("", &finding.matched, DEPTH, &mut fields);
-            for (names, keys) in [(&mut identities, IDENTITIES), (&mut accounts, ACCOUNTS), (&mut addresses, ADDRESSES)]
+            let fields = Fields::of(finding);
+            let who = fields.all(KEYS).into_iter().chain(fields.all(USERS)).collect::<BTreeSet<_>>();
+            for (names, found) in
+                [(&mut identities, who), (&mut accounts, fields.all(ACCOUNTS)), (&mut addresses, fields.all(ADDRESSES))]
             {
-                let found: BTreeSet<&String> = keys.iter().filter_map(|key| fields.get(*key)).collect();
-                found
-                    .into_iter()
-                    .filter(|name| !name.is_empty() && *name != "-")
-                    .for_each(|name| names.add(name, finding));
+                for name in found {
+                    names.add(name, finding);
+                }
             }
             match &finding.source {
                 Source::File { path, .. } => places.add(path, finding),
-                Source::Table { table, key } => {
+                Source::Table { table, .. } => {
                     places.add(&format!("table {table}"), finding);
-                    if finding.kind == FindingKind::Trade {
-                        let place = format!("{table}\0{}", Value::Object(key.clone()));
-                        let fuller = trades.get(&place).is_none_or(|known| known.event.len() < finding.event.len());
-                        if fuller {
-                            trades.insert(place, finding);
-                        }
-                    }
+                    rows.push(finding);
                 }
             }
         }
@@ -149,20 +112,24 @@ impl Scope {
             accounts: accounts.sorted(),
             addresses: addresses.sorted(),
             places: places.sorted(),
-            money: money(trades.values()),
+            money: Money::of(rows),
         }
     }
 }
 
-fn flatten(prefix: &str, fields: &Map<String, Value>, depth: usize, into: &mut BTreeMap<String, String>) {
-    for (key, value) in fields {
-        let key = format!("{prefix}{}", key.to_lowercase());
-        match value {
-            Value::String(text) => drop(into.entry(key).or_insert_with(|| text.clone())),
-            Value::Number(number) => drop(into.entry(key).or_insert_with(|| number.to_string())),
-            Value::Object(inner) if depth > 0 => flatten(&format!("{key}."), inner, depth - 1, into),
-            _ => {}
+impl Money {
+    /// The rows of the trade table that findings speak of, each once.
+    pub(super) fn of<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> Self {
+        let mut trades: BTreeMap<String, &Finding> = BTreeMap::new();
+        for finding in findings.into_iter().filter(|finding| finding.kind == FindingKind::Trade) {
+            let Source::Table { table, key } = &finding.source else { continue };
+            let place = format!("{table}\0{}", Value::Object(key.clone()));
+            // The finding that knows most of the row tells what it is worth.
+            if trades.get(&place).is_none_or(|known| known.event.len() < finding.event.len()) {
+                trades.insert(place, finding);
+            }
         }
+        money(trades.values())
     }
 }
 
@@ -172,15 +139,14 @@ fn money<'a>(trades: impl Iterator<Item = &'a &'a Finding>) -> Money {
     let mut by_instrument: BTreeMap<String, BigDecimal> = BTreeMap::new();
     for finding in trades {
         money.rows += 1;
-        let mut fields = BTreeMap::new();
-        flatten("", &finding.event, 0, &mut fields);
-        let number = |keys: &[&str]| keys.iter().find_map(|key| fields.get(*key)).and_then(|text| decimal(text));
+        let fields = Fields::of_row(finding);
+        let number = |keys: &[&str]| fields.first(keys).and_then(|text| decimal(text));
         let worth = number(WORTH).or_else(|| Some(number(PRICE)? * number(QUANTITY)?));
         let Some(worth) = worth.map(|worth| worth.abs()) else {
             money.unknown += 1;
             continue;
         };
-        let instrument = INSTRUMENT.iter().find_map(|key| fields.get(*key)).cloned().unwrap_or_else(|| "?".to_owned());
+        let instrument = fields.first(INSTRUMENT).cloned().unwrap_or_else(|| "?".to_owned());
         *by_instrument.entry(instrument).or_default() += &worth;
         total += worth;
     }
@@ -205,7 +171,7 @@ fn plain(number: &BigDecimal) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Map, json};
 
     use super::*;
     use crate::domain::{RuleRef, finding_id};

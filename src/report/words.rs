@@ -21,6 +21,10 @@ pub fn words(event: &Event) -> Option<String> {
         }
         Event::BackupChosen { path, .. } => path.clone().unwrap_or_else(|| "none passed".into()),
         Event::ItemAttested { item, note, operator } => format!("{operator}: {item}: {note}"),
+        Event::ChecklistReviewed { items, operator } => {
+            let open = items.iter().filter(|item| !item.done).count();
+            format!("{operator}: {} items, {open} open", items.len())
+        }
         Event::AuditPrepared { file, .. } => file.sha256.to_string(),
         Event::ApprovalRecorded { approver, key, .. } => format!("{approver} with {key}"),
         Event::RefusalRecorded { approver, key, .. } => format!("REFUSED by {approver} with {key}"),

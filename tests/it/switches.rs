@@ -1,23 +1,25 @@
-//! Switches on what they switch: a real Redis, programs that record how they were called, real Compose where an engine runs.
+//! Switches on what they switch: a real Redis, programs that record how they were called. Real Compose is in `compose.rs`.
 
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::peers::address;
 use crate::support::{Ran, deployment, finish, folder, program};
 
 /// A deployment whose only way to pause is that switch.
-struct Scene {
-    root: tempfile::TempDir,
-    env: Vec<(&'static str, String)>,
+pub struct Scene {
+    /// Its folder.
+    pub root: tempfile::TempDir,
+    /// Its environment.
+    pub env: Vec<(&'static str, String)>,
 }
 
 impl Scene {
-    fn new(switch: &str) -> Self {
+    /// Makes it.
+    pub fn new(switch: &str) -> Self {
         let root = folder();
         deployment(root.path(), 7);
         fs::write(root.path().join("policies/pause.yml"), format!("version: 1\nswitches:\n  - {switch}\n")).unwrap();
@@ -47,12 +49,13 @@ impl Scene {
     }
 
     /// What `pause status` says of the switch.
-    fn status(&self) -> String {
+    pub fn status(&self) -> String {
         let ran = self.run(&["--format", "json", "pause", "status"]);
         ran.of_type("switch")[0]["state"].as_str().unwrap().to_owned()
     }
 
-    fn pause(&self) -> (String, String) {
+    /// Pauses; the switch's outcome and detail.
+    pub fn pause(&self) -> (String, String) {
         let ran = self.run(&["--format", "json", "pause", "on", "--yes"]);
         let steps = ran.of_type("step");
         let step = steps.iter().find(|step| step["id"] == "pause.it").unwrap_or_else(|| panic!("{ran:?}"));
@@ -186,35 +189,6 @@ fn a_service_that_compose_does_not_know_is_no_pause() {
     assert_eq!(scene.status(), "unknown");
     let (outcome, detail) = scene.pause();
     assert!(outcome == "failed" && detail.contains("knows no service `bto`"), "{outcome} {detail}");
-}
-
-#[test]
-fn real_compose_stops_a_real_container() {
-    let version = Command::new("docker").args(["info", "--format", "{{.ServerVersion}}"]).output();
-    if !version.is_ok_and(|output| output.status.success()) {
-        println!("SKIPPED: no Docker engine answers here, so that real Compose was not tried");
-        return;
-    }
-    let images = Command::new("docker").args(["images", "-q", "busybox"]).output().unwrap();
-    if images.stdout.is_empty() {
-        println!("SKIPPED: the engine has no image `busybox`, and none is fetched for a test");
-        return;
-    }
-    let project = format!("portcullis-{}", std::process::id());
-    let scene = Scene::new(&format!("{{ kind: compose, name: it, services: [bot], project: {project} }}"));
-    let file = "services:\n  bot:\n    image: busybox\n    command: [sleep, '600']\n";
-    fs::write(scene.root.path().join("docker-compose.yml"), file).unwrap();
-    let compose = |words: &[&str]| {
-        let mut command = Command::new("docker");
-        command.args(["compose", "--project-name", &project]).args(words).current_dir(scene.root.path());
-        assert!(command.status().unwrap().success(), "{words:?}");
-    };
-    compose(&["up", "-d", "--pull", "never"]);
-    assert_eq!(scene.status(), "released");
-    let (outcome, detail) = scene.pause();
-    let state = scene.status();
-    compose(&["down", "-t", "1"]);
-    assert_eq!((outcome.as_str(), state.as_str()), ("done", "engaged"), "{detail}");
 }
 
 /// Records each call, and keeps whether the unit runs in a file.

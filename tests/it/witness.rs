@@ -160,6 +160,30 @@ fn witnesses_hold_the_ledger_to_its_past() {
 }
 
 #[test]
+fn a_lockdown_leaves_its_head_with_the_witnesses_and_waits_for_none_that_is_gone() {
+    let folder = folder();
+    let root = folder.path().join("d");
+    deployment(&root, 5);
+    let policy = root.join("policies/resume.yml");
+    let text = std::fs::read_to_string(&policy).unwrap();
+    // A file stands where the second one's folder should be.
+    std::fs::write(root.join("gone"), "").unwrap();
+    let witnesses = "\nwitnesses:\n  - { kind: directory, name: nas, path: copies }\n  - { kind: directory, name: usb, path: gone }\n";
+    std::fs::write(&policy, format!("{text}{witnesses}")).unwrap();
+    let ran = embedded(&root, &["--format", "json", "--yes", "lockdown", "--reason", "x"]);
+    let last = ran.records().pop().unwrap();
+    assert_eq!(last["type"], "summary", "nothing is said behind the summary: {last}");
+    assert!(ran.stderr.contains("the witness usb holds no copy of this"), "{}", ran.stderr);
+    let case = case_folder(&root);
+    let kept = std::fs::read_dir(root.join("copies").join(case.file_name().unwrap())).unwrap();
+    let kept: Vec<_> = kept.map(|entry| std::fs::read(entry.unwrap().path()).unwrap()).collect();
+    assert!(kept.contains(&std::fs::read(case.join("checkpoint")).unwrap()), "the head of the end");
+    let entries = std::fs::read_to_string(case.join("ledger.jsonl")).unwrap().lines().count();
+    let copy = String::from_utf8(kept.into_iter().max().unwrap()).unwrap();
+    assert_eq!(copy.lines().nth(1), Some(entries.to_string().as_str()));
+}
+
+#[test]
 fn a_switch_turned_by_another_hand_is_noticed() {
     let folder = folder();
     let root = folder.path().join("d");

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::{Context, Exit, Failure, fault_failure};
-use crate::policy::shipped::{ENV_EXAMPLE, SHIPPED};
+use crate::policy::shipped::{ENV_EXAMPLE, INDICATORS_EXAMPLE, SHIPPED};
 use crate::policy::starter::{self, Found};
 use crate::ui::{Format, Printer, Record, Style, clean};
 use crate::world;
@@ -140,7 +140,7 @@ fn write_policies(
     approvers: &[(String, Vec<String>, String)],
 ) -> Result<(), Failure> {
     let mut folders: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
-    for (path, text) in SHIPPED {
+    for (path, text) in SHIPPED.iter().chain([&INDICATORS_EXAMPLE]) {
         let (text, note) = match *path {
             "credentials.yml" => match starter::credentials(found) {
                 Some(text) => (text, "from the names in .env: check every entry"),

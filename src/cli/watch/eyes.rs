@@ -11,22 +11,24 @@ use secrecy::ExposeSecret;
 
 use super::memory::{Memory, Seen, Stretch};
 use super::metrics::Numbers;
-use super::trading::{Look, Trading};
+use super::trading::Trading;
 use super::{WatchArgs, WatchSummary};
 use super::{account, correlated::Correlated, guarded};
 use crate::adapters::follow::{Follower, Piece};
 use crate::cli::report::incident_or_newest;
-use crate::cli::{Context, Exit, Failure, scan_logs, scan_output};
+use crate::cli::{Context, Exit, Failure, scan_output};
 use crate::detect::database::DatabasePolicy;
-use crate::detect::logs::{Ruleset, ScanOptions, scan_feeding};
+use crate::detect::logs::{Ruleset, ScanOptions, log_finding_id, scan_feeding};
 use crate::detect::secrets::{Needles, Redactor, scan_secrets};
 use crate::detect::trades::policy::TradePolicy;
-use crate::domain::{Finding, IncidentId, Level, RuleRef, Source, Timestamp, finding_id};
+use crate::domain::{Finding, FindingKind, IncidentId, Level, RuleRef, Source, Timestamp, finding_id};
 use crate::engine::{Deployment, known_values, scan_database};
 use crate::ui::clean;
 
 /// Seconds between two entries that account for the time.
 const ACCOUNT_S: u64 = 600;
+/// Bound on the last look at the trades.
+const LAST_LOOK: Duration = Duration::from_secs(5);
 /// Bound on one look at the database.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -78,7 +80,7 @@ impl<'a> Watch<'a> {
             return Err(Failure::new(Exit::Usage, "there is nothing to watch: no log path and no database")
                 .hint("portcullis watch PATH..., or name `logs:` in policies/monitoring.yml"));
         }
-        let (rules, skipped) = scan_logs::rules(&args.rules, ctx)?;
+        let sought = args.sought.read(ctx)?;
         let mut uncovered = Vec::new();
         let values = known_values(&deployment, &mut uncovered).await;
         let pairs: Vec<_> = values.iter().map(|(id, value)| (id.as_str(), value.expose_secret())).collect();
@@ -105,8 +107,8 @@ impl<'a> Watch<'a> {
             unwritten: Vec::new(),
             drop_gate: None,
             guard: None,
-            correlated: Correlated::begin(&home, &rules),
-            rules,
+            correlated: Correlated::begin(&home, &sought.rules),
+            rules: sought.rules,
             dead: guarded::dead_values(&deployment)?,
             follower: Follower::new(&paths, args.from_start),
             trading: Trading::new(trade_policies, now, &policy),
@@ -120,8 +122,11 @@ impl<'a> Watch<'a> {
         watch.remember();
         // From here on nothing that is written is missed.
         watch.logs();
-        for rule in skipped {
+        for rule in sought.skipped {
             watch.missed(format!("rule not run: {} ({})", rule.rule, rule.reason));
+        }
+        for refused in sought.refused {
+            watch.missed(format!("indicator refused: {}: {}", refused.rule, refused.reason));
         }
         for error in errors {
             watch.missed(format!("trade policy not run: {error}"));
@@ -196,11 +201,7 @@ impl<'a> Watch<'a> {
 
     /// Whether so many seconds are over since the last time.
     pub(super) fn due(&mut self, what: &'static str, seconds: u64) -> bool {
-        self.due_after(what, Duration::from_secs(seconds))
-    }
-
-    fn due_after(&mut self, what: &'static str, span: Duration) -> bool {
-        let now = Instant::now();
+        let (now, span) = (Instant::now(), Duration::from_secs(seconds));
         let due = self.last.get(what).is_none_or(|last| now.duration_since(*last) >= span);
         if due {
             self.last.insert(what, now);
@@ -213,11 +214,7 @@ impl<'a> Watch<'a> {
         let policy = self.deployment.policies.monitoring.clone();
         self.logs();
         self.act().await;
-        for look in [Look::Rows, Look::Windows] {
-            if self.due_after(look.name(), self.trading.pause(look)) {
-                self.trades(look).await;
-            }
-        }
+        self.trades().await;
         if self.due("guard", policy.guard_every_s.max(1)) {
             self.guard().await;
         }
@@ -295,7 +292,14 @@ impl<'a> Watch<'a> {
         });
         for finding in &mut found {
             within_file(&mut finding.source, piece.first);
-            finding.id = finding_id(finding.kind, &finding.rule.id, &finding.source);
+            if finding.rule.id.starts_with("indicator:") {
+                // Where in the file it stands is not known: pieces begin anywhere.
+                finding.matched.remove("at");
+            }
+            finding.id = match finding.kind {
+                FindingKind::Log => log_finding_id(&finding.rule.id, &finding.matched, &finding.source),
+                kind => finding_id(kind, &finding.rule.id, &finding.source),
+            };
         }
         self.found(found);
         let mut unkept = None;
@@ -374,6 +378,9 @@ impl<'a> Watch<'a> {
 
     /// Writes what is left, and says how it was.
     pub(super) async fn finish(mut self) -> WatchSummary {
+        if tokio::time::timeout(LAST_LOOK, self.last_trades()).await.is_err() {
+            self.missed("the trades of the last seconds".into());
+        }
         self.last.remove("told");
         // Somebody else may hold the case for a moment.
         for _ in 0..20 {

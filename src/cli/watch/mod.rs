@@ -11,11 +11,11 @@ mod metrics;
 mod trading;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
 
+use super::sought::SoughtArgs;
 use super::{Context, Exit, Failure};
 use crate::domain::{Level, Timestamp};
 use crate::ui::{Printer, Record, Style, clean};
@@ -49,9 +49,8 @@ pub struct WatchArgs {
     /// Read files that are there already from their start
     #[arg(long)]
     from_start: bool,
-    /// Sigma rules: folders or files [default: logs/ below the policies]
-    #[arg(long, value_name = "DIR")]
-    rules: Vec<PathBuf>,
+    #[command(flatten)]
+    sought: SoughtArgs,
     /// Serve /metrics (Prometheus) and /healthz there
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
@@ -122,7 +121,7 @@ pub async fn run(args: WatchArgs, ctx: &Context) -> Result<Exit, Failure> {
             break;
         }
     }
-    let summary = watch.finish().await;
+    let summary = Box::pin(watch.finish()).await;
     let exit = if summary.alerts > 0 {
         Exit::Findings
     } else if summary.gaps.is_empty() {

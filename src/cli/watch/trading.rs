@@ -1,9 +1,11 @@
 //! Looks at the trade table: often with what can be said of a row by itself, less often with everything.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
+use tokio::task::JoinHandle;
 
 use super::eyes::{PATIENCE, Watch};
 use crate::cli::scan_trades;
@@ -42,12 +44,21 @@ impl Look {
     }
 }
 
+/// A look under way.
+struct Under {
+    began: Instant,
+    now: Timestamp,
+    task: JoinHandle<Result<trades::TradeScanResult, String>>,
+}
+
 /// The state of one kind of look.
 struct Looked {
-    policies: Vec<TradePolicy>,
+    policies: Arc<Vec<TradePolicy>>,
     since: Option<Timestamp>,
     wanted: Duration,
-    pause: Duration,
+    /// When the next one may begin.
+    next: Option<Instant>,
+    under: Option<Under>,
 }
 
 /// What is known of the trades.
@@ -60,7 +71,13 @@ impl Trading {
     /// Nothing before `now` was looked at.
     pub(super) fn new(policies: Vec<TradePolicy>, now: Timestamp, policy: &MonitoringPolicy) -> Self {
         let often = Duration::from_millis(policy.trades_every_ms.max(100));
-        let looked = |policies, wanted| Looked { policies, since: Some(now), wanted, pause: wanted };
+        let looked = |policies, wanted| Looked {
+            policies: Arc::new(policies),
+            since: Some(now),
+            wanted,
+            next: None,
+            under: None,
+        };
         let alone = |policy: &&TradePolicy| matches!(policy.check, Check::Row { .. } | Check::Lookup { .. });
         let rows = policies.iter().filter(alone).cloned().collect();
         Self { rows: looked(rows, often), windows: looked(policies, often * RARER) }
@@ -78,19 +95,7 @@ impl Trading {
         self.rows.since.min(self.windows.since)
     }
 
-    /// Time until the next look of that kind.
-    pub(super) fn pause(&self, look: Look) -> Duration {
-        self.of(look).pause
-    }
-
-    fn of(&self, look: Look) -> &Looked {
-        match look {
-            Look::Rows => &self.rows,
-            Look::Windows => &self.windows,
-        }
-    }
-
-    fn of_mut(&mut self, look: Look) -> &mut Looked {
+    fn of(&mut self, look: Look) -> &mut Looked {
         match look {
             Look::Rows => &mut self.rows,
             Look::Windows => &mut self.windows,
@@ -98,29 +103,81 @@ impl Trading {
     }
 }
 
+impl Drop for Trading {
+    fn drop(&mut self) {
+        for looked in [&self.rows, &self.windows] {
+            if let Some(under) = &looked.under {
+                under.task.abort();
+            }
+        }
+    }
+}
+
 impl Watch<'_> {
-    /// Runs trade policies over the trades since the last look; the more a look costs, the rarer it is.
-    pub(super) async fn trades(&mut self, look: Look) {
+    /// Takes what looks at the trades found, and begins those whose time has come. They run beside everything else.
+    pub(super) async fn trades(&mut self) {
+        for look in [Look::Rows, Look::Windows] {
+            if self.trading.of(look).under.as_ref().is_some_and(|under| under.task.is_finished())
+                && let Some(under) = self.trading.of(look).under.take()
+            {
+                self.looked(look, under).await;
+            }
+            let looked = self.trading.of(look);
+            if looked.under.is_none() && looked.next.is_none_or(|next| next <= Instant::now()) {
+                self.begin_look(look);
+            }
+        }
+    }
+
+    /// Looks at the trades up to now, before it ends.
+    pub(super) async fn last_trades(&mut self) {
+        for look in [Look::Rows, Look::Windows] {
+            for last in [false, true] {
+                if last {
+                    self.begin_look(look);
+                }
+                if let Some(under) = self.trading.of(look).under.take() {
+                    self.looked(look, under).await;
+                }
+            }
+        }
+    }
+
+    /// Begins to run policies over the trades since the last look.
+    fn begin_look(&mut self, look: Look) {
         let Some(database) = self.deployment.database.clone() else { return };
-        let looked = self.trading.of_mut(look);
+        let now = self.deployment.clock.now();
+        let looked = self.trading.of(look);
         if looked.policies.is_empty() {
             return;
         }
-        let (began, now) = (Instant::now(), self.deployment.clock.now());
-        let since = looked.since.and_then(|since| since.checked_sub(look.late()).ok());
+        looked.next = Some(Instant::now() + looked.wanted);
+        let (policies, since) = (Arc::clone(&looked.policies), looked.since);
+        let since = since.and_then(|since| since.checked_sub(look.late()).ok());
         let request = match scan_trades::request(&self.deployment, None) {
             // New trades and their windows; checks over the whole history are for `scan trades`.
             Ok(request) => trades::TradeScan { since, window_only: since.is_some(), ..request },
             Err(failure) => return self.failing(look.name(), Some(failure.message)),
         };
-        let policies = std::mem::take(&mut self.trading.of_mut(look).policies);
-        let ended = tokio::time::timeout(PATIENCE, trades::run(database.as_ref(), &policies, &request)).await;
-        let looked = self.trading.of_mut(look);
-        looked.policies = policies;
-        looked.pause = looked.wanted.max(began.elapsed() * 5);
+        let task = tokio::spawn(async move {
+            let run = trades::run(database.as_ref(), &policies, &request);
+            match tokio::time::timeout(PATIENCE, run).await {
+                Ok(ended) => ended.map_err(|fault| fault.chain()),
+                Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+            }
+        });
+        self.trading.of(look).under = Some(Under { began: Instant::now(), now, task });
+    }
+
+    /// Takes what a look found; the more it cost, the later is the next.
+    async fn looked(&mut self, look: Look, under: Under) {
+        let ended = under.task.await.unwrap_or_else(|error| Err(format!("a look died: {error}")));
+        let looked = self.trading.of(look);
+        let cost = under.began.elapsed();
+        looked.next = Some(Instant::now() + looked.wanted.max(cost * 5).saturating_sub(cost));
         match ended {
-            Ok(Ok(result)) => {
-                looked.since = Some(now);
+            Ok(result) => {
+                looked.since = Some(under.now);
                 self.failing(look.name(), None);
                 if look == Look::Windows {
                     self.numbers.trades.fetch_add(result.rows, Ordering::Relaxed);
@@ -129,8 +186,7 @@ impl Watch<'_> {
                 }
                 self.found(result.findings);
             }
-            Ok(Err(fault)) => self.failing(look.name(), Some(fault.chain())),
-            Err(_) => self.failing(look.name(), Some(format!("no answer within {} s", PATIENCE.as_secs()))),
+            Err(reason) => self.failing(look.name(), Some(reason)),
         }
     }
 }

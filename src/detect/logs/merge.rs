@@ -9,7 +9,8 @@ use super::correlate::Fed;
 use super::part::Range;
 use super::scan::Coverage;
 use super::shard::Shard;
-use crate::domain::{Finding, Level, Source, Timestamp, finding_id};
+use super::sightings::log_finding_id;
+use crate::domain::{Finding, Level, Source, Timestamp};
 
 /// The form of shards' outputs that this version writes and reads.
 pub const VERSION: u32 = 1;
@@ -192,7 +193,7 @@ impl Merge {
             Line::Piece { file, path, range } => self.begin(file, path, range)?,
             Line::Finding(mut finding) => {
                 self.place(&mut finding.source)?;
-                finding.id = finding_id(finding.kind, &finding.rule.id, &finding.source);
+                finding.id = log_finding_id(&finding.rule.id, &finding.matched, &finding.source);
                 return Ok(Some(Merged::Finding(*finding)));
             }
             Line::Event(mut event) => {

@@ -1,4 +1,4 @@
-//! Log events against Sigma rules.
+//! Log events against Sigma rules and indicators.
 //!
 //! [`Ruleset`] compiles the rules. [`Blocks`] decodes a stream, finds its format and cuts it; [`scan`] filters a block's raw
 //! bytes, parses what could match and runs the rules; [`Ordered`] puts the results together. [`scan_reader`] does it all.
@@ -7,22 +7,25 @@ mod block;
 mod correlate;
 mod decode;
 pub mod formats;
-mod grams;
 mod link;
 mod live;
 pub mod logsource;
 mod merge;
+mod need;
 mod ordered;
 mod part;
 mod records;
 mod ruleset;
 mod scan;
 mod shard;
+mod sightings;
 pub mod sigma;
 mod window;
 
 #[cfg(test)]
 mod shipped_tests;
+#[cfg(test)]
+mod sightings_tests;
 
 pub use block::{Block, Blocks};
 pub use correlate::{Correlator, Fed};
@@ -34,3 +37,4 @@ pub use part::{Head, Range};
 pub use ruleset::Ruleset;
 pub use scan::{Coverage, ScanOptions, Scanned, scan, scan_feeding, scan_reader};
 pub use shard::{Piece, Shard, Size, pieces};
+pub use sightings::log_finding_id;

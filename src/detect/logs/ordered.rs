@@ -7,8 +7,9 @@ use serde_json::{Map, Value};
 use super::correlate::Fed;
 use super::formats::Format;
 use super::ruleset::Ruleset;
-use super::scan::{Coverage, Place, Scanned};
-use crate::domain::{Finding, FindingKind, Source, finding_id};
+use super::scan::{Cause, Coverage, Place, Scanned};
+use super::sightings::log_finding_id;
+use crate::domain::{Finding, FindingKind, Source};
 
 /// Longest value kept in a finding, in bytes.
 const MAX_VALUE: usize = 2 << 10;
@@ -47,14 +48,20 @@ impl Ordered {
         feed: &mut dyn FnMut(Fed),
     ) {
         for hit in scanned.hits {
-            let rule = rules.rules()[hit.place.rule].rule.clone();
+            let rule = match hit.cause {
+                Cause::Rule(rule) => rules.rules()[rule].rule.clone(),
+                Cause::Indicator(id) => match rules.indicators() {
+                    Some(indicators) => indicators.rule(id),
+                    None => continue,
+                },
+            };
             let (source, time) = (self.source(&hit.place), hit.place.time);
-            let id = finding_id(FindingKind::Log, &rule.id, &source);
+            let id = log_finding_id(&rule.id, &hit.matched, &source);
             self.coverage.findings += 1;
             sink(Finding { id, kind: FindingKind::Log, rule, time, source, matched: hit.matched, event: hit.event });
         }
-        for (place, values) in scanned.fed {
-            let rule = rules.rules()[place.rule].rule.id.clone();
+        for (rule, place, values) in scanned.fed {
+            let rule = rules.rules()[rule].rule.id.clone();
             feed(Fed { rule, time: place.time, source: self.source(&place), values });
         }
         let coverage = &mut self.coverage;
@@ -88,6 +95,10 @@ impl Ordered {
 /// The fields with long texts cut; a marker stands for fields that are too many.
 pub(super) fn bounded(mut fields: Map<String, Value>) -> Map<String, Value> {
     fields.values_mut().for_each(cut);
+    // Nearly every event is far below the bound, which this shows without writing it out.
+    if fields.iter().map(|(name, value)| name.len() + at_most(value)).sum::<usize>() <= MAX_EVENT {
+        return fields;
+    }
     let mut size = 0;
     let mut left_out = 0;
     fields.retain(|name, value| {
@@ -100,6 +111,19 @@ pub(super) fn bounded(mut fields: Map<String, Value>) -> Map<String, Value> {
         fields.insert("_left_out".into(), format!("{left_out} fields, the event is too large").into());
     }
     fields
+}
+
+/// No less than the length of a value's JSON.
+fn at_most(value: &Value) -> usize {
+    const NUMBER: usize = 32;
+    // A control character is written as six bytes.
+    let text = |text: &str| text.len() * 6 + 2;
+    match value {
+        Value::String(string) => text(string),
+        Value::Array(items) => items.iter().map(|item| at_most(item) + 1).sum::<usize>() + 2,
+        Value::Object(map) => map.iter().map(|(key, item)| text(key) + at_most(item) + 2).sum::<usize>() + 2,
+        Value::Null | Value::Bool(_) | Value::Number(_) => NUMBER,
+    }
 }
 
 fn cut(value: &mut Value) {

@@ -2,14 +2,19 @@
 
 use std::borrow::Cow;
 
+use serde_json::{Map, Value};
+
 use super::block::{Block, Span};
 use super::correlate::MAX_VALUE;
 use super::formats::{self, Layout, time};
 use super::logsource::Class;
+use super::need::Look;
 use super::ordered::bounded;
 use super::ruleset::{Filter, Ruleset};
-use super::scan::{Hit, Place, ScanOptions, Scanned};
-use super::sigma::{Record, Rule};
+use super::scan::{Cause, Hit, Place, ScanOptions, Scanned};
+use super::sightings::Sightings;
+use super::sigma::Record;
+use crate::domain::Timestamp;
 
 /// Scans one block.
 pub(super) fn scan_block(rules: &Ruleset, block: &Block, options: &ScanOptions) -> Scanned {
@@ -19,6 +24,7 @@ pub(super) fn scan_block(rules: &Ruleset, block: &Block, options: &ScanOptions) 
         options,
         layout: &block.layout,
         marks: Marks::new(filter, &block.bytes, options.prefilter),
+        sightings: Sightings::new(rules.indicators(), &block.bytes, options.min_level),
         out: Scanned { bytes: block.covers, lines: block.lines, ..Scanned::default() },
     };
     for line in &block.too_long {
@@ -41,10 +47,13 @@ struct Marks<'a> {
     next: usize,
     next_escape: usize,
     everything: bool,
+    /// Whether the record at hand has to be looked at whatever was found in its raw bytes.
+    whole: bool,
     /// The rules of the record at hand; a rule's stamp says for which record it was noted.
     rules: Vec<usize>,
     stamps: Vec<u64>,
     stamp: u64,
+    look: Look<'a>,
 }
 
 impl<'a> Marks<'a> {
@@ -60,12 +69,14 @@ impl<'a> Marks<'a> {
         }
         let stamps = vec![0; filter.rules];
         let everything = !used;
-        Self { filter, found, escapes, next: 0, next_escape: 0, everything, rules: Vec::new(), stamps, stamp: 0 }
+        let look = Look::new(&filter.needs, used);
+        let (next, next_escape, whole, rules, stamp) = (0, 0, false, Vec::new(), 0);
+        Self { filter, found, escapes, next, next_escape, everything, whole, rules, stamps, stamp, look }
     }
 
     /// Whether a rule could match the record that ends there; [`Marks::rules`] says which. Records are asked for in
     /// their order.
-    fn candidates(&mut self, end: usize) -> bool {
+    fn candidates(&mut self, raw: &[u8], end: usize) -> bool {
         self.rules.clear();
         self.stamp += 1;
         let mut all = self.everything;
@@ -77,6 +88,7 @@ impl<'a> Marks<'a> {
         while self.found.get(self.next).is_some_and(|(at, _)| *at < end) {
             self.next += 1;
         }
+        self.whole = all;
         if all {
             self.rules.extend_from_slice(&self.filter.all);
             return !self.rules.is_empty();
@@ -93,19 +105,21 @@ impl<'a> Marks<'a> {
                 }
             }
         }
+        let found = self.found[from..self.next].iter().map(|(_, literal)| *literal);
+        self.look.at(raw, found);
+        self.rules.retain(|rule| self.look.possible(*rule));
         self.rules.sort_unstable();
-        true
+        !self.rules.is_empty()
     }
 
-    /// Whether one of the candidates could match by everything that it needs in raw bytes, whichever of it was looked for:
-    /// what the filter happens to choose must not be seen in a count.
-    fn could_match(&self, rules: &[Rule], raw: &[u8]) -> bool {
-        if self.filter.escaped && self.filter.escape.find(raw).is_some() {
+    /// Whether one of the candidates could match by what it needs in raw bytes, whether or not that was looked at before: the
+    /// filter must not be seen in a count.
+    fn could_match(&mut self, raw: &[u8]) -> bool {
+        if !self.everything || (self.filter.escaped && self.filter.escape.find(raw).is_some()) {
             return true;
         }
-        let raw = raw.to_ascii_lowercase();
-        let holds = |literal: &str| memchr::memmem::find(&raw, literal.as_bytes()).is_some();
-        self.rules.iter().any(|rule| rules[*rule].needs(self.filter.family, &holds))
+        self.look.at(raw, std::iter::empty());
+        self.rules.iter().any(|rule| self.look.possible(*rule))
     }
 }
 
@@ -114,6 +128,7 @@ struct Scan<'a> {
     options: &'a ScanOptions,
     layout: &'a Layout,
     marks: Marks<'a>,
+    sightings: Sightings<'a>,
     out: Scanned,
 }
 
@@ -139,7 +154,9 @@ impl Scan<'_> {
 
     fn record(&mut self, bytes: &[u8], span: Span) {
         let raw = &bytes[span.start..span.end];
-        let candidate = self.marks.candidates(span.end);
+        let candidate = self.marks.candidates(raw, span.end);
+        let seen = self.sightings.candidates(span.end);
+        let marked = seen || (self.marks.whole && self.sightings.indicators.is_some());
         let fits = match self.layout.outline(raw) {
             formats::Outline::Blank => return,
             formats::Outline::Fits => true,
@@ -153,7 +170,7 @@ impl Scan<'_> {
         };
         let number = self.out.events;
         self.out.events += 1;
-        if !candidate {
+        if !(candidate || marked) {
             return;
         }
         self.out.parsed += 1;
@@ -164,7 +181,7 @@ impl Scan<'_> {
         let text = if self.layout.format.is_json() { text.trim() } else { text.trim_end_matches(['\n', '\r']) };
         let parsed = if fits { self.layout.parse(text) } else { None };
         if parsed.is_none() && fits {
-            if self.marks.could_match(self.rules.rules(), raw) {
+            if seen || self.marks.could_match(raw) {
                 self.broken(span.line);
             }
             if self.layout.format.is_json() {
@@ -174,42 +191,87 @@ impl Scan<'_> {
         // A line that the format doesn't explain is still looked through as text.
         let (fields, format) = parsed.unwrap_or_else(|| (formats::text_event(text), formats::Format::Text));
         let raw = (!self.layout.format.is_json()).then_some(text);
-        self.event(&Record { fields: &fields, raw, format }, number, span);
+        let record = Record { fields: &fields, raw, format };
+        let mut event = Event { record: &record, number, span, time: None, timed: false };
+        let mut found = if candidate { self.rules(&mut event) } else { Vec::new() };
+        if marked {
+            found.extend(self.indicators(&mut event, self.layout.format.is_raw().then_some(text)));
+        }
+        self.keep(found, fields);
     }
 
-    fn event(&mut self, record: &Record<'_>, number: u64, span: Span) {
+    /// The event with each rule and indicator that it was found by; it is copied only where there are several.
+    fn keep(&mut self, mut found: Vec<Found>, fields: Map<String, Value>) {
+        let Some((cause, place, matched)) = found.pop() else { return };
+        for (cause, place, matched) in found {
+            self.out.hits.push(Hit { cause, place, matched, event: bounded(fields.clone()) });
+        }
+        self.out.hits.push(Hit { cause, place, matched, event: bounded(fields) });
+    }
+
+    /// Where and when an event was, its time worked out once; nothing if it lies outside what was asked for.
+    fn place(&mut self, event: &mut Event<'_>) -> Option<Place> {
         let options = self.options;
-        let ranged = options.since.is_some() || options.until.is_some();
+        if !event.timed {
+            event.time = time::of_event(event.record.fields, options.written);
+            event.timed = true;
+            let ranged = options.since.is_some() || options.until.is_some();
+            self.out.undated += u64::from(ranged && event.time.is_none());
+        }
+        let time = event.time;
+        let outside = time.is_some_and(|time| {
+            options.since.is_some_and(|since| time < since) || options.until.is_some_and(|until| time >= until)
+        });
+        (!outside).then_some(Place { record: event.number, line: event.span.line, offset: event.span.offset, time })
+    }
+
+    /// Looks for indicators; `raw` is the text where values stand in it as they are.
+    fn indicators(&mut self, event: &mut Event<'_>, raw: Option<&str>) -> Vec<Found> {
+        let seen = self.sightings.of(event.record, raw, (event.span.start, event.span.offset));
+        if seen.is_empty() {
+            return Vec::new();
+        }
+        let Some(place) = self.place(event) else { return Vec::new() };
+        seen.into_iter().map(|one| (Cause::Indicator(one.id), place, bounded(one.matched))).collect()
+    }
+
+    /// Runs the candidates on an event: the rules that it matches, with what they say of it.
+    fn rules(&mut self, event: &mut Event<'_>) -> Vec<Found> {
+        let (options, record) = (self.options, event.record);
         let class = Class::of(record.format, record.fields);
-        let mut when = None;
-        for index in &self.marks.rules {
+        let mut found = Vec::new();
+        let candidates = std::mem::take(&mut self.marks.rules);
+        for index in &candidates {
             let rule = &self.rules.rules()[*index];
             let wanted = rule.rule.level >= options.min_level && !rule.quiet;
             if !(wanted || rule.fed) || !self.rules.fits(*index, class) || !rule.matches(record) {
                 continue;
             }
-            if when.is_none() {
-                let time = time::of_event(record.fields, options.written);
-                if time.is_some_and(|time| {
-                    options.since.is_some_and(|since| time < since) || options.until.is_some_and(|until| time >= until)
-                }) {
-                    return;
-                }
-                self.out.undated += u64::from(ranged && time.is_none());
-                when = Some(time);
-            }
-            let place =
-                Place { rule: *index, record: number, line: span.line, offset: span.offset, time: when.flatten() };
+            let Some(place) = self.place(event) else { break };
             if rule.fed {
                 let value = |field: &String| Some((field.clone(), shortened(record.first(field)?)));
-                self.out.fed.push((place, rule.feeds.iter().filter_map(value).collect()));
+                self.out.fed.push((*index, place, rule.feeds.iter().filter_map(value).collect()));
             }
             if wanted {
-                let (matched, event) = (bounded(rule.explain(record)), bounded(record.fields.clone()));
-                self.out.hits.push(Hit { place, matched, event });
+                found.push((Cause::Rule(*index), place, bounded(rule.explain(record))));
             }
         }
+        self.marks.rules = candidates;
+        found
     }
+}
+
+/// What an event was found by, where, and what is said of it.
+type Found = (Cause, Place, Map<String, Value>);
+
+/// An event that is looked at.
+struct Event<'a> {
+    record: &'a Record<'a>,
+    number: u64,
+    span: Span,
+    /// Its time, and whether it was asked for.
+    time: Option<Timestamp>,
+    timed: bool,
 }
 
 /// The start of a value that is too long to be kept.

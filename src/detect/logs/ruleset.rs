@@ -4,10 +4,12 @@ use std::sync::OnceLock;
 use memchr::memmem::Finder;
 
 use super::formats::{Format, Layout};
-use super::grams::{Grams, Sample};
 use super::link;
 use super::logsource::{Class, classes};
+use super::need::Needs;
 use super::sigma::{Correlation, Document, Family, Rule, Skipped, parse_file};
+use crate::detect::grams::{Grams, Sample};
+use crate::detect::indicators::Indicators;
 
 /// Bytes of a stream that are counted to choose what to look for.
 const SAMPLE: usize = 128 << 10;
@@ -22,6 +24,8 @@ pub struct Ruleset {
     fits: Vec<[bool; Class::ALL.len()]>,
     /// The filter of raw bytes for each format, made from the first block that is seen of it.
     filters: [OnceLock<Filter>; Format::ALL.len()],
+    /// What is looked for beside the rules.
+    indicators: Option<Box<Indicators>>,
 }
 
 /// What to look for in the raw bytes of one format.
@@ -34,7 +38,8 @@ pub(super) struct Filter {
     pub(super) all: Vec<usize>,
     /// Those without a literal that their events must hold: they are run on every event.
     pub(super) unfiltered: Vec<usize>,
-    pub(super) family: Family,
+    /// What else the record of a candidate must hold, by rule.
+    pub(super) needs: Needs,
     /// Whether letters can stand as `\u0041`, and the search for it.
     pub(super) escaped: bool,
     pub(super) escape: Finder<'static>,
@@ -89,7 +94,18 @@ impl Ruleset {
             let classes = classes(&rule.logsource);
             Class::ALL.map(|class| classes.contains(&class))
         });
-        Self { fits: fits.collect(), rules, correlations, skipped, filters: Default::default() }
+        Self { fits: fits.collect(), rules, correlations, skipped, filters: Default::default(), indicators: None }
+    }
+
+    /// The same with indicators, which are looked for in the same pass.
+    #[must_use]
+    pub fn with_indicators(self, indicators: Indicators) -> Self {
+        Self { indicators: (!indicators.is_empty()).then(|| Box::new(indicators)), ..self }
+    }
+
+    /// The indicators that are looked for; none if there are none.
+    pub fn indicators(&self) -> Option<&Indicators> {
+        self.indicators.as_deref()
     }
 
     /// The correlations, each after those that it is built on; with each whether it gives no findings of its own.
@@ -163,12 +179,13 @@ impl Filter {
         }
         let (literals, owners): (Vec<_>, Vec<_>) =
             owners.into_iter().map(|(literal, owners)| (literal.into_bytes(), owners)).unzip();
+        let needs = Needs::new(rules.iter().map(|rule| rule.need(family)), &literals);
         Self {
+            needs,
             grams: Grams::new(literals, &sample),
             owners,
             all,
             unfiltered,
-            family,
             escaped: family == Family::Escaped,
             escape: Finder::new(b"\\u"),
             rules: rules.len(),

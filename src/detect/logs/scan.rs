@@ -67,19 +67,28 @@ pub struct Coverage {
     pub unreadable: Option<String>,
 }
 
-/// Where and when a rule matched; record and line count from the start of the block.
+/// Where and when something was seen; record and line count from the start of the block.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place {
-    pub(super) rule: usize,
     pub(super) record: u64,
     pub(super) line: u64,
     pub(super) offset: u64,
     pub(super) time: Option<Timestamp>,
 }
 
-/// An event that a rule matched.
+/// What an event was found by.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Cause {
+    /// A rule.
+    Rule(usize),
+    /// An indicator.
+    Indicator(u32),
+}
+
+/// An event that a rule matched, or that holds an indicator.
 #[derive(Debug, Clone)]
 pub(super) struct Hit {
+    pub(super) cause: Cause,
     pub(super) place: Place,
     pub(super) matched: Map<String, Value>,
     pub(super) event: Map<String, Value>,
@@ -89,8 +98,8 @@ pub(super) struct Hit {
 #[derive(Debug, Clone, Default)]
 pub struct Scanned {
     pub(super) hits: Vec<Hit>,
-    /// Events for correlations, with the values that these need.
-    pub(super) fed: Vec<(Place, BTreeMap<String, String>)>,
+    /// Events for correlations: the rule that matched, and the values that they need.
+    pub(super) fed: Vec<(usize, Place, BTreeMap<String, String>)>,
     pub(super) bytes: u64,
     pub(super) lines: u64,
     pub(super) events: u64,

@@ -264,6 +264,11 @@ fn name_of_trade(name: &str) -> bool {
     ["tradeid", "trade", "executionid", "fillid", "execid"].contains(&plain.as_str())
 }
 
+/// What a field of an entry holds, by its name.
+pub fn role_of(name: &str) -> Option<Role> {
+    if name_of_trade(name) { Some(Role::Id) } else { role_of_field(name) }
+}
+
 /// Roles of the names of fields, remembered: a file has few names.
 #[derive(Default)]
 pub struct FieldRoles(HashMap<String, Option<Role>>);
@@ -273,7 +278,7 @@ impl FieldRoles {
         if let Some(known) = self.0.get(name) {
             return *known;
         }
-        let role = if name_of_trade(name) { Some(Role::Id) } else { role_of_field(name) };
+        let role = role_of(name);
         if self.0.len() < 10_000 {
             self.0.insert(name.to_owned(), role);
         }

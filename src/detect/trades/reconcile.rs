@@ -175,6 +175,8 @@ pub struct Reconciler {
     pub hits: Hits,
     /// Entries without a row.
     pub extras: Vec<Extra>,
+    /// How many more there are than are kept.
+    pub more: u64,
 }
 
 impl Reconciler {
@@ -193,6 +195,7 @@ impl Reconciler {
             matched: 0,
             hits: Hits::default(),
             extras: Vec::new(),
+            more: 0,
         };
         for (number, policy) in (0_u16..).zip(&plan.policies) {
             if let Check::Reconcile { with: other, problem, fields, tolerance_s, .. } = &policy.check
@@ -280,10 +283,11 @@ impl Reconciler {
     }
 
     fn left_over(&mut self, line: &Entry) {
-        if let Some(policy) = self.extra.filter(|_| self.asked(line.time))
-            && self.extras.len() < super::hit::MOST
-        {
+        let Some(policy) = self.extra.filter(|_| self.asked(line.time)) else { return };
+        if self.extras.len() < super::hit::MOST {
             self.extras.push(Extra { policy, file: line.file, number: line.number, line: line.line, time: line.time });
+        } else {
+            self.more += 1;
         }
     }
 

@@ -1,6 +1,8 @@
 //! Recovery: which backup is clean, what would be lost, and the steps that put it back and validate it.
 
 mod choose;
+mod listing;
+mod logged;
 mod reconcile;
 pub mod records;
 mod rehearse;

@@ -11,7 +11,7 @@ use crate::engine::steps::{Effect, Seen, StepError};
 use crate::ports::{Fault, FaultKind, Row};
 
 /// The list of rows to be put back, as it lies in the case's evidence.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReplayList {
     /// Columns.

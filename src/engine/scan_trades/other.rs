@@ -161,6 +161,9 @@ impl Phase<'_> {
                 found.uncovered.extend(say("no entry is of any row: ids or names do not mean the same"));
                 continue;
             }
+            if reconciler.more > 0 {
+                found.uncovered.extend(say(&format!("{} more entries without a row than are listed", reconciler.more)));
+            }
             findings.extend(self.extra(&reconciler.extras)?);
             found.hits.extend(reconciler.hits);
         }

@@ -5,6 +5,8 @@ use crate::report::build::{grouped, span};
 use crate::report::model::{Moment, Report};
 use crate::report::scope::Seen;
 
+/// Names in one cell.
+const SHORT: usize = 8;
 /// Names listed in each table of the scope.
 const NAMES: usize = 50;
 /// Moments of the timeline that are written out.
@@ -96,6 +98,7 @@ pub fn scope(page: &mut Page, report: &Report) {
     seen(page, "Accounts", &scope.accounts);
     seen(page, "Addresses", &scope.addresses);
     seen(page, "Files and tables", &scope.places);
+    actors(page, report);
     page.raw("<h3>Money at risk</h3>\n<p>")
         .count(scope.money.rows)
         .raw(" rows of the trade table, each counted once, worth ");
@@ -106,6 +109,30 @@ pub fn scope(page: &mut Page, report: &Report) {
             rows.row(&[Cell::Mono(name), Cell::Text(&grouped(worth))]);
         }
     });
+}
+
+/// Who did it: findings that share a key, a user, a session or an address.
+fn actors(page: &mut Page, report: &Report) {
+    let head = ["Actor", "Known by", "First", "Last", "Level", "Findings", "Reached", "Joined by"];
+    page.table("Actors", &head, |rows| {
+        for actor in report.actors.actors.iter().take(NAMES) {
+            let time = |time: Option<crate::domain::Timestamp>| time.map_or(String::new(), short);
+            rows.row(&[
+                Cell::Mono(&actor.id),
+                Cell::Text(&actor.known_by(SHORT)),
+                Cell::Time(&time(actor.first)),
+                Cell::Time(&time(actor.last)),
+                Cell::Styled(charts::class(actor.highest), actor.highest.as_str()),
+                Cell::Count(actor.findings),
+                Cell::Text(&actor.reached.words(SHORT)),
+                Cell::Text(&actor.reasons(SHORT)),
+            ]);
+        }
+    });
+    if report.actors.actors.len() > NAMES {
+        page.raw("<p class=\"warn\">").count((report.actors.actors.len() - NAMES) as u64);
+        page.raw(" more are in <code>report.json</code>.</p>\n");
+    }
 }
 
 pub fn credentials(page: &mut Page, report: &Report) {

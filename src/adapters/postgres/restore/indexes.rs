@@ -1,5 +1,7 @@
-//! Indexes and constraints, built over two connections once the rows are there.
+//! Indexes and constraints, built over several connections once the rows are there.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use sqlx::postgres::PgConnection;
@@ -30,6 +32,14 @@ impl Later {
             _ => None,
         }
     }
+
+    /// In which order it is begun. What locks its table comes first, while nothing is built there; then the longest, so that none is left
+    /// for the end alone: more rows, and more columns to compare.
+    fn turn(&self, rows: &BTreeMap<String, u64>) -> (bool, Reverse<u64>) {
+        let Some((table, alone)) = self.locks() else { return (false, Reverse(0)) };
+        let columns = 1 + self.text.rsplit('(').next().unwrap_or_default().matches(',').count() as u64;
+        (!alone, Reverse(rows.get(table).copied().unwrap_or(0).saturating_mul(columns)))
+    }
 }
 
 /// What waits, and what is being built.
@@ -39,18 +49,18 @@ struct Site {
     failed: bool,
 }
 
-/// Builds everything, in the order of the dump where that matters.
-pub(super) async fn build(lanes: &mut Lanes, all: Vec<Later>) -> Result<(), Fault> {
+/// Builds everything, in the order of the dump where that matters. `rows` of each table say what takes long.
+pub(super) async fn build(lanes: &mut Lanes, all: Vec<Later>, rows: &BTreeMap<String, u64>) -> Result<(), Fault> {
     let mut group = Vec::new();
     for later in all {
         if later.locks().is_some() {
             group.push(later);
             continue;
         }
-        side_by_side(lanes, std::mem::take(&mut group)).await?;
+        side_by_side(lanes, std::mem::take(&mut group), rows).await?;
         run(&mut lanes.first, &later).await?;
     }
-    side_by_side(lanes, group).await
+    side_by_side(lanes, group, rows).await
 }
 
 async fn run(connection: &mut PgConnection, later: &Later) -> Result<(), Fault> {
@@ -63,12 +73,12 @@ async fn run(connection: &mut PgConnection, later: &Later) -> Result<(), Fault> 
         .map_err(|error| fault(&format!("line {} of the dump can't be restored", later.line), &error))
 }
 
-async fn side_by_side(lanes: &mut Lanes, waiting: Vec<Later>) -> Result<(), Fault> {
+async fn side_by_side(lanes: &mut Lanes, mut waiting: Vec<Later>, rows: &BTreeMap<String, u64>) -> Result<(), Fault> {
+    waiting.sort_by_key(|later| later.turn(rows));
     let site = Mutex::new(Site { waiting, locked: Vec::new(), failed: false });
     let changed = Notify::new();
-    let (one, two) =
-        tokio::join!(worker(&mut lanes.first, &site, &changed), worker(&mut lanes.second, &site, &changed));
-    one.and(two)
+    let workers = lanes.all().map(|lane| worker(lane, &site, &changed));
+    futures_util::future::join_all(workers).await.into_iter().collect()
 }
 
 async fn worker(connection: &mut PgConnection, site: &Mutex<Site>, changed: &Notify) -> Result<(), Fault> {

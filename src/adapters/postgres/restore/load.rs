@@ -10,12 +10,18 @@ use sqlx::{AssertSqlSafe, Connection, Executor};
 use tokio::sync::{Mutex, mpsc};
 
 use super::super::{connect, fault};
+use super::binary::{Encoder, HEADER, TRAILER};
 use super::feed::{Work, feed};
 use super::indexes::{Later, build};
 use crate::detect::backup::Allowed;
 use crate::domain::guard::{GUARD_NAME, GUARD_TABLES, quote_identifier};
 use crate::ports::{Fault, FaultKind, RestoreProgress};
 
+/// Connections that fill tables and build indexes. One more than the two that the rows of a table are sent over, so that a build that
+/// waits for the disk leaves no processor idle.
+const LANES: usize = 3;
+/// Of these, connections that the rows of one table are sent over: more only wait for each other to make the table longer.
+const COPIES: usize = 2;
 /// Blocks of rows after which a table is worth a second connection.
 const SMALL: usize = 3;
 /// Rows are checked against the space that is left after so many bytes.
@@ -54,11 +60,27 @@ pub(super) struct Loaded {
 
 /// The connections of a load.
 pub(super) struct Lanes {
-    /// The dump's statements, and half of the rows.
+    /// The dump's statements, and a share of the rows and indexes.
     pub first: PgConnection,
-    /// The other half.
-    pub second: PgConnection,
+    /// Further shares.
+    pub others: Vec<PgConnection>,
     admin: PgConnection,
+}
+
+impl Lanes {
+    async fn open(target: &Target) -> Result<Self, Fault> {
+        let first = lane(target).await?;
+        let mut others = Vec::new();
+        for _ in 1..LANES {
+            others.push(lane(target).await?);
+        }
+        Ok(Self { first, others, admin: connect(&target.admin).await? })
+    }
+
+    /// All that run the dump's statements.
+    pub fn all(&mut self) -> impl Iterator<Item = &mut PgConnection> {
+        std::iter::once(&mut self.first).chain(&mut self.others)
+    }
 }
 
 async fn lane(target: &Target) -> Result<PgConnection, Fault> {
@@ -86,8 +108,7 @@ pub(super) async fn load(
     dump: Box<dyn Read + Send>,
     progress: &RestoreProgress,
 ) -> Result<Loaded, Fault> {
-    let mut lanes =
-        Lanes { first: lane(target).await?, second: lane(target).await?, admin: connect(&target.admin).await? };
+    let mut lanes = Lanes::open(target).await?;
     let mut work = feed(dump);
     let mut loader =
         Loader { target, progress, loaded: Loaded::default(), later: Vec::new(), bytes: 0, looked: 0, ended: false };
@@ -95,8 +116,8 @@ pub(super) async fn load(
     let mut next = receive(&mut work).await?;
     while let Some(piece) = next.take() {
         next = match piece {
-            Work::Statement { line, text, what: Allowed::Copy { table, .. } } => {
-                loader.copy(&mut lanes, &mut work, (line, &text, &table)).await?
+            Work::Statement { line, text, what: Allowed::Copy { table, columns } } => {
+                loader.copy(&mut lanes, &mut work, (line, &text), (&table, &columns)).await?
             }
             Work::Statement { line, text, what } => {
                 loader.statement(&mut lanes, line, text, what).await?;
@@ -113,9 +134,9 @@ pub(super) async fn load(
         return Err(Fault::new(FaultKind::OutcomeUnknown, "reading the dump died"));
     }
     progress.phase("indexes and constraints");
-    build(&mut lanes, std::mem::take(&mut loader.later)).await?;
-    let Lanes { first, second, admin } = lanes;
-    for connection in [first, second, admin] {
+    build(&mut lanes, std::mem::take(&mut loader.later), &loader.loaded.rows).await?;
+    let Lanes { first, others, admin } = lanes;
+    for connection in others.into_iter().chain([first, admin]) {
         let _ = connection.close().await;
     }
     Ok(loader.loaded)
@@ -222,7 +243,8 @@ impl Loader<'_> {
         &mut self,
         lanes: &mut Lanes,
         work: &mut mpsc::Receiver<Result<Work, Fault>>,
-        (line, sql, table): (u64, &str, &str),
+        (line, sql): (u64, &str),
+        (table, columns): (&str, &[String]),
     ) -> Result<Option<Work>, Fault> {
         let failed = |error: sqlx::Error| {
             fault(&format!("line {line} of the dump: the rows of {table} can't be restored"), &error)
@@ -256,6 +278,7 @@ impl Loader<'_> {
             }
             given += copy.finish().await.map_err(failed)?;
         } else {
+            let encoder = Encoder::of(&mut lanes.first, sql, columns).await?;
             let (sender, receiver) = mpsc::channel(4);
             let shared = Arc::new(Mutex::new(receiver));
             let pump = async {
@@ -278,11 +301,10 @@ impl Loader<'_> {
                 drop(sender);
                 Ok::<_, Fault>(after)
             };
-            let one = drain(&mut lanes.first, sql, Arc::clone(&shared));
-            let two = drain(&mut lanes.second, sql, shared);
-            let both = async { tokio::try_join!(one, two).map_err(failed) };
-            let (after, (one, two)) = tokio::try_join!(pump, both)?;
-            (next, given) = (after, one + two);
+            let drains = lanes.all().take(COPIES).map(|lane| drain(lane, sql, encoder.as_ref(), Arc::clone(&shared)));
+            let drained = async { futures_util::future::try_join_all(drains).await.map_err(failed) };
+            let (after, counts) = tokio::try_join!(pump, drained)?;
+            (next, given) = (after, counts.into_iter().sum());
         }
         if given != expected {
             let message = format!("{table}: the server took {given} rows of the dump's {expected}");
@@ -293,17 +315,41 @@ impl Loader<'_> {
     }
 }
 
-/// Sends blocks of rows until there are no more.
+/// Sends blocks of rows until there are no more: in COPY's binary format where they can be written so, else as they are.
 async fn drain(
     connection: &mut PgConnection,
     sql: &str,
+    encoder: Option<&Encoder>,
     blocks: Arc<Mutex<mpsc::Receiver<Vec<u8>>>>,
 ) -> Result<u64, sqlx::Error> {
-    let mut copy = connection.copy_in_raw(sql).await?;
-    loop {
-        let block = blocks.lock().await.recv().await;
-        let Some(block) = block else { break };
-        copy.send(block).await?;
+    let binary = format!("{sql} WITH (FORMAT binary)");
+    let next = async || blocks.lock().await.recv().await;
+    let encode = |block: &[u8]| encoder.and_then(|encoder| encoder.rows(block));
+    let mut given = 0;
+    let mut waiting = next().await;
+    while let Some(first) = waiting.take() {
+        let mut ready = encode(&first);
+        let mut block = first;
+        let in_binary = ready.is_some();
+        let mut copy = connection.copy_in_raw(if in_binary { &binary } else { sql }).await?;
+        if in_binary {
+            copy.send(HEADER).await?;
+        }
+        // Until there is no more, or the next block wants the other format.
+        loop {
+            copy.send(ready.take().unwrap_or(block)).await?;
+            let Some(more) = next().await else { break };
+            ready = encode(&more);
+            if ready.is_some() != in_binary {
+                waiting = Some(more);
+                break;
+            }
+            block = more;
+        }
+        if in_binary {
+            copy.send(TRAILER).await?;
+        }
+        given += copy.finish().await?;
     }
-    copy.finish().await
+    Ok(given)
 }

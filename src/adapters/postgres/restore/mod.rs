@@ -3,6 +3,7 @@
 //! The dump never meets psql. Its statements are held against the allow-list as they are read, run as a role without any privilege,
 //! one by one by the extended protocol, and its rows go through COPY.
 
+mod binary;
 mod check;
 mod cluster;
 mod dump;

@@ -26,6 +26,7 @@ pub(super) fn parse(line: &str) -> Option<Map<String, Value>> {
     match tag.filter(|(tag, _)| tag.len() <= 128 && !tag.is_empty() && !tag.contains(char::is_whitespace)) {
         Some((tag, message)) => {
             put_program(tag, &mut event);
+            put_who(message, &mut event);
             event.insert("message".into(), message.into());
         }
         None => {
@@ -55,6 +56,25 @@ fn put_program(tag: &str, event: &mut Map<String, Value>) {
             event.insert("program".into(), tag.into());
         }
     }
+}
+
+/// Who, and from where, as sshd and sudo say it in words: `Failed password for invalid user eve from 1.2.3.4 port 5 ssh2`.
+fn put_who(message: &str, event: &mut Map<String, Value>) {
+    let program = event.get("program").and_then(Value::as_str).unwrap_or_default();
+    let word = |text: &str| text.split(' ').next().filter(|word| !word.is_empty()).map(str::to_owned);
+    let (user, from) = if program.starts_with("sshd") {
+        let Some((before, after)) = message.rsplit_once(" from ") else { return };
+        let named = before.split_once(" for ").map(|(_, user)| user).or_else(|| before.strip_prefix("Invalid user "));
+        (named.and_then(|user| word(user.strip_prefix("invalid user ").unwrap_or(user))), word(after))
+    } else if program == "sudo" {
+        (message.split_once(" : ").and_then(|(user, _)| word(user.trim_start())), None)
+    } else {
+        return;
+    };
+    // A user may be called anything: only what looks like an address is taken for one.
+    let from = from.filter(|from| from.parse::<std::net::IpAddr>().is_ok());
+    event.extend(user.map(|user| ("user".to_owned(), Value::from(user))));
+    event.extend(from.map(|from| ("src_ip".to_owned(), Value::from(from))));
 }
 
 fn priority(line: &str) -> (Option<u64>, &str) {
@@ -133,6 +153,13 @@ mod tests {
         let event = parse(line).unwrap();
         assert_eq!((&event["severity"], &event["structured_data"]), (&5.into(), &"[a k=\"]\"][b]".into()));
         assert_eq!(event["message"], "text here");
+        let line = "Mar 27 13:06:56 h sshd[1]: Failed password for invalid user eve from 1.2.3.4 port 5 ssh2";
+        let event = parse(line).unwrap();
+        assert_eq!((&event["user"], &event["src_ip"]), (&"eve".into(), &"1.2.3.4".into()));
+        let event = parse("Mar 27 13:06:56 h sudo:    bob : TTY=pts/0 ; USER=root ; COMMAND=/bin/ls").unwrap();
+        assert_eq!((&event["user"], event.get("src_ip")), (&"bob".into(), None));
+        let event = parse("Mar 27 13:06:56 h sshd[1]: Invalid user from from from ::1 port 5").unwrap();
+        assert_eq!((&event["user"], &event["src_ip"]), (&"from".into(), &"::1".into()));
         assert!(parse("Marvellous news for everybody").is_none());
         assert!(parse("Mar 27 13:06:5\u{e9} x y: z").is_none());
     }

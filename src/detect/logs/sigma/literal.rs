@@ -2,8 +2,8 @@
 
 use regex_syntax::hir::{Class, Hir, HirKind};
 
+use crate::detect::grams::SHORTEST;
 use crate::detect::logs::formats::Format;
-use crate::detect::logs::grams::SHORTEST;
 
 /// Most literals that stand for one test, one selection or one rule before it counts as having none.
 pub(super) const MAX_LITERALS: usize = 512;
@@ -51,6 +51,12 @@ pub(super) fn longest<'a>(texts: impl Iterator<Item = &'a str>, family: Family) 
         .filter(|run| run.len() >= SHORTEST && family.no_number(run))
         .max_by_key(|run| run.len())
         .map(str::to_ascii_lowercase)
+}
+
+/// All runs of these texts, of two bytes and more, that stand byte for byte, but for ASCII case, in the raw record.
+pub(super) fn runs<'a>(texts: impl Iterator<Item = &'a str>, family: Family) -> Vec<String> {
+    let runs = texts.flat_map(|text| text.split(move |c| !family.safe(c)));
+    runs.filter(|run| run.len() > 1 && family.no_number(run)).map(str::to_ascii_lowercase).collect()
 }
 
 /// Literals of which every match of a regular expression holds at least one.
@@ -126,6 +132,13 @@ mod tests {
         assert_eq!(of("(alpha|beta)+"), Some(vec!["alpha".into(), "beta".into()]));
         assert_eq!(of("(alpha|b.)"), None);
         assert_eq!(of("(alpha)*x[0-9]"), None);
+    }
+
+    #[test]
+    fn every_run_must_be_there() {
+        let of = |family| runs(["/api/x", "A", "42", "Key\"Id"].into_iter(), family);
+        assert_eq!(of(Family::Raw), ["/api/x", "key\"id"]);
+        assert_eq!(of(Family::Escaped), ["api", "key", "id"]);
     }
 
     #[test]

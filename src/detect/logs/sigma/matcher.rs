@@ -7,6 +7,7 @@ use super::parse::Rule;
 use super::pattern::Test;
 use crate::detect::logs::formats::Format;
 use crate::detect::logs::logsource::aliases;
+use crate::detect::logs::need::Need;
 
 /// What it is likely to cost to look for a set of literals.
 pub(in crate::detect::logs) type Cost<'a> = &'a dyn Fn(&[String]) -> u64;
@@ -75,13 +76,24 @@ impl Record<'_> {
     }
 }
 
+/// Maps up to this size are looked through: that is quicker than to compute a hash.
+const SMALL: usize = 32;
+
+/// The value of a key.
+fn get<'a>(map: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
+    if map.len() > SMALL {
+        return map.get(key);
+    }
+    map.iter().find(|(name, _)| name.as_str() == key).map(|(_, value)| value)
+}
+
 /// Follows a dotted path through maps and through the elements of arrays; dots may also be part of a key.
 fn walk(map: &Map<String, Value>, path: &str, visit: &mut dyn FnMut(&Value) -> bool) -> bool {
-    if let Some(value) = map.get(path) {
+    if let Some(value) = get(map, path) {
         return visit(value);
     }
     for (at, _) in path.match_indices('.') {
-        let Some(below) = map.get(&path[..at]) else { continue };
+        let Some(below) = get(map, &path[..at]) else { continue };
         let rest = &path[at + 1..];
         let found = match below {
             Value::Object(inner) => walk(inner, rest, visit),
@@ -109,6 +121,14 @@ fn leaf(name: &str, value: &Value, visit: &mut dyn FnMut(&str, &Value) -> bool) 
 
 impl FieldTest {
     fn matches(&self, record: &Record<'_>) -> bool {
+        if !self.all && !self.name.is_empty() && self.many.is_plain() {
+            let mut absent = true;
+            let fits = record.any_value(&self.name, &mut |value| {
+                absent = false;
+                self.many.hold(&self.tests, value)
+            });
+            return (fits || (absent && self.many.null())) != self.negated;
+        }
         let one = |test: &Test| self.one(test, record, &mut |_, _| {});
         let fits = if self.all { self.tests.iter().all(one) } else { self.tests.iter().any(one) };
         fits != self.negated
@@ -211,6 +231,18 @@ impl Node {
         }
     }
 
+    fn need(&self, family: Family) -> Need<String> {
+        match self {
+            Self::All(nodes) => Need::all(nodes.iter().map(|node| node.need(family))),
+            Self::Any(nodes) => Need::any(nodes.iter().map(|node| node.need(family))),
+            Self::Field(field) if field.negated => Need::Nothing,
+            Self::Field(field) => {
+                let each = field.tests.iter().map(|test| test.need(family));
+                if field.all { Need::all(each) } else { Need::any(each) }
+            }
+        }
+    }
+
     fn literals(&self, family: Family, cost: Cost<'_>) -> Option<Vec<String>> {
         match self {
             Self::All(nodes) => best(nodes.iter().map(|node| node.literals(family, cost)), cost),
@@ -222,24 +254,6 @@ impl Node {
             }
         }
     }
-
-    /// Whether a record in which exactly these literals stand could match.
-    fn needs(&self, family: Family, holds: &dyn Fn(&str) -> bool) -> bool {
-        match self {
-            Self::All(nodes) => nodes.iter().all(|node| node.needs(family, holds)),
-            Self::Any(nodes) => nodes.iter().any(|node| node.needs(family, holds)),
-            Self::Field(field) if field.negated => true,
-            Self::Field(field) => {
-                let mut each = field.tests.iter().map(|test| met(test.literals(family), holds));
-                if field.all { each.all(|met| met) } else { each.any(|met| met) }
-            }
-        }
-    }
-}
-
-/// Whether one of a set of literals is there; an unknown set asks for nothing.
-fn met(set: Option<Vec<String>>, holds: &dyn Fn(&str) -> bool) -> bool {
-    set.is_none_or(|set| set.iter().any(|literal| holds(literal)))
 }
 
 /// Of sets that must all be met, the cheapest.
@@ -302,27 +316,27 @@ impl Rule {
         }
     }
 
+    /// What the raw record of every event that matches holds.
+    pub(in crate::detect::logs) fn need(&self, family: Family) -> Need<String> {
+        self.needed(&self.condition, family)
+    }
+
+    fn needed(&self, expr: &Expr, family: Family) -> Need<String> {
+        let of = |index: &usize| self.selections[*index].need(family);
+        match expr {
+            Expr::And(parts) => Need::all(parts.iter().map(|part| self.needed(part, family))),
+            Expr::Or(parts) => Need::any(parts.iter().map(|part| self.needed(part, family))),
+            Expr::Not(_) => Need::Nothing,
+            Expr::Selection(index) => of(index),
+            Expr::AtLeast(least, chosen) if *least == chosen.len() => Need::all(chosen.iter().map(of)),
+            Expr::AtLeast(_, chosen) => Need::any(chosen.iter().map(of)),
+        }
+    }
+
     /// Texts (lower-case ASCII) of which at least one stands in the raw record of every event that matches, if such a
     /// set is known; of several sets the one that costs least.
     pub(in crate::detect::logs) fn required_literals(&self, family: Family, cost: Cost<'_>) -> Option<Vec<String>> {
         self.required(&self.condition, family, cost)
-    }
-
-    /// Whether a record in which exactly these literals stand could match. A record that passes here holds a literal of
-    /// every set that [`Rule::required_literals`] could choose.
-    pub(in crate::detect::logs) fn needs(&self, family: Family, holds: &dyn Fn(&str) -> bool) -> bool {
-        self.need(&self.condition, family, holds)
-    }
-
-    fn need(&self, expr: &Expr, family: Family, holds: &dyn Fn(&str) -> bool) -> bool {
-        let of = |index: &usize| self.selections[*index].needs(family, holds);
-        match expr {
-            Expr::And(parts) => parts.iter().all(|part| self.need(part, family, holds)),
-            Expr::Or(parts) => parts.iter().any(|part| self.need(part, family, holds)),
-            Expr::Not(_) => true,
-            Expr::Selection(index) => of(index),
-            Expr::AtLeast(least, chosen) => chosen.iter().filter(|index| of(index)).take(*least).count() >= *least,
-        }
     }
 
     fn required(&self, expr: &Expr, family: Family, cost: Cost<'_>) -> Option<Vec<String>> {

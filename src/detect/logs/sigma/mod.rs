@@ -3,6 +3,7 @@
 mod condition;
 mod correlation;
 mod literal;
+mod many;
 mod matcher;
 pub(in crate::detect) mod modifier;
 mod parse;

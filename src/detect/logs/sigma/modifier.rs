@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
+use super::many::Many;
 use super::pattern::{Anchor, Order, Part, Piece, Test, pieces, regex};
 use super::text::TextPattern;
 
@@ -13,6 +14,8 @@ pub(super) struct FieldTest {
     /// Empty for keywords.
     pub(super) name: String,
     pub(super) tests: Vec<Test>,
+    /// The tests as one.
+    pub(super) many: Many,
     /// All tests must hold, instead of one.
     pub(super) all: bool,
     pub(super) negated: bool,
@@ -86,7 +89,7 @@ pub(super) fn compile(key: &str, value: &Value) -> Result<FieldTest, String> {
     for value in values {
         modifiers.tests(value, &mut tests).map_err(|reason| format!("`{key}`: {reason}"))?;
     }
-    Ok(FieldTest { name, tests, all: modifiers.all, negated: modifiers.negated })
+    Ok(FieldTest { name, many: Many::new(&tests), tests, all: modifiers.all, negated: modifiers.negated })
 }
 
 impl Modifiers {

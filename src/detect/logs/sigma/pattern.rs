@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::literal::{Family, regex_literals};
 use super::text::{TextPattern, lower};
 use crate::detect::logs::formats::time;
+use crate::detect::logs::need::Need;
 
 /// Largest compiled size of one regular expression, in bytes.
 const REGEX_LIMIT: usize = 4 << 20;
@@ -167,6 +168,18 @@ impl Test {
             Self::Text(pattern) => pattern.literal(family).map(|text| vec![text.to_owned()]),
             Self::Regex(regex) => regex_literals(regex.as_str(), family),
             _ => None,
+        }
+    }
+
+    /// What the raw record must hold for the test to hold.
+    pub(super) fn need(&self, family: Family) -> Need<String> {
+        match self {
+            Self::Text(pattern) => Need::all(pattern.runs(family).iter().cloned().map(Need::Has)),
+            Self::Regex(regex) => match regex_literals(regex.as_str(), family) {
+                Some(literals) => Need::any(literals.into_iter().map(Need::Has)),
+                None => Need::Nothing,
+            },
+            _ => Need::Nothing,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use regex::Regex;
 
-use super::literal::{Family, longest};
+use super::literal::{Family, longest, runs};
 use super::pattern::{Piece, regex};
 
 #[derive(Debug, Clone)]
@@ -23,6 +23,24 @@ pub(super) struct TextPattern {
     shape: Shape,
     cased: bool,
     literals: [Option<String>; 2],
+    /// Texts (lower-case ASCII) that the raw record of every match holds, for each family.
+    runs: [Vec<String>; 2],
+}
+
+/// A pattern that is one text, in lower-case ASCII, whatever the case of the value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Simple<'a> {
+    /// The whole value.
+    Whole(&'a str),
+    /// Anywhere in it.
+    Anywhere(&'a str),
+}
+
+impl<'a> Simple<'a> {
+    /// The text, if it is looked for anywhere.
+    pub(super) fn anywhere(self) -> Option<&'a str> {
+        if let Self::Anywhere(text) = self { Some(text) } else { None }
+    }
 }
 
 /// Lower case. A letter outside ASCII stays outside: the Kelvin sign is no `k`, so that a search for ASCII in raw bytes
@@ -55,12 +73,25 @@ impl TextPattern {
             pieces if pieces.contains(&Piece::One) => Shape::Glob(glob(pieces, cased)?),
             pieces => parts(pieces, fold),
         };
-        let literals = Family::ALL.map(|family| {
-            let texts =
-                pieces.iter().filter_map(|p| if let Piece::Text(text) = p { Some(text.as_str()) } else { None });
-            longest(texts, family)
-        });
-        Ok(Self { shape, cased, literals })
+        let texts = || pieces.iter().filter_map(|p| if let Piece::Text(text) = p { Some(text.as_str()) } else { None });
+        let literals = Family::ALL.map(|family| longest(texts(), family));
+        let runs = Family::ALL.map(|family| runs(texts(), family));
+        Ok(Self { shape, cased, literals, runs })
+    }
+
+    /// The one text that it is, if it is as simple as that.
+    pub(super) fn simple(&self) -> Option<Simple<'_>> {
+        match &self.shape {
+            _ if self.cased => None,
+            Shape::Exact(text) if text.is_ascii() => Some(Simple::Whole(text)),
+            Shape::Contains(text) if text.is_ascii() => Some(Simple::Anywhere(text)),
+            _ => None,
+        }
+    }
+
+    /// All texts (lower-case ASCII) that the raw record of every match holds.
+    pub(super) fn runs(&self, family: Family) -> &[String] {
+        &self.runs[family as usize]
     }
 
     /// A text (lower-case ASCII) that the raw record of every match holds, if there is one.
