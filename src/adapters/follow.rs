@@ -205,12 +205,11 @@ impl Follower {
             (records, offset) = count(&mut file, u64::MAX)?;
         } else {
             match self.copied(path, &mut file, meta.len())? {
-                Copied::No => {}
                 Copied::At(end) => (records, offset) = count(&mut file, end)?,
                 Copied::Shorter if self.growing.insert(path.to_owned(), meta.len()) != Some(meta.len()) => {
                     return Ok(false);
                 }
-                Copied::Shorter => {}
+                Copied::No | Copied::Shorter => {}
             }
             self.growing.remove(path);
         }
