@@ -12,12 +12,16 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::Digest;
+
 /// Most bytes of one file that are read at a time.
 const CHUNK: u64 = 4 << 20;
 /// A longer line is given in pieces.
 const LONGEST_LINE: usize = 1 << 20;
 /// Most bytes of a compressed file that are caught up with.
 const CATCH_UP: u64 = 256 << 20;
+/// Bytes by which what was read is known again.
+const TAIL: u64 = 1_024;
 /// Most files that are followed.
 const MAX_FILES: usize = 4_096;
 /// Deepest folder.
@@ -37,6 +41,30 @@ pub struct Mark {
     pub offset: u64,
     /// Records read of all files of that name.
     pub records: u64,
+    /// What was read last, by which a copy of the file is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tail: Option<Tail>,
+}
+
+/// The last bytes that were read of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tail {
+    /// Where they end.
+    pub end: u64,
+    /// How many they are.
+    pub bytes: u64,
+    /// Their digest.
+    pub sha256: Digest,
+}
+
+/// Whether a new file is the copy of one that was read, made before that was emptied.
+enum Copied {
+    No,
+    /// Up to there it was read.
+    At(u64),
+    /// It is shorter than what was read: it may still be written.
+    Shorter,
 }
 
 /// Whole lines that were added to a file.
@@ -53,6 +81,8 @@ pub struct Piece {
 struct Open {
     file: File,
     mark: Mark,
+    /// What was read last before the file was cut short.
+    before: Option<Tail>,
 }
 
 /// Follows files and folders.
@@ -65,6 +95,8 @@ pub struct Follower {
     started: bool,
     /// What could not be read, said once.
     unreadable: BTreeMap<PathBuf, String>,
+    /// New files that may be copies under way, with their lengths.
+    growing: BTreeMap<PathBuf, u64>,
 }
 
 impl Follower {
@@ -77,6 +109,7 @@ impl Follower {
             from_start,
             started: false,
             unreadable: BTreeMap::new(),
+            growing: BTreeMap::new(),
         }
     }
 
@@ -90,7 +123,9 @@ impl Follower {
             *records = (*records).max(mark.records);
             let same = listed.iter().find(|(_, meta)| (meta.dev(), meta.ino()) == (mark.dev, mark.ino));
             match same.map(|(path, _)| File::open(path)) {
-                Some(Ok(file)) => drop(self.open.insert((mark.dev, mark.ino), Open { file, mark })),
+                Some(Ok(file)) => {
+                    self.open.insert((mark.dev, mark.ino), Open { file, mark, before: None });
+                }
                 Some(Err(error)) => gaps.push(format!("{}: {error}", mark.path)),
                 None => match compressed(&mark) {
                     Some(Ok(bytes)) if bytes.is_empty() => {}
@@ -133,7 +168,8 @@ impl Follower {
                 continue;
             }
             match self.begin(&path, &meta) {
-                Ok(()) => self.read(key, &mut pieces, &mut gaps),
+                Ok(false) => {}
+                Ok(true) => self.read(key, &mut pieces, &mut gaps),
                 Err(error) => self.say(&path, format!("{}: {error}", path.display()), &mut gaps),
             }
         }
@@ -158,20 +194,49 @@ impl Follower {
         }
     }
 
-    fn begin(&mut self, path: &Path, meta: &fs::Metadata) -> io::Result<()> {
+    /// Opens a file; false if it is to be looked at again first.
+    fn begin(&mut self, path: &Path, meta: &fs::Metadata) -> io::Result<bool> {
         let mut file = File::open(path)?;
         let name = path.display().to_string();
         let mut records = self.records.get(&name).copied().unwrap_or(0);
         let mut offset = 0;
         if !self.started && !self.from_start {
             // Only whole lines are skipped, and counted: a record has the number that a scan gives it.
-            let (lines, bytes) = count(&mut file)?;
-            (records, offset) = (lines, bytes);
+            (records, offset) = count(&mut file, u64::MAX)?;
+        } else {
+            match self.copied(path, &mut file, meta.len())? {
+                Copied::At(end) => (records, offset) = count(&mut file, end)?,
+                Copied::Shorter if self.growing.insert(path.to_owned(), meta.len()) != Some(meta.len()) => {
+                    return Ok(false);
+                }
+                Copied::No | Copied::Shorter => {}
+            }
+            self.growing.remove(path);
         }
         self.records.insert(name.clone(), records);
-        let mark = Mark { path: name, dev: meta.dev(), ino: meta.ino(), offset, records };
-        self.open.insert((meta.dev(), meta.ino()), Open { file, mark });
-        Ok(())
+        let tail = tail(&mut file, offset)?;
+        let mark = Mark { path: name, dev: meta.dev(), ino: meta.ino(), offset, records, tail };
+        self.open.insert((meta.dev(), meta.ino()), Open { file, mark, before: None });
+        Ok(true)
+    }
+
+    /// Whether a file is the copy of one that is followed, as `copytruncate` of logrotate makes it.
+    fn copied(&self, path: &Path, file: &mut File, length: u64) -> io::Result<Copied> {
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Ok(Copied::No) };
+        let mut shorter = false;
+        for open in self.open.values() {
+            let followed = Path::new(&open.mark.path);
+            if followed == path || followed.parent() != path.parent() || !is_rotated(name, &open.mark.path) {
+                continue;
+            }
+            for read in [&open.before, &open.mark.tail].into_iter().flatten() {
+                shorter |= length < read.end;
+                if length >= read.end && tail(file, read.end)?.is_some_and(|tail| tail == *read) {
+                    return Ok(Copied::At(read.end));
+                }
+            }
+        }
+        Ok(if shorter { Copied::Shorter } else { Copied::No })
     }
 
     fn read(&mut self, key: (u64, u64), pieces: &mut Vec<Piece>, gaps: &mut Vec<String>) {
@@ -246,6 +311,7 @@ fn advance(open: &mut Open) -> io::Result<(Vec<u8>, bool, bool)> {
     let meta = open.file.metadata()?;
     let truncated = meta.len() < open.mark.offset;
     if truncated {
+        open.before = open.mark.tail.take();
         open.mark.offset = 0;
     }
     let gone = meta.nlink() == 0;
@@ -263,15 +329,30 @@ fn advance(open: &mut Open) -> io::Result<(Vec<u8>, bool, bool)> {
     let whole = if gone && (bytes.len() as u64) < CHUNK { bytes.len() } else { whole };
     bytes.truncate(whole);
     open.mark.offset += whole as u64;
+    open.mark.tail = tail(&mut open.file, open.mark.offset)?;
     Ok((bytes, truncated, gone))
 }
 
-/// Whole lines of a file and the bytes that they take.
-fn count(file: &mut File) -> io::Result<(u64, u64)> {
+/// The bytes before a place.
+fn tail(file: &mut File, end: u64) -> io::Result<Option<Tail>> {
+    let bytes = end.min(TAIL);
+    if bytes == 0 {
+        return Ok(None);
+    }
+    file.seek(SeekFrom::Start(end - bytes))?;
+    let mut last = Vec::new();
+    file.by_ref().take(bytes).read_to_end(&mut last)?;
+    Ok(Some(Tail { end, bytes, sha256: Digest::of(&last) }))
+}
+
+/// Whole lines of the start of a file and the bytes that they take.
+fn count(file: &mut File, end: u64) -> io::Result<(u64, u64)> {
+    file.seek(SeekFrom::Start(0))?;
     let (mut lines, mut bytes, mut at) = (0, 0, 0_u64);
     let mut buffer = vec![0; 1 << 16];
+    let mut start = file.take(end);
     loop {
-        let read = file.read(&mut buffer)?;
+        let read = start.read(&mut buffer)?;
         if read == 0 {
             return Ok((lines, bytes));
         }

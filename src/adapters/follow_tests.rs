@@ -80,3 +80,39 @@ fn docker_lines_are_unwrapped_and_what_only_looks_like_them_is_kept() {
     assert_eq!(plain(docker.to_vec()), b"half whole\n");
     assert_eq!(plain(b"{\"log\":\"x\"}\n".to_vec()), b"{\"log\":\"x\"}\n");
 }
+
+#[test]
+fn a_copy_that_was_made_before_the_file_was_emptied_is_read_only_where_the_file_was_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("app.log");
+    append(&log, "one\ntwo\n");
+    let roots = [folder.path().display().to_string()];
+    let mut follower = Follower::new(&roots, true);
+    assert_eq!(texts(&follower.poll().0), [(0, "one\ntwo\n".to_owned())]);
+    // `copytruncate`: a line comes in after the last look, then the copy, then the cut.
+    append(&log, "three\n");
+    let copy = folder.path().join("app.log.1");
+    fs::copy(&log, &copy).unwrap();
+    fs::OpenOptions::new().write(true).open(&log).unwrap().set_len(0).unwrap();
+    append(&log, "four\n");
+    let (pieces, gaps) = follower.poll();
+    let mut all = texts(&pieces);
+    all.sort_by(|one, two| one.1.cmp(&two.1));
+    assert_eq!(all, [(2, "four\n".to_owned()), (2, "three\n".to_owned())]);
+    assert_eq!(gaps.len(), 1, "{gaps:?}");
+    assert_eq!(follower.poll(), (vec![], vec![]));
+    // A copy under way is not begun before it is whole.
+    append(&log, "five\n");
+    follower.poll();
+    let second = folder.path().join("app.log.2");
+    append(&second, "four\n");
+    assert_eq!(follower.poll().0, []);
+    append(&second, "five\n");
+    assert_eq!(follower.poll().0, []);
+    append(&second, "six\n");
+    assert_eq!(texts(&follower.poll().0), [(2, "six\n".to_owned())]);
+    // A log of its own that only has such a name is read from its start, one look later.
+    append(&folder.path().join("app.log.other"), "x\n");
+    assert_eq!(follower.poll().0, []);
+    assert_eq!(texts(&follower.poll().0), [(0, "x\n".to_owned())]);
+}

@@ -70,8 +70,13 @@ impl Record for ScanSummary {
         let head = printer.paint(style, format!("{found} findings"));
         let ms = number("elapsed_ms").map_or(String::new(), |ms| format!(" in {ms} ms"));
         let mut text = format!("\n{head} in {}{ms}", parts.join(", "));
+        for (required, reason, whose) in gaps(self.0.get("uncovered").and_then(Value::as_array)) {
+            let (word, style) =
+                if required { ("NOT COVERED", Style::Warn) } else { ("left out, not required", Style::Dim) };
+            text.push_str(&format!("\n  {} {}", printer.paint(style, format!("{word}:")), clean(&reason)));
+            text.push_str(&format!("\n      {}", clean(&whose.join(", "))));
+        }
         for (name, word) in [
-            ("uncovered", "NOT COVERED"),
             ("unreadable", "NOT READ"),
             ("rules_skipped", "rule skipped"),
             ("unmapped_columns", "column without a role"),
@@ -86,6 +91,25 @@ impl Record for ScanSummary {
         }
         text
     }
+}
+
+/// Reasons why something was not covered, each once, with what it kept from being evaluated; what the policies require comes first.
+fn gaps(items: Option<&Vec<Value>>) -> Vec<(bool, String, Vec<String>)> {
+    let mut found: Vec<(bool, String, Vec<String>)> = Vec::new();
+    for item in items.into_iter().flatten() {
+        let text = |name: &str| item.get(name).map(plain);
+        let required = item.get("optional") != Some(&Value::Bool(true));
+        let (whose, reason) = match (text("policy"), text("reason")) {
+            (Some(policy), Some(reason)) => (policy, reason),
+            _ => (String::new(), plain(item)),
+        };
+        match found.iter_mut().find(|one| one.0 == required && one.1 == reason) {
+            Some(known) => known.2.push(whose),
+            None => found.push((required, reason, vec![whose])),
+        }
+    }
+    found.sort_by_key(|one| !one.0);
+    found
 }
 
 /// Opens the case that findings belong to: `--incident`, or the open one; `None` if there is none.
@@ -145,4 +169,28 @@ pub fn keep(
     } else {
         Exit::Incomplete
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_reason_is_said_once_and_what_is_required_first() {
+        let items = json!([
+            {"policy": "wash", "reason": "no account", "optional": true},
+            {"policy": "burst", "reason": "no key"},
+            {"policy": "closed-account", "reason": "no account", "optional": true},
+            {"policy": "revoked-key", "reason": "no key"},
+        ]);
+        let said: Vec<_> = gaps(items.as_array())
+            .into_iter()
+            .map(|(required, reason, whose)| (required, reason, whose.join(" ")))
+            .collect();
+        let expected = [(true, "no key", "burst revoked-key"), (false, "no account", "wash closed-account")];
+        assert_eq!(said, expected.map(|(required, reason, whose)| (required, reason.to_owned(), whose.to_owned())));
+        assert_eq!(gaps(None), []);
+    }
 }

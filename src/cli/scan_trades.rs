@@ -33,7 +33,7 @@ pub struct TradesArgs {
     /// Findings only of trades before this moment (RFC 3339)
     #[arg(long, value_name = "T")]
     until: Option<Timestamp>,
-    /// Compare with the log lines of trades in these files or folders (JSON; gzip is read)
+    /// Compare with the log lines of trades in these files or folders (JSON, key=value; gzip is read)
     #[arg(long, value_name = "PATH")]
     logs: Vec<String>,
     /// Compare with the exchange's export of fills (CSV with a header, JSON)

@@ -29,6 +29,7 @@ mod newcomer;
 mod others;
 mod own_login;
 mod peers;
+mod persistence;
 mod postgres;
 mod power_cut;
 mod proxy;

@@ -114,7 +114,8 @@ const CLASSES: &[(&str, &str)] = &[
     ),
     (
         "subscription",
-        "SELECT subname::text, pg_get_userbyid(subowner)::text, 'enabled=' || subenabled::text FROM pg_subscription ORDER BY 1",
+        "SELECT subname::text, pg_get_userbyid(subowner)::text, 'enabled=' || subenabled::text FROM pg_subscription \
+        WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database()) ORDER BY 1",
     ),
     (
         "hba",

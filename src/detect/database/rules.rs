@@ -205,6 +205,8 @@ fn postgres_trigger(object: &DatabaseObject) -> Option<Verdict> {
             "portcullis install".into(),
         );
     }
+    let table: Vec<_> = table.split('.').map(quote_identifier).collect();
+    let table = table.join(".");
     if object.definition.starts_with("enabled=D ") {
         return verdict(
             "db-disabled-trigger",
@@ -214,13 +216,12 @@ fn postgres_trigger(object: &DatabaseObject) -> Option<Verdict> {
             format!("ALTER TABLE {table} ENABLE TRIGGER {}", quote_identifier(name)),
         );
     }
-    let table: Vec<_> = table.split('.').map(quote_identifier).collect();
     verdict(
         "db-trigger",
         "Trigger that is not expected",
         Level::High,
         "runs whenever its table is written, whoever writes",
-        format!("DROP TRIGGER {} ON {}", quote_identifier(name), table.join(".")),
+        format!("DROP TRIGGER {} ON {table}", quote_identifier(name)),
     )
 }
 
@@ -238,7 +239,7 @@ fn function(object: &DatabaseObject) -> Option<Verdict> {
             "portcullis install".into(),
         );
     }
-    let remove = format!("DROP FUNCTION {}", object.name);
+    let remove = drop_function(&object.name);
     let head = object.definition.split(" body: ").next().unwrap_or_default();
     if head.contains("trusted=false") && !head.contains("language=internal") {
         return verdict(
@@ -275,6 +276,18 @@ fn function(object: &DatabaseObject) -> Option<Verdict> {
         "a back end on Prisma has none; triggers and defaults can call it",
         remove,
     )
+}
+
+/// The statement for `schema.name(arguments)`; none for a name that could end it and begin another one: whoever pastes it would run that.
+fn drop_function(name: &str) -> String {
+    let parts =
+        name.split_once('.').and_then(|(schema, rest)| Some((schema, rest.strip_suffix(')')?.split_once('(')?)));
+    let Some((schema, (function, arguments))) = parts else { return String::new() };
+    let harmless = |letter: char| letter.is_alphanumeric() || matches!(letter, '_' | ' ' | ',' | '.' | '[' | ']');
+    if !arguments.chars().all(harmless) {
+        return String::new();
+    }
+    format!("DROP FUNCTION {}.{}({arguments})", quote_identifier(schema), quote_identifier(function))
 }
 
 fn role(object: &DatabaseObject) -> Option<Verdict> {

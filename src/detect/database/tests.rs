@@ -117,3 +117,22 @@ fn what_policy_expects_is_no_finding() {
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].matched["remove"], "DROP TRIGGER \"spy\"");
 }
+
+#[test]
+fn what_removes_a_function_can_be_pasted_whatever_its_name_is() {
+    let remove = |name: &str| {
+        let list = ObjectList {
+            objects: vec![object("function", name, "language=sql trusted=true body: x")],
+            uncovered: Vec::new(),
+        };
+        let found = findings(&list, "postgres", &DatabasePolicy::default());
+        found[0].matched.get("remove").and_then(Value::as_str).unwrap_or("-").to_owned()
+    };
+    assert_eq!(remove("public.f(a integer, b text[])"), "DROP FUNCTION \"public\".\"f\"(a integer, b text[])");
+    assert_eq!(remove("public.Mixed\"Case()"), "DROP FUNCTION \"public\".\"Mixed\"\"Case\"()");
+    assert_eq!(remove("public.f(); DROP TABLE \"Trade\"; --()"), "-");
+    let text = "enabled=D CREATE TRIGGER x";
+    let list = ObjectList { objects: vec![object("trigger", "public.Trade.audit", text)], uncovered: Vec::new() };
+    let found = findings(&list, "postgres", &DatabasePolicy::default());
+    assert_eq!(found[0].matched["remove"], "ALTER TABLE \"public\".\"Trade\" ENABLE TRIGGER \"audit\"");
+}

@@ -118,6 +118,20 @@ impl Decimal {
         scaled(i128::from(mantissa), i32::from(places))
     }
 
+    /// The same where nothing is cut: `None` for numbers with more places, too.
+    pub fn exact_fixed(self) -> Option<i128> {
+        match self {
+            Self::Finite(_, places) if i32::from(places) <= PLACES => self.fixed(),
+            _ => None,
+        }
+    }
+
+    /// The same, and the largest or smallest of its kind for what is larger: enough to tell what is far away.
+    pub fn saturated(self) -> Option<i128> {
+        let (mantissa, _) = self.parts()?;
+        Some(self.fixed().unwrap_or(if mantissa < 0 { i128::MIN } else { i128::MAX }))
+    }
+
     /// The product as a whole number of `10^-18`; digits beyond are dropped.
     pub fn times(self, other: Self) -> Option<i128> {
         let ((one, places), (two, more)) = (self.parts()?, other.parts()?);
@@ -163,10 +177,26 @@ impl Decimal {
     }
 }
 
+/// Powers of ten that a 128-bit number holds.
+const POWERS: [i128; 39] = {
+    let mut powers = [1; 39];
+    let mut at = 1;
+    while at < powers.len() {
+        powers[at] = powers[at - 1] * 10;
+        at += 1;
+    }
+    powers
+};
+
 fn scaled(mantissa: i128, places: i32) -> Option<i128> {
     let shift = PLACES - places;
-    let factor = 10_i128.checked_pow(shift.unsigned_abs())?;
-    if shift >= 0 { mantissa.checked_mul(factor) } else { Some(mantissa / factor) }
+    let factor = usize::try_from(shift.unsigned_abs()).ok().and_then(|place| POWERS.get(place));
+    match factor {
+        Some(factor) if shift >= 0 => mantissa.checked_mul(*factor),
+        Some(factor) => Some(mantissa / factor),
+        None if shift < 0 || mantissa == 0 => Some(0),
+        None => None,
+    }
 }
 
 /// A whole number of `10^-18` as decimal text.

@@ -3,7 +3,7 @@ use std::cmp::Ordering;
 use bigdecimal::BigDecimal;
 use serde::Deserialize;
 
-use super::decimal::{Decimal, to_fixed};
+use super::decimal::Decimal;
 use super::policy::Amount;
 use super::roles::Role;
 use super::value::{Number, millis};
@@ -251,17 +251,14 @@ impl Compare {
         let value = |operand: &Operand| -> Option<BigDecimal> {
             match operand {
                 Operand::Role(role) => number(cells, *role)?.finite().cloned(),
-                Operand::Number(amount) => Some(amount.0.clone()),
+                Operand::Number(amount) => Some(amount.exact.clone()),
                 Operand::Worth => worth(cells)?.finite().cloned(),
             }
         };
         // Most numbers are short: no allocation for each row.
         let short = |operand: &Operand| match operand {
-            Operand::Role(role) => match cells.decimal(*role) {
-                number @ Decimal::Finite(..) => number.fixed(),
-                _ => None,
-            },
-            Operand::Number(amount) => to_fixed(&amount.0).filter(|_| amount.0.fractional_digit_count() <= 18),
+            Operand::Role(role) => cells.decimal(*role).exact_fixed(),
+            Operand::Number(amount) => amount.fixed,
             Operand::Worth => None,
         };
         let order = if let (Some(left), Some(right)) = (short(&self.left), short(&self.right)) {

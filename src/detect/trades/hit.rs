@@ -58,6 +58,11 @@ impl Hits {
     }
 }
 
+/// That so many rows could not be judged.
+pub fn rows(count: u64, why: &str) -> String {
+    format!("{count} {}: {why}", if count == 1 { "row" } else { "rows" })
+}
+
 /// Roles that a finding repeats under `matched`, besides the reason.
 pub(super) const SHOWN: [Role; 11] = [
     Role::Account,

@@ -5,6 +5,8 @@
 //! row and makes a [`Record`] of each; [`Follower`] takes the records in the order of time; [`orders::OrderJoin`] joins them with their orders.
 //! None of them holds more than its windows.
 
+#[cfg(test)]
+mod cases_tests;
 /// Exact numbers in few bytes.
 pub mod decimal;
 /// Conditions on one row.
@@ -30,11 +32,13 @@ pub mod reference;
 /// Columns to logical roles.
 pub mod roles;
 mod row;
+#[cfg(test)]
+mod stage_tests;
 /// Numbers and moments as databases write them.
 pub mod value;
 
 pub use follow::{Doubt, Followed, Follower};
-pub use hit::{Hit, Hits, MOST};
+pub use hit::{Hit, Hits, MOST, rows};
 pub use ids::{Gap, Ids, made_at};
 pub use names::{Names, Reader};
 pub use plan::{Layout, Means, Plan, Uncovered, needs_history};

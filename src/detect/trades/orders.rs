@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use super::decimal::{Decimal, fixed_text};
 use super::hit::{Hit, Hits};
@@ -161,7 +161,8 @@ impl Order {
 struct Against {
     policy: u16,
     problem: Difference,
-    fields: Vec<Role>,
+    /// Fields that must agree, each with the rows that agreed and that differed.
+    fields: Vec<(Role, u64, u64)>,
     tolerance: i64,
     bit: u8,
 }
@@ -173,8 +174,6 @@ pub struct OrderJoin {
     since: Option<i64>,
     until: Option<i64>,
     hits: Hits,
-    /// Rows that agreed and that differed, by policy and field.
-    agreed: BTreeMap<(u16, Role), (u64, u64)>,
     differing: Vec<(Role, Hit)>,
     /// Orders whose trades are not more than they: an equal fill is no duplicate.
     wanted: HashSet<u64>,
@@ -199,7 +198,8 @@ impl OrderJoin {
                     refusals.push((bit, words.clone()));
                 }
                 let tolerance = tolerance_s.saturating_mul(1000);
-                checks.push(Against { policy, problem: *problem, fields: fields.clone(), tolerance, bit });
+                let fields = fields.iter().map(|field| (*field, 0, 0)).collect();
+                checks.push(Against { policy, problem: *problem, fields, tolerance, bit });
             }
         }
         Self {
@@ -208,7 +208,6 @@ impl OrderJoin {
             since,
             until,
             hits: Hits::default(),
-            agreed: BTreeMap::new(),
             differing: Vec::new(),
             wanted,
             fine: HashSet::new(),
@@ -257,12 +256,13 @@ impl OrderJoin {
         {
             return;
         }
-        for check in &self.checks {
-            let hit = |why: String| Hit { policy: check.policy, id: claim.id, time: claim.time, why };
+        for check in &mut self.checks {
+            let policy = check.policy;
+            let hit = |why: String| Hit { policy, id: claim.id, time: claim.time, why };
             match (check.problem, order) {
                 (Difference::Missing, None) => self.hits.push(hit("its order is not in the order table".into())),
                 (Difference::Differs, Some(order)) => {
-                    for field in &check.fields {
+                    for (field, agreed, differed) in &mut check.fields {
                         let (one, two) = match field {
                             Role::Account => (claim.account, order.account),
                             Role::Instrument => (claim.instrument, order.instrument),
@@ -271,7 +271,6 @@ impl OrderJoin {
                         if one == NONE || two == NONE {
                             continue;
                         }
-                        let (agreed, differed) = self.agreed.entry((check.policy, *field)).or_default();
                         if one == two {
                             *agreed += 1;
                         } else {
@@ -313,9 +312,11 @@ impl OrderJoin {
         self.differing.extend(other.differing);
         self.fine.extend(other.fine);
         self.unmatched.extend(other.unmatched);
-        for (key, (agreed, differed)) in other.agreed {
-            let own = self.agreed.entry(key).or_default();
-            *own = (own.0 + agreed, own.1 + differed);
+        // Both were made for the same plan: their checks are the same, in the same order.
+        for (own, other) in self.checks.iter_mut().zip(other.checks) {
+            for (own, other) in own.fields.iter_mut().zip(other.fields) {
+                *own = (own.0, own.1 + other.1, own.2 + other.2);
+            }
         }
     }
 
@@ -328,27 +329,26 @@ impl OrderJoin {
     /// Hits, orders that excuse duplicates, and fields that do not mean the same on both sides.
     pub fn finish(mut self) -> (Hits, HashSet<u64>, Vec<(u16, String)>) {
         let mut uncovered = Vec::new();
-        let means_another = |policy: u16, field: Role| {
-            self.agreed.get(&(policy, field)).is_some_and(|(agreed, differed)| *agreed == 0 && *differed >= 20)
-        };
-        for (policy, field) in self.agreed.keys() {
-            if means_another(*policy, *field) {
-                uncovered.push((
-                    *policy,
-                    format!(
-                        "{} is never the same in trades and orders: the columns do not mean the same",
-                        field.name()
-                    ),
-                ));
+        for check in &self.checks {
+            for (field, ..) in check.fields.iter().filter(|field| means_another(field)) {
+                let why = format!(
+                    "{} is never the same in trades and orders: the columns do not mean the same",
+                    field.name()
+                );
+                uncovered.push((check.policy, why));
             }
         }
-        let differing: Vec<_> = self.differing.drain(..).collect();
-        for (field, hit) in differing {
-            if !self.agreed.get(&(hit.policy, field)).is_some_and(|(agreed, differed)| *agreed == 0 && *differed >= 20)
-            {
+        for (field, hit) in std::mem::take(&mut self.differing) {
+            let of = self.checks.iter().find(|check| check.policy == hit.policy);
+            if !of.is_some_and(|check| check.fields.iter().any(|one| one.0 == field && means_another(one))) {
                 self.hits.push(hit);
             }
         }
         (self.hits, self.fine, uncovered)
     }
+}
+
+/// A field that never agrees is not the same on both sides.
+fn means_another((_, agreed, differed): &(Role, u64, u64)) -> bool {
+    *agreed == 0 && *differed >= 20
 }

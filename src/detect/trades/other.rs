@@ -1,4 +1,4 @@
-//! Other records of the same trades: log lines (JSON), an exchange's export of fills (CSV with a header, JSON lines, a JSON array).
+//! Other records of the same trades: log lines (JSON, `key=value`, either inside a container's or syslog's line), an exchange's export of fills (CSV with a header, JSON lines, a JSON array).
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -7,6 +7,7 @@ use std::io::{self, BufRead};
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::decimal::Decimal;
 use super::names::Reader;
@@ -14,6 +15,7 @@ use super::reconcile::Line;
 use super::record::{NO_TIME, Side};
 use super::roles::{Role, role_of_field};
 use super::value::millis;
+use crate::detect::logs::formats::event_of_line;
 
 /// Longest line that is read, in bytes.
 const MAX_LINE: usize = 1 << 20;
@@ -69,6 +71,25 @@ fn flatten<'a>(json: &'a str, fields: &mut Fields<'a>, depth: usize) -> Result<(
         }
     }
     Ok(())
+}
+
+/// The fields of a line that carries its event inside: the log of a container, syslog, `key=value`.
+fn carried(line: &str) -> Fields<'static> {
+    let mut fields = Fields::new();
+    spread(event_of_line(line), &mut fields, 0);
+    fields
+}
+
+fn spread(event: Map<String, Value>, fields: &mut Fields<'static>, depth: usize) {
+    for (name, value) in event {
+        match value {
+            Value::String(text) => fields.push((name.into(), text.into())),
+            Value::Number(number) => fields.push((name.into(), number.to_string().into())),
+            Value::Bool(truth) => fields.push((name.into(), truth.to_string().into())),
+            Value::Object(inner) if depth < DEPTH => spread(inner, fields, depth + 1),
+            Value::Object(_) | Value::Array(_) | Value::Null => {}
+        }
+    }
 }
 
 /// Cells of a line of CSV (RFC 4180), without line breaks inside quotes.
@@ -153,7 +174,12 @@ pub fn read(
                 let mut fields = Fields::new();
                 if flatten(object, &mut fields, 0).is_err() {
                     seen.unread += 1;
-                } else if is_trade(&fields, kind) {
+                    continue;
+                }
+                if kind == Kind::Logs && !is_trade(&fields, kind) {
+                    fields = carried(object);
+                }
+                if is_trade(&fields, kind) {
                     seen.trades += 1;
                     give(&fields, number - 1, line)?;
                 }
@@ -161,6 +187,11 @@ pub fn read(
             continue;
         }
         if kind == Kind::Logs {
+            let fields = carried(String::from_utf8_lossy(&bytes).trim());
+            if is_trade(&fields, kind) {
+                seen.trades += 1;
+                give(&fields, number - 1, line)?;
+            }
             continue;
         }
         match &header {
@@ -275,5 +306,78 @@ impl FieldRoles {
             }
         }
         line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Entries as `line: id account quantity time`.
+    fn entries(text: &str, kind: Kind) -> (Vec<String>, u64) {
+        let (mut all, mut roles, mut names) =
+            (Vec::new(), FieldRoles::default(), Reader::new(std::sync::Arc::default()));
+        let seen = read(text.as_bytes(), kind, &mut |fields, number, line| {
+            let one = roles.line(fields, &mut names, (0, number, line));
+            let mut text = |role: Role| {
+                fields.iter().find(|(name, _)| roles.of(name) == Some(role)).map_or("-", |(_, text)| text.as_ref())
+            };
+            all.push(format!(
+                "{line}: {} {} {:?} {}",
+                text(Role::Id),
+                text(Role::Account),
+                one.quantity.fixed().map(super::super::decimal::fixed_text),
+                one.time
+            ));
+            Ok(())
+        })
+        .unwrap();
+        (all, seen.unread)
+    }
+
+    #[test]
+    fn a_trade_is_read_from_every_shape_of_line() {
+        let at = "2026-11-24T10:00:00Z";
+        let plain = format!(
+            r#"{{"time":"{at}","event":"trade.created","tradeId":7,"account":"a","symbol":"X","quantity":"1.50"}}"#
+        );
+        let nested = format!(
+            r#"{{"time":"{at}","msg":"trade created","trade":{{"id":7,"detail":{{"accountId":"a","symbol":"X","qty":1.5}}}}}}"#
+        );
+        let pairs = format!(r#"time={at} level=info msg="trade created" tradeId=7 account=a symbol=X quantity=1.5"#);
+        let docker = format!(
+            r#"{{"log":{},"stream":"stdout","time":"2026-11-24T10:00:09Z"}}"#,
+            Value::from(format!("{plain}\n"))
+        );
+        let docker_pairs = format!(r#"{{"log":{},"stream":"stdout"}}"#, Value::from(format!("{pairs}\n")));
+        let prefixed = format!("INFO [app] {plain}");
+        let syslog = format!("<14>1 {at} host app 12 - - {plain}");
+        let carried = format!(r#"{{"level":"info","message":{}}}"#, Value::from(plain.as_str()));
+        for line in [plain, nested, pairs, docker, docker_pairs, prefixed, syslog, carried] {
+            let (found, unread) = entries(&line, Kind::Logs);
+            assert_eq!((found, unread), (vec!["1: 7 a Some(\"1.5\") 1795514400000".to_owned()], 0), "{line}");
+        }
+        let others = "GET /api/trades 200\n{\"event\":\"http.request\",\"path\":\"/trades\",\"status\":200}\nmsg=\"trade page shown\" account=a symbol=X took=5\n{broken trade\n";
+        assert_eq!(entries(others, Kind::Logs), (vec![], 1));
+    }
+
+    #[test]
+    fn fills_come_as_csv_json_lines_and_arrays() {
+        let expected: Vec<String> =
+            vec!["2: 7 a Some(\"1.5\") 1795514400000".into(), "3: 8 b Some(\"2\") 1795514401000".into()];
+        let csv = "tradeId,account,symbol,qty,time\n7,a,X,1.5,2026-11-24T10:00:00Z\n\"8\",\"b\",\"X,Y\",2,2026-11-24T10:00:01Z\n1,2\n";
+        assert_eq!(entries(csv, Kind::Fills), (expected.clone(), 1));
+        let array = "[\n{\"tradeId\":7,\"account\":\"a\",\"symbol\":\"X\",\"qty\":1.5,\"time\":1795514400000},\n{\"tradeId\":8,\"account\":\"b\",\"symbol\":\"X\",\"qty\":2,\"time\":1795514401000}\n]\n";
+        assert_eq!(entries(array, Kind::Fills), (expected, 0));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+            for kind in [Kind::Logs, Kind::Fills] {
+                let text = [b"rade {\"log\":\"".as_slice(), &bytes, b"\n", &bytes].concat();
+                let _ = read(text.as_slice(), kind, &mut |_, _, _| Ok(()));
+            }
+        }
     }
 }

@@ -137,11 +137,16 @@ impl Plan {
     }
 }
 
-/// A condition of alternatives keeps those that this table can answer.
+/// A condition of alternatives keeps those that this table can answer; words that are compared are brought to lower case once.
 fn mapped_parts(policy: &TradePolicy, trades: &Mapping) -> TradePolicy {
     let mut policy = policy.clone();
     if let Check::Row { when: Expression::Any(parts) } = &mut policy.check {
         parts.retain(|part| part.roles().iter().all(|role| trades.index(*role).is_some()));
+    }
+    if let Check::Lookup { words, .. } = &mut policy.check {
+        for word in words {
+            *word = word.to_lowercase();
+        }
     }
     policy
 }
@@ -268,7 +273,9 @@ fn missing_roles(policy: &TradePolicy, trades: &Mapping) -> Option<String> {
     {
         return time_missing(policy, trades);
     }
-    let absent: Vec<_> = needs(&policy.check).into_iter().filter(|role| !has(*role)).map(Role::name).collect();
+    let sided = |role: Role| role == Role::Side && has(Role::Counterparty) && tells_sides(&policy.check);
+    let absent: Vec<_> =
+        needs(&policy.check).into_iter().filter(|role| !has(*role) && !sided(*role)).map(Role::name).collect();
     if !absent.is_empty() {
         return Some(format!("no column of {} was mapped to: {}", trades.table, absent.join(", ")));
     }
@@ -286,6 +293,11 @@ fn missing_roles(policy: &TradePolicy, trades: &Mapping) -> Option<String> {
         return Some("no column was mapped to: account, and the policy gives no limit".into());
     }
     time_missing(policy, trades)
+}
+
+/// Whether buyer and seller in one row tell the side: the account is the buyer.
+fn tells_sides(check: &Check) -> bool {
+    matches!(check, Check::Window { pattern: Pattern::Wash | Pattern::RoundTrip | Pattern::Duplicate, .. })
 }
 
 fn time_missing(policy: &TradePolicy, trades: &Mapping) -> Option<String> {

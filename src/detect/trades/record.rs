@@ -53,6 +53,12 @@ impl Side {
     /// Reads the usual words.
     pub fn read(text: Option<&[u8]>) -> Self {
         let Some(text) = text else { return Self::Unknown };
+        // What Prisma's own enumerations hold, before the longer list.
+        match text {
+            b"BUY" => return Self::Buy,
+            b"SELL" => return Self::Sell,
+            _ => {}
+        }
         let is = |words: &[&str]| words.iter().any(|word| text.eq_ignore_ascii_case(word.as_bytes()));
         if is(&["buy", "long", "bid", "b", "true", "t", "1", "bought", "open_long", "purchase"]) {
             Self::Buy

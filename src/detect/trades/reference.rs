@@ -1,12 +1,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use bigdecimal::BigDecimal;
-
 use super::names::{NONE, Names};
+use super::policy::Amount;
 use super::roles::{Mapping, Role};
 use super::value::{Number, millis};
 use crate::domain::RawRow;
+
+/// By the number of a name.
+pub type ByNumber<T> = HashMap<u32, T, foldhash::fast::RandomState>;
 
 /// What is known beside the trade table.
 #[derive(Default)]
@@ -14,9 +16,9 @@ pub struct Reference {
     /// Numbers of names; shared with the readers of rows.
     pub names: Arc<Names>,
     /// API keys by the number of their id; `None` if there is no key table.
-    pub keys: Option<HashMap<u32, Key>>,
+    pub keys: Option<ByNumber<Key>>,
     /// Accounts by the number of their id; `None` if there is no account table.
-    pub accounts: Option<HashMap<u32, Account>>,
+    pub accounts: Option<ByNumber<Account>>,
     /// When trading was paused, and until when, in milliseconds.
     pub pauses: Vec<(i64, Option<i64>)>,
     /// What the intruder used, and when.
@@ -46,11 +48,11 @@ pub struct Key {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Account {
     /// The most that one trade may be worth.
-    pub limit: Option<BigDecimal>,
+    pub limit: Option<Amount>,
     /// The most that the trades of a day may be worth.
-    pub daily: Option<BigDecimal>,
+    pub daily: Option<Amount>,
     /// The most that may be held of one instrument.
-    pub position: Option<BigDecimal>,
+    pub position: Option<Amount>,
     /// When it was made, in milliseconds.
     pub made: Option<i64>,
     /// When it was closed or frozen.
@@ -125,7 +127,7 @@ impl Reference {
         let get = |role| cell(row, roles, role);
         let Some(id) = get(Role::Id) else { return };
         let amount = |role| match Number::parse(std::str::from_utf8(get(role)?).ok()?) {
-            Number::Finite(value) => Some(value),
+            Number::Finite(value) => Some(Amount::new(value)),
             Number::Infinite | Number::Unusable => None,
         };
         let account = Account {

@@ -1,14 +1,14 @@
 use std::sync::Arc;
 
 use super::decimal::Decimal;
-use super::expression::{Cells, Expression, worth};
+use super::expression::{Cells, worth};
 use super::hit::{Hit, Hits};
 use super::ids::{Ids, made_at};
 use super::names::{NONE, Reader};
 use super::plan::Plan;
-use super::policy::{Check, LookupTable, Problem, Sequence};
+use super::policy::{Amount, Check, LookupTable, Problem, Sequence};
 use super::record::{NO_TIME, Record, Side};
-use super::reference::{Key, Reference};
+use super::reference::{Account, Key, Reference};
 use super::roles::Role;
 use super::value::{Number, millis};
 use crate::domain::{RawRow, Timestamp};
@@ -18,6 +18,8 @@ pub struct RowReader {
     plan: Arc<Plan>,
     reference: Arc<Reference>,
     names: Reader,
+    /// Numbers of the policies that one row answers by itself.
+    checks: Vec<u16>,
     since: Option<i64>,
     until: Option<i64>,
     /// Bytes of ids before those in `ids`.
@@ -102,6 +104,7 @@ impl RowReader {
     ) -> Self {
         let names = Reader::new(Arc::clone(&reference.names));
         Self {
+            checks: of_one_row(&plan),
             plan,
             reference,
             names,
@@ -125,14 +128,14 @@ impl RowReader {
 
     /// Takes a row.
     pub fn row(&mut self, raw: RawRow<'_>) -> Record {
-        self.seen.rows += 1;
-        let plan = Arc::clone(&self.plan);
+        let Self { plan, reference, names, seen, .. } = self;
+        seen.rows += 1;
         let get = |role| raw.cell(plan.layout.place(role)?);
         let time = |role| get(role).and_then(millis);
         let row = Row {
             raw,
-            plan: &plan,
-            now: self.reference.now,
+            plan,
+            now: reference.now,
             quantity: Decimal::read(get(Role::Quantity)),
             price: Decimal::read(get(Role::Price)),
             value: Decimal::read(get(Role::Value)),
@@ -140,79 +143,109 @@ impl RowReader {
             created: time(Role::CreatedAt),
             updated: time(Role::UpdatedAt),
         };
+        let id = get(Role::Id);
         let mut record = Record {
             time: row.executed.or(row.created).unwrap_or(NO_TIME),
             created: row.created.unwrap_or(NO_TIME),
             updated: row.updated.unwrap_or(NO_TIME),
-            id: self.id(get(Role::Id), plan.whole_ids),
-            order: get(Role::Order).map_or(0, |order| self.names.hash(order)),
+            order: get(Role::Order).map_or(0, |order| names.hash(order)),
             quantity: row.quantity,
             price: row.price,
             value: row.value,
             side: Side::read(get(Role::Side)),
             ..Record::default()
         };
-        self.counter_order = get(Role::CounterOrder).map_or(0, |order| self.names.hash(order));
-        self.id_hash = if plan.hash_ids { get(Role::Id).map_or(0, |id| self.names.hash(id)) } else { 0 };
-        self.outer_hash = get(Role::ExternalRef).map_or(self.id_hash, |outer| self.names.hash(outer));
-        record.account = self.names.of(get(Role::Account));
-        record.key = self.names.of(get(Role::Key));
-        record.instrument = self.names.of(get(Role::Instrument));
-        record.counterparty = self.names.of(get(Role::Counterparty));
-        record.destination = self.names.of(get(Role::Destination));
-        record.ip = self.names.of(get(Role::Ip));
+        self.counter_order = get(Role::CounterOrder).map_or(0, |order| names.hash(order));
+        self.id_hash = if plan.hash_ids { id.map_or(0, |id| names.hash(id)) } else { 0 };
+        self.outer_hash = get(Role::ExternalRef).map_or(self.id_hash, |outer| names.hash(outer));
+        record.account = names.of(get(Role::Account));
+        record.key = names.of(get(Role::Key));
+        record.instrument = names.of(get(Role::Instrument));
+        record.counterparty = names.of(get(Role::Counterparty));
+        record.destination = names.of(get(Role::Destination));
+        record.ip = names.of(get(Role::Ip));
         if plan.xmin {
             let text = raw.cell(plan.layout.columns.len()).and_then(|text| std::str::from_utf8(text).ok());
             record.xmin = text.and_then(|text| text.parse().ok()).unwrap_or(0);
         }
-        self.judge(&plan, &row, &record);
-        record
-    }
-
-    fn id(&mut self, text: Option<&[u8]>, whole: bool) -> i64 {
-        let Some(text) = text else { return i64::MIN };
-        if whole {
-            let id = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or(i64::MIN);
-            self.seen.whole.add(id);
-            return id;
-        }
-        let place = self.ids_base.saturating_add(i64::try_from(self.ids.len()).unwrap_or(0));
-        // An id of more than 64 KiB is no id; its head can't be found again, and that is said.
-        let text = &text[..text.len().min(usize::from(u16::MAX))];
-        self.ids.extend_from_slice(&u16::try_from(text.len()).unwrap_or(u16::MAX).to_le_bytes());
-        self.ids.extend_from_slice(text);
-        place
-    }
-
-    fn judge(&mut self, plan: &Plan, row: &Row<'_>, record: &Record) {
+        record.id = match id {
+            None => i64::MIN,
+            Some(text) if plan.whole_ids => {
+                let id = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or(i64::MIN);
+                seen.whole.add(id);
+                id
+            }
+            Some(text) => remember(text, &mut self.ids, self.ids_base),
+        };
         let outside = record.time != NO_TIME
             && (self.since.is_some_and(|since| record.time < since)
                 || self.until.is_some_and(|until| record.time >= until));
-        if outside {
-            return;
+        if !outside {
+            let judge = Judge { reference, row: &row, record: &record, seen };
+            judge.all(&self.checks);
         }
-        for (number, policy) in (0_u16..).zip(&plan.policies) {
+        record
+    }
+}
+
+/// Keeps the text of an id; gives its place.
+fn remember(text: &[u8], ids: &mut Vec<u8>, base: i64) -> i64 {
+    let place = base.saturating_add(i64::try_from(ids.len()).unwrap_or(0));
+    // An id of more than 64 KiB is no id; its head can't be found again, and that is said.
+    let text = &text[..text.len().min(usize::from(u16::MAX))];
+    ids.extend_from_slice(&u16::try_from(text.len()).unwrap_or(u16::MAX).to_le_bytes());
+    ids.extend_from_slice(text);
+    place
+}
+
+/// The checks that one row answers by itself, by number.
+fn of_one_row(plan: &Plan) -> Vec<u16> {
+    let one = |check: &Check| match check {
+        Check::Row { .. } | Check::Lookup { .. } => true,
+        Check::Sequence { of: Sequence::CreatedAt, .. } => !plan.whole_ids,
+        _ => false,
+    };
+    (0_u16..).zip(&plan.policies).filter(|(_, policy)| one(&policy.check)).map(|(number, _)| number).collect()
+}
+
+/// One row before its checks.
+struct Judge<'a, 'r> {
+    reference: &'a Reference,
+    row: &'a Row<'r>,
+    record: &'a Record,
+    seen: &'a mut Seen,
+}
+
+impl Judge<'_, '_> {
+    fn all(mut self, checks: &[u16]) {
+        let (reference, record, plan) = (self.reference, self.record, self.row.plan);
+        let key = reference.keys.as_ref().and_then(|keys| keys.get(&record.key));
+        let account = reference.accounts.as_ref().and_then(|accounts| accounts.get(&record.account));
+        for number in checks {
+            let policy = &plan.policies[usize::from(*number)];
             let why = match &policy.check {
-                Check::Row { when } => holds(when, row).then(|| policy.title.to_lowercase()),
+                Check::Row { when } => when.holds(self.row).then(|| policy.title.to_lowercase()),
                 Check::Lookup { table, problem, tolerance_s, null_is_missing, words, limit } => {
-                    let told =
-                        Told { number, tolerance: tolerance_s.saturating_mul(1000), null: *null_is_missing, words };
+                    let told = Told {
+                        number: *number,
+                        tolerance: tolerance_s.saturating_mul(1000),
+                        null: *null_is_missing,
+                        words,
+                    };
                     match table {
-                        LookupTable::Keys => self.key(row, record, *problem, &told),
-                        LookupTable::Accounts => {
-                            self.account(row, record, *problem, &told, limit.as_ref().map(|limit| &limit.0))
-                        }
-                        LookupTable::Pauses => self.paused(record, told.tolerance),
-                        LookupTable::Intruder => self.intruder(row, record, told.tolerance),
+                        LookupTable::Keys => self.key(key, *problem, &told),
+                        LookupTable::Accounts => self.account(account, *problem, &told, limit.as_ref()),
+                        LookupTable::Pauses => self.paused(told.tolerance),
+                        LookupTable::Intruder => self.intruder(told.tolerance),
                     }
                 }
-                Check::Sequence { of: Sequence::CreatedAt, tolerance_s, .. } if !plan.whole_ids => {
-                    self.id_of_another_time(row, number, tolerance_s.saturating_mul(1000))
+                Check::Sequence { tolerance_s, .. } => {
+                    self.id_of_another_time(*number, tolerance_s.saturating_mul(1000))
                 }
                 _ => continue,
             };
             if let Some(why) = why {
-                self.seen.hits.push(Hit { policy: number, id: record.id, time: record.time, why });
+                self.seen.hits.push(Hit { policy: *number, id: record.id, time: record.time, why });
             }
         }
     }
@@ -221,43 +254,35 @@ impl RowReader {
         *self.seen.unusable.entry((policy, why)).or_default() += 1;
     }
 
-    /// Whether a row's time may be compared; a row without one is counted.
-    fn timed(&mut self, record: &Record, number: u16) -> Option<i64> {
-        if record.time == NO_TIME {
+    /// The row's time, where it may be compared; a row without one is counted.
+    fn timed(&mut self, number: u16) -> Option<i64> {
+        if self.record.time == NO_TIME {
             self.skip(number, "the row's time can't be read");
             return None;
         }
-        Some(record.time)
+        Some(self.record.time)
     }
 
-    fn key(&mut self, row: &Row<'_>, record: &Record, problem: Problem, told: &Told<'_>) -> Option<String> {
-        if record.key == NONE {
+    fn key(&mut self, key: Option<&Key>, problem: Problem, told: &Told<'_>) -> Option<String> {
+        if self.record.key == NONE {
             return (problem == Problem::Missing && told.null).then(|| "it has no key".to_owned());
         }
-        let reference = Arc::clone(&self.reference);
-        let key = reference.keys.as_ref().and_then(|keys| keys.get(&record.key));
         let Some(key) = key else {
             return (problem == Problem::Missing).then(|| "its key is not in the key table".to_owned());
         };
         match problem {
-            Problem::Revoked => {
-                late(self.timed(record, told.number)?, key.revoked, told.tolerance, "its key was revoked at")
-            }
-            Problem::Expired => {
-                late(self.timed(record, told.number)?, key.expires, told.tolerance, "its key expired at")
-            }
-            Problem::NotYetMade => {
-                early(self.timed(record, told.number)?, key.made, told.tolerance, "its key was made at")
-            }
-            Problem::OtherAccount => self.other_account(record, key, told.number),
+            Problem::Revoked => late(self.timed(told.number)?, key.revoked, told.tolerance, "its key was revoked at"),
+            Problem::Expired => late(self.timed(told.number)?, key.expires, told.tolerance, "its key expired at"),
+            Problem::NotYetMade => early(self.timed(told.number)?, key.made, told.tolerance, "its key was made at"),
+            Problem::OtherAccount => self.other_account(key, told.number),
             Problem::OutOfScope => {
                 let scope = key.scope.as_ref()?;
-                let may = told.words.iter().any(|word| scope.contains(&word.to_lowercase()));
+                let may = told.words.iter().any(|word| scope.contains(word.as_str()));
                 (!may).then(|| format!("its key may only do `{}`", scope.chars().take(80).collect::<String>()))
             }
             Problem::OtherAddress => {
                 let allowed = key.addresses.as_ref()?;
-                let text = std::str::from_utf8(row.text(Role::Ip)?).ok()?;
+                let text = std::str::from_utf8(self.row.text(Role::Ip)?).ok()?;
                 let address: std::net::IpAddr = text.split('/').next()?.parse().ok()?;
                 (!allowed.iter().any(|net| net.contains(&address)))
                     .then(|| format!("its key may not be used from {address}"))
@@ -266,11 +291,11 @@ impl RowReader {
         }
     }
 
-    fn other_account(&mut self, record: &Record, key: &Key, number: u16) -> Option<String> {
-        if key.account == NONE || record.account == NONE {
+    fn other_account(&mut self, key: &Key, number: u16) -> Option<String> {
+        if key.account == NONE || self.record.account == NONE {
             return None;
         }
-        if key.account == record.account {
+        if key.account == self.record.account {
             *self.seen.agreed.entry(number).or_default() += 1;
             return None;
         }
@@ -279,44 +304,38 @@ impl RowReader {
 
     fn account(
         &mut self,
-        row: &Row<'_>,
-        record: &Record,
+        known: Option<&Account>,
         problem: Problem,
         told: &Told<'_>,
-        fallback: Option<&bigdecimal::BigDecimal>,
+        fallback: Option<&Amount>,
     ) -> Option<String> {
-        let reference = Arc::clone(&self.reference);
-        let known = reference.accounts.as_ref().and_then(|accounts| accounts.get(&record.account));
         match problem {
-            Problem::Missing => match (record.account, known) {
+            Problem::Missing => match (self.record.account, known) {
                 (NONE, _) => told.null.then(|| "it has no account".to_owned()),
                 (_, None) => Some("its account is not in the account table".to_owned()),
                 _ => None,
             },
             Problem::Revoked => {
-                late(self.timed(record, told.number)?, known?.closed, told.tolerance, "its account was closed at")
+                late(self.timed(told.number)?, known?.closed, told.tolerance, "its account was closed at")
             }
             Problem::NotYetMade => {
-                early(self.timed(record, told.number)?, known?.made, told.tolerance, "its account was made at")
+                early(self.timed(told.number)?, known?.made, told.tolerance, "its account was made at")
             }
             Problem::OverLimit => {
                 let limit = known.and_then(|account| account.limit.as_ref()).or(fallback)?;
-                self.over(row, record, limit, told.number)
+                self.over(limit, told.number)
             }
             _ => None,
         }
     }
 
-    /// Exact: the approximation only spares rows that are far below the limit.
-    fn over(&mut self, row: &Row<'_>, record: &Record, limit: &bigdecimal::BigDecimal, number: u16) -> Option<String> {
-        let near = bigdecimal::ToPrimitive::to_f64(limit).map(|limit| limit * 0.999_999);
-        if let (Some(about), Some(near)) = (record.approximate_worth(), near)
-            && about < near
-        {
+    /// Exact: the approximation only spares rows that are below the limit for sure.
+    fn over(&mut self, limit: &Amount, number: u16) -> Option<String> {
+        if self.record.approximate_worth().is_some_and(|about| about < limit.below) {
             return None;
         }
-        let worth = match worth(row) {
-            Some(Number::Finite(worth)) if worth > *limit => worth.normalized().to_plain_string(),
+        let worth = match worth(self.row) {
+            Some(Number::Finite(worth)) if worth > limit.exact => worth.normalized().to_plain_string(),
             Some(Number::Infinite) => "infinite".to_owned(),
             Some(Number::Finite(_)) => return None,
             Some(Number::Unusable) | None => {
@@ -324,29 +343,31 @@ impl RowReader {
                 return None;
             }
         };
-        Some(format!("it is worth {worth}, the limit is {}", limit.normalized().to_plain_string()))
+        Some(format!("it is worth {worth}, the limit is {}", limit.exact.normalized().to_plain_string()))
     }
 
-    fn paused(&self, record: &Record, tolerance: i64) -> Option<String> {
-        let time = (record.time != NO_TIME).then_some(record.time)?;
+    fn paused(&self, tolerance: i64) -> Option<String> {
+        let time = (self.record.time != NO_TIME).then_some(self.record.time)?;
         let inside =
             |(from, to): &&(i64, Option<i64>)| time.saturating_sub(*from) > tolerance && to.is_none_or(|to| time < to);
         let (from, to) = self.reference.pauses.iter().find(inside)?;
         Some(format!("trading was paused from {} until {}", moment(*from), to.map_or("now".to_owned(), moment)))
     }
 
-    fn intruder(&self, row: &Row<'_>, record: &Record, tolerance: i64) -> Option<String> {
+    fn intruder(&self, tolerance: i64) -> Option<String> {
+        let (row, record) = (self.row, self.record);
         let time = (record.time != NO_TIME).then_some(record.time)?;
         let trace = self.reference.traces.iter().find(|trace| {
-            let same = match trace.role {
-                Role::Account => record.account == trace.name,
-                Role::Key => record.key == trace.name,
-                Role::Ip => row
-                    .text(Role::Ip)
-                    .is_some_and(|ip| ip.split(|byte| *byte == b'/').next() == Some(trace.text.as_bytes())),
-                role => row.text(role) == Some(trace.text.as_bytes()),
-            };
-            same && time >= trace.from.saturating_sub(tolerance) && time <= trace.to.saturating_add(tolerance)
+            let meant = time >= trace.from.saturating_sub(tolerance) && time <= trace.to.saturating_add(tolerance);
+            meant
+                && match trace.role {
+                    Role::Account => record.account == trace.name,
+                    Role::Key => record.key == trace.name,
+                    Role::Ip => row
+                        .text(Role::Ip)
+                        .is_some_and(|ip| ip.split(|byte| *byte == b'/').next() == Some(trace.text.as_bytes())),
+                    role => row.text(role) == Some(trace.text.as_bytes()),
+                }
         })?;
         Some(format!(
             "{} {} was the intruder's from {} until {}, by the log findings of this case",
@@ -357,8 +378,8 @@ impl RowReader {
         ))
     }
 
-    fn id_of_another_time(&mut self, row: &Row<'_>, number: u16, tolerance: i64) -> Option<String> {
-        let (made, created) = (made_at(row.text(Role::Id)?)?, row.created?);
+    fn id_of_another_time(&mut self, number: u16, tolerance: i64) -> Option<String> {
+        let (made, created) = (made_at(self.row.text(Role::Id)?)?, self.row.created?);
         if (made - created).abs() <= tolerance {
             *self.seen.agreed.entry(number).or_default() += 1;
             return None;
@@ -373,10 +394,6 @@ struct Told<'a> {
     tolerance: i64,
     null: bool,
     words: &'a [String],
-}
-
-fn holds(when: &Expression, row: &Row<'_>) -> bool {
-    when.holds(row)
 }
 
 fn late(time: i64, than: Option<i64>, tolerance: i64, words: &str) -> Option<String> {

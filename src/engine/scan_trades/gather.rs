@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::TradeScan;
 use super::pass::EachRow;
 use crate::detect::trades::Reference;
-use crate::detect::trades::reference::{ACCOUNT_ROLES, KEY_ROLES, columns};
+use crate::detect::trades::reference::{ACCOUNT_ROLES, ByNumber, KEY_ROLES, columns};
 use crate::detect::trades::roles::{Mapping, Role, SchemaMapping};
 use crate::detect::trades::value::millis;
 use crate::domain::Timestamp;
@@ -30,11 +30,11 @@ pub(super) async fn reference(
         reference.add_trace(*role, name, from.as_millisecond(), to.as_millisecond());
     }
     if let Some(keys) = mapping.keys.as_ref().filter(|keys| keys.column(Role::Id).is_some()) {
-        reference.keys = Some(std::collections::HashMap::new());
+        reference.keys = Some(ByNumber::default());
         reference = read(snapshot, keys, &KEY_ROLES, reference, Reference::add_key).await?;
     }
     if let Some(accounts) = mapping.accounts.as_ref().filter(|accounts| accounts.column(Role::Id).is_some()) {
-        reference.accounts = Some(std::collections::HashMap::new());
+        reference.accounts = Some(ByNumber::default());
         reference = read(snapshot, accounts, &ACCOUNT_ROLES, reference, Reference::add_account).await?;
     }
     if let Some(sessions) = &mapping.sessions {

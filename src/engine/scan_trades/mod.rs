@@ -326,7 +326,7 @@ impl Phase<'_> {
             seen.unusable.into_iter().for_each(|(what, count)| *unusable.entry(what).or_default() += count);
         }
         for ((policy, why), count) in unusable {
-            found.uncovered.push((policy, format!("{count} rows: {why}")));
+            found.uncovered.push((policy, crate::detect::trades::rows(count, why)));
         }
         for (number, policy) in (0_u16..).zip(&self.plan.policies) {
             let hits = found.hits.kept.iter().filter(|hit| hit.policy == number).count();

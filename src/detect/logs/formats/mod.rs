@@ -122,6 +122,26 @@ impl Format {
 /// Reads a line as an event of one format.
 type Parse = fn(&str) -> Option<Map<String, Value>>;
 
+/// The event of one line by itself, whatever carries it: a container's driver, syslog, words before a JSON object, `key=value`.
+pub fn event_of_line(line: &str) -> Map<String, Value> {
+    let (mut event, _) = docker::parse(line).unwrap_or_else(|| docker::inner(line));
+    for name in ["message", "msg", "MESSAGE"] {
+        if let Some(inside) = event.get(name).and_then(Value::as_str).and_then(carried) {
+            // What was carried counts more than what carried it.
+            event.extend(inside);
+        }
+    }
+    event
+}
+
+/// The event inside a message.
+fn carried(text: &str) -> Option<Map<String, Value>> {
+    /// So many pairs are no accident.
+    const PAIRS: usize = 3;
+    let object = text.find('{').and_then(|start| serde_json::from_str(text[start..].trim_end()).ok());
+    object.or_else(|| logfmt::parse(text).filter(|_| logfmt::pairs(text).0 >= PAIRS))
+}
+
 /// A line as an event without structure.
 pub fn text_event(line: &str) -> Map<String, Value> {
     Map::from_iter([("message".to_owned(), Value::from(line))])

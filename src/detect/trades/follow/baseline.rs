@@ -42,6 +42,7 @@ pub(super) struct Baseline {
     accounts: Map<u32, Account>,
     pairs: Set<u64>,
     full: bool,
+    sorted: Vec<f32>,
 }
 
 #[derive(Default)]
@@ -51,14 +52,18 @@ struct Account {
     hours: Option<Box<[u32; 24]>>,
 }
 
-/// The latest numbers of one account or instrument, with their median as of a short while ago.
+/// The latest numbers of one account or instrument.
 #[derive(Default)]
 struct Numbers {
-    ring: VecDeque<f64>,
+    ring: Vec<f32>,
+    /// Where the oldest lies, once the ring is full.
+    next: usize,
     count: usize,
+    /// The median when it was last computed, if it was.
     median: f64,
-    deviation: f64,
-    most: f64,
+    settled: bool,
+    /// None in the ring is larger.
+    most: f32,
     stale: usize,
     /// Outliers one after the other: after a few of them they are the new habit.
     held: usize,
@@ -96,6 +101,7 @@ impl Baseline {
             accounts: Map::default(),
             pairs: Set::default(),
             full: false,
+            sorted: Vec::new(),
         }
     }
 
@@ -139,14 +145,14 @@ impl Baseline {
             return Said::Nothing;
         }
         let known = self.numbers.entry(whose).or_default();
-        let far = known.count >= self.after && {
-            let above = number - known.median;
-            let distance = if both_ways { above.abs() } else { above };
-            // Accounts with several sizes: larger than every one of them, not only than most.
-            let beyond = both_ways || number > known.most * BEYOND;
-            let deviation = known.deviation.max(known.median.abs() * FLOOR);
-            beyond
-                && self.percent.is_none_or(|percent| distance * 100.0 > percent * known.median.abs())
+        // The median is computed only for a number that can be far from it: at each row it would cost more than all else.
+        let suspect = known.count >= self.after
+            && if both_ways { known.strays(number, self.percent) } else { number > f64::from(known.most) * BEYOND };
+        let far = suspect && {
+            let (median, deviation) = known.middle(&mut self.sorted);
+            let distance = if both_ways { (number - median).abs() } else { number - median };
+            let deviation = deviation.max(median.abs() * FLOOR);
+            self.percent.is_none_or(|percent| distance * 100.0 > percent * median.abs())
                 && self.deviations.is_none_or(|deviations| distance > deviations * CONSISTENT * deviation)
         };
         let said = if far {
@@ -160,7 +166,7 @@ impl Baseline {
         };
         known.held = if far && known.held < HABIT { known.held + 1 } else { 0 };
         if known.held == 0 || both_ways {
-            known.add(number, self.neighbours, self.after);
+            known.add(number, self.neighbours);
         }
         said
     }
@@ -170,7 +176,7 @@ impl Baseline {
         if !named(record.instrument) {
             return Said::Nothing;
         }
-        let Some(price) = record.price.fixed() else { return Said::Unusable("the price can't be read") };
+        let Some(price) = record.price.saturated() else { return Said::Unusable("the price can't be read") };
         let known = self.prices.entry(record.instrument).or_default();
         let median =
             (known.sorted.len() >= self.after.clamp(5, self.neighbours)).then(|| known.sorted[known.sorted.len() / 2]);
@@ -189,7 +195,7 @@ impl Baseline {
         let percent = self.percent.unwrap_or_default();
         Said::This(format!(
             "price {} is more than {percent} % from {}, the median of the trades just before",
-            fixed_text(price),
+            record.price.fixed().map_or_else(|| "beyond 10^20".to_owned(), fixed_text),
             fixed_text(median)
         ))
     }
@@ -264,36 +270,52 @@ impl Baseline {
 }
 
 impl Numbers {
-    fn add(&mut self, number: f64, most: usize, after: usize) {
+    #[expect(clippy::cast_possible_truncation, reason = "medians need no more, and there are many accounts")]
+    fn add(&mut self, number: f64, most: usize) {
+        let number = number as f32;
         self.count += 1;
-        self.ring.push_back(number);
-        if self.ring.len() > most {
-            self.ring.pop_front();
+        if self.ring.len() < most {
+            self.ring.push(number);
+        } else if let Some(oldest) = self.ring.get_mut(self.next) {
+            *oldest = number;
+            self.next = (self.next + 1) % most;
         }
+        // The largest may have left the ring: an eighth of it later it is looked for again.
         self.stale += 1;
         self.most = self.most.max(number);
-        // Computing the median at each row would cost more than everything else; an eighth of the window is little.
-        let due = self.count == after || self.stale * 8 >= self.ring.len();
-        if due && self.count >= after {
+        if self.stale * 8 >= self.ring.len() {
             self.stale = 0;
-            let mut sorted: Vec<f64> = self.ring.iter().copied().collect();
-            self.median = middle(&mut sorted);
-            self.most = sorted.iter().copied().fold(0.0, f64::max);
-            let median = self.median;
-            for number in &mut sorted {
-                *number = (*number - median).abs();
-            }
-            self.deviation = middle(&mut sorted);
+            self.most = self.ring.iter().copied().fold(0.0, f32::max);
         }
+    }
+
+    /// Whether it can be farther from the median than that. A quarter of the way from the last median that was computed is near: while
+    /// all numbers are, the median itself can't have moved further.
+    fn strays(&self, number: f64, percent: Option<f64>) -> bool {
+        let Some(percent) = percent.filter(|_| self.settled) else { return true };
+        (number - self.median).abs() * 400.0 > percent * self.median.abs()
+    }
+
+    /// Median and median absolute deviation of the ring.
+    fn middle(&mut self, sorted: &mut Vec<f32>) -> (f64, f64) {
+        sorted.clear();
+        sorted.extend_from_slice(&self.ring);
+        let median = middle(sorted);
+        for number in sorted.iter_mut() {
+            *number = (*number - median).abs();
+        }
+        let deviation = middle(sorted);
+        (self.median, self.settled) = (f64::from(median), true);
+        (self.median, f64::from(deviation))
     }
 }
 
-fn middle(numbers: &mut [f64]) -> f64 {
+fn middle(numbers: &mut [f32]) -> f32 {
     if numbers.is_empty() {
         return 0.0;
     }
     let at = numbers.len() / 2;
-    *numbers.select_nth_unstable_by(at, f64::total_cmp).1
+    *numbers.select_nth_unstable_by(at, f32::total_cmp).1
 }
 
 impl Prices {

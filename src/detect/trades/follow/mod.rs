@@ -14,7 +14,7 @@ use self::burst::Burst;
 use self::pairs::{Duplicates, RoundTrips, Wash};
 use self::sums::{DayValues, Positions};
 use self::written::Written;
-use super::hit::{Hit, Hits};
+use super::hit::{Hit, Hits, rows};
 use super::names::MANY;
 use super::plan::Plan;
 use super::policy::{Check, Pattern, Sequence};
@@ -105,8 +105,8 @@ impl Follower {
                     let thresholds = baseline::Thresholds {
                         after: *after,
                         neighbours: *neighbours,
-                        percent: percent.as_ref().map(|amount| &amount.0),
-                        deviations: deviations.as_ref().map(|amount| &amount.0),
+                        percent: percent.as_ref().map(|amount| &amount.exact),
+                        deviations: deviations.as_ref().map(|amount| &amount.exact),
                         days: days.unwrap_or(0),
                     };
                     Memory::Baseline(Box::new(Baseline::new(*of, &thresholds)))
@@ -195,7 +195,7 @@ impl Follower {
                 done.hits.push(hit);
             }
             for (why, count) in check.unusable {
-                done.uncovered.push((policy, format!("{count} rows: {why}")));
+                done.uncovered.push((policy, rows(count, why)));
             }
             match check.memory {
                 Memory::Burst(burst) => burst.finish(policy, &mut done.hits),

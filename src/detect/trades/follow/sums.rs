@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::super::decimal::{fixed_text, to_fixed};
+use super::super::decimal::fixed_text;
 use super::super::policy::Amount;
 use super::super::record::Record;
 use super::super::reference::Reference;
@@ -25,8 +25,8 @@ fn limits(
 
 impl DayValues {
     pub(super) fn new(reference: &Arc<Reference>, fallback: Option<&Amount>) -> Self {
-        let limits = limits(reference, |account| to_fixed(account.daily.as_ref()?));
-        Self { limits, fallback: fallback.and_then(|amount| to_fixed(&amount.0)), days: Map::default() }
+        let limits = limits(reference, |account| account.daily.as_ref()?.cut());
+        Self { limits, fallback: fallback.and_then(Amount::cut), days: Map::default() }
     }
 
     pub(super) fn record(&mut self, record: &Record) -> Said {
@@ -61,8 +61,8 @@ pub(super) struct Positions {
 
 impl Positions {
     pub(super) fn new(reference: &Arc<Reference>, fallback: Option<&Amount>) -> Self {
-        let limits = limits(reference, |account| to_fixed(account.position.as_ref()?));
-        Self { limits, fallback: fallback.and_then(|amount| to_fixed(&amount.0)), held: Map::default() }
+        let limits = limits(reference, |account| account.position.as_ref()?.cut());
+        Self { limits, fallback: fallback.and_then(Amount::cut), held: Map::default() }
     }
 
     pub(super) fn record(&mut self, record: &Record) -> Said {

@@ -65,8 +65,6 @@ pub(super) const TRADE: &[Known] = &[
             "exchangeorderid",
             "clientorderid",
             "orderref",
-            "externalref",
-            "externalid",
         ],
         &["order"],
         &["type", "seller", "sell", "maker", "price", "at", "date", "time", "status", "side"],

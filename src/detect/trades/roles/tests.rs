@@ -109,6 +109,8 @@ fn the_six_shapes_map_fully() {
             "price=entryPrice",
             "quantity=lotSize",
             "executed_at=openedAt",
+            // The exchange's name of the trade is no order.
+            "external_ref=externalRef",
         ],
     );
     full(

@@ -1,0 +1,758 @@
+//! Every shipped policy by name: what it must find, what it must not, and where the one becomes the other.
+#![allow(clippy::too_many_lines, clippy::type_complexity, clippy::needless_pass_by_value)]
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use super::policy::TradePolicy;
+use super::roles::Role;
+use super::stage_tests::{Cells, DAY, HOUR, MINUTE, SECOND, Stage, account, key, order, scan, text, trade, trades};
+use crate::policy::shipped::SHIPPED;
+
+/// A stage, and what is found on it.
+type Case = (Stage, &'static [&'static str]);
+
+fn shipped() -> Vec<TradePolicy> {
+    let texts = SHIPPED.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
+    let (policies, errors) = TradePolicy::from_texts(&texts);
+    assert_eq!(errors, []);
+    policies
+}
+
+fn one(trade: Cells) -> Stage {
+    Stage::of(vec![trade])
+}
+
+fn two(first: Cells, second: Cells) -> Stage {
+    Stage::of(vec![first, second])
+}
+
+/// A trade of another account and instrument, so that it has a history of its own.
+fn of(account: i64, trade: Cells) -> Cells {
+    trade
+        .with("accountId", format!("acc_{account}"))
+        .with("apiKeyId", format!("key_{account}"))
+        .with("symbol", format!("S{account}"))
+}
+
+/// Ordinary trades, then two of which the second goes beyond: of two accounts with the same history.
+fn histories(count: i64, step: i64, last: impl Fn(i64, Cells) -> Cells) -> Stage {
+    let mut all = Vec::new();
+    for number in [1, 2] {
+        let from = number * 10_000;
+        all.extend(trades(from..=from + count - 1, -step * count, step).into_iter().map(|trade| of(number, trade)));
+        all.push(last(number, of(number, trade(number, 0))));
+    }
+    Stage::of(all)
+}
+
+/// What each policy says: positive, negative, boundary.
+fn cases(policy: &str) -> Option<[Case; 3]> {
+    of_keys(policy)
+        .or_else(|| of_accounts(policy))
+        .or_else(|| of_rows(policy))
+        .or_else(|| of_orders(policy))
+        .or_else(|| of_windows(policy))
+        .or_else(|| of_baselines(policy))
+        .or_else(|| of_sequences(policy))
+        .or_else(|| of_records(policy))
+}
+
+/// A moment of the key or the account, and trades around it: `late` or early by more than the tolerance.
+fn around(stage: impl Fn(Stage) -> Stage, tolerance: i64, late: bool) -> [Case; 3] {
+    let way = if late { 1 } else { -1 };
+    let case = |moments: &[i64]| stage(Stage::of((1..).zip(moments).map(|(id, at)| trade(id, at * way)).collect()));
+    [(case(&[HOUR]), &["1"]), (case(&[-HOUR]), &[]), (case(&[tolerance, tolerance + 1]), &["2"])]
+}
+
+fn of_keys(policy: &str) -> Option<[Case; 3]> {
+    let with_key = |column: &'static str| move |stage: Stage| stage.key(key("key_1", "acc_1").at(column, 0));
+    let scoped = |scope: Option<&str>| {
+        let key = key("key_1", "acc_1").null("scopes");
+        one(trade(1, 0)).key(scope.map_or(key.clone(), |scope| key.with("scopes", scope)))
+    };
+    let bound = |ips: &[&str]| {
+        let rows = (1..).zip(ips).map(|(id, ip)| trade(id, 0).with("ip", ip)).collect();
+        Stage::of(rows).key(key("key_1", "acc_1").with("allowedIps", "192.0.2.0/28, 2001:db8::/32"))
+    };
+    Some(match policy {
+        "unknown-key" => [
+            (one(trade(1, 0).with("apiKeyId", "key_ghost")), &["1"]),
+            (one(trade(1, 0)), &[]),
+            (
+                Stage::of(vec![
+                    trade(1, 0).null("apiKeyId"),
+                    trade(2, 0).with("apiKeyId", ""),
+                    trade(3, 0).with("apiKeyId", "KEY_1"),
+                ]),
+                &["2", "3"],
+            ),
+        ],
+        "revoked-key" => around(with_key("revokedAt"), 5 * SECOND, true),
+        "expired-key" => around(with_key("expiresAt"), MINUTE, true),
+        "key-before-it-was-made" => around(with_key("createdAt"), MINUTE, false),
+        "key-of-another-account" => [
+            (one(trade(1, 0).with("apiKeyId", "key_2")), &["1"]),
+            (one(trade(1, 0)), &[]),
+            (
+                Stage::of(vec![
+                    trade(1, 0),
+                    trade(2, 0).null("accountId"),
+                    trade(3, 0).with("apiKeyId", "key_free"),
+                    trade(4, 0).with("accountId", "acc_2"),
+                ])
+                .key(key("key_free", "").null("accountId")),
+                &["4"],
+            ),
+        ],
+        "key-out-of-scope" => [
+            (scoped(Some("read")), &["1"]),
+            (scoped(Some("read,TRADE")), &[]),
+            (
+                Stage::of(vec![trade(1, 0), trade(2, 0).with("apiKeyId", "key_2")])
+                    .key(key("key_1", "acc_1").null("scopes"))
+                    .key(key("key_2", "acc_2").with("scopes", "")),
+                &["2"],
+            ),
+        ],
+        "key-from-another-address" => [
+            (bound(&["198.51.100.9"]), &["1"]),
+            (bound(&["192.0.2.7", "2001:db8::1"]), &[]),
+            (bound(&["192.0.2.15", "192.0.2.16", "2001:db9::"]), &["2", "3"]),
+        ],
+        _ => return None,
+    })
+}
+
+fn of_accounts(policy: &str) -> Option<[Case; 3]> {
+    let with_account = |column: &'static str| move |stage: Stage| stage.account(account("acc_1").at(column, 0));
+    let limited = |column: &'static str, limit: &str, rows: Vec<Cells>| {
+        Stage::of(rows).account(account("acc_1").with(column, limit))
+    };
+    let worth = |id, value: &str| trade(id, id * MINUTE).with("value", value);
+    Some(match policy {
+        "unknown-account" => [
+            (one(trade(1, 0).with("accountId", "acc_ghost")), &["1"]),
+            (one(trade(1, 0)), &[]),
+            (two(trade(1, 0).null("accountId"), trade(2, 0).with("accountId", "")), &["2"]),
+        ],
+        "closed-account" => around(with_account("closedAt"), 5 * SECOND, true),
+        "account-before-it-was-made" => around(with_account("createdAt"), MINUTE, false),
+        "over-limit" => [
+            (one(worth(1, "5000")), &["1"]),
+            (one(worth(1, "999")), &[]),
+            (
+                Stage::of(vec![
+                    worth(1, "1000"),
+                    worth(2, "1000.01"),
+                    worth(3, "1000.0000000000000000000000000000000000000000000000000000000001"),
+                    worth(4, "-1000.01"),
+                    worth(5, "Infinity"),
+                    worth(6, "NaN"),
+                    trade(7, 0).null("value").with("quantity", "10").with("price", "100"),
+                    trade(8, 0).null("value").with("quantity", "10").with("price", "100.0000000000000001"),
+                ]),
+                &["2", "3", "4", "5", "8"],
+            ),
+        ],
+        "over-daily-limit" => {
+            let day = |moments: &[(i64, &str)]| {
+                let rows = (1..).zip(moments).map(|(id, (at, value))| trade(id, *at).with("value", value)).collect();
+                limited("dailyLimit", "300", rows)
+            };
+            [
+                (day(&[(0, "200"), (HOUR, "200")]), &["2"]),
+                (day(&[(0, "200"), (DAY, "200")]), &[]),
+                // The last millisecond of a day, and the first of the next.
+                (
+                    day(&[
+                        (HOUR, "200"),
+                        (12 * HOUR - 1, "100"),
+                        (12 * HOUR, "300"),
+                        (13 * HOUR, "0.000000000000000001"),
+                    ]),
+                    &["4"],
+                ),
+            ]
+        }
+        "over-position-limit" => {
+            let hold = |moves: &[(&str, &str)]| {
+                let rows = (1..)
+                    .zip(moves)
+                    .map(|(id, (side, quantity))| trade(id, id * MINUTE).with("side", side).with("quantity", quantity));
+                limited("positionLimit", "10", rows.collect())
+            };
+            [
+                (hold(&[("BUY", "8"), ("BUY", "8")]), &["2"]),
+                (hold(&[("BUY", "8"), ("SELL", "8"), ("BUY", "8")]), &[]),
+                // A sale that brings it back is none of it; a short position is a position.
+                (
+                    hold(&[("BUY", "10"), ("BUY", "0.000000000000000001"), ("SELL", "10"), ("SELL", "10.1")]),
+                    &["2", "4"],
+                ),
+            ]
+        }
+        "while-paused" => {
+            let paused = |moments: &[i64]| {
+                let rows = (1..).zip(moments).map(|(id, at)| trade(id, *at)).collect();
+                Stage { pauses: vec![(0, Some(HOUR))], ..Stage::of(rows) }
+            };
+            [
+                (paused(&[MINUTE]), &["1"]),
+                (paused(&[-MINUTE, 2 * HOUR]), &[]),
+                (paused(&[2 * SECOND, 2 * SECOND + 1, HOUR - 1, HOUR]), &["2", "3"]),
+            ]
+        }
+        "during-intrusion" => {
+            let traced = |moments: &[(i64, &str)]| {
+                let rows = (1..).zip(moments).map(|(id, (at, ip))| trade(id, *at).with("ip", ip)).collect();
+                Stage { trace: Some((Role::Ip, "203.0.113.66", 0, HOUR)), ..Stage::of(rows) }
+            };
+            let (intruder, till) = ("203.0.113.66", HOUR + 900 * SECOND);
+            [
+                (traced(&[(MINUTE, intruder)]), &["1"]),
+                (traced(&[(MINUTE, "192.0.2.1"), (DAY, intruder)]), &[]),
+                (
+                    traced(&[
+                        (till, intruder),
+                        (till + 1, intruder),
+                        (-900 * SECOND, intruder),
+                        (-900 * SECOND - 1, intruder),
+                        (0, "203.0.113.66/32"),
+                    ]),
+                    &["1", "3", "5"],
+                ),
+            ]
+        }
+        _ => return None,
+    })
+}
+
+fn of_rows(policy: &str) -> Option<[Case; 3]> {
+    Some(match policy {
+        "edited-after" => [
+            (one(trade(1, 0).at("updatedAt", DAY)), &["1"]),
+            (two(trade(1, 0), trade(2, 0).null("updatedAt")), &[]),
+            (two(trade(1, 0).at("updatedAt", HOUR), trade(2, 0).at("updatedAt", HOUR + 1)), &["2"]),
+        ],
+        "executed-without-time" => [
+            (one(trade(1, 0).null("executedAt")), &["1"]),
+            (two(trade(1, 0), trade(2, 0).null("executedAt").with("status", "PENDING")), &[]),
+            (
+                Stage::of(vec![
+                    trade(1, 0).null("executedAt").with("status", "filled"),
+                    trade(2, 0).null("executedAt").with("status", "FILLED_PARTLY"),
+                    trade(3, 0).null("executedAt").null("status"),
+                ]),
+                &["1"],
+            ),
+        ],
+        "future-time" => [
+            (one(trade(1, DAY)), &["1"]),
+            (one(trade(1, -DAY)), &[]),
+            (two(trade(1, 300 * SECOND), trade(2, 300 * SECOND + 1)), &["2"]),
+        ],
+        "impossible-number" => [
+            (
+                Stage::of(vec![
+                    trade(1, 0).with("price", "-5"),
+                    trade(2, 0).with("value", "NaN"),
+                    trade(3, 0).with("quantity", "Infinity"),
+                ]),
+                &["1", "2", "3"],
+            ),
+            (two(trade(1, 0), trade(2, 0).null("value").with("quantity", "-3")), &[]),
+            (
+                Stage::of(vec![
+                    trade(1, 0).with("price", "0"),
+                    trade(2, 0).with("price", "0.0000000000000000000000000000000001"),
+                    trade(3, 0).with("quantity", "0.000"),
+                    trade(4, 0).with("quantity", "1".repeat(65)),
+                    trade(5, 0).with("price", format!("-{}", "1".repeat(65))),
+                    trade(6, 0).null("price").null("quantity"),
+                ]),
+                &["1", "3", "5"],
+            ),
+        ],
+        "impossible-time" => [
+            (one(trade(1, 0).with("executedAt", "infinity")), &["1"]),
+            (two(trade(1, 0), trade(2, 0).null("executedAt")), &[]),
+            (
+                Stage::of(vec![
+                    trade(1, 0).with("createdAt", "9999-12-31 23:59:59.999"),
+                    trade(2, 0).with("createdAt", "10000-01-01 00:00:00"),
+                    trade(3, 0).with("createdAt", "-infinity"),
+                    trade(4, 0).with("executedAt", "0001-01-01 00:00:00"),
+                    trade(5, 0).with("executedAt", "0044-03-15 12:00:00 BC"),
+                ]),
+                &["2", "3", "5"],
+            ),
+        ],
+        "self-dealing" => [
+            (one(trade(1, 0).with("counterpartyId", "acc_1")), &["1"]),
+            (two(trade(1, 0), trade(2, 0).null("counterpartyId").null("accountId")), &[]),
+            (
+                two(
+                    trade(1, 0).with("counterpartyId", "ACC_1"),
+                    trade(2, 0).with("counterpartyId", "").with("accountId", ""),
+                ),
+                &["2"],
+            ),
+        ],
+        _ => return None,
+    })
+}
+
+fn of_orders(policy: &str) -> Option<[Case; 3]> {
+    let ordinary = trade(1, 0);
+    let ordered = |id: i64, change: &dyn Fn(Cells) -> Cells| change(order(&trade(id, 0)));
+    Some(match policy {
+        "orphan" => [
+            (Stage { orders: vec![], ..one(ordinary.clone()) }, &["1"]),
+            (one(ordinary), &[]),
+            (Stage { orders: vec![], ..two(trade(1, 0).null("orderId"), trade(2, 0).with("orderId", "")) }, &["2"]),
+        ],
+        "order-mismatch" => [
+            (one(ordinary.clone()).order(ordered(1, &|order| order.with("side", "SELL"))), &["1"]),
+            (one(ordinary), &[]),
+            (
+                Stage::of(trades(1..=4, 0, MINUTE))
+                    .order(ordered(1, &|order| order.null("side").null("accountId").null("symbol")))
+                    .order(ordered(2, &|order| order.with("side", "b")))
+                    .order(ordered(3, &|order| order.with("symbol", "x")))
+                    .order(ordered(4, &|order| order.with("accountId", "acc_2"))),
+                &["3", "4"],
+            ),
+        ],
+        "overfilled-order" => [
+            (one(ordinary.clone()).order(ordered(1, &|order| order.with("quantity", "0.5"))), &["1"]),
+            (one(ordinary), &[]),
+            (
+                Stage::of(
+                    (1..=3)
+                        .map(|id| {
+                            trade(id, id)
+                                .with("orderId", "ord_1")
+                                .with("quantity", if id == 3 { "0.000000000000000001" } else { "0.5" })
+                        })
+                        .collect(),
+                )
+                .order(ordered(1, &|order| order.with("quantity", "1"))),
+                &["3"],
+            ),
+        ],
+        "before-its-order" => [
+            (one(ordinary.clone()).order(ordered(1, &|order| order.at("createdAt", HOUR))), &["1"]),
+            (two(ordinary, trade(2, 0)).order(ordered(2, &|order| order.null("createdAt"))), &[]),
+            (
+                two(trade(1, 0), trade(2, 0))
+                    .order(ordered(1, &|order| order.at("createdAt", MINUTE)))
+                    .order(ordered(2, &|order| order.at("createdAt", MINUTE + 1))),
+                &["2"],
+            ),
+        ],
+        "refused-order" => [
+            (one(ordinary.clone()).order(ordered(1, &|order| order.with("status", "REJECTED"))), &["1"]),
+            (two(ordinary, trade(2, 0)).order(ordered(2, &|order| order.null("status"))), &[]),
+            (
+                two(trade(1, 0), trade(2, 0))
+                    .order(ordered(1, &|order| order.with("status", "CANCELLED")))
+                    .order(ordered(2, &|order| order.with("status", "rejected"))),
+                &["2"],
+            ),
+        ],
+        _ => return None,
+    })
+}
+
+fn of_windows(policy: &str) -> Option<[Case; 3]> {
+    let pair = |id: i64, at: i64, side: &str| trade(id, at).with("side", side).with("counterpartyId", "acc_2");
+    let round = |id: i64, at: i64, long: i64, loss: bool| {
+        [
+            pair(id, at, "BUY").with("price", if loss { 100 } else { 98 }),
+            pair(id + 1, at + long, "SELL").with("price", 99),
+        ]
+    };
+    Some(match policy {
+        // Sixty (thirty) are normal; so is whatever a robot did in ten windows before.
+        "burst" | "burst-of-account" => {
+            let normal: i64 = if policy == "burst" { 30 } else { 60 };
+            let robot =
+                (0..12).flat_map(|minute| trades(minute * 1000 + 1..=minute * 1000 + 2 * normal, minute * MINUTE, 100));
+            let mut edge = trades(1..=normal, 0, SECOND / 2);
+            edge.push(trade(1000, MINUTE));
+            edge.extend(trades(2001..=2000 + normal, HOUR, SECOND / 2));
+            edge.push(trade(3000, HOUR + MINUTE - 1));
+            [
+                (Stage::of(trades(1..=normal + 1, 0, SECOND / 2)), if policy == "burst" { &["31"] } else { &["61"] }),
+                (Stage::of(robot.collect()), &[]),
+                (Stage::of(edge), &["3000"]),
+            ]
+        }
+        "wash" => [
+            (two(pair(1, 0, "BUY"), pair(2, 100, "SELL")), &["1", "2"]),
+            (two(pair(1, 0, "BUY"), pair(2, 100, "SELL").with("price", "100.01")), &[]),
+            (
+                Stage::of(vec![
+                    pair(1, 0, "BUY"),
+                    pair(2, SECOND, "SELL"),
+                    of(2, trade(3, 0)),
+                    of(2, trade(4, SECOND + 1).with("side", "SELL")),
+                ]),
+                &["1", "2"],
+            ),
+        ],
+        "round-trips" => [
+            (
+                Stage::of(
+                    (0..3).flat_map(|number| round(number * 2 + 1, number * 10 * MINUTE, MINUTE, true)).collect(),
+                ),
+                &["1", "2", "3", "4", "5", "6"],
+            ),
+            (
+                Stage::of(
+                    (0..4)
+                        .flat_map(|number| round(number * 2 + 1, number * 10 * MINUTE, MINUTE, number != 2))
+                        .collect(),
+                ),
+                &[],
+            ),
+            (
+                Stage::of(
+                    [
+                        // Two rounds; three of which the last ends an hour after the first began; three that end later.
+                        [round(1, 0, MINUTE, true), round(3, 5 * MINUTE, MINUTE, true)].concat(),
+                        [round(5, 0, 1, true), round(7, 2, 1, true), round(9, 4, HOUR - 4, true)]
+                            .concat()
+                            .into_iter()
+                            .map(|trade| trade.with("symbol", "Y"))
+                            .collect(),
+                        [round(11, 0, 1, true), round(13, 2, 1, true), round(15, 4, HOUR - 3, true)]
+                            .concat()
+                            .into_iter()
+                            .map(|trade| trade.with("symbol", "Z"))
+                            .collect(),
+                    ]
+                    .concat(),
+                ),
+                &["5", "6", "7", "8", "9", "10"],
+            ),
+        ],
+        "duplicate" => {
+            let same = |id, at| trade(id, at).with("orderId", "ord_1");
+            [
+                (two(same(1, 0), same(2, 10)), &["2"]),
+                // The order is for both.
+                (two(same(1, 0), same(2, 10)).order(order(&trade(1, 0)).with("quantity", 2)), &[]),
+                (
+                    Stage::of(vec![
+                        same(1, 0),
+                        same(2, SECOND),
+                        same(3, 2 * SECOND + 1),
+                        same(4, 2 * SECOND + 1).with("fee", 1).with("price", "100.01"),
+                    ]),
+                    &["2"],
+                ),
+            ]
+        }
+        _ => return None,
+    })
+}
+
+fn of_baselines(policy: &str) -> Option<[Case; 3]> {
+    // What the account never did: after so many trades, and after one fewer.
+    let first = |column: &'static str, usual: &'static str, other: &'static str, after: i64| -> [Case; 3] {
+        let history = move |number: i64, count: i64| {
+            let from = number * 10_000;
+            trades(from..=from + count - 1, -HOUR, SECOND)
+                .into_iter()
+                .map(move |trade| of(number, trade).with(column, usual))
+        };
+        let last = |number: i64, value: &str| {
+            let other = of(number, trade(number, 0)).with(column, value);
+            if column == "symbol" { other } else { other.with("symbol", format!("S{number}")) }
+        };
+        let since = Some(-1);
+        let stage = |rows: Vec<Cells>| Stage { since, ..Stage::of(rows) };
+        let both = history(1, after).chain(history(2, after - 1)).chain([last(1, other), last(2, other)]);
+        [
+            (stage(history(1, after + 5).chain([last(1, other)]).collect()), &["1"]),
+            (stage(history(1, after + 5).chain([last(1, usual)]).collect()), &[]),
+            (stage(both.collect()), &["1"]),
+        ]
+    };
+    Some(match policy {
+        "new-address" => first("ip", "192.0.2.1", "198.51.100.7", 50),
+        "new-destination" => first("destination", "wallet_1", "wallet_2", 20),
+        "new-instrument" => first("symbol", "X", "Y", 200),
+        "off-hours" => {
+            // Trades before noon make ten to one o'clock known, once there are 300.
+            let at = |hours: i64, count: i64| {
+                let mut rows = trades(1001..=1000 + count, -DAY, SECOND);
+                rows.push(trade(1, hours * HOUR));
+                Stage { since: Some(-1), ..Stage::of(rows) }
+            };
+            let edge = histories(300, SECOND, |number, row| {
+                let at = if number == 1 { HOUR - 1 } else { HOUR };
+                row.at("executedAt", at).at("createdAt", at)
+            });
+            [(at(6, 300), &["1"]), (at(6, 299), &[]), (Stage { since: Some(-1), ..edge }, &["2"])]
+        }
+        "dormant-account" => {
+            let back = |number: i64, days: i64, more: i64| {
+                [of(number, trade(number + 10, -days * DAY + more)), of(number, trade(number, 0))]
+            };
+            [
+                (Stage::of(back(1, 200, 0).to_vec()), &["1"]),
+                (Stage::of(back(1, 20, 0).to_vec()), &[]),
+                (Stage::of([back(1, 90, 0), back(2, 90, 1)].concat()), &["1"]),
+            ]
+        }
+        "first-use" => {
+            let since = Some(0);
+            [
+                (Stage { since, ..one(trade(1, HOUR)) }, &["1"]),
+                (Stage { since, ..two(trade(1, -HOUR), trade(2, HOUR)) }, &[]),
+                (Stage { since, ..two(of(1, trade(1, 0)), of(2, trade(2, -1))) }, &["1"]),
+            ]
+        }
+        "off-market" => {
+            let last = |price: &'static str| move |_: i64, row: Cells| row.with("price", price);
+            [
+                (histories(5, SECOND, last("500")), &["1", "2"]),
+                (histories(4, SECOND, last("500")), &[]),
+                (
+                    histories(5, SECOND, |number, row| {
+                        row.with("price", if number == 1 { "125" } else { "125.000000000000001" })
+                    }),
+                    &["2"],
+                ),
+            ]
+        }
+        "value-does-not-fit" => {
+            let last = |value: &'static str| move |_: i64, row: Cells| row.with("value", value);
+            [
+                (histories(5, SECOND, last("1000")), &["1", "2"]),
+                (histories(4, SECOND, last("1000")), &[]),
+                (
+                    histories(5, SECOND, |number, row| row.with("value", if number == 1 { "120" } else { "120.01" })),
+                    &["2"],
+                ),
+            ]
+        }
+        "value-outlier" => [
+            (histories(50, SECOND, |_, row| row.with("value", 900)), &["1", "2"]),
+            (histories(49, SECOND, |_, row| row.with("value", 900)), &[]),
+            (
+                histories(50, SECOND, |number, row| row.with("value", if number == 1 { "500" } else { "500.01" })),
+                &["2"],
+            ),
+        ],
+        "quantity-outlier" => [
+            (histories(50, SECOND, |_, row| row.with("quantity", 20)), &["1", "2"]),
+            (histories(49, SECOND, |_, row| row.with("quantity", 20)), &[]),
+            (
+                histories(50, SECOND, |number, row| row.with("quantity", if number == 1 { "10" } else { "10.01" })),
+                &["2"],
+            ),
+        ],
+        _ => return None,
+    })
+}
+
+fn of_sequences(policy: &str) -> Option<[Case; 3]> {
+    // Six hundred rows a minute apart are ten hours; the last ones were written around minute 595.
+    let business = || trades(1..=600, 0, MINUTE);
+    let with = |more: Vec<Cells>| Stage::of([business(), more].concat());
+    let edge = 535 * MINUTE;
+    Some(match policy {
+        "deleted-rows" => [
+            (Stage::of([trades(1..=5, 0, 1), trades(9..=12, 9, 1)].concat()), &["6..8"]),
+            (Stage::of(trades(1..=12, 0, 1)), &[]),
+            // Before the first and after the last nothing is known.
+            (Stage::of([trades(100..=110, 0, 1), trades(112..=120, 9, 1)].concat()), &["111..111"]),
+        ],
+        "back-dated" => [
+            (with(vec![trade(601, 100 * MINUTE)]), &["601"]),
+            (with(vec![trade(601, 600 * MINUTE)]), &[]),
+            (with(vec![trade(601, edge), trade(602, edge - 1)]), &["602"]),
+        ],
+        "edited-silently" => [
+            (with(vec![trade(601, 100 * MINUTE).with("xmin", 601)]), &["601"]),
+            // The time of change tells it.
+            (with(vec![trade(601, 100 * MINUTE).at("updatedAt", 600 * MINUTE)]), &[]),
+            (with(vec![trade(601, edge), trade(602, edge - 1)]), &["602"]),
+        ],
+        _ => return None,
+    })
+}
+
+/// A line of a record that names the trade, or its account, instrument and time only.
+fn line(id: Option<i64>, at: i64, quantity: &str) -> String {
+    let id = id.map_or(String::new(), |id| format!("\"tradeId\":{id},"));
+    let time = text(at).replace(' ', "T");
+    format!(
+        "{{\"time\":\"{time}Z\",\"event\":\"trade.created\",{id}\"account\":\"acc_1\",\"symbol\":\"X\",\"side\":\"BUY\",\"quantity\":{quantity},\"price\":100}}"
+    )
+}
+
+fn of_records(policy: &str) -> Option<[Case; 3]> {
+    let (first, second) = (trade(1, 0), trade(2, HOUR));
+    let both = || two(first.clone(), second.clone());
+    let full = || both().line(line(Some(1), 0, "1")).line(line(Some(2), HOUR, "1"));
+    Some(match policy {
+        "no-log-line" | "no-fill" => [
+            (both().line(line(Some(1), 0, "1")).line(line(Some(9), HOUR, "1")), &["2"]),
+            (full(), &[]),
+            // What the record does not cover is not missed; a tolerance beyond its end still is.
+            (
+                Stage::of(vec![trade(1, 0), trade(2, 2 * SECOND), trade(3, 2 * SECOND + 1)]).line(line(
+                    Some(1),
+                    0,
+                    "1",
+                )),
+                &["2"],
+            ),
+        ],
+        "log-line-without-row" | "fill-without-row" => [
+            (full().line(line(Some(9), HOUR, "1")), &["line 3"]),
+            (full(), &[]),
+            (
+                Stage::of(vec![trade(1, 0), trade(2, HOUR)]).line(line(None, 2 * SECOND, "1")).line(line(
+                    None,
+                    HOUR + 2 * SECOND + 1,
+                    "1",
+                )),
+                &["line 2"],
+            ),
+        ],
+        "log-line-differs" | "fill-differs" => [
+            (both().line(line(Some(1), 0, "7")).line(line(Some(2), HOUR, "1")), &["1"]),
+            (full(), &[]),
+            (both().line(line(Some(1), 0, "1.000")).line(line(Some(2), HOUR, "1.00000000000000001")), &["2"]),
+        ],
+        _ => return None,
+    })
+}
+
+/// Whether rows could not be judged, though the policy was evaluated.
+fn unjudged(why: &str) -> bool {
+    why.contains(" row: ") || why.contains(" rows: ")
+}
+
+#[test]
+fn every_policy_has_a_positive_a_negative_and_a_boundary_case() {
+    let mut wrong = String::new();
+    for policy in shipped() {
+        let Some(cases) = cases(&policy.id) else {
+            let _ = writeln!(wrong, "{}: no cases", policy.id);
+            continue;
+        };
+        let shape = cases.each_ref().map(|(_, expected)| !expected.is_empty());
+        assert_eq!(shape, [true, false, true], "{}", policy.id);
+        for (name, (stage, expected)) in ["positive", "negative", "boundary"].iter().zip(cases) {
+            let found = scan(std::slice::from_ref(&policy), &stage);
+            let expected: BTreeSet<String> = expected.iter().map(|one| (*one).to_owned()).collect();
+            let hits = found.hits.get(&policy.id).cloned().unwrap_or_default();
+            let unevaluated = found.uncovered.iter().any(|(_, why)| !unjudged(why));
+            if hits != expected || unevaluated {
+                let _ =
+                    writeln!(wrong, "{}, {name}: {hits:?} instead of {expected:?} {:?}", policy.id, found.uncovered);
+            }
+        }
+    }
+    assert_eq!(wrong, "");
+}
+
+/// A year of quiet business, and one row whose cell is odd.
+fn odd(column: &'static str, value: Option<&str>) -> Stage {
+    let mut rows = trades(1..=60, -2 * HOUR, MINUTE);
+    let row = trade(61, -HOUR).with("orderId", "ord_61");
+    rows.push(match value {
+        Some(value) => row.with(column, value),
+        None => row.null(column),
+    });
+    let orders = rows.iter().take(60).map(order).chain([order(&trade(61, -HOUR))]).collect();
+    Stage {
+        orders,
+        pauses: vec![(-10 * DAY, Some(-9 * DAY))],
+        trace: Some((Role::Ip, "203.0.113.66", -DAY, 0)),
+        ..Stage::of(rows)
+    }
+}
+
+#[test]
+fn odd_cells_are_told_by_the_policies_made_for_them() {
+    let long = "9".repeat(65);
+    let minus = format!("-{long}");
+    let fraction = format!("0.{}1", "0".repeat(64));
+    let numbers = [
+        None,
+        Some("NaN"),
+        Some("Infinity"),
+        Some("-Infinity"),
+        Some("-1"),
+        Some("0"),
+        Some(&long),
+        Some(&minus),
+        Some(&fraction),
+        Some(""),
+        Some("1e400"),
+        Some("\u{0}x"),
+    ];
+    let moments = [
+        None,
+        Some("infinity"),
+        Some("-infinity"),
+        Some("294276-12-31 23:59:59.999999"),
+        Some("4713-01-01 00:00:00 BC"),
+        Some("2026-02-30 00:00:00"),
+        Some(""),
+        Some("9223372036854775807"),
+    ];
+    let texts = [None, Some(""), Some("\u{1b}[31m<b>'\"\\N"), Some("\u{0}")];
+    let columns: [(&str, &[Option<&str>]); 13] = [
+        ("quantity", &numbers),
+        ("price", &numbers),
+        ("value", &numbers),
+        ("executedAt", &moments),
+        ("createdAt", &moments),
+        ("updatedAt", &moments),
+        ("accountId", &texts),
+        ("apiKeyId", &texts),
+        ("orderId", &texts),
+        ("symbol", &texts),
+        ("side", &texts),
+        ("status", &texts),
+        ("ip", &texts),
+    ];
+    let policies = shipped();
+    let mut said = String::new();
+    for (column, values) in columns {
+        for value in values {
+            let found = scan(&policies, &odd(column, *value));
+            let hits: Vec<&str> =
+                found.hits.iter().filter(|(_, ids)| ids.contains("61")).map(|(policy, _)| policy.as_str()).collect();
+            let others: Vec<_> = found
+                .hits
+                .iter()
+                .flat_map(|(policy, ids)| ids.iter().filter(|id| *id != "61").map(move |id| (policy, id)))
+                .collect();
+            assert_eq!(others, [], "{column} {value:?}");
+            let unjudged: BTreeSet<&str> =
+                found.uncovered.iter().filter(|(_, why)| unjudged(why)).map(|(policy, _)| policy.as_str()).collect();
+            let shown = value.map_or("NULL".to_owned(), |value| format!("{:?}", value.replace(&long, "9…9")));
+            let _ = write!(said, "{column} {shown}: {}", if hits.is_empty() { "-".into() } else { hits.join(", ") });
+            let _ = writeln!(
+                said,
+                "{}",
+                if unjudged.is_empty() {
+                    String::new()
+                } else {
+                    format!("; not judged by {}", unjudged.into_iter().collect::<Vec<_>>().join(", "))
+                }
+            );
+        }
+    }
+    insta::assert_snapshot!(said);
+}
