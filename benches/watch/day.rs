@@ -22,7 +22,7 @@ const LINES: u64 = 120;
 /// A stretch that nobody watched for so long is named; shorter ones are a restart.
 const BEAT: i64 = 60;
 
-fn library() -> String {
+fn preload() -> String {
     let folders = fs::read_dir("/usr/lib").unwrap().flatten().map(|entry| entry.path().join("faketime"));
     let found = folders.map(|folder| folder.join("libfaketime.so.1")).find(|path| path.exists());
     found.expect("libfaketime is installed (Debian: faketime)").display().to_string()
@@ -63,12 +63,12 @@ fn rotate(logs: &Path, number: u32) {
 pub fn run(hours: u32, wrong: &mut Vec<String>) {
     let (_folder, root) = deployment();
     let start = Timestamp::now();
-    let pace = Pace { library: library(), faketime: format!("@{} x{SPEED}", start.strftime("%Y-%m-%d %H:%M:%S")) };
+    let pace = Pace { preload: preload(), faketime: format!("@{} x{SPEED}", start.strftime("%Y-%m-%d %H:%M:%S")) };
     let (began, first) = (Instant::now(), Timestamp::from_second(start.as_second()).unwrap());
     // The program's clock starts anew with each process: each is told where it is.
     let pace_now = || {
         let at = first + SignedDuration::try_from(began.elapsed() * SPEED).unwrap();
-        Pace { library: pace.library.clone(), faketime: format!("@{} x{SPEED}", at.strftime("%Y-%m-%d %H:%M:%S")) }
+        Pace { preload: pace.preload.clone(), faketime: format!("@{} x{SPEED}", at.strftime("%Y-%m-%d %H:%M:%S")) }
     };
     let logs = root.join("logs");
     let folder = logs.display().to_string();

@@ -29,7 +29,7 @@ pub struct Told {
 
 /// How the program's clock runs: `libfaketime` and its `FAKETIME`.
 pub struct Pace {
-    pub library: String,
+    pub preload: String,
     pub faketime: String,
 }
 
@@ -39,7 +39,7 @@ pub fn program(folder: &Path, pace: Option<&Pace>) -> Command {
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", folder);
     command.env("PORTCULLIS_OPERATOR", "bench").current_dir(folder).stdin(Stdio::null());
     if let Some(pace) = pace {
-        command.env("LD_PRELOAD", &pace.library).env("FAKETIME", &pace.faketime);
+        command.env("LD_PRELOAD", &pace.preload).env("FAKETIME", &pace.faketime);
     }
     command
 }
