@@ -152,7 +152,7 @@ async fn prepare_record(args: &PrepareArgs, ctx: &Context) -> Result<Exit, Failu
     let waive = args.break_glass.as_deref().map(|reason| (reason, args.waive.as_slice()));
     let by = Preparing { operator: &ctx.settings.operator, waive };
     // As it is now: the approvers read it in the record.
-    let items = checklist::review(&deployment, &journal).await;
+    let items = checklist::review(&deployment, &journal).await.map_err(|error| journal_failure(&error))?;
     checklist::record(&journal, items, &ctx.settings.operator).map_err(|error| journal_failure(&error))?;
     let statement = prepare(&journal, &deployment.policies, deployment.machine.as_ref(), deployment.clock.now(), &by)
         .map_err(|error| audit_failure(&error))?;

@@ -198,7 +198,7 @@ impl Record for ReconciledRecord {
 
 /// Puts the listed trades back, as a person who is named in the ledger wants it.
 async fn replay(ctx: &Context, deployment: &Deployment, journal: &Arc<Journal>, note: &str) -> Result<Exit, Failure> {
-    let entries = journal.entries();
+    let entries = journal.entries().map_err(|error| journal_failure(&error))?;
     let list = entries.iter().rev().find_map(|entry| match &entry.event {
         Event::EvidenceCollected { name, file } if name == "reconciliation/replay.json" => Some(file.sha256),
         _ => None,

@@ -8,7 +8,7 @@ use crate::gate::{
     Ballot, Conflicts, POLICIES, Purpose, Quorum, RECORD, Roster, SignatureFile, Statement, allowed_signers, count,
     dsse, with_cause,
 };
-use crate::ledger::{ApprovalState, Event, GateCheck, Verdict, Verified, VerifierKey, compare};
+use crate::ledger::{ApprovalState, GateCheck, Verdict, Verified, VerifierKey, compare};
 use crate::policy::credentials::CredentialsPolicy;
 use crate::policy::resume::ResumePolicy;
 use crate::ports::CaseStore;
@@ -231,9 +231,8 @@ impl Case<'_> {
             let path = &approval.path;
             let bytes = self.store.read(path).map_err(|fault| fault.chain())?;
             let bytes = bytes.ok_or_else(|| format!("{path} is missing"))?;
-            let at = self.recorded_at(approval);
             let approved = roster
-                .verify(record, &bytes, purpose, at)
+                .verify(record, &bytes, purpose, approval.at)
                 .map_err(|error| format!("{path}: {}", with_cause(&error)))?;
             if approved.name != approval.approver || approved.key != approval.key {
                 return Err(format!("{path} is by {}, the ledger says {}", approved.name, approval.approver));
@@ -241,18 +240,6 @@ impl Case<'_> {
             files.push(SignatureFile { path: path.clone(), bytes });
         }
         Ok(files)
-    }
-
-    /// When a signature was recorded.
-    fn recorded_at(&self, signed: &ApprovalState) -> Timestamp {
-        let same = |event: &Event| match event {
-            Event::ApprovalRecorded { file, .. } | Event::RefusalRecorded { file, .. } => {
-                file.path == signed.path && file.sha256 == signed.sha256
-            }
-            _ => false,
-        };
-        let entry = self.verified.entries.iter().rev().find(|entry| same(&entry.event));
-        entry.map_or(self.moment(), |entry| entry.time)
     }
 
     /// The moment that a quorum is judged at: that of the resume, or of the newest entry.
@@ -294,10 +281,7 @@ impl Case<'_> {
         (policy, credentials): (&ResumePolicy, &CredentialsPolicy),
         files: &[SignatureFile],
     ) -> Result<Quorum, String> {
-        let executors = self.verified.entries.iter().filter_map(|entry| match &entry.event {
-            Event::GateEvaluated { opened: true, operator, .. } => Some(operator),
-            _ => None,
-        });
+        let executors = &self.verified.state.executors;
         let operators: Vec<String> = statement.predicate.operators.iter().chain(executors).cloned().collect();
         let compromised = &statement.predicate.compromised;
         let conflicts = Conflicts { operators: &operators, compromised, credentials };

@@ -10,6 +10,7 @@ use super::standing::{last_restore, scan_stands, watch_runs};
 use crate::domain::{Action, Canary, CredentialId, Outcome, Phase, Probe, StepId, SwitchState};
 use crate::ledger::{CosignerKey, StepState, VerifierKey, compare};
 use crate::policy::credentials::{CredentialPolicy, IssuerPolicy, ProofPolicy};
+use crate::policy::pause::GUARD;
 use crate::policy::resume::WitnessPolicy;
 
 /// How many items a reason names before it only counts them.
@@ -17,8 +18,8 @@ const NAMED: usize = 8;
 
 impl Case<'_> {
     pub(super) fn pause(&self) -> Ruling {
-        if let Some(entry) = self.releasing() {
-            return Ok(format!("being lifted since the gate opened in entry {entry}"));
+        if let Some(lifted) = self.lifted(GUARD) {
+            return Ok(format!("being lifted since the gate opened in entry {}", lifted.opened));
         }
         if self.input.policies.pause.guard.is_none() {
             let who = self.state.attested.get("pause").ok_or(
@@ -26,7 +27,9 @@ impl Case<'_> {
             )?;
             return Ok(format!("no guard is declared; attested by {who}"));
         }
-        ensure(self.state.pause.proven, || {
+        // The release of another switch takes nothing of what was proven of the guard.
+        let proven = self.state.pause.proven || (self.goes_on() && self.covered()?.pause.proven);
+        ensure(proven, || {
             "the ledger holds no proof of the pause since the last restore or release; make one with: portcullis pause on"
                 .into()
         })?;
@@ -42,23 +45,23 @@ impl Case<'_> {
 
     /// No switch may have been released by another hand.
     pub(super) fn switches(&self) -> Ruling {
-        if let Some(entry) = self.releasing() {
-            return Ok(format!("being released since the gate opened in entry {entry}"));
-        }
-        let (mut bad, mut unseen) = (Vec::new(), 0);
+        let (mut bad, mut lifted, mut unseen) = (Vec::new(), 0, 0);
         let switches = &self.input.policies.pause.switches;
         for switch in switches {
             let name = switch.name();
             match self.input.live.switches.get(name) {
                 Some(Ok(SwitchState::Engaged)) => {}
                 Some(Ok(SwitchState::Unobservable)) => unseen += 1,
+                Some(Ok(SwitchState::Released)) if self.lifted(name).is_some() => lifted += 1,
                 Some(Ok(SwitchState::Released)) => bad.push(format!("{name} was released by another hand")),
                 Some(Err(error)) => bad.push(format!("{name} could not be looked at: {error}")),
                 None => bad.push(format!("{name} was not looked at")),
             }
         }
         ensure(bad.is_empty(), || format!("{}; run: portcullis pause on", bad.join(", ")))?;
-        Ok(format!("{} engaged, {unseen} that can't be looked at", switches.len() - unseen))
+        let engaged = switches.len() - unseen - lifted;
+        let lifted = if lifted > 0 { format!(", {lifted} released by a resume that goes on") } else { String::new() };
+        Ok(format!("{engaged} engaged, {unseen} that can't be looked at{lifted}"))
     }
 
     /// What a witness holds must be what the ledger still says, and cover the record.

@@ -1,3 +1,4 @@
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -82,6 +83,8 @@ pub(super) struct Case<'a> {
     statement: Result<Statement, String>,
     /// What the entries say that the record covers; none if it covers more than there are, or can't be read.
     covered: Option<IncidentState>,
+    /// Entries at which the gate opened for this record, once they were looked for.
+    pub(super) openings: OnceCell<Vec<u64>>,
 }
 
 /// The result of one check: what was seen, or why it refuses and what to do.
@@ -169,7 +172,7 @@ impl<'a> Case<'a> {
             let size = usize::try_from(statement.predicate.ledger.size).ok()?;
             IncidentState::replay(entries.get(..size)?).ok()
         });
-        Ok(Self { input, entries, state, tree, statement, covered })
+        Ok(Self { input, entries, state, tree, statement, covered, openings: OnceCell::new() })
     }
 
     /// The state that was signed.

@@ -175,34 +175,6 @@ fn entries_after_the_record_may_not_change_what_was_signed() {
 }
 
 #[test]
-fn a_resume_that_was_cut_short_goes_on_under_the_gate_that_opened() {
-    let release = || step("resume.guard", Phase::Resume, Action::ReleaseSwitch { switch: "guard".into() }, None);
-    let passed = || Some(Ok(Canary::Passed { detail: "row accepted".into() }));
-    let record = Fixture::new().input().record.map(|bytes| Digest::of(&bytes));
-    let opened = |record| Event::GateEvaluated { opened: true, record, checks: Vec::new(), operator: "eve".into() };
-    let going_on = with(|case| {
-        case.after = [vec![opened(record)], release()].concat();
-        case.live.canary = passed();
-    });
-    assert_eq!(refusing(&going_on), Vec::<String>::new());
-    let never_opened = with(|case| {
-        case.after = release();
-        case.live.canary = passed();
-    });
-    assert_eq!(refusing(&never_opened), ["pause"]);
-    let other_record = with(|case| {
-        case.after = [vec![opened(Some(Digest::of(b"other")))], release()].concat();
-        case.live.canary = passed();
-    });
-    assert_eq!(refusing(&other_record), ["pause"]);
-    let nothing_released = with(|case| {
-        case.after = vec![opened(record)];
-        case.live.canary = passed();
-    });
-    assert_eq!(refusing(&nothing_released), ["pause"]);
-}
-
-#[test]
 fn policies_may_not_change_but_rules_may_be_added_before_the_record() {
     let edited = texts("operators_may_approve: true\n");
     assert!(refusing(&with(|case| case.now_with = edited.clone())).contains(&"policies".to_owned()));
@@ -680,13 +652,6 @@ fn a_switch_released_by_another_hand_is_noticed() {
     assert!(reason(&released.input(), "switches").contains("flag was released by another hand"));
     assert_eq!(refusing(&seen(Some(Err("down".into()))).input()), ["switches"]);
     assert_eq!(refusing(&seen(None).input()), ["switches"]);
-    // A resume that was cut short has released some already.
-    let mut going_on = released;
-    let record = going_on.input().record.map(|bytes| Digest::of(&bytes));
-    let action = Action::ReleaseSwitch { switch: "flag".into() };
-    going_on.after = vec![Event::GateEvaluated { opened: true, record, checks: Vec::new(), operator: "eve".into() }];
-    going_on.after.extend(step("resume.flag", Phase::Resume, action, None));
-    assert_eq!(refusing(&going_on.input()), Vec::<String>::new());
 }
 
 #[test]

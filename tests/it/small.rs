@@ -138,7 +138,7 @@ fn unverifiable(root: &Path, policies: &Arc<Policies>) -> Option<String> {
     let store = deployment.cases.peek(&incident).unwrap();
     match Journal::verify(&store) {
         Ok(verified) if verified.tail.is_some() => Some("a torn tail is left".into()),
-        Ok(verified) if verified.signed < verified.entries.len() as u64 => {
+        Ok(verified) if verified.signed < verified.tree.size() => {
             Some("the newest entries are not signed".into())
         }
         Ok(verified) => {

@@ -42,6 +42,40 @@ pub(super) fn parse(text: &str) -> Option<Page> {
     Some(Page { objects, next })
 }
 
+/// A version of an object; what was deleted is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// Key of the object.
+    pub key: String,
+    /// Its id; `null` in a bucket that keeps no versions.
+    pub id: String,
+}
+
+/// A page of versions.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct VersionPage {
+    pub(super) versions: Vec<Version>,
+    /// Key and id after which the next page begins.
+    pub(super) next: Option<(String, String)>,
+}
+
+/// Reads an answer to `ListObjectVersions` with `encoding-type=url`.
+pub(super) fn parse_versions(text: &str) -> Option<VersionPage> {
+    text.contains("<ListVersionsResult").then_some(())?;
+    let mut versions = Vec::new();
+    for part in text.split("<Version>").skip(1) {
+        let part = part.split("</Version>").next()?;
+        versions.push(Version { key: decoded(&element(part, "Key")?)?, id: element(part, "VersionId")? });
+    }
+    let more = element(text, "IsTruncated").is_some_and(|value| value == "true");
+    let next = if more {
+        Some((decoded(&element(text, "NextKeyMarker")?)?, element(text, "NextVersionIdMarker")?))
+    } else {
+        None
+    };
+    Some(VersionPage { versions, next })
+}
+
 /// The text of the first element of that name that has no other in it.
 pub(super) fn element(text: &str, name: &str) -> Option<String> {
     let (_, after) = text.split_once(&format!("<{name}>"))?;
@@ -116,10 +150,26 @@ mod tests {
         assert_eq!(parse("<ListBucketResult/>"), Some(Page { objects: Vec::new(), next: None }));
     }
 
+    #[test]
+    fn versions_are_read_and_markers_of_deletion_are_none() {
+        let text = "<ListVersionsResult xmlns=\"x\"><IsTruncated>true</IsTruncated>\
+            <NextKeyMarker>a%2Fb</NextKeyMarker><NextVersionIdMarker>v&amp;2</NextVersionIdMarker>\
+            <Version><Key>a%2Fb</Key><VersionId>v1</VersionId><IsLatest>false</IsLatest></Version>\
+            <DeleteMarker><Key>a%2Fb</Key><VersionId>v9</VersionId></DeleteMarker>\
+            <Version><Key>a%2Fc</Key><VersionId>null</VersionId></Version></ListVersionsResult>";
+        let version = |key: &str, id: &str| Version { key: key.into(), id: id.into() };
+        let page = parse_versions(text).unwrap();
+        assert_eq!(page.versions, [version("a/b", "v1"), version("a/c", "null")]);
+        assert_eq!(page.next, Some(("a/b".into(), "v&2".into())));
+        assert_eq!(parse_versions("<ListBucketResult/>"), None);
+        assert_eq!(parse_versions("<ListVersionsResult/>"), Some(VersionPage { versions: Vec::new(), next: None }));
+    }
+
     proptest! {
         #[test]
         fn any_answer_is_survived(text in "(<|</|>|Contents|Key|Size|ETag|ListBucketResult|&|;|#x|%|[a-z0-9%é]){0,40}") {
             let _ = parse(&format!("<ListBucketResult>{text}"));
+            let _ = parse_versions(&format!("<ListVersionsResult><Version>{text}"));
         }
     }
 }

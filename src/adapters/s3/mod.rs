@@ -2,6 +2,8 @@
 //! Blocking, for the threads that scan.
 
 mod list;
+mod versions;
+mod witness;
 
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,6 +21,8 @@ use crate::adapters::aws::Aws;
 use crate::ports::{Fault, FaultKind};
 
 pub use list::Listed;
+pub use versions::{Retain, Version};
+pub use witness::S3Witness;
 
 /// Most objects of one listing.
 const MAX_OBJECTS: usize = 1_000_000;
@@ -308,7 +312,7 @@ fn refused(status: u16, body: &[u8]) -> Refused {
     let (kind, again) = match status {
         403 | 401 => (FaultKind::Denied, false),
         404 => (FaultKind::NotFound, false),
-        412 => (FaultKind::Conflict, false),
+        409 | 412 => (FaultKind::Conflict, false),
         429 | 500 | 502 | 503 | 504 => (FaultKind::Throttled, true),
         _ => (FaultKind::Invalid, false),
     };
