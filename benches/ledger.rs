@@ -76,7 +76,14 @@ fn event(seq: u64) -> Event {
             detail: "written and read back".into(),
         },
         3 => Event::PauseProof { refused: true, pause_ms: 12, detail: "P0001: trading is paused".into() },
-        _ => Event::WatchCovered { from: time(seq), to: time(seq + 4), events: seq, trades: 3, alerts: 0, gaps: Vec::new() },
+        _ => Event::WatchCovered {
+            from: time(seq),
+            to: time(seq + 4),
+            events: seq,
+            trades: 3,
+            alerts: 0,
+            gaps: Vec::new(),
+        },
     }
 }
 

@@ -24,6 +24,7 @@ use crate::adapters::login::{Login, Others};
 use crate::adapters::machine_key::MachineKeyFile;
 use crate::adapters::notify::notifier;
 use crate::adapters::postgres::{PostgresDatabase, PostgresGuard, PostgresRestore};
+use crate::adapters::s3::{Retain, S3Witness};
 use crate::adapters::secrets_manager::SecretsManager;
 use crate::adapters::service::CommandService;
 use crate::adapters::sqlite::{SqliteDatabase, SqliteGuard, SqliteRestore};
@@ -31,7 +32,6 @@ use crate::adapters::switches::{ComposeSwitch, HttpSwitch, RedisSwitch, SystemdS
 use crate::adapters::system::{OsRandom, SystemClock};
 use crate::adapters::value_files::ValueFiles;
 use crate::adapters::vault::SealedFiles;
-use crate::adapters::s3::{Retain, S3Witness};
 use crate::adapters::witnesses::{C2spWitness, DirectoryWitness};
 use crate::domain::url_password::password_of;
 use crate::domain::{CredentialId, key_pair};

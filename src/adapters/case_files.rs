@@ -167,8 +167,9 @@ impl CaseStore for CaseFolder {
             }
             None => self.folder.open_file(LEDGER)?,
         };
-        let file =
-            file.ok_or_else(|| Fault::new(FaultKind::NotFound, format!("there is no ledger in {}", self.folder.path().display())))?;
+        let file = file.ok_or_else(|| {
+            Fault::new(FaultKind::NotFound, format!("there is no ledger in {}", self.folder.path().display()))
+        })?;
         Ok(Box::new(Positioned { file, at: 0 }))
     }
 

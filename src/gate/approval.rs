@@ -115,7 +115,8 @@ impl Case<'_> {
         let resume: ResumePolicy = crate::policy::parse(RESUME, &text).map_err(unusable)?;
         let text = copy(&self.input.opened_credentials, CREDENTIALS)?;
         let credentials: CredentialsPolicy = crate::policy::parse(CREDENTIALS, &text).map_err(unusable)?;
-        let quorum = self.counted(&resume, &credentials, &self.input.approvals).map_err(|why| format!("{}: {why}", back()))?;
+        let quorum =
+            self.counted(&resume, &credentials, &self.input.approvals).map_err(|why| format!("{}: {why}", back()))?;
         ensure(quorum.is_met(), || {
             format!(
                 "{}, or have the record approved by the quorum of before too: {}",

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::build::open_findings;
 use super::decide::{Case, LiveCredential, Ruling, ensure};
 use super::quorum::with_cause;
-use super::standing::{last_restore, scan_stands, watch_runs};
+use super::standing::{attested_after, last_restore, scan_stands, watch_runs};
 use crate::domain::{Action, Canary, CredentialId, Outcome, Phase, Probe, StepId, SwitchState};
 use crate::ledger::{CosignerKey, StepState, VerifierKey, compare};
 use crate::policy::credentials::{CredentialPolicy, IssuerPolicy, ProofPolicy};
@@ -166,11 +166,13 @@ impl Case<'_> {
             }
             _ => false,
         };
-        let attested = by_credential || self.state.attested.contains_key(id.as_str());
+        if step.outcome == Some(Outcome::Manual) {
+            return by_credential || self.state.attested.contains_key(id.as_str());
+        }
         // What evidence could not be captured then can't be captured now: people must know it, and say so.
-        // Orders that this program could not cancel are cancelled by people.
-        let by_people = step.outcome == Some(Outcome::Manual) || matches!(step.action, Action::CancelOrders { .. });
-        attested && (by_people || step.phase == Phase::Evidence)
+        // Orders that this program could not cancel are cancelled by people. What was said of an earlier try is not about this one.
+        let by_people = matches!(step.action, Action::CancelOrders { .. }) || step.phase == Phase::Evidence;
+        by_people && attested_after(&self.entries, id.as_str(), step.seq).is_some()
     }
 
     pub(super) fn restore(&self) -> Ruling {

@@ -380,6 +380,32 @@ fn no_step_may_be_failed_unknown_skipped_or_in_flight() {
     assert_eq!(evidence(true), Vec::<String>::new());
 }
 
+/// Orders may have been placed since somebody said that all were cancelled: it was said of an earlier try.
+#[test]
+fn what_people_said_before_a_step_was_tried_again_is_not_about_that_try() {
+    let cancel = || Action::CancelOrders { credential: credential("broker") };
+    let tried = |attempt: u32, outcome: Outcome| {
+        let mut events = step("pause.cancel", Phase::Pause, cancel(), Some(outcome));
+        for event in &mut events {
+            let (Event::StepIntent { attempt: this, .. } | Event::StepOutcome { attempt: this, .. }) = event else {
+                panic!("{event:?}")
+            };
+            *this = attempt;
+        }
+        events
+    };
+    let said = || vec![attested("pause.cancel")];
+    let case = |parts: &[Vec<Event>]| refusing(&with(|case| case.before.extend(parts.concat())));
+    let (first, again) = (tried(1, Outcome::Failed), tried(2, Outcome::Failed));
+    assert_eq!(case(&[first.clone(), said()]), Vec::<String>::new());
+    assert_eq!(case(&[first.clone(), said(), again.clone()]), ["steps"]);
+    assert_eq!(case(&[first.clone(), said(), again, said()]), Vec::<String>::new());
+    assert_eq!(case(&[first, tried(2, Outcome::Done)]), Vec::<String>::new());
+    // Nobody's word settles a step that people can't do.
+    let failed = step("rotate.x", Phase::Rotate, Action::RestartService { service: "x".into() }, Some(Outcome::Failed));
+    assert_eq!(case(&[failed, vec![attested("rotate.x")]]), ["steps"]);
+}
+
 #[test]
 fn after_a_restore_everything_is_shown_again() {
     let restore = Action::RestoreBackup { path: "b".into() };

@@ -115,8 +115,9 @@ fn a_forged_opening_lifts_nothing() {
     });
     assert_eq!(refusing(&before_the_last), forged);
     let after_the_last = lifted(|case, record| {
-        case.early =
-            Some(Arc::new(move |bytes| [vec![approved(record, bytes, 1), approved(record, bytes, 2)], all(opened(record))].concat()));
+        case.early = Some(Arc::new(move |bytes| {
+            [vec![approved(record, bytes, 1), approved(record, bytes, 2)], all(opened(record))].concat()
+        }));
     });
     assert_eq!(refusing(&after_the_last), Vec::<String>::new(), "then the quorum was on record");
     // An approval that was written into the ledger, but is another file than the one that counts now.
@@ -240,6 +241,9 @@ fn no_later_entry_puts_another_file_in_the_place_of_one_that_was_signed() {
         case.after = vec![report("report.html", b"second"), report("report.md", b"x"), quarantine("quarantine/1.bin")];
     });
     assert_eq!(refusing(&harmless), Vec::<String>::new());
+    let checks = may_resume(&harmless);
+    let words = checks.iter().find(|check| check.check == CHECK).map(|check| check.reason.as_str());
+    assert_eq!(words, Some("5 entries since, none of which changes what was signed"), "two approvals among them");
 }
 
 #[test]

@@ -207,8 +207,8 @@ impl State {
                 .iter()
                 .any(|bad| self.has(*bad))
             && ![World::WitnessAhead, World::HeadDiffers].iter().any(|bad| self.has(*bad));
-        let held = (guard.is_some() || !self.has(World::TradePasses))
-            && (flag.is_some() || !self.has(World::SwitchReleased));
+        let held =
+            (guard.is_some() || !self.has(World::TradePasses)) && (flag.is_some() || !self.has(World::SwitchReleased));
         let well = !self.has(World::KeyAlive) && !self.has(World::DatabaseDown) && held;
         let people = self.people(|_| true);
         // A policy that differs from the one that was signed is not current, whoever it revokes.
@@ -514,7 +514,8 @@ impl Model for Gate {
                     // Approvals and refusals of an earlier record count no more.
                     next.signed = [None; 4];
                     next.log.retain(|entry| {
-                        EVENTS.contains(entry) && !matches!(entry, Entry::Refusal | Entry::Forged) || *entry == Entry::Rotate
+                        EVENTS.contains(entry) && !matches!(entry, Entry::Refusal | Entry::Forged)
+                            || *entry == Entry::Rotate
                     });
                 }
                 next.log.push(entry);

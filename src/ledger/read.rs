@@ -91,11 +91,7 @@ pub fn replay(ledger: impl Read, each: impl FnMut(Entry)) -> Result<Verified, Le
 
 /// Reads a ledger and verifies it against the checkpoint's bytes. Each entry is handed to `each`, in order, before the whole was
 /// verified. A torn tail is legal only beyond what the checkpoint covers.
-pub fn read(
-    ledger: impl Read,
-    checkpoint: Option<&[u8]>,
-    each: impl FnMut(Entry),
-) -> Result<Verified, LedgerError> {
+pub fn read(ledger: impl Read, checkpoint: Option<&[u8]>, each: impl FnMut(Entry)) -> Result<Verified, LedgerError> {
     let (mut verified, damage) = replay_all(ledger, each)?;
     let key = head_key(&verified.state)?;
     verified.signed = check_head(&verified.tree, &key, checkpoint, damage)?;

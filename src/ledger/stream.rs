@@ -13,8 +13,8 @@ const CHUNK: usize = 1 << 20;
 /// Threads that decode lines.
 const THREADS: usize = 4;
 
-/// Fewer lines are not worth a thread.
-const FEW: usize = 1000;
+/// Fewer lines are not worth a thread more.
+const FEW: usize = 500;
 
 /// The first line that is no entry.
 pub(super) struct Damage {
@@ -30,20 +30,72 @@ pub(super) fn replay_all(
     each: impl FnMut(Entry),
 ) -> Result<(Verified, Option<Damage>), LedgerError> {
     let mut replay = Replay { verified: Verified::default(), offset: 0, damage: None, tail: Vec::new(), each };
-    // What was read, of which the last line has no end yet.
-    let mut bytes = Vec::with_capacity(2 * CHUNK);
-    loop {
-        let before = bytes.len();
-        let read = (&mut ledger).take(CHUNK as u64).read_to_end(&mut bytes)?;
-        if let Some(last) = bytes[before..].iter().rposition(|byte| *byte == b'\n') {
-            let whole = before + last + 1;
-            replay.add(&bytes[..whole])?;
-            bytes.drain(..whole);
-        }
-        if read == 0 {
-            return replay.end(&bytes);
+    let (mut decoded, mut next) = (Piece::default(), Piece::default());
+    let mut rest = Vec::new();
+    while next.read(&mut ledger, &mut rest)? {
+        // Lines are replayed one after the other, while the next ones are decoded.
+        next.decode_beside(|| replay.add(&mut decoded))?;
+        std::mem::swap(&mut decoded, &mut next);
+    }
+    replay.add(&mut decoded)?;
+    replay.end(&rest)
+}
+
+/// Some whole lines.
+#[derive(Default)]
+struct Piece {
+    bytes: Vec<u8>,
+    lines: Vec<Line>,
+}
+
+type Line = Result<(Entry, Digest), EntryError>;
+
+impl Piece {
+    /// Reads on to the end of some line, after the bytes that are left; `false` if there is none. What has no end yet is left.
+    fn read(&mut self, ledger: &mut impl Read, rest: &mut Vec<u8>) -> Result<bool, LedgerError> {
+        self.bytes.clear();
+        loop {
+            let before = rest.len();
+            let read = ledger.take(CHUNK as u64).read_to_end(rest)?;
+            if let Some(last) = rest[before..].iter().rposition(|byte| *byte == b'\n') {
+                let whole = before + last + 1;
+                self.bytes.extend_from_slice(&rest[..whole]);
+                rest.drain(..whole);
+                return Ok(true);
+            }
+            if read == 0 {
+                return Ok(false);
+            }
         }
     }
+
+    /// Decodes the lines, which depend on nothing before them, on several threads, and does something else meanwhile.
+    fn decode_beside<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let lines: Vec<&[u8]> = split(&self.bytes).collect();
+        self.lines.clear();
+        self.lines.resize_with(lines.len(), || Err(EntryError::Torn));
+        let part = lines.len().div_ceil(THREADS).max(FEW);
+        // A thread that dies takes the scope with it: no line can be missing.
+        std::thread::scope(|scope| {
+            for (lines, decoded) in lines.chunks(part).zip(self.lines.chunks_mut(part)) {
+                scope.spawn(move || {
+                    for (line, decoded) in lines.iter().zip(decoded) {
+                        *decoded = decode(line);
+                    }
+                });
+            }
+            work()
+        })
+    }
+}
+
+fn split(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.split_inclusive(|byte| *byte == b'\n')
+}
+
+fn decode(line: &[u8]) -> Line {
+    let line = line.strip_suffix(b"\n").ok_or(EntryError::Torn)?;
+    Entry::decode(line).map(|entry| (entry, leaf_hash(line)))
 }
 
 struct Replay<F> {
@@ -55,13 +107,10 @@ struct Replay<F> {
     each: F,
 }
 
-type Line = Result<(Entry, Digest), EntryError>;
-
 impl<F: FnMut(Entry)> Replay<F> {
-    /// Adds whole lines.
-    fn add(&mut self, bytes: &[u8]) -> Result<(), LedgerError> {
-        let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
-        for (line, read) in lines.iter().zip(decode(&lines)) {
+    /// Adds lines that were decoded.
+    fn add(&mut self, piece: &mut Piece) -> Result<(), LedgerError> {
+        for (line, read) in split(&piece.bytes).zip(piece.lines.drain(..)) {
             match (read, self.damage.take()) {
                 (Ok((entry, leaf)), None) => {
                     self.verified.state.apply(&entry)?;
@@ -100,31 +149,6 @@ impl<F: FnMut(Entry)> Replay<F> {
         }
         Ok((self.verified, self.damage))
     }
-}
-
-/// Decodes lines, which depend on nothing before them, on several threads; the order stays.
-fn decode(lines: &[&[u8]]) -> Vec<Line> {
-    let one = |line: &&[u8]| {
-        let line = line.strip_suffix(b"\n").ok_or(EntryError::Torn)?;
-        Entry::decode(line).map(|entry| (entry, leaf_hash(line)))
-    };
-    if lines.len() < FEW {
-        return lines.iter().map(one).collect();
-    }
-    let mut decoded: Vec<Line> = Vec::new();
-    decoded.resize_with(lines.len(), || Err(EntryError::Torn));
-    let part = lines.len().div_ceil(THREADS);
-    // A thread that dies takes the scope with it: no line can be missing.
-    std::thread::scope(|scope| {
-        for (lines, decoded) in lines.chunks(part).zip(decoded.chunks_mut(part)) {
-            scope.spawn(move || {
-                for (line, decoded) in lines.iter().zip(decoded) {
-                    *decoded = one(line);
-                }
-            });
-        }
-    });
-    decoded
 }
 
 #[cfg(test)]

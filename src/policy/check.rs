@@ -275,6 +275,35 @@ mod tests {
     }
 
     #[test]
+    fn a_bucket_that_can_keep_no_copies_is_refused_at_its_line() {
+        let witness = |words: &str| {
+            let words = format!("required_attestations: []\nwitnesses:\n  - {{ kind: s3, name: vault, {words} }}\n");
+            with("resume.yml", "required_attestations: []", &words)
+        };
+        for good in [
+            "bucket: acme-checkpoints",
+            "bucket: a.b, prefix: x/y, retain_days: 1, retain_mode: governance",
+            "bucket: abc, retain_days: 36500, retain_mode: compliance",
+        ] {
+            witness(good).unwrap_or_else(|error| panic!("{good}: {error}"));
+        }
+        for (bad, word) in [
+            ("prefix: x", "bucket"),
+            ("bucket: ab", "3 to 63"),
+            ("bucket: Acme-checkpoints", "lower-case"),
+            ("bucket: acme/checkpoints", "lower-case"),
+            ("bucket: abc, prefix: /x", "does not begin with /"),
+            ("bucket: abc, retain_days: 0", "1 to 36500"),
+            ("bucket: abc, retain_days: 36501", "1 to 36500"),
+            ("bucket: abc, retain_mode: maybe", "compliance"),
+            ("bucket: abc, region: here", "region"),
+        ] {
+            let error = witness(bad).unwrap_err().to_string();
+            assert!(error.contains(word) && error.contains("resume.yml"), "{bad}: {error}");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_with_a_contact_is_said_at_its_line() {
         let cases = [
             ("name: desk", "nam: desk", "did you mean `name`?"),

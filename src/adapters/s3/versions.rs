@@ -25,7 +25,8 @@ impl Retain {
     /// Until when, from a moment on; to the second, as S3 takes it.
     fn until(self, now: Timestamp) -> Result<String, Fault> {
         let until = now.checked_add(jiff::SignedDuration::from_hours(24 * i64::from(self.days)));
-        let until = until.map_err(|error| Fault::with(FaultKind::Invalid, "retain_days leads beyond the end of time", error))?;
+        let until = until
+            .map_err(|error| Fault::with(FaultKind::Invalid, "retain_days leads beyond the end of time", error))?;
         Ok(until.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
     }
 }

@@ -51,7 +51,8 @@ impl CheckpointWitness for DirectoryWitness {
     }
 
     async fn witness(&self, head: &Head<'_>) -> Result<Vec<Vec<u8>>, Fault> {
-        let (folder, name, note) = (self.path.join(head.incident.as_str()), copy_name(head.size, head.note), head.note.to_vec());
+        let (folder, name, note) =
+            (self.path.join(head.incident.as_str()), copy_name(head.size, head.note), head.note.to_vec());
         // A mounted folder of another host may hang.
         tokio::task::spawn_blocking(move || Self::keep(&folder, &name, &note))
             .await
