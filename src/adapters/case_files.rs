@@ -1,7 +1,7 @@
 //! Case folders on disk: `$PORTCULLIS_HOME/incidents/<id>/`.
 
 use std::fs::{File, TryLockError};
-use std::io::{Read, Write};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +14,9 @@ use super::durable;
 
 const LEDGER: &str = "ledger.jsonl";
 const LOCK: &str = "lock";
+
+/// So much of a ledger is looked through for the end of its first line, in bytes: more than an entry may have.
+const MAX_FIRST_LINE: u64 = 8 << 20;
 
 /// All case folders below one folder.
 #[derive(Debug, Clone)]
@@ -44,8 +47,14 @@ impl CaseFolders for CaseFiles {
         let mut incidents = Vec::new();
         for name in folder.list("", true)? {
             let Ok(incident) = IncidentId::new(name.as_str()) else { continue };
-            let ledger = folder.read(&format!("{name}/{LEDGER}"))?;
-            if ledger.is_some_and(|bytes| bytes.contains(&b'\n')) {
+            let path = format!("{name}/{LEDGER}");
+            let Some(ledger) = folder.open_file(&path)? else { continue };
+            let mut first = Vec::new();
+            BufReader::new(ledger)
+                .take(MAX_FIRST_LINE)
+                .read_until(b'\n', &mut first)
+                .map_err(|error| fault("read", &folder.path().join(&path), error))?;
+            if first.ends_with(b"\n") {
                 incidents.push(incident);
             }
         }

@@ -78,8 +78,8 @@ impl Case<'_> {
         }
         let covered = self.statement()?.predicate.ledger.size;
         let kept = kept.unwrap_or(0);
-        ensure(kept >= covered && kept > 0, || format!("it holds {kept} entries, the record covers {covered}"))?;
-        Ok(format!("holds the ledger up to entry {}, which fits", kept - 1))
+        ensure(kept >= covered, || format!("it holds {kept} entries, the record covers {covered}"))?;
+        Ok(format!("holds the first {kept} entries of the ledger, which fits"))
     }
 
     /// Every credential of the policy, of the ledger, and every one named as compromised.

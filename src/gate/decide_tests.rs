@@ -36,6 +36,8 @@ fn a_whole_case_may_resume() {
         assert!(names.contains(&name), "{name}");
     }
     assert!(!is_open(&[]), "no check is no permission");
+    // Findings, record, two approvals, and five policies.
+    assert_eq!(reason(&Fixture::new().input(), "files"), "9 files as they were bound");
 }
 
 #[test]
@@ -351,6 +353,48 @@ fn what_only_people_can_replace_must_be_attested() {
         case.before.push(attested("rotate.broker.manual"));
     });
     assert_eq!(refusing(&by_step), Vec::<String>::new());
+    let by_proof = |strength: &str, refused: bool, restore: bool| {
+        refusing(&with(|case| {
+            silent(case);
+            case.before.push(attested("rotate.broker.manual"));
+            // A word for the credential, not for its step.
+            case.before.retain(|event| !event.kind().starts_with("step.") || !format!("{event:?}").contains("broker"));
+            let said = Event::CredentialProof {
+                credential: credential("broker"),
+                generation: 0,
+                new_accepted: true,
+                old_refused: refused,
+                strength: strength.into(),
+                detail: String::new(),
+            };
+            case.before.push(said);
+            if restore {
+                case.before.extend(step("x", Phase::Recover, Action::RestoreBackup { path: "b".into() }, None));
+            }
+        }))
+        .contains(&"credential.broker".to_owned())
+    };
+    assert!(!by_proof("attested", true, false));
+    assert!(by_proof("attested", false, false) && by_proof("server", true, false) && by_proof("", false, false));
+    assert!(by_proof("attested", true, true), "a backup was put back since");
+}
+
+#[test]
+fn a_proof_without_a_rotation_is_none() {
+    let input = with(|case| {
+        case.before.retain(|event| match event {
+            Event::CredentialStaged { credential, .. } | Event::CredentialProof { credential, .. } => {
+                credential.as_str() != "db"
+            }
+            _ => true,
+        });
+        let mut event = proof("db", true, true, "server");
+        let Event::CredentialProof { generation, .. } = &mut event else { panic!() };
+        *generation = 0;
+        case.before.push(event);
+    });
+    assert_eq!(refusing(&input), ["credential.db"]);
+    assert!(reason(&input, "credential.db").starts_with("it was not rotated"));
 }
 
 #[test]

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use super::SignatureFile;
 use super::decide::{Case, HINT_PREPARE, RECORD, Ruling, ensure, is_open};
-use super::quorum::MAX_APPROVALS;
 use crate::domain::{Action, Digest, Phase};
 use crate::ledger::{Entry, Event, IncidentState};
 use crate::policy::pause::{GUARD, SwitchPolicy};
@@ -88,9 +87,6 @@ impl Case<'_> {
 
     /// The entry by which enough of the signatures that count now were on record.
     fn approved_since(&self) -> Option<u64> {
-        if self.input.approvals.len() > MAX_APPROVALS {
-            return None;
-        }
         let mut first = BTreeMap::new();
         for entry in &self.entries {
             if let Event::ApprovalRecorded { file, .. } = &entry.event {

@@ -81,12 +81,13 @@ fn a_resume_that_was_cut_short_goes_on_under_the_gate_that_opened() {
     assert!(refusing(&early).contains(&CHECK.to_owned()));
     let nothing_released = lifted(|case, record| case.after = vec![opened(record)]);
     assert_eq!(refusing(&nothing_released), ["pause", "switches"]);
-    let never_proven = lifted(|case, record| {
+    let never_proven = lifted(|case, _| {
         case.before.retain(|event| !matches!(event, Event::PauseProof { .. }));
         held(case);
+        let record = Digest::of(case.input().record.as_ref().unwrap());
         flag(case, record);
     });
-    assert!(refusing(&never_proven).contains(&"pause".to_owned()));
+    assert_eq!(refusing(&never_proven), ["pause"]);
 }
 
 /// Whoever holds the machine's key can write that the gate opened, and that a switch is being released since. Then a pause that
@@ -107,6 +108,13 @@ fn a_forged_opening_lifts_nothing() {
         *opened = false;
     });
     assert_eq!(refusing(&shut), forged);
+    // A release that nobody allowed takes the proof away, though a trade is refused still.
+    let still_held = lifted(|case, _| {
+        case.live.canary = Some(Ok(Canary::Refused { reason: "P0001".into() }));
+        case.live.switches.insert("flag".into(), Ok(SwitchState::Engaged));
+        case.after = released("flag");
+    });
+    assert_eq!(refusing(&still_held), [CHECK, "pause"]);
     // Written before the signatures that would have opened it, although these come afterwards.
     let before_anybody = lifted(|case, record| case.early = Some(Arc::new(move |_| all(opened(record)))));
     assert_eq!(refusing(&before_anybody), forged);
@@ -196,6 +204,31 @@ fn a_step_that_was_signed_as_it_was_cannot_be_settled_afterwards() {
         let unasked = with(|case| case.after = step("resume.9.guard", Phase::Resume, action, Some(Outcome::Failed)));
         assert!(refusing(&unasked).contains(&CHECK.to_owned()));
     }
+}
+
+#[test]
+fn switches_are_counted_by_what_they_are() {
+    let said = |states: &[(&str, SwitchState)], released_too: bool| {
+        let mut policies = texts("");
+        let names: Vec<String> =
+            states.iter().map(|(name, _)| format!("{{ kind: file, name: {name}, path: {name} }}")).collect();
+        let pause = format!("version: 1\nguard: {{}}\nswitches: [{}]\n", names.join(", "));
+        policies.insert("pause.yml".into(), pause);
+        let mut case = Fixture::new().with_policies(&policies);
+        case.live.switches.extend(states.iter().map(|(name, state)| ((*name).to_owned(), Ok(*state))));
+        if released_too {
+            let record = Digest::of(case.input().record.as_ref().unwrap());
+            case.after = [vec![opened(record)], released("c"), released("d")].concat();
+        }
+        let checks = may_resume(&case.input());
+        let check = checks.into_iter().find(|check| check.check == "switches").unwrap();
+        assert_eq!(check.verdict, Verdict::Pass, "{}", check.reason);
+        check.reason
+    };
+    use SwitchState::{Engaged, Released, Unobservable};
+    assert_eq!(said(&[("a", Engaged), ("b", Unobservable)], false), "1 engaged, 1 that can't be looked at");
+    let five = [("a", Engaged), ("b", Unobservable), ("c", Released), ("d", Released), ("e", Unobservable)];
+    assert_eq!(said(&five, true), "1 engaged, 2 that can't be looked at, 2 released by a resume that goes on");
 }
 
 #[test]
