@@ -11,7 +11,10 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{Canary, Notice, Probe, SwitchState, Timestamp};
-pub use backups::{BackupFacts, BackupRecords, BackupStore, FileDigest, OpenBackup, RestoreProgress, RestoreTarget};
+pub use backups::{
+    BackupAccess, BackupFacts, BackupList, BackupRecords, BackupStore, FileDigest, ObjectVersions, OpenBackup,
+    RestoreProgress, RestoreTarget, UnreadPlace,
+};
 
 pub use crate::domain::{Column, DatabaseObject, ObjectList, RawRow, Relations, Row, Table, TableName};
 use crate::policy::credentials::{CredentialPolicy, StorePolicy};
