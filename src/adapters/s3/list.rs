@@ -1,5 +1,7 @@
 //! Answers to `ListObjectsV2` (Amazon S3 API Reference), as far as they are needed.
 
+use super::facts::Version;
+
 /// An object of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
@@ -42,19 +44,11 @@ pub(super) fn parse(text: &str) -> Option<Page> {
     Some(Page { objects, next })
 }
 
-/// A version of an object; what was deleted is none.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Version {
-    /// Key of the object.
-    pub key: String,
-    /// Its id; `null` in a bucket that keeps no versions.
-    pub id: String,
-}
-
 /// A page of versions.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct VersionPage {
-    pub(super) versions: Vec<Version>,
+    /// With the key of each; marks of deletion behind the versions.
+    pub(super) versions: Vec<(String, Version)>,
     /// Key and id after which the next page begins.
     pub(super) next: Option<(String, String)>,
 }
@@ -63,9 +57,14 @@ pub(super) struct VersionPage {
 pub(super) fn parse_versions(text: &str) -> Option<VersionPage> {
     text.contains("<ListVersionsResult").then_some(())?;
     let mut versions = Vec::new();
-    for part in text.split("<Version>").skip(1) {
-        let part = part.split("</Version>").next()?;
-        versions.push(Version { key: decoded(&element(part, "Key")?)?, id: element(part, "VersionId")? });
+    for (name, deleted) in [("Version", false), ("DeleteMarker", true)] {
+        for part in text.split(&format!("<{name}>")).skip(1) {
+            let part = part.split(&format!("</{name}>")).next()?;
+            let key = decoded(&element(part, "Key")?)?;
+            let written = element(part, "LastModified").and_then(|text| text.parse().ok());
+            let id = element(part, "VersionId").filter(|id| id != "null");
+            versions.push((key, Version { written, id, deleted }));
+        }
     }
     let more = element(text, "IsTruncated").is_some_and(|value| value == "true");
     let next = if more {
@@ -112,7 +111,7 @@ fn unescaped(text: &str) -> Option<String> {
 }
 
 /// A URL-encoded text.
-fn decoded(text: &str) -> Option<String> {
+pub(super) fn decoded(text: &str) -> Option<String> {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
@@ -151,15 +150,23 @@ mod tests {
     }
 
     #[test]
-    fn versions_are_read_and_markers_of_deletion_are_none() {
+    fn versions_and_marks_of_deletion_are_read() {
         let text = "<ListVersionsResult xmlns=\"x\"><IsTruncated>true</IsTruncated>\
             <NextKeyMarker>a%2Fb</NextKeyMarker><NextVersionIdMarker>v&amp;2</NextVersionIdMarker>\
-            <Version><Key>a%2Fb</Key><VersionId>v1</VersionId><IsLatest>false</IsLatest></Version>\
-            <DeleteMarker><Key>a%2Fb</Key><VersionId>v9</VersionId></DeleteMarker>\
+            <Version><Key>a%2Fb</Key><VersionId>2</VersionId><LastModified>2026-11-24T01:00:00.000Z</LastModified></Version>\
+            <DeleteMarker><Key>a%2Fb</Key><VersionId>3</VersionId></DeleteMarker>\
             <Version><Key>a%2Fc</Key><VersionId>null</VersionId></Version></ListVersionsResult>";
-        let version = |key: &str, id: &str| Version { key: key.into(), id: id.into() };
         let page = parse_versions(text).unwrap();
-        assert_eq!(page.versions, [version("a/b", "v1"), version("a/c", "null")]);
+        let written = Some("2026-11-24T01:00:00Z".parse().unwrap());
+        let version = |written, id: Option<&str>, deleted| Version { written, id: id.map(str::to_owned), deleted };
+        assert_eq!(
+            page.versions,
+            [
+                ("a/b".to_owned(), version(written, Some("2"), false)),
+                ("a/c".to_owned(), version(None, None, false)),
+                ("a/b".to_owned(), version(None, Some("3"), true)),
+            ]
+        );
         assert_eq!(page.next, Some(("a/b".into(), "v&2".into())));
         assert_eq!(parse_versions("<ListBucketResult/>"), None);
         assert_eq!(parse_versions("<ListVersionsResult/>"), Some(VersionPage { versions: Vec::new(), next: None }));

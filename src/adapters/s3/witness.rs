@@ -5,7 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::OnceCell;
 
-use super::{Place, Retain, S3, Version};
+use super::facts::Version;
+use super::{Place, Retain, S3};
 use crate::adapters::aws::Aws;
 use crate::domain::{Timestamp, copy_name, is_copy};
 use crate::ports::{CheckpointWitness, Fault, FaultKind, Head};
@@ -39,57 +40,71 @@ impl S3Witness {
 /// Adds the copy unless it is there, and reads every version of every copy.
 fn keep(s3: &S3, folder: &Place, name: &str, note: &[u8], retain: Option<Retain>) -> Result<Vec<Vec<u8>>, Fault> {
     let place = Place { bucket: folder.bucket.clone(), key: format!("{}{name}", folder.key) };
-    let ours = |versions: &[Version]| versions.iter().find(|version| version.key == place.key).cloned();
-    let mut versions = s3.versions(folder)?;
-    if ours(&versions).is_none() {
-        match s3.put_new(&place, note, retain) {
+    let mut copies = versions(s3, folder)?;
+    if ours(&copies, &place).is_none() {
+        match s3.put_locked(&place, note, retain) {
             Ok(()) => {}
             // Somebody was faster: what it holds is looked at below.
             Err(fault) if fault.kind == FaultKind::Conflict => {}
             Err(fault) => return Err(fault),
         }
-        versions = s3.versions(folder)?;
-    }
-    if versions.len() > MAX_COPIES {
-        return Err(Fault::new(FaultKind::Invalid, format!("{folder} holds more than {MAX_COPIES} copies")));
+        copies = versions(s3, folder)?;
     }
     let gone = || Fault::new(FaultKind::NotFound, format!("{place} was written, and is not there"));
-    let ours = ours(&versions).ok_or_else(gone)?;
+    let ours = ours(&copies, &place).ok_or_else(gone)?;
     if let Some(retain) = retain {
-        let locked = s3.retention(&folder.bucket, &ours)?;
+        let locked = s3.retention(&place, &ours)?;
         let holds = |(mode, until): &(String, Timestamp)| mode == retain.mode.as_str() && *until > Timestamp::now();
         if !locked.as_ref().is_some_and(holds) {
             let message = format!("{place} is not locked in mode {}, as `retain_days` asks for", retain.mode.as_str());
             return Err(Fault::new(FaultKind::Conflict, message));
         }
     }
-    read(s3, folder, &versions)
+    read(s3, &copies)
 }
 
-/// Reads versions on several threads; the order stays.
-fn read(s3: &S3, folder: &Place, versions: &[Version]) -> Result<Vec<Vec<u8>>, Fault> {
-    let one = |version: &Version| {
-        let bytes = s3.get_version(&folder.bucket, version)?;
-        if is_copy(&version.key, &bytes) {
+type Copy = (Place, Version);
+
+/// Every version of every copy, in the order of their names.
+fn versions(s3: &S3, folder: &Place) -> Result<Vec<Copy>, Fault> {
+    let kept = s3.versions_below(folder)?.into_iter().filter(|(_, version)| !version.deleted);
+    let mut copies: Vec<Copy> =
+        kept.map(|(key, version)| (Place { bucket: folder.bucket.clone(), key }, version)).collect();
+    if copies.len() > MAX_COPIES {
+        return Err(Fault::new(FaultKind::Invalid, format!("{folder} holds more than {MAX_COPIES} copies")));
+    }
+    copies.sort_by(|one, other| one.0.key.cmp(&other.0.key));
+    Ok(copies)
+}
+
+fn ours(copies: &[Copy], place: &Place) -> Option<Version> {
+    copies.iter().find(|(at, _)| at == place).map(|(_, version)| version.clone())
+}
+
+/// Reads copies on several threads; the order stays.
+fn read(s3: &S3, copies: &[Copy]) -> Result<Vec<Vec<u8>>, Fault> {
+    let one = |(place, version): &Copy| {
+        let bytes = s3.get_version(place, version)?;
+        if is_copy(&place.key, &bytes) {
             return Ok(bytes);
         }
-        let message = format!("version {} of s3://{}/{} was written over", version.id, folder.bucket, version.key);
-        Err(Fault::new(FaultKind::Corrupt, message))
+        let id = version.id.as_deref().unwrap_or("null");
+        Err(Fault::new(FaultKind::Corrupt, format!("{place} was written over: version {id} is not what its name says")))
     };
-    let mut copies: Vec<Result<Vec<u8>, Fault>> = Vec::new();
-    copies.resize_with(versions.len(), || Ok(Vec::new()));
-    let part = versions.len().div_ceil(THREADS).max(1);
+    let mut notes: Vec<Result<Vec<u8>, Fault>> = Vec::new();
+    notes.resize_with(copies.len(), || Ok(Vec::new()));
+    let part = copies.len().div_ceil(THREADS).max(1);
     // A thread that dies takes the scope with it: no copy can be missing.
     std::thread::scope(|scope| {
-        for (versions, copies) in versions.chunks(part).zip(copies.chunks_mut(part)) {
+        for (copies, notes) in copies.chunks(part).zip(notes.chunks_mut(part)) {
             scope.spawn(move || {
-                for (version, copy) in versions.iter().zip(copies) {
-                    *copy = one(version);
+                for (copy, note) in copies.iter().zip(notes) {
+                    *note = one(copy);
                 }
             });
         }
     });
-    copies.into_iter().collect()
+    notes.into_iter().collect()
 }
 
 #[async_trait]
