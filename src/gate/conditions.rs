@@ -277,3 +277,7 @@ fn named(items: &[String]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+#[path = "conditions_tests.rs"]
+mod tests;

@@ -36,6 +36,7 @@ impl S3 {
         let Some(retain) = retain else { return self.put_new(place, body, Vec::new()) };
         let headers = vec![
             // S3 wants a checksum with a lock.
+            ("x-amz-sdk-checksum-algorithm", "SHA256".to_owned()),
             ("x-amz-checksum-sha256", STANDARD.encode(Digest::of(body).0)),
             ("x-amz-object-lock-mode", retain.mode.as_str().to_owned()),
             ("x-amz-object-lock-retain-until-date", retain.until(Timestamp::now())?),
