@@ -177,7 +177,7 @@ async fn measure(cluster: &Cluster) -> ExitCode {
     let figures = [median(&mut short), median(&mut long), with_guard - without];
     let names = [
         "acknowledged, 8 writers (ms, median of 20)",
-        "acknowledged, long transactions (ms, median of 7)",
+        "acknowledged, long transactions (ms, median of 20)",
         "guard per insert (server CPU, µs, median of 9)",
     ];
     println!("{:<52}{:>9}{:>9}", "", "measured", "bar");

@@ -319,9 +319,16 @@ pub trait Database: Send + Sync {
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, Fault>;
     /// Catalog objects that could be persistence.
     async fn objects(&self) -> Result<ObjectList, Fault>;
+    /// Hears what the database tells on a channel, for as long as the receiver lives; nothing where a database tells nothing.
+    fn listen(&self, _channel: &str) -> Option<Told> {
+        None
+    }
     /// Sessions, roles and the like, as evidence: name → JSON lines. Never delays a pause.
     async fn evidence(&self) -> Result<Vec<(String, String)>, Fault>;
 }
+
+/// That a database told something on a channel, or why it can't be heard now.
+pub type Told = tokio::sync::mpsc::Receiver<Result<(), Fault>>;
 
 /// What is read of a table.
 #[derive(Debug, Clone, Default)]

@@ -76,6 +76,8 @@ pub struct Piece {
     pub first: u64,
     /// The lines.
     pub bytes: Vec<u8>,
+    /// They are entries of journald's export format.
+    pub journal: bool,
 }
 
 struct Open {
@@ -271,7 +273,7 @@ impl Follower {
         let records = self.records.entry(name.to_owned()).or_default();
         let first = *records;
         *records += lines_of(&bytes);
-        Piece { path: name.to_owned(), first, bytes }
+        Piece { path: name.to_owned(), first, bytes, journal: false }
     }
 
     fn list(&mut self, gaps: &mut Vec<String>) -> Vec<(PathBuf, fs::Metadata)> {
