@@ -17,7 +17,6 @@ pub mod file_switch;
 pub mod follow;
 pub mod http;
 pub mod issuers;
-pub mod journal;
 pub mod log_files;
 pub mod login;
 pub mod machine_key;

@@ -15,7 +15,7 @@ use super::trading::Trading;
 use super::{WatchArgs, WatchSummary};
 use super::{account, correlated::Correlated, guarded};
 use crate::adapters::follow::{Follower, Piece};
-use crate::adapters::journal::{self, JournalFollower, entry_of_line};
+use crate::adapters::follow::journal::{self, JournalFollower, entry_of_line};
 use crate::cli::report::incident_or_newest;
 use crate::cli::{Context, Exit, Failure, scan_output};
 use crate::detect::database::DatabasePolicy;

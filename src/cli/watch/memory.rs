@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::adapters::follow::Mark;
-use crate::adapters::journal::JournalMark;
+use crate::adapters::follow::journal::JournalMark;
 use crate::domain::{IncidentId, Timestamp};
 
 /// Findings that are remembered, so that none is told twice.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::follow::Piece;
+use super::Piece;
 use crate::domain::Timestamp;
 
 /// What events of the journal name as their file.

@@ -3,6 +3,8 @@
 //! A file is known by device and inode, and held open: what was written before its name was taken away is still read. Each
 //! record keeps the number that it has in the files of that name together, so that no two records share one.
 
+pub mod journal;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -426,5 +428,4 @@ fn plain(bytes: Vec<u8>) -> Vec<u8> {
 }
 
 #[cfg(test)]
-#[path = "follow_tests.rs"]
 mod tests;
