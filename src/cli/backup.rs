@@ -2,11 +2,12 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use super::config_bundle::ConfigArgs;
-use super::{Context, Exit, Failure, fault_failure};
+use super::{Context, Exit, Failure, fault_failure, sought};
 use crate::domain::{Backup, BackupCheck, BackupVerdict, Timestamp};
 use crate::engine::Deployment;
 use crate::engine::recovery::records::Occasion;
 use crate::engine::recovery::{remember, take, test_restore, verify, verify_set};
+use crate::ports::BackupList;
 use crate::ui::{Printer, Record, Style, clean};
 
 /// Subcommands of `backup`.
@@ -17,7 +18,7 @@ pub enum BackupCommand {
     /// Read backups to their end: whole, nothing in them that a restore must not run, trades inside
     Verify(VerifyArgs),
     /// Make a backup, read it back, and put a signed manifest beside it
-    Take,
+    Take(TakeArgs),
     /// Restore a backup into a scratch copy, validate it and say how long it took; live data is not touched
     Drill(VerifyArgs),
     /// Seal .env, certificates and keys into an encrypted bundle, for the day the server is gone
@@ -30,6 +31,14 @@ pub struct VerifyArgs {
     /// One backup [default: all; for a drill, the newest]
     #[arg(value_name = "FILE")]
     file: Option<String>,
+}
+
+/// Arguments of `backup take`.
+#[derive(Debug, clap::Args)]
+pub struct TakeArgs {
+    /// Which place of recovery.yml it is put into, a folder or `s3://BUCKET/PREFIX` [default: the first]
+    #[arg(long, value_name = "PLACE")]
+    to: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -74,7 +83,7 @@ impl Record for VerdictRecord<'_> {
 
 /// The backup of that path, as the store lists it, or as a bare path.
 pub async fn find(deployment: &Deployment, file: &str) -> Result<Backup, Failure> {
-    let known = list(deployment).await?;
+    let known = list(deployment).await?.backups;
     let same = |backup: &&Backup| backup.path == file || backup.path.ends_with(&format!("/{file}"));
     Ok(known.iter().find(same).cloned().unwrap_or_else(|| Backup {
         path: file.to_owned(),
@@ -84,7 +93,7 @@ pub async fn find(deployment: &Deployment, file: &str) -> Result<Backup, Failure
     }))
 }
 
-async fn list(deployment: &Deployment) -> Result<Vec<Backup>, Failure> {
+async fn list(deployment: &Deployment) -> Result<BackupList, Failure> {
     let store = deployment.backups.as_ref().ok_or_else(|| {
         Failure::new(Exit::Usage, "no database is configured, so its backups can't be judged")
             .hint("set DATABASE_URL as the application has it")
@@ -120,9 +129,10 @@ pub async fn run(command: BackupCommand, ctx: &Context) -> Result<Exit, Failure>
     match command {
         BackupCommand::List => show(ctx).await,
         BackupCommand::Verify(args) => verify_all(ctx, &args).await,
-        BackupCommand::Take => {
+        BackupCommand::Take(args) => {
             let deployment = ctx.deployment()?;
-            let (verdict, _) = take(&deployment).await.map_err(|fault| {
+            let indicators = sought::indicators(ctx)?;
+            let (verdict, _) = take(&deployment, args.to.as_deref(), &indicators).await.map_err(|fault| {
                 fault_failure("failed to take a backup", &fault)
                     .hint("see directory and pattern in policies/recovery.yml; pg_dump must be installed")
             })?;
@@ -138,10 +148,11 @@ async fn show(ctx: &Context) -> Result<Exit, Failure> {
     let deployment = ctx.deployment()?;
     let now = deployment.clock.now();
     let all = list(&deployment).await?;
-    if all.is_empty() {
+    unread(ctx, &all);
+    if all.backups.is_empty() {
         return Err(none());
     }
-    for backup in all {
+    for backup in all.backups {
         let age_minutes = backup.started.map(|started| now.duration_since(started).as_secs() / 60);
         ctx.printer.emit(&BackupRecord {
             path: backup.path,
@@ -150,7 +161,14 @@ async fn show(ctx: &Context) -> Result<Exit, Failure> {
             age_minutes,
         });
     }
-    Ok(Exit::Done)
+    Ok(if all.unread.is_empty() { Exit::Done } else { Exit::Incomplete })
+}
+
+/// Names the places that could not be looked at.
+fn unread(ctx: &Context, list: &BackupList) {
+    for place in &list.unread {
+        ctx.printer.warn(format!("{} could not be looked at: {}", place.place, place.reason));
+    }
 }
 
 fn none() -> Failure {
@@ -159,14 +177,16 @@ fn none() -> Failure {
 
 async fn verify_all(ctx: &Context, args: &VerifyArgs) -> Result<Exit, Failure> {
     let deployment = ctx.deployment()?;
+    let indicators = sought::indicators(ctx)?;
     let chosen = match &args.file {
-        Some(file) => vec![find(&deployment, file).await?],
+        Some(file) => BackupList { backups: vec![find(&deployment, file).await?], unread: Vec::new() },
         None => list(&deployment).await?,
     };
+    unread(ctx, &chosen);
     let mut verdicts = Vec::new();
-    for backup in &chosen {
+    for backup in &chosen.backups {
         let progress = ctx.progress(&deployment, "verify");
-        let judged = verify(&deployment, backup);
+        let judged = verify(&deployment, backup, &indicators);
         progress.finish();
         let (verdict, survey) = judged.map_err(|fault| fault_failure("failed to verify", &fault))?;
         ctx.printer.emit(&VerdictRecord(&verdict));
@@ -182,17 +202,25 @@ async fn verify_all(ctx: &Context, args: &VerifyArgs) -> Result<Exit, Failure> {
         good &= !set.checks.iter().any(BackupCheck::refuses);
         ctx.printer.emit(&set);
     }
-    Ok(if good { Exit::Done } else { Exit::Failed })
+    Ok(match (good, chosen.unread.is_empty()) {
+        (true, true) => Exit::Done,
+        (true, false) => Exit::Incomplete,
+        (false, _) => Exit::Failed,
+    })
 }
 
 async fn drill(ctx: &Context, args: &VerifyArgs) -> Result<Exit, Failure> {
     let deployment = ctx.deployment()?;
-    let backup = match &args.file {
-        Some(file) => find(&deployment, file).await?,
-        None => list(&deployment).await?.into_iter().next().ok_or_else(none)?,
+    let backup = if let Some(file) = &args.file {
+        find(&deployment, file).await?
+    } else {
+        let all = list(&deployment).await?;
+        unread(ctx, &all);
+        all.backups.into_iter().next().ok_or_else(none)?
     };
+    let indicators = sought::indicators(ctx)?;
     let progress = ctx.progress(&deployment, "test restore");
-    let tried = test_restore(&deployment, &backup).await;
+    let tried = test_restore(&deployment, &backup, &indicators).await;
     progress.finish();
     let (verdict, _) = tried.map_err(|fault| {
         fault_failure("failed to restore for a test", &fault)

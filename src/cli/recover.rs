@@ -262,8 +262,8 @@ impl Recovery<'_> {
     async fn end(self) -> Result<Exit, Failure> {
         let deployment = self.ctx.deployment()?;
         let policy = &deployment.policies.recovery;
-        let chosen = self.chosen(&deployment).await;
-        let lost_minutes = chosen.map(|started| self.at.duration_since(started).as_secs() / 60);
+        let state_of = put_back(self.ctx, &deployment).await;
+        let lost_minutes = state_of.map(|started| self.at.duration_since(started).as_secs() / 60);
         let took = deployment.clock.elapsed().saturating_sub(self.began);
         let limit = |minutes: u64| i64::try_from(minutes).unwrap_or(i64::MAX);
         let summary = Recovered {
@@ -287,14 +287,16 @@ impl Recovery<'_> {
         self.ctx.printer.emit(&summary);
         Ok(if well { Exit::Done } else { Exit::Incomplete })
     }
+}
 
-    /// When the backup that was put back was started.
-    async fn chosen(&self, deployment: &Deployment) -> Option<Timestamp> {
-        let case = self.ctx.peek_case(deployment).ok()?;
-        let path = crate::engine::Journal::read_state(case.as_ref()).ok()?.backup?;
-        let all = deployment.backups.as_ref()?.list().await.ok()?;
-        all.into_iter().find(|backup| backup.path == path)?.started
-    }
+/// When the backup that was put back in this incident was started.
+pub(super) async fn put_back(ctx: &Context, deployment: &Deployment) -> Option<Timestamp> {
+    // After a resume the incident is no open one any more.
+    let incident = ctx.incident(deployment).ok().or_else(|| deployment.cases.list().ok()?.pop())?;
+    let case = deployment.cases.peek(&incident).ok()?;
+    let path = crate::engine::Journal::read_state(case.as_ref()).ok()?.backup?;
+    let all = deployment.backups.as_ref()?.list().await.ok()?;
+    all.backups.into_iter().find(|backup| backup.path == path)?.started
 }
 
 /// Connection, health, backups: what the procedures ask first.
@@ -317,8 +319,11 @@ async fn identify(ctx: &Context, deployment: &Deployment) {
     }
     if let Some(backups) = &deployment.backups {
         let seen = match backups.list().await {
-            Ok(all) if all.is_empty() => Err("there is none".into()),
-            Ok(all) => Ok(format!("{} files, the newest {}", all.len(), all[0].path)),
+            Ok(all) => match (all.backups.first(), all.unread.first()) {
+                (_, Some(place)) => Err(format!("{} can't be looked at: {}", place.place, place.reason)),
+                (None, None) => Err("there is none".into()),
+                (Some(newest), None) => Ok(format!("{}, the newest {}", all.backups.len(), newest.path)),
+            },
             Err(fault) => Err(fault.chain()),
         };
         tell("backups".into(), seen);

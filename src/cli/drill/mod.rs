@@ -5,11 +5,12 @@ mod script;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use records::{DrillSummary, MarkRecord, PhaseRecord};
+use records::{DrillSummary, MarkRecord, Measured, PhaseRecord};
 use script::{Outcome, Stage};
 
+use super::recover::put_back;
 use super::{Context, Exit, Failure, fault_failure};
 use crate::adapters::system::{OsRandom, SystemClock};
 use crate::domain::Timestamp;
@@ -19,8 +20,6 @@ use crate::ui::Printer;
 
 /// People of the rehearsal who sign the resume.
 const PEOPLE: [&str; 3] = ["ada", "bo", "cyd"];
-/// Recovery time objective, as the embedded deployment's `recovery.yml` says.
-const RTO: Duration = Duration::from_mins(15);
 
 /// Arguments of `drill`.
 #[derive(Debug, clap::Args)]
@@ -125,12 +124,10 @@ pub async fn run(args: DrillArgs, ctx: &Context) -> Result<Exit, Failure> {
         .map(|person| (person.name().to_owned(), vec!["security".to_owned()], person.public_line()))
         .collect();
     let victim = EmbeddedDeployment::create(folder.path(), random.as_ref(), clock, &roster).await.map_err(failed)?;
-    let planted = if args.scenario == Scenario::Breach {
-        Intruder::new(&victim, now).attack().await.map_err(failed)?.planted
-    } else {
-        Vec::new()
-    };
-    ctx.printer.emit(&PhaseRecord::built(began.elapsed(), &victim.root.display().to_string()));
+    let attacked = args.scenario == Scenario::Breach;
+    let planted =
+        if attacked { Intruder::new(&victim, now).attack().await.map_err(failed)?.planted } else { Vec::new() };
+    ctx.printer.emit(&PhaseRecord::built(began.elapsed(), &victim.root.display().to_string(), attacked));
 
     let inner = stage_context(ctx, folder.path());
     let stage = Stage { ctx: &inner, victim: &victim, people: &people };
@@ -151,7 +148,12 @@ pub async fn run(args: DrillArgs, ctx: &Context) -> Result<Exit, Failure> {
     for told in stage.told() {
         ctx.printer.emit(&told);
     }
-    let summary = DrillSummary::new(&marks, failures, took, stage.case_folder(), args.keep);
+    let deployment = inner.deployment()?;
+    let state_of = put_back(&inner, &deployment).await;
+    let lost_minutes = state_of.map(|state_of| now.duration_since(state_of).as_secs() / 60);
+    let measured = Measured { failures, took, lost_minutes };
+    let policy = &deployment.policies.recovery;
+    let summary = DrillSummary::new(&marks, &measured, policy, (stage.case_folder(), args.keep));
     ctx.printer.emit(&summary);
     Ok(if summary.passed() { Exit::Done } else { Exit::Failed })
 }

@@ -1,29 +1,37 @@
 use super::records::Occasion;
 use super::text::DumpText;
+use super::verify::{INDICATORS, unread};
 use super::{remember, store, trade_scan, verify};
-use crate::detect::backup::Dialect;
+use crate::detect::backup::{Dialect, Survey};
 use crate::detect::database::DatabasePolicy;
+use crate::detect::indicators::Indicators;
 use crate::detect::trades::policy::TradePolicy;
 use crate::domain::{Backup, BackupCheck, BackupVerdict, Finding, Level, Timestamp};
 use crate::engine::{Deployment, scan_database, scan_trades};
 use crate::ports::{Fault, FaultKind};
 
 /// Looks for the newest clean backup: started before the breach, whole, and clean in a scratch copy. Returns every backup
-/// that was looked at, newest first, and the chosen one.
+/// that was looked at, newest first, and the chosen one; places that could not be looked at stand before them.
 pub async fn choose(
     deployment: &Deployment,
     first_malicious: Option<Timestamp>,
+    indicators: &Indicators,
 ) -> Result<(Vec<BackupVerdict>, Option<Backup>), Fault> {
-    let mut verdicts = Vec::new();
-    for backup in store(deployment)?.list().await? {
+    let listed = store(deployment)?.list().await?;
+    let mut verdicts: Vec<_> = listed.unread.iter().map(unread).collect();
+    for backup in listed.backups {
         let before = before_breach(deployment, &backup, first_malicious);
-        let late = before.passed;
-        if !late {
+        if !before.passed {
             verdicts.push(BackupVerdict { backup, checks: vec![before] });
             continue;
         }
-        let (mut verdict, seen) = verify(deployment, &backup)?;
+        let (mut verdict, seen) = fetched(deployment, &backup, indicators).await?;
         verdict.checks.insert(0, before);
+        let worst = seen.as_ref().and_then(|seen| seen.sightings.first()).map(|sighting| sighting.level);
+        let refuses = worst.is_some_and(|worst| deployment.policies.recovery.indicators.refuses(worst));
+        for check in verdict.checks.iter_mut().filter(|check| check.check == INDICATORS) {
+            check.advisory = !refuses;
+        }
         if verdict.usable() {
             verdict.checks.extend(scan_text(deployment, &verdict.backup).await?);
         }
@@ -49,13 +57,15 @@ pub async fn choose(
 pub async fn newest(
     deployment: &Deployment,
     before: Option<Timestamp>,
+    indicators: &Indicators,
 ) -> Result<(Vec<BackupVerdict>, Option<Backup>), Fault> {
-    let mut verdicts = Vec::new();
-    for backup in store(deployment)?.list().await? {
+    let listed = store(deployment)?.list().await?;
+    let mut verdicts: Vec<_> = listed.unread.iter().map(unread).collect();
+    for backup in listed.backups {
         if before.is_some_and(|before| backup.started.is_none_or(|started| started >= before)) {
             continue;
         }
-        let (verdict, seen) = verify(deployment, &backup)?;
+        let (verdict, seen) = fetched(deployment, &backup, indicators).await?;
         if verdict.usable() {
             remember(deployment, Occasion::Verified, &verdict, seen.as_ref(), None)?;
         }
@@ -66,6 +76,21 @@ pub async fn newest(
         }
     }
     Ok((verdicts, None))
+}
+
+/// Verifies a backup on this machine: it is read again and again, and what is restored is what was judged.
+pub async fn fetched(
+    deployment: &Deployment,
+    backup: &Backup,
+    indicators: &Indicators,
+) -> Result<(BackupVerdict, Option<Survey>), Fault> {
+    match store(deployment)?.fetch(&backup.path).await {
+        Ok(()) => verify(deployment, backup, indicators),
+        Err(fault) => {
+            let checks = vec![BackupCheck::of("readable", Err(fault.chain()))];
+            Ok((BackupVerdict { backup: backup.clone(), checks }, None))
+        }
+    }
 }
 
 fn before_breach(deployment: &Deployment, backup: &Backup, first: Option<Timestamp>) -> BackupCheck {
