@@ -58,6 +58,14 @@ impl Watching {
     }
 }
 
+impl Drop for Watching {
+    fn drop(&mut self) {
+        // It has ended by itself where the test went well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// Journal files as systemd writes them, by Debian's programs, unpacked.
 struct Journal {
     packages: PathBuf,
