@@ -70,7 +70,10 @@ pub async fn run(args: RestoreArgs, ctx: &Context) -> Result<Exit, Failure> {
         return replay(ctx, &deployment, &journal, note).await;
     }
     let records = logs(&args, ctx, &deployment)?;
-    let (verdicts, chosen) = pick(&args, ctx, &deployment, &journal).await?;
+    let bar = ctx.progress(&deployment, "judging the backups");
+    let picked = pick(&args, ctx, &deployment, &journal).await;
+    bar.finish();
+    let (verdicts, chosen) = picked?;
     for verdict in &verdicts {
         ctx.printer.emit(&VerdictRecord::brief(verdict));
     }
