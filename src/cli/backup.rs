@@ -52,33 +52,81 @@ struct BackupRecord {
 impl Record for BackupRecord {
     const TYPE: &'static str = "backup";
     fn text(&self, _: &Printer) -> String {
-        let started = self.started.map_or("-".to_owned(), |time| time.to_string());
-        let age = self.age_minutes.map_or(String::new(), |minutes| format!("{minutes} min ago"));
-        format!("  {started:<22} {age:>14} {:>12} bytes  {}", self.bytes, clean(&self.path))
+        let started = self.started.map_or("-".to_owned(), |time| time.strftime("%Y-%m-%d %H:%MZ").to_string());
+        let age = self.age_minutes.map_or(String::new(), age);
+        format!("  {started:<17}  {age:>11}  {:>8}  {}", size(self.bytes), clean(&self.path))
     }
+}
+
+/// Minutes in the two largest units.
+fn age(minutes: i64) -> String {
+    match minutes {
+        ..120 => format!("{minutes} min"),
+        120..2_880 => format!("{} h {} min", minutes / 60, minutes % 60),
+        _ => format!("{} d {} h", minutes / 1_440, minutes % 1_440 / 60),
+    }
+}
+
+/// Bytes in the largest unit of which there are ten or more.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    let (mut value, mut unit) = (bytes, "B");
+    for larger in UNITS {
+        if value < 10_000 {
+            break;
+        }
+        (value, unit) = (value / 1_000, larger);
+    }
+    format!("{value} {unit}")
 }
 
 /// A verdict's record.
 #[derive(Debug, Serialize)]
-#[serde(transparent)]
-pub struct VerdictRecord<'a>(pub &'a BackupVerdict);
+pub struct VerdictRecord<'a> {
+    #[serde(flatten)]
+    verdict: &'a BackupVerdict,
+    /// Of a refused one, the text counts what passed instead of naming it.
+    #[serde(skip)]
+    brief: bool,
+}
+
+impl<'a> VerdictRecord<'a> {
+    /// With every check.
+    pub fn whole(verdict: &'a BackupVerdict) -> Self {
+        Self { verdict, brief: false }
+    }
+
+    /// Where one of several is chosen: of those that were refused, the text says why.
+    pub fn brief(verdict: &'a BackupVerdict) -> Self {
+        Self { verdict, brief: !verdict.usable() }
+    }
+}
 
 impl Record for VerdictRecord<'_> {
     const TYPE: &'static str = "backup";
     fn text(&self, printer: &Printer) -> String {
-        let word =
-            if self.0.usable() { printer.paint(Style::Good, "good   ") } else { printer.paint(Style::Bad, "REFUSED") };
-        let mut text = format!("  {word} {}", clean(&self.0.backup.path));
-        for check in &self.0.checks {
-            let word = match (check.passed, check.advisory) {
-                (true, _) => printer.paint(Style::Dim, "pass  "),
-                (false, true) => printer.paint(Style::Warn, "look  "),
-                (false, false) => printer.paint(Style::Bad, "refuse"),
-            };
-            text.push_str(&format!("\n            {word} {:<14} {}", clean(&check.check), clean(&check.reason)));
+        let good = self.verdict.usable();
+        let word = if good { printer.paint(Style::Good, "good   ") } else { printer.paint(Style::Bad, "REFUSED") };
+        let mut text = format!("  {word} {}", clean(&self.verdict.backup.path));
+        let checks = self.verdict.checks.iter();
+        for check in checks.filter(|check| !(self.brief && check.passed)) {
+            text.push_str(&format!("\n            {}", check_line(printer, check)));
+        }
+        let passed = self.verdict.checks.iter().filter(|check| check.passed).count();
+        if self.brief && passed > 0 {
+            text.push_str(&format!("\n            {} {passed} other checks", printer.paint(Style::Dim, "pass  ")));
         }
         text
     }
+}
+
+fn check_line(printer: &Printer, check: &BackupCheck) -> String {
+    let word = match (check.passed, check.advisory) {
+        (true, _) => printer.paint(Style::Dim, "pass  "),
+        (false, true) => printer.paint(Style::Warn, "look  "),
+        (false, false) => printer.paint(Style::Bad, "refuse"),
+    };
+    format!("{word} {:<14} {}", clean(&check.check), clean(&check.reason))
 }
 
 /// The backup of that path, as the store lists it, or as a bare path.
@@ -112,14 +160,7 @@ struct SetRecord {
 impl Record for SetRecord {
     const TYPE: &'static str = "backups";
     fn text(&self, printer: &Printer) -> String {
-        let line = |check: &BackupCheck| {
-            let word = match (check.passed, check.advisory) {
-                (true, _) => printer.paint(Style::Dim, "pass  "),
-                (false, true) => printer.paint(Style::Warn, "look  "),
-                (false, false) => printer.paint(Style::Bad, "refuse"),
-            };
-            format!("  all     {word} {:<14} {}", clean(&check.check), clean(&check.reason))
-        };
+        let line = |check: &BackupCheck| format!("  all       {}", check_line(printer, check));
         self.checks.iter().map(line).collect::<Vec<_>>().join("\n")
     }
 }
@@ -136,7 +177,7 @@ pub async fn run(command: BackupCommand, ctx: &Context) -> Result<Exit, Failure>
                 fault_failure("failed to take a backup", &fault)
                     .hint("see directory and pattern in policies/recovery.yml; pg_dump must be installed")
             })?;
-            ctx.printer.emit(&VerdictRecord(&verdict));
+            ctx.printer.emit(&VerdictRecord::whole(&verdict));
             Ok(if verdict.usable() { Exit::Done } else { Exit::Failed })
         }
         BackupCommand::Drill(args) => drill(ctx, &args).await,
@@ -189,7 +230,7 @@ async fn verify_all(ctx: &Context, args: &VerifyArgs) -> Result<Exit, Failure> {
         let judged = verify(&deployment, backup, &indicators);
         progress.finish();
         let (verdict, survey) = judged.map_err(|fault| fault_failure("failed to verify", &fault))?;
-        ctx.printer.emit(&VerdictRecord(&verdict));
+        ctx.printer.emit(&VerdictRecord::whole(&verdict));
         if verdict.usable() {
             remember(&deployment, Occasion::Verified, &verdict, survey.as_ref(), None)
                 .map_err(|fault| fault_failure("failed to remember what was seen", &fault))?;
@@ -226,6 +267,6 @@ async fn drill(ctx: &Context, args: &VerifyArgs) -> Result<Exit, Failure> {
         fault_failure("failed to restore for a test", &fault)
             .hint("scratch copies need PostgreSQL's server programs on this machine (recovery.yml: postgres_bin)")
     })?;
-    ctx.printer.emit(&VerdictRecord(&verdict));
+    ctx.printer.emit(&VerdictRecord::whole(&verdict));
     Ok(if verdict.usable() { Exit::Done } else { Exit::Failed })
 }

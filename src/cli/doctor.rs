@@ -290,8 +290,8 @@ fn test_restore(deployment: &Deployment) -> Item {
             None => Err(("no backup was ever restored for a test".to_owned(), mend)),
             Some(record) => {
                 let days = deployment.clock.now().duration_since(record.time).as_secs() / 86_400;
-                let took = record.took_ms.unwrap_or(0) / 1000;
-                let words = format!("{} {days} days ago, in {took} s", record.path);
+                let took = record.took_ms.map_or(", not restored".to_owned(), |ms| format!(", in {} s", ms / 1000));
+                let words = format!("{} {days} days ago{took}", record.path);
                 match (record.passed, days <= MONTH) {
                     (true, true) => Ok(words),
                     (true, false) => Err((words, mend)),

@@ -70,9 +70,12 @@ pub async fn run(args: RestoreArgs, ctx: &Context) -> Result<Exit, Failure> {
         return replay(ctx, &deployment, &journal, note).await;
     }
     let records = logs(&args, ctx, &deployment)?;
-    let (verdicts, chosen) = pick(&args, ctx, &deployment, &journal).await?;
+    let bar = ctx.progress(&deployment, "judging the backups");
+    let picked = pick(&args, ctx, &deployment, &journal).await;
+    bar.finish();
+    let (verdicts, chosen) = picked?;
     for verdict in &verdicts {
-        ctx.printer.emit(&VerdictRecord(verdict));
+        ctx.printer.emit(&VerdictRecord::brief(verdict));
     }
     let round = u32::try_from(journal.state().entries).unwrap_or(u32::MAX);
     if args.plan {
@@ -128,7 +131,12 @@ async fn carry_back(
     let rto = deployment.policies.recovery.rto_minutes;
     let mut lines = vec![format!("{} (objective {rto} min)", ending(&ctx.printer, "RESTORED", &carried))];
     lines.extend(told_lines(&ctx.printer, &told));
-    lines.push("next: portcullis scan trades, portcullis scan database, then portcullis audit prepare".to_owned());
+    if !ctx.phase {
+        let program = ctx.program();
+        let next = ["scan trades", "scan database", "checklist", "audit prepare"];
+        lines.push("next:".to_owned());
+        lines.extend(next.map(|words| format!("  {program} {words}")));
+    }
     ctx.printer.say(lines.join("\n"));
     Ok(if carried.tally.failed == 0 { Exit::Done } else { Exit::Incomplete })
 }
@@ -182,7 +190,7 @@ impl Record for ReconciledRecord {
                 lines.push(format!("  {count:>8}  {words}"));
             }
             if counts.legitimate > 0 {
-                lines.push("  put the first back after the restore: portcullis restore --replay --note TEXT".into());
+                lines.push("  put the first back once they were checked: restore --replay --note TEXT".into());
             }
         }
         lines.extend(

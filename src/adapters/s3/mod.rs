@@ -316,7 +316,8 @@ fn refused(status: u16, body: &[u8]) -> Refused {
         429 | 500 | 502 | 503 | 504 => (FaultKind::Throttled, true),
         _ => (FaultKind::Invalid, false),
     };
-    let words = if status == 412 { "the object was changed after it was listed".to_owned() } else { code };
+    let words =
+        if status == 412 { "the object was changed after it was listed, or is there already".to_owned() } else { code };
     Refused { kind, words, again }
 }
 

@@ -104,7 +104,15 @@ fn stage_context(ctx: &Context, root: &Path) -> Context {
     settings.policies = "policies".into();
     settings.home = ".portcullis".into();
     settings.operator = "drill-operator".into();
-    Context { settings, printer: Printer::silent(), yes: true, incident: None, root: root.to_owned(), embedded: true }
+    Context {
+        settings,
+        printer: Printer::silent(),
+        yes: true,
+        incident: None,
+        root: root.to_owned(),
+        embedded: true,
+        phase: false,
+    }
 }
 
 /// Rehearses a breach.
@@ -131,15 +139,19 @@ pub async fn run(args: DrillArgs, ctx: &Context) -> Result<Exit, Failure> {
 
     let inner = stage_context(ctx, folder.path());
     let stage = Stage { ctx: &inner, victim: &victim, people: &people };
-    let answered = Instant::now();
+    let mut alarm = Instant::now();
     let mut failures = 0;
     for phase in args.scenario.phases() {
         let phase_began = Instant::now();
         let outcome = stage.play(phase).await;
+        if matches!(phase.act, script::Act::Strike(_)) {
+            // What came before is peacetime.
+            alarm = Instant::now();
+        }
         failures += usize::from(!outcome.passed);
-        ctx.printer.emit(&PhaseRecord::played(phase, outcome, phase_began.elapsed(), answered.elapsed()));
+        ctx.printer.emit(&PhaseRecord::played(phase, outcome, phase_began.elapsed(), alarm.elapsed()));
     }
-    let took = answered.elapsed();
+    let took = alarm.elapsed();
     let found = stage.findings();
     let marks: Vec<_> = planted.iter().map(|planted| MarkRecord::new(planted, &found)).collect();
     for mark in &marks {

@@ -69,7 +69,11 @@ fn content(deployment: &Deployment, seen: &Survey) -> Vec<BackupCheck> {
             match seen.suspicions.first() {
                 None => Ok("nothing that a restore must not run".into()),
                 Some(first) => {
-                    Err(format!("{} statements are not expected; line {}: {}", seen.suspicious, first.line, first.what))
+                    let count = match seen.suspicious {
+                        1 => "a statement is not expected".to_owned(),
+                        several => format!("{several} statements are not expected"),
+                    };
+                    Err(format!("{count}; line {}: {}", first.line, first.what))
                 }
             },
         ),
@@ -173,7 +177,10 @@ fn order(backup: &Backup, facts: &BackupFacts, now: Timestamp) -> BackupCheck {
         } else if late > LATE {
             Err(format!("it was changed long after it was started, at {modified}"))
         } else {
-            Ok(format!("written within {} s of its start", late.max(0)))
+            match late.max(0) {
+                seconds @ ..120 => Ok(format!("written within {seconds} s of its start")),
+                seconds => Ok(format!("written within {} min of its start", (seconds + 59) / 60)),
+            }
         },
     )
 }

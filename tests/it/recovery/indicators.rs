@@ -48,4 +48,14 @@ fn a_backup_with_an_indicator_is_clean_as_far_as_policy_says() {
         assert!(path.contains(&format!("_{chosen}0000")), "{limit}: {path}");
         assert!(seen(&ran)[..refused].iter().all(|(passed, advisory, _)| !passed && !advisory), "{limit}");
     }
+    // A backup that is passed over for its time is named too.
+    let ran = scene.run(&["--format", "json", "restore", "--newest", "--before", "2026-11-21T01:30:00Z", "--plan"]);
+    let verdicts = ran.expect(0).of_type("backup");
+    let refused = |verdict: &serde_json::Value| verdict["checks"][0]["check"] == "before";
+    assert_eq!(verdicts.iter().map(refused).collect::<Vec<_>>(), [true, true, false], "{verdicts:?}");
+    // Without a server's programs on this machine its text is what there is, and that is said.
+    let policy = format!("{RECOVERY}postgres_bin: /nowhere\n");
+    fs::write(scene.root.path().join("policies/recovery.yml"), policy).unwrap();
+    let ran = scene.run(&["--format", "json", "restore", "--clean", "--plan"]).expect(0);
+    assert!(ran.stdout.contains("judged by its text alone"), "{}", ran.stdout);
 }

@@ -289,6 +289,13 @@ fn the_four_disasters_end_in_a_working_database_and_the_checklist() {
             "{summary}\n{}",
             ran.stderr
         );
+        // The whole of it is measured: its steps alone took longer than nothing.
+        let steps: u64 = ran.of_type("step").iter().filter_map(|step| step["elapsed_ms"].as_u64()).max().unwrap_or(0);
+        assert!(summary["took_ms"].as_u64().unwrap() >= steps && steps > 0, "{summary}");
+        let phases = ran.of_type("phase");
+        let last = phases.last().unwrap();
+        assert_eq!((&last["phase"], &last["number"]), (&"checklist".into(), &last["phases"]), "{phases:?}");
+        assert_eq!(last["phases"], phases.len(), "{phases:?}");
         assert!(!ran.of_type("checklist").is_empty(), "{}", ran.stdout);
     };
     // Data are wrong.
