@@ -17,6 +17,9 @@ use crate::policy::Policies;
 
 pub(crate) const START: i64 = 1_800_000_000;
 
+/// Makes events from the bytes of a record.
+pub(crate) type Later = dyn Fn(&[u8]) -> Vec<Event> + Send + Sync;
+
 /// The parts of a case; [`Fixture::input`] puts them together.
 #[derive(Clone)]
 pub(crate) struct Fixture {
@@ -29,7 +32,7 @@ pub(crate) struct Fixture {
     /// Events between the first and the record.
     pub before: Vec<Event>,
     /// Events between the record and the approvals, made from its bytes.
-    pub early: Option<Arc<dyn Fn(&[u8]) -> Vec<Event> + Send + Sync>>,
+    pub early: Option<Arc<Later>>,
     /// Events after the approvals.
     pub after: Vec<Event>,
     pub findings: Vec<Finding>,

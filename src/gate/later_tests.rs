@@ -208,6 +208,7 @@ fn a_step_that_was_signed_as_it_was_cannot_be_settled_afterwards() {
 
 #[test]
 fn switches_are_counted_by_what_they_are() {
+    use SwitchState::{Engaged, Released, Unobservable};
     let said = |states: &[(&str, SwitchState)], released_too: bool| {
         let mut policies = texts("");
         let names: Vec<String> =
@@ -225,7 +226,6 @@ fn switches_are_counted_by_what_they_are() {
         assert_eq!(check.verdict, Verdict::Pass, "{}", check.reason);
         check.reason
     };
-    use SwitchState::{Engaged, Released, Unobservable};
     assert_eq!(said(&[("a", Engaged), ("b", Unobservable)], false), "1 engaged, 1 that can't be looked at");
     let five = [("a", Engaged), ("b", Unobservable), ("c", Released), ("d", Released), ("e", Unobservable)];
     assert_eq!(said(&five, true), "1 engaged, 2 that can't be looked at, 2 released by a resume that goes on");

@@ -231,7 +231,8 @@ mod tests {
     #[test]
     fn a_tail_is_all_that_follows_the_last_whole_entry_wherever_the_pieces_end() {
         let (bytes, note) = ledger(3);
-        for junk in [&b"{\"v\":1,"[..], b"junk\n", b"a\nb\nc", &vec![b'x'; 2 * CHUNK + 7], &[b'\n'; CHUNK + 1]] {
+        let (long, empty) = (vec![b'x'; 2 * CHUNK + 7], vec![b'\n'; CHUNK + 1]);
+        for junk in [&b"{\"v\":1,"[..], b"junk\n", b"a\nb\nc", &long, &empty] {
             let torn = [bytes.as_slice(), junk].concat();
             let verified = read(torn.as_slice(), Some(note.as_bytes()), drop).unwrap();
             assert_eq!(verified.signed, 3);
@@ -239,7 +240,7 @@ mod tests {
         }
         // A whole entry behind damage was not left by a crash.
         let first = &bytes[..=bytes.iter().position(|byte| *byte == b'\n').unwrap()];
-        let mended = [bytes.as_slice(), &[b'x'; CHUNK], b"\n", first].concat();
+        let mended = [bytes.as_slice(), &long, b"\n", first].concat();
         let found = read(mended.as_slice(), Some(note.as_bytes()), drop);
         assert!(matches!(found, Err(LedgerError::Damaged { line: 4, .. })), "{found:?}");
     }
