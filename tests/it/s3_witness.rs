@@ -41,7 +41,8 @@ impl Scene {
     /// One request to moto, as anybody who holds a key: the body of a good answer.
     fn ask(&self, method: &str, path: &str, headers: &[&str], body: &[u8]) -> Option<String> {
         let mut stream = TcpStream::connect(&self.moto).unwrap();
-        let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
+        let headers: Vec<&str> = headers.iter().flat_map(|header| [*header, "\r\n"]).collect();
+        let headers = headers.concat();
         let head = format!(
             "{method} /{}{path} HTTP/1.1\r\nhost: {}\r\ncontent-length: {}\r\nconnection: close\r\n{headers}\
              authorization: AWS4-HMAC-SHA256 Credential=a/20261124/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0\r\n\r\n",
