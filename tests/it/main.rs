@@ -49,6 +49,7 @@ mod small;
 mod support;
 mod switches;
 mod tamper;
+mod told;
 mod trades;
 mod value_files;
 mod watch;
