@@ -94,8 +94,13 @@ pub async fn run(args: RestoreArgs, ctx: &Context) -> Result<Exit, Failure> {
     };
     journal.record(event).map_err(|error| journal_failure(&error))?;
     let Some(backup) = chosen else {
-        return Err(Failure::new(Exit::Failed, "no backup passed; the live database was not touched")
-            .hint("each refusal is above; name one that you trust more with: portcullis restore FILE"));
+        return Err(if verdicts.is_empty() {
+            Failure::new(Exit::Failed, "there is no backup; the live database was not touched")
+                .hint("see directory and pattern in policies/recovery.yml, or name one: portcullis restore FILE")
+        } else {
+            Failure::new(Exit::Failed, "no backup passed; the live database was not touched")
+                .hint("each refusal is above; name one that you trust more: portcullis restore FILE")
+        });
     };
     if !ctx.confirm(&format!(
         "This replaces the live database by {} (the old one is kept where that is possible).",
