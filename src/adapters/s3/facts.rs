@@ -21,7 +21,7 @@ pub struct Version {
 }
 
 impl S3 {
-    pub(super) fn asked(&self, what: &str, place: &Place, query: &[(&str, &str)]) -> Result<String, Fault> {
+    fn asked(&self, what: &str, place: &Place, query: &[(&str, &str)]) -> Result<String, Fault> {
         let ask = Ask { method: "GET", place, query, headers: Vec::new(), body: &[] };
         Ok(String::from_utf8_lossy(&self.whole(what, &ask)?).into_owned())
     }

@@ -5,7 +5,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::facts::Version;
-use super::list::element;
 use super::{Ask, Place, S3};
 use crate::domain::{Digest, Timestamp};
 use crate::policy::resume::RetainMode;
@@ -59,15 +58,14 @@ impl S3 {
 
     /// In which mode one version is locked, and until when; `None` if it is not.
     pub(super) fn retention(&self, place: &Place, version: &Version) -> Result<Option<(String, Timestamp)>, Fault> {
-        let mut query = vec![("retention", "")];
-        query.extend(version.id.as_deref().map(|id| ("versionId", id)));
-        let answer = match self.asked(&format!("read the retention of {place}"), place, &query) {
-            // Neither this version nor its bucket has one.
-            Err(fault) if matches!(fault.kind, FaultKind::NotFound | FaultKind::Invalid) => return Ok(None),
-            answer => answer?,
-        };
-        let until = element(&answer, "RetainUntilDate").and_then(|text| text.parse().ok());
-        Ok(element(&answer, "Mode").zip(until))
+        let query: Vec<_> = version.id.as_deref().map(|id| ("versionId", id)).into_iter().collect();
+        let ask = Ask { method: "HEAD", place, query: &query, headers: Vec::new(), body: &[] };
+        let answer = self.send(&ask).map_err(|refused| {
+            Fault::new(refused.kind, format!("failed to read the retention of {place}: {}", refused.words))
+        })?;
+        let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let until = header("x-amz-object-lock-retain-until-date").and_then(|text| text.parse().ok());
+        Ok(header("x-amz-object-lock-mode").zip(until))
     }
 }
 
