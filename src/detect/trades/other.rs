@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::decimal::Decimal;
+use super::line_pattern::LinePattern;
 use super::names::Reader;
 use super::reconcile::Line;
 use super::record::{NO_TIME, Side};
@@ -137,10 +138,12 @@ pub struct Read {
     pub unread: u64,
 }
 
-/// Reads entries one after the other and gives those of trades, with their number in the file and their line.
+/// Reads entries one after the other and gives those of trades, with their number in the file and their line. Log lines of one of the patterns are
+/// of trades whatever else they say.
 pub fn read(
     mut input: impl BufRead,
     kind: Kind,
+    patterns: &[LinePattern],
     give: &mut dyn FnMut(&Fields<'_>, u64, u64) -> io::Result<()>,
 ) -> io::Result<Read> {
     let mut seen = Read::default();
@@ -159,13 +162,19 @@ pub fn read(
             skip_line(&mut input)?;
             continue;
         }
-        let text = String::from_utf8_lossy(&bytes);
+        let whole = String::from_utf8_lossy(&bytes);
         // A JSON array that has one entry a line is read like JSON lines.
-        let text = text.trim().trim_matches(['[', ']']).trim_end_matches(',').trim_start_matches('\u{feff}');
+        let text = whole.trim().trim_matches(['[', ']']).trim_end_matches(',').trim_start_matches('\u{feff}');
         if text.is_empty() {
             continue;
         }
         number += 1;
+        let own = patterns.iter().filter(|_| kind == Kind::Logs).find_map(|pattern| pattern.fields(whole.trim_end()));
+        if let Some(fields) = own {
+            seen.trades += 1;
+            give(&fields, number - 1, line)?;
+            continue;
+        }
         if kind == Kind::Logs && memchr::memmem::find(text.as_bytes(), b"rade").is_none() {
             continue;
         }
@@ -187,7 +196,7 @@ pub fn read(
             continue;
         }
         if kind == Kind::Logs {
-            let fields = carried(String::from_utf8_lossy(&bytes).trim());
+            let fields = carried(whole.trim());
             if is_trade(&fields, kind) {
                 seen.trades += 1;
                 give(&fields, number - 1, line)?;
@@ -317,7 +326,7 @@ mod tests {
     fn entries(text: &str, kind: Kind) -> (Vec<String>, u64) {
         let (mut all, mut roles, mut names) =
             (Vec::new(), FieldRoles::default(), Reader::new(std::sync::Arc::default()));
-        let seen = read(text.as_bytes(), kind, &mut |fields, number, line| {
+        let seen = read(text.as_bytes(), kind, &[], &mut |fields, number, line| {
             let one = roles.line(fields, &mut names, (0, number, line));
             let mut text = |role: Role| {
                 fields.iter().find(|(name, _)| roles.of(name) == Some(role)).map_or("-", |(_, text)| text.as_ref())
@@ -362,6 +371,21 @@ mod tests {
     }
 
     #[test]
+    fn lines_of_a_form_of_ones_own_are_read_by_a_pattern() {
+        let pattern = LinePattern::parse(r"^(?<time>\S+) FILL (?<id>\d+) (?<quantity>[\d.]+)").unwrap();
+        let text = "2026-11-24T10:00:00Z FILL 7 1.5\n2026-11-24T10:00:01Z QUOTE 8 2\n{\"tradeId\":9,\"symbol\":\"X\",\"qty\":1}\n";
+        let (mut ids, mut roles, mut names) =
+            (Vec::new(), FieldRoles::default(), Reader::new(std::sync::Arc::default()));
+        let seen = read(text.as_bytes(), Kind::Logs, std::slice::from_ref(&pattern), &mut |fields, number, line| {
+            let one = roles.line(fields, &mut names, (0, number, line));
+            ids.push((fields[0].1.to_string(), line, one.time != NO_TIME));
+            Ok(())
+        });
+        assert_eq!(ids, [("7".to_owned(), 1, true), ("9".to_owned(), 3, false)]);
+        assert_eq!(seen.unwrap(), Read { trades: 2, unread: 0 });
+    }
+
+    #[test]
     fn fills_come_as_csv_json_lines_and_arrays() {
         let expected: Vec<String> =
             vec!["2: 7 a Some(\"1.5\") 1795514400000".into(), "3: 8 b Some(\"2\") 1795514401000".into()];
@@ -376,7 +400,7 @@ mod tests {
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
             for kind in [Kind::Logs, Kind::Fills] {
                 let text = [b"rade {\"log\":\"".as_slice(), &bytes, b"\n", &bytes].concat();
-                let _ = read(text.as_slice(), kind, &mut |_, _, _| Ok(()));
+                let _ = read(text.as_slice(), kind, &[], &mut |_, _, _| Ok(()));
             }
         }
     }

@@ -25,6 +25,7 @@ use self::pass::{Desk, Made, TradeSink, clear};
 use crate::detect::trades::other::Kind;
 use crate::detect::trades::policy::{Check, Ledger, TradePolicy};
 use crate::detect::trades::roles::{Catalog, RoleOverrides, SchemaMapping, map_schema};
+use crate::detect::trades::sql::{self, Dialect, Statement};
 use crate::detect::trades::{Followed, Follower, Hits, Ids, Means, Plan, Reference, Uncovered, needs_history};
 use crate::domain::{Column, Finding, Table, Timestamp};
 use crate::ports::{Database, Fault, FaultKind, RowSink, Snapshot, TableRead, TimeRange};
@@ -143,11 +144,7 @@ pub async fn run_with(
     give: &mut (dyn FnMut(&Finding) + Send),
 ) -> Result<TradeScanResult, Fault> {
     let (tables, mapping) = map(database, scan).await?;
-    let columns = tables
-        .iter()
-        .find(|table| table.name == mapping.trades.table)
-        .map(|table| table.columns.clone())
-        .ok_or_else(|| Fault::new(FaultKind::NotFound, "the trade table vanished while it was read"))?;
+    let columns = columns(&tables, &mapping)?;
     let mut snapshot = database.snapshot().await?;
     let reference = Arc::new(gather::reference(snapshot.as_mut(), &mapping, scan).await?);
     let books = books(scan, &reference).await?;
@@ -209,14 +206,42 @@ pub async fn run_with(
     Ok(result)
 }
 
+/// The policies as SQL for a history of trades on another engine, in tables of the same names and columns; those that can't be written, with the reason. What
+/// the case knows (pauses, the intruder's sessions) is written into the statements.
+pub async fn statements(
+    database: &dyn Database,
+    policies: &[TradePolicy],
+    scan: &TradeScan,
+    dialect: Dialect,
+) -> Result<(Vec<Statement>, Vec<Uncovered>), Fault> {
+    let (tables, mapping) = map(database, scan).await?;
+    let columns = columns(&tables, &mapping)?;
+    let mut snapshot = database.snapshot().await?;
+    let reference = gather::reference(snapshot.as_mut(), &mapping, scan).await?;
+    let asked = scan.since.is_some() || scan.until.is_some();
+    let means = Means { history: true, asked, ..Means::default() };
+    let plan = Plan::new(policies, &mapping, &columns, &reference, means);
+    let window = (scan.since.map(Timestamp::as_millisecond), scan.until.map(Timestamp::as_millisecond));
+    let (statements, mut uncovered) = sql::statements(&plan, &mapping, &reference, dialect, window);
+    uncovered.extend(plan.uncovered);
+    Ok((statements, uncovered))
+}
+
+/// The columns of the trade table.
+fn columns(tables: &[Table], mapping: &SchemaMapping) -> Result<Vec<Column>, Fault> {
+    let trades = tables.iter().find(|table| table.name == mapping.trades.table);
+    let gone = || Fault::new(FaultKind::NotFound, "the trade table vanished while it was read");
+    trades.map(|table| table.columns.clone()).ok_or_else(gone)
+}
+
 /// The other records, read once.
 async fn books(scan: &TradeScan, reference: &Arc<Reference>) -> Result<Vec<Book>, Fault> {
     if scan.records.is_empty() {
         return Ok(Vec::new());
     }
-    let (records, names) = (scan.records.clone(), Arc::clone(&reference.names));
+    let (records, patterns, names) = (scan.records.clone(), scan.roles.log_lines.clone(), Arc::clone(&reference.names));
     let task = tokio::task::spawn_blocking(move || {
-        let books = [Kind::Logs, Kind::Fills].map(|kind| other::book(&records, kind, &names));
+        let books = [Kind::Logs, Kind::Fills].map(|kind| other::book(&records, kind, &patterns, &names));
         books.into_iter().filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()
     });
     task.await.map_err(|error| Fault::with(FaultKind::Invalid, "a reader of lines died", error))?

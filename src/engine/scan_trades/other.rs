@@ -11,6 +11,7 @@ use super::spill::{PARTS, Parted};
 use super::{Found, Phase};
 use crate::detect::logs::{Decoded, decode};
 use crate::detect::trades::finding::of_entry;
+use crate::detect::trades::line_pattern::LinePattern;
 use crate::detect::trades::other::{FieldRoles, Fields, Kind, Read, read};
 use crate::detect::trades::policy::Ledger;
 use crate::detect::trades::reconcile::{Cover, Entry, Extra, Key, Line, Reconciler};
@@ -93,10 +94,14 @@ fn failed(name: &str) -> impl Fn(io::Error) -> Fault + '_ {
     }
 }
 
-fn entries(record: &OtherRecord, give: &mut dyn FnMut(&Fields<'_>, u64, u64) -> io::Result<()>) -> Result<Read, Fault> {
+fn entries(
+    record: &OtherRecord,
+    patterns: &[LinePattern],
+    give: &mut dyn FnMut(&Fields<'_>, u64, u64) -> io::Result<()>,
+) -> Result<Read, Fault> {
     let failed = failed(&record.name);
     match decode((record.open)().map_err(&failed)?).map_err(&failed)? {
-        Decoded::Stream(stream) => read(BufReader::new(stream), record.kind, give).map_err(&failed),
+        Decoded::Stream(stream) => read(BufReader::new(stream), record.kind, patterns, give).map_err(&failed),
         Decoded::Unsupported(what) => {
             Err(Fault::new(FaultKind::Invalid, format!("{} is compressed as {what}; gzip is read", record.name)))
         }
@@ -104,7 +109,12 @@ fn entries(record: &OtherRecord, give: &mut dyn FnMut(&Fields<'_>, u64, u64) -> 
 }
 
 /// Reads all records of a kind; `None` if there is none.
-pub(super) fn book(records: &[OtherRecord], kind: Kind, names: &Arc<Names>) -> Result<Option<Book>, Fault> {
+pub(super) fn book(
+    records: &[OtherRecord],
+    kind: Kind,
+    patterns: &[LinePattern],
+    names: &Arc<Names>,
+) -> Result<Option<Book>, Fault> {
     let ledger = if kind == Kind::Logs { Ledger::Logs } else { Ledger::Fills };
     let mut reader = Reader::new(Arc::clone(names));
     let mut roles = FieldRoles::default();
@@ -113,7 +123,7 @@ pub(super) fn book(records: &[OtherRecord], kind: Kind, names: &Arc<Names>) -> R
     let (mut any, mut unread) = (false, 0);
     for (file, record) in (0_u32..).zip(records).filter(|(_, record)| record.kind == kind) {
         any = true;
-        let seen = entries(record, &mut |fields, number, line| {
+        let seen = entries(record, patterns, &mut |fields, number, line| {
             let line = roles.line(fields, &mut reader, (file, number, line));
             writer.take(line).map_err(io::Error::other)
         })?;
@@ -157,6 +167,12 @@ impl Phase<'_> {
             if book.unread > 0 {
                 found.uncovered.extend(say(&format!("{} lines could not be read", book.unread)));
             }
+            if book.count == 0 {
+                found.uncovered.extend(say(
+                    "no entry of a trade was found: log_lines in trade-roles.yml tells of other forms of lines",
+                ));
+                continue;
+            }
             if reconciler.matched == 0 && book.count >= 20 && found.rows >= 20 {
                 found.uncovered.extend(say("no entry is of any row: ids or names do not mean the same"));
                 continue;
@@ -179,7 +195,7 @@ impl Phase<'_> {
                 continue;
             }
             wanted.sort_by_key(|extra| (extra.line, extra.number));
-            entries(record, &mut |fields, number, line| {
+            entries(record, &self.scan.roles.log_lines, &mut |fields, number, line| {
                 if let Ok(at) = wanted.binary_search_by_key(&(line, number), |extra| (extra.line, extra.number)) {
                     let event: Map<_, _> = fields
                         .iter()

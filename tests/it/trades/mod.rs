@@ -1,5 +1,7 @@
 //! The trade scan on made-up companies: every planted intrusion is found, and nothing else.
 
+mod outliers;
+mod sql;
 mod world;
 
 use std::collections::BTreeSet;
