@@ -175,12 +175,12 @@ pub trait Cells {
     }
 }
 
-fn number(cells: &dyn Cells, role: Role) -> Option<Number> {
+fn number(cells: &impl Cells, role: Role) -> Option<Number> {
     Some(std::str::from_utf8(cells.text(role)?).map_or(Number::Unusable, Number::parse))
 }
 
 /// What the trade is worth, exactly. Sign does not matter.
-pub fn worth(cells: &dyn Cells) -> Option<Number> {
+pub fn worth(cells: &impl Cells) -> Option<Number> {
     let value = match number(cells, Role::Value) {
         Some(value) => value,
         None => match (number(cells, Role::Quantity)?, number(cells, Role::Price)?) {
@@ -238,7 +238,7 @@ impl Expression {
     }
 
     /// Whether it holds.
-    pub fn holds(&self, cells: &dyn Cells) -> bool {
+    pub fn holds(&self, cells: &impl Cells) -> bool {
         match self {
             Self::All(parts) => parts.iter().all(|part| part.holds(cells)),
             Self::Any(parts) => parts.iter().any(|part| part.holds(cells)),
@@ -262,7 +262,7 @@ impl Expression {
 }
 
 impl Compare {
-    fn holds(&self, cells: &dyn Cells) -> bool {
+    fn holds(&self, cells: &impl Cells) -> bool {
         let value = |operand: &Operand| -> Option<BigDecimal> {
             match operand {
                 Operand::Role(role) => number(cells, *role)?.finite().cloned(),
@@ -294,7 +294,7 @@ impl Compare {
 }
 
 impl Later {
-    fn holds(&self, cells: &dyn Cells) -> bool {
+    fn holds(&self, cells: &impl Cells) -> bool {
         let Some(late) = cells.millis(self.role) else { return false };
         let early = match self.than {
             Some(role) => cells.millis(role),

@@ -48,7 +48,7 @@ impl Phase<'_> {
         }
         let range = self.range(0).and_then(|_| {
             let since = Timestamp::from_millisecond(self.scan.since?.as_millisecond() - OLDER).ok();
-            Some(TimeRange { column: column_of(mapping, Role::CreatedAt)?, since, until: None })
+            Some(TimeRange { column: column_of(mapping, Role::CreatedAt)?, otherwise: None, since, until: None })
         });
         let whole = range.is_none();
         let read = TableRead { table: mapping.table.clone(), columns: layout.columns.clone(), xmin: false, range };

@@ -74,30 +74,33 @@ fn business(world: &mut World) {
 /// The intruder's trades: of the account's own kind but for one thing.
 fn intrusion(world: &mut World) -> Vec<(&'static [&'static str], Trade)> {
     let mut planted: Vec<(&'static [&'static str], Trade)> = Vec::new();
-    let like = |world: &mut World, at: i64| {
-        let account = world.dice.below(16);
+    // Each kind in accounts of its own: the second time is no news.
+    let like = |world: &mut World, number: i64, at: i64| {
+        let account = number * 2 + 1;
         let mut trade = world.ordinary(account, at);
         trade.destination = Some(format!("wallet_{account}_0"));
         trade.updated = trade.created;
-        (account, trade)
+        trade
     };
     for number in 0..PLANTED {
         let at = END - DAY + number * 90 * MINUTE;
         // From three times the usual size on, a third more each time.
-        let (_, mut trade) = like(world, at);
+        let mut trade = like(world, number, at);
         larger(&mut trade, [30, 40, 60, 80, 110, 160, 230, 320][usize::try_from(number).unwrap()]);
         planted.push((&["value-outlier", "quantity-outlier"], trade));
-        let (_, mut trade) = like(world, at + MINUTE);
+        let mut trade = like(world, number, at + MINUTE);
         trade.destination = Some("wallet_of_nobody".into());
         planted.push((&["new-destination"], trade));
-        let (_, mut trade) = like(world, at + 2 * MINUTE);
+        let mut trade = like(world, number, at + 2 * MINUTE);
         trade.ip = INTRUDER.into();
         planted.push((&["new-address"], trade));
-        let (_, mut trade) = like(world, at + 3 * MINUTE);
+        let mut trade = like(world, number, at + 3 * MINUTE);
         trade.symbol = "DOGE-USD";
         planted.push((&["new-instrument"], trade));
-        let mut trade = world.ordinary(number * 3 % 15, END - DAY + HOUR + number * 20 * MINUTE);
-        trade.destination = Some(format!("wallet_{}_0", number * 3 % 15));
+    }
+    for account in [0, 3, 6, 9, 12] {
+        let mut trade = world.ordinary(account, END - DAY + HOUR + account * 10 * MINUTE);
+        trade.destination = Some(format!("wallet_{account}_0"));
         planted.push((&["off-hours"], trade));
     }
     let trade = world.ordinary(19, END - HOUR);
@@ -118,7 +121,9 @@ fn company(seed: u64) -> (World, Labels) {
     world.write();
     for (policies, order) in places {
         let id = world.trades.iter().find(|trade| trade.order == order).unwrap().id;
-        policies.iter().for_each(|policy| drop(labels.entry(policy).or_default().insert(id)));
+        for policy in policies {
+            labels.entry(policy).or_default().insert(id);
+        }
     }
     (world, labels)
 }

@@ -63,8 +63,8 @@ impl<'a> Source<'a> {
             Form::Millis => dialect.millis(&column, &mapped.data_type),
             Form::Side => {
                 let text = format!("lower({})", dialect.text(&column));
-                let (buy, sell) = (dialect.list(Side::BUY), dialect.list(Side::SELL));
-                format!("CASE WHEN {text} IN ({buy}) THEN 1 WHEN {text} IN ({sell}) THEN 2 ELSE 0 END")
+                let (buying, selling) = (dialect.list(Side::BUY), dialect.list(Side::SELL));
+                format!("CASE WHEN {text} IN ({buying}) THEN 1 WHEN {text} IN ({selling}) THEN 2 ELSE 0 END")
             }
         }
     }

@@ -58,7 +58,8 @@ type Unwritten = &'static str;
 
 impl Base<'_> {
     fn statement(mut self, policy: &TradePolicy, window: Window) -> Result<String, Unwritten> {
-        let several = !matches!(policy.check, Check::Row { .. } | Check::Lookup { .. } | Check::Reconcile { .. });
+        // What follows several rows in time; the others also report what has no time.
+        let several = matches!(policy.check, Check::Window { .. } | Check::Baseline { .. });
         let hits = match &policy.check {
             Check::Row { when } => format!("SELECT id, time FROM t WHERE {}", self.condition(when)),
             Check::Lookup { .. } => self.lookup(&policy.check)?,
@@ -79,7 +80,6 @@ impl Base<'_> {
                 }
             }
             (since, until) => {
-                // A row whose time can't be read is reported by what looks at single rows.
                 let open = if several { "" } else { " OR time IS NULL" };
                 conditions.extend(since.map(|since| format!("(time >= {since}{open})")));
                 conditions.extend(until.map(|until| format!("(time < {until}{open})")));

@@ -75,10 +75,11 @@ impl Base<'_> {
             return format!("SELECT id, time FROM w WHERE many > {trades}");
         }
         // What is usual: the median of the windows with trades, rounded down to a power of two; from ten windows on.
-        let powers: String =
-            (0..19).rev().map(|power| format!("WHEN n >= {} THEN {} ", 1 << (power + 1), 1 << (power + 1))).collect();
+        let powers: Vec<_> =
+            (1..20).rev().map(|power| 1 << power).map(|most: u32| format!("WHEN n >= {most} THEN {most}")).collect();
+        let powers = powers.join(" ");
         let place = self.dialect.divide("time", within);
-        self.parts.push(("n", format!("SELECT whose, CASE {powers}ELSE 1 END AS power FROM (SELECT whose, count(*) AS n FROM w GROUP BY whose, {place}) x")));
+        self.parts.push(("n", format!("SELECT whose, CASE {powers} ELSE 1 END AS power FROM (SELECT whose, count(*) AS n FROM w GROUP BY whose, {place}) x")));
         self.parts.push(("p", "SELECT whose, power, sum(many) OVER (PARTITION BY whose ORDER BY power) AS below, sum(many) OVER (PARTITION BY whose) AS all_of FROM (SELECT whose, power, count(*) AS many FROM n GROUP BY whose, power) x".into()));
         self.parts.push((
             "u",
