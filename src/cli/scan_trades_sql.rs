@@ -12,9 +12,7 @@ use crate::ui::{Printer, Record, clean};
 /// Engines that `--sql` writes for.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 pub(super) enum Engine {
-    /// Apache Spark 3.4 or newer
     Spark,
-    /// PostgreSQL 12 or newer
     Postgresql,
 }
 
