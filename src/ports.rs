@@ -10,11 +10,15 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Canary, Notice, Probe, SwitchState, Timestamp};
-pub use backups::{BackupFacts, BackupRecords, BackupStore, FileDigest, OpenBackup, RestoreProgress, RestoreTarget};
+use crate::domain::{BackupCheck, Canary, Notice, Probe, SwitchState, Timestamp};
+pub use backups::{
+    BackupAccess, BackupFacts, BackupList, BackupRecords, BackupStore, FileDigest, ObjectVersions, OpenBackup,
+    RestoreProgress, RestoreTarget, UnreadPlace,
+};
 
 pub use crate::domain::{Column, DatabaseObject, ObjectList, RawRow, Relations, Row, Table, TableName};
 use crate::policy::credentials::{CredentialPolicy, StorePolicy};
+use crate::policy::recovery::RecoveryPolicy;
 
 /// Kinds of failure that callers tell apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -305,10 +309,7 @@ pub trait Database: Send + Sync {
         self.rows(table, std::slice::from_ref(&first.name), None, &mut |_| ControlFlow::Continue(())).await
     }
     /// Whether it holds together: constraints, indexes, sequences, migrations, the policy's invariants. Nothing by default.
-    async fn checks(
-        &self,
-        _policy: &crate::policy::recovery::RecoveryPolicy,
-    ) -> Result<Vec<crate::domain::BackupCheck>, Fault> {
+    async fn checks(&self, _policy: &RecoveryPolicy) -> Result<Vec<BackupCheck>, Fault> {
         Ok(Vec::new())
     }
     /// Foreign keys and labels of enumerations; none by default.

@@ -142,7 +142,13 @@ impl Databases {
         }
     }
 
-    fn backups(&self, root: &Path, policies: &Policies, vault: &Arc<dyn Vault>) -> Option<Arc<dyn BackupStore>> {
+    fn backups(
+        &self,
+        (root, home): (&Path, &Path),
+        policies: &Policies,
+        vault: &Arc<dyn Vault>,
+        aws: &Arc<Aws>,
+    ) -> Option<Arc<dyn BackupStore>> {
         let containment = self.containment.as_ref()?;
         let (guard, policy) = (policies.pause.guard.clone(), policies.recovery.clone());
         let target: Arc<dyn RestoreTarget> = match (self.app.as_ref().unwrap_or(containment), containment) {
@@ -156,7 +162,7 @@ impl Databases {
             }
             _ => return None,
         };
-        Some(Arc::new(BackupFiles::new(root, policy, target)))
+        Some(Arc::new(BackupFiles::new((root, home), policy, target, Arc::clone(aws))))
     }
 
     /// Who honours each credential; those that a person or an unreachable database honours have none.
@@ -304,7 +310,7 @@ pub fn live(root: &Path, settings: &Settings, policies: Arc<Policies>) -> Result
     let vault: Arc<dyn Vault> = Arc::new(SealedFiles::new(&home, &machine.sealing_key())?);
     let databases = Databases::parse(root, settings, &policies, &vault)?;
     let aws = Aws::new(aws_stand_ins(root, &policies, Arc::clone(&vault)));
-    let backups = databases.backups(root, &policies, &vault);
+    let backups = databases.backups((root, &home), &policies, &vault, &aws);
     Ok(Deployment {
         root: root.to_owned(),
         clock: Arc::new(SystemClock::default()),

@@ -71,6 +71,19 @@ if [ ! -x "$slurm/usr/sbin/slurmd-wlm" ] && have apt-get && have dpkg && [ "$(un
     && for deb in ./*.deb; do dpkg -x "$deb" . || exit 1; done; rm -f ./*.deb) || log "Slurm can't be had: see target/peers/slurm-download.log"
 fi
 
+# Compose's plugin (v2), which Debian has from 13 on: one package of a later Debian, unpacked for the Docker client of the tests alone.
+compose=target/peers/compose
+if have docker && have apt-get && have dpkg && ! docker compose version >/dev/null 2>&1 && [ ! -x "$compose/cli-plugins/docker-compose" ]; then
+  log "unpacking Compose's plugin"
+  apt_root=$root/$compose/apt
+  mkdir -p "$apt_root/lists/partial" "$apt_root/cache/archives/partial" "$compose/cli-plugins"
+  printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian trixie main\n' >"$apt_root/sources.list"
+  later=(-o "Dir::Etc::sourcelist=$apt_root/sources.list" -o Dir::Etc::sourceparts=/dev/null -o "Dir::State::lists=$apt_root/lists" -o "Dir::Cache=$apt_root/cache" -o Acquire::Languages=none)
+  (cd "$compose" && apt-get "${later[@]}" -qq update >../compose-download.log 2>&1 && apt-get "${later[@]}" download docker-compose >>../compose-download.log 2>&1 \
+    && dpkg -x docker-compose_*.deb apt/deb && cp apt/deb/usr/libexec/docker/cli-plugins/docker-compose cli-plugins/) || log "Compose's plugin can't be had: see target/peers/compose-download.log"
+  rm -rf "$apt_root" "$compose"/docker-compose_*.deb
+fi
+
 # --- private servers ----------------------------------------------------------------------------------------------
 work=$(mktemp -d /tmp/portcullis-peers.XXXXXX)
 chmod 755 "$work"
@@ -143,6 +156,7 @@ export PORTCULLIS_TEST_REDIS_URL="redis://:$redis_password@127.0.0.1:$redis_port
 export PORTCULLIS_TEST_PYTHON="$root/$venv/bin/python"
 [ ! -e "$sk_provider" ] || export PORTCULLIS_TEST_SK_PROVIDER="$root/$sk_provider"
 [ ! -x "$slurm/usr/sbin/slurmd-wlm" ] || export PORTCULLIS_TEST_SLURM="$root/$slurm"
+[ ! -x "$compose/cli-plugins/docker-compose" ] || export PORTCULLIS_TEST_DOCKER_CONFIG="$root/$compose"
 export PORTCULLIS_TEST_REQUIRE_PEERS=1
 # Every pair of cuts takes some minutes: always where nobody waits for it.
 [ -z "${CI:-}" ] || export PORTCULLIS_TEST_ALL_PAIRS=1

@@ -26,6 +26,8 @@ pub struct Context {
     pub root: PathBuf,
     /// Whether `--embedded` was given.
     pub embedded: bool,
+    /// Whether this is a phase of another command, which says itself what comes next.
+    pub phase: bool,
 }
 
 impl Context {

@@ -257,12 +257,19 @@ async fn backups(deployment: &Deployment) -> Item {
     };
     let result = match store.list().await {
         Err(fault) => Err((fault.chain(), "set directory and pattern in policies/recovery.yml")),
-        Ok(list) => match list.iter().filter_map(|backup| backup.started).max() {
+        Ok(list) if !list.unread.is_empty() => {
+            let places: Vec<_> = list.unread.iter().map(|place| format!("{}: {}", place.place, place.reason)).collect();
+            Err((places.join("; "), "see directory in policies/recovery.yml, and the permissions there"))
+        }
+        Ok(list) => match list.backups.iter().filter_map(|backup| backup.started).max() {
             None => Err(("there is no backup".to_owned(), "set directory and pattern in policies/recovery.yml")),
             Some(newest) => {
                 let minutes = deployment.clock.now().duration_since(newest).as_secs() / 60;
                 let limit = i64::try_from(deployment.policies.recovery.rpo_minutes).unwrap_or(i64::MAX);
-                let backups = if list.len() == 1 { "1 backup".into() } else { format!("{} backups", list.len()) };
+                let backups = match list.backups.len() {
+                    1 => "1 backup".to_owned(),
+                    several => format!("{several} backups"),
+                };
                 let words = format!("{backups}, the newest {minutes} min old (RPO {limit} min)");
                 if minutes <= limit { Ok(words) } else { Err((words, "look at the job that makes backups")) }
             }
@@ -283,8 +290,8 @@ fn test_restore(deployment: &Deployment) -> Item {
             None => Err(("no backup was ever restored for a test".to_owned(), mend)),
             Some(record) => {
                 let days = deployment.clock.now().duration_since(record.time).as_secs() / 86_400;
-                let took = record.took_ms.unwrap_or(0) / 1000;
-                let words = format!("{} {days} days ago, in {took} s", record.path);
+                let took = record.took_ms.map_or(", not restored".to_owned(), |ms| format!(", in {} s", ms / 1000));
+                let words = format!("{} {days} days ago{took}", record.path);
                 match (record.passed, days <= MONTH) {
                     (true, true) => Ok(words),
                     (true, false) => Err((words, mend)),

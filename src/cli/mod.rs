@@ -211,6 +211,7 @@ fn context(global: &Global, mut settings: Settings, printer: Printer) -> Context
         incident: global.incident.clone(),
         root: global.embedded.clone().unwrap_or_else(|| PathBuf::from(".")),
         embedded: global.embedded.is_some(),
+        phase: false,
     }
 }
 

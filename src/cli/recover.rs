@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
@@ -15,6 +16,7 @@ use super::{Cli, Context, Exit, Failure, checklist, journal_failure, lockdown, r
 use crate::domain::{CredentialId, Timestamp};
 use crate::engine::lockdown::open;
 use crate::engine::{Deployment, Opening};
+use crate::ports::Clock;
 use crate::ui::{Printer, Record, Style, clean};
 
 /// The four disasters.
@@ -86,6 +88,23 @@ impl Record for Symptom {
     }
 }
 
+/// A phase begins: what follows on the screen belongs to it.
+#[derive(Debug, Serialize)]
+struct PhaseRecord {
+    phase: &'static str,
+    number: usize,
+    phases: usize,
+    words: &'static str,
+}
+
+impl Record for PhaseRecord {
+    const TYPE: &'static str = "phase";
+    fn text(&self, printer: &Printer) -> String {
+        let head = format!("{}/{} {}", self.number, self.phases, self.phase);
+        format!("\n{}  {}", printer.paint(Style::Strong, head), self.words)
+    }
+}
+
 /// How a recovery went, against the objectives.
 #[derive(Debug, Serialize)]
 struct Recovered {
@@ -99,6 +118,9 @@ struct Recovered {
     lost_minutes: Option<i64>,
     rpo_minutes: u64,
     within_rpo: bool,
+    /// How the program is called here.
+    #[serde(skip)]
+    program: String,
 }
 
 impl Record for Recovered {
@@ -127,9 +149,17 @@ impl Record for Recovered {
         for phase in &self.failed {
             text.push_str(&format!("\n  failed     {}", clean(phase)));
         }
-        text.push_str(
-            "\nnext: portcullis checklist, portcullis audit prepare; trading stays paused until portcullis resume",
-        );
+        let program = &self.program;
+        text.push_str("\ntrading stays paused; next:");
+        if !self.failed.is_empty() {
+            text.push_str(&format!(
+                "\n  {program} recover {}\n      once more, after what failed is mended",
+                self.scenario
+            ));
+        }
+        text.push_str(&format!(
+            "\n  {program} checklist\n      what is still open of the list above\n  {program} audit prepare\n      the record that approvers sign, then: {program} resume"
+        ));
         text
     }
 }
@@ -138,9 +168,40 @@ impl Record for Recovered {
 struct Recovery<'a> {
     ctx: &'a Context,
     scenario: &'static str,
+    /// One clock from the start to the end: another counts from its own start.
+    clock: Arc<dyn Clock>,
     began: Duration,
     at: Timestamp,
+    phases: Vec<(&'static str, &'static str)>,
+    /// How many phases have begun.
+    begun: usize,
     failed: Vec<String>,
+    /// Whether a backup was put back.
+    restored: bool,
+}
+
+/// The phases of a scenario, each with what it is for.
+fn phases(scenario: &str, bundle: bool) -> Vec<(&'static str, &'static str)> {
+    let configuration = ("configuration", ".env, certificates and keys from the bundle");
+    let scans =
+        [("scan trades", "what somebody did in the trades"), ("scan database", "what was left in the database")];
+    let careful = matches!(scenario, "breach" | "corruption");
+    let mut phases = Vec::new();
+    phases.extend(bundle.then_some(configuration));
+    phases.push(("symptoms", "what is wrong"));
+    if scenario == "breach" {
+        phases.push(("lockdown", "trading stopped, keys replaced"));
+        phases.extend(scans);
+    }
+    phases.push((
+        "restore",
+        if careful { "the newest backup that is shown to be clean" } else { "the newest backup that verifies" },
+    ));
+    if careful {
+        phases.extend(scans);
+    }
+    phases.push(("checklist", "what is seen, and what is left for people"));
+    phases
 }
 
 /// Carries a recovery out.
@@ -166,14 +227,23 @@ pub async fn run(command: RecoverCommand, ctx: &Context) -> Result<Exit, Failure
         incident: ctx.incident.clone(),
         root: ctx.root.clone(),
         embedded: ctx.embedded,
+        phase: true,
     };
     let clock = ctx.deployment()?.clock;
-    let mut recovery = Recovery { ctx: &inner, scenario, began: clock.elapsed(), at: clock.now(), failed: Vec::new() };
+    let (began, at, phases) = (clock.elapsed(), clock.now(), phases(scenario, bundle.is_some()));
+    let mut recovery =
+        Recovery { ctx: &inner, scenario, clock, began, at, phases, begun: 0, failed: Vec::new(), restored: false };
     recovery.play(common, bundle, key, compromised).await?;
     recovery.end().await
 }
 
 impl Recovery<'_> {
+    fn begin(&mut self) {
+        let Some((phase, words)) = self.phases.get(self.begun).copied() else { return };
+        self.begun += 1;
+        self.ctx.printer.emit(&PhaseRecord { phase, number: self.begun, phases: self.phases.len(), words });
+    }
+
     /// A phase that failed is named, and the next ones are tried all the same.
     fn ended(&mut self, phase: &str, ended: Result<Exit, Failure>) -> bool {
         let words = match ended {
@@ -198,21 +268,21 @@ impl Recovery<'_> {
         let reason = common.reason.clone().unwrap_or_else(|| format!("recovery from: {}", self.scenario));
         if let Some(config) = bundle {
             let args = RestoreArgs { config: Some(config), key, ..RestoreArgs::default() };
+            self.begin();
             let put_back = restore::run(args, self.ctx).await;
             if !self.ended("configuration", put_back) {
                 return Ok(());
             }
         }
         let deployment = self.ctx.deployment()?;
+        self.begin();
         identify(self.ctx, &deployment).await;
         if let Some(compromised) = compromised {
+            self.begin();
             let args = lockdown::LockdownArgs::new(reason, compromised);
             let contained = lockdown::run(args, self.ctx).await;
             self.ended("lockdown", contained);
-            let scanned = self.command(&["scan", "trades"]).await;
-            self.ended("scan trades", scanned);
-            let scanned = self.command(&["scan", "database"]).await;
-            self.ended("scan database", scanned);
+            self.scan().await;
         } else {
             self.open(&deployment, reason)?;
         }
@@ -225,13 +295,11 @@ impl Recovery<'_> {
             logs: common.logs,
             ..RestoreArgs::default()
         };
+        self.begin();
         let restored = restore::run(args, self.ctx).await;
-        self.ended("restore", restored);
+        self.restored = self.ended("restore", restored);
         if self.scenario == "breach" || self.scenario == "corruption" {
-            let scanned = self.command(&["scan", "trades"]).await;
-            self.ended("scan trades", scanned);
-            let scanned = self.command(&["scan", "database"]).await;
-            self.ended("scan database", scanned);
+            self.scan().await;
         }
         for service in &deployment.services {
             if let Err(fault) = service.health().await {
@@ -239,6 +307,14 @@ impl Recovery<'_> {
             }
         }
         Ok(())
+    }
+
+    async fn scan(&mut self) {
+        for table in ["trades", "database"] {
+            self.begin();
+            let scanned = self.command(&["scan", table]).await;
+            self.ended(&format!("scan {table}"), scanned);
+        }
     }
 
     /// Runs another command as if it had been typed.
@@ -259,12 +335,12 @@ impl Recovery<'_> {
         open(deployment, opening).map(drop).map_err(|error| journal_failure(&error))
     }
 
-    async fn end(self) -> Result<Exit, Failure> {
+    async fn end(mut self) -> Result<Exit, Failure> {
         let deployment = self.ctx.deployment()?;
         let policy = &deployment.policies.recovery;
-        let chosen = self.chosen(&deployment).await;
-        let lost_minutes = chosen.map(|started| self.at.duration_since(started).as_secs() / 60);
-        let took = deployment.clock.elapsed().saturating_sub(self.began);
+        let state_of = if self.restored { put_back(self.ctx, &deployment).await } else { None };
+        let lost_minutes = state_of.map(|started| self.at.duration_since(started).as_secs() / 60);
+        let took = self.clock.elapsed().saturating_sub(self.began);
         let limit = |minutes: u64| i64::try_from(minutes).unwrap_or(i64::MAX);
         let summary = Recovered {
             scenario: self.scenario,
@@ -274,9 +350,13 @@ impl Recovery<'_> {
             lost_minutes,
             rpo_minutes: policy.rpo_minutes,
             within_rpo: lost_minutes.is_some_and(|lost| lost <= limit(policy.rpo_minutes)),
-            failed: self.failed,
+            failed: std::mem::take(&mut self.failed),
+            program: self.ctx.program(),
         };
         let well = summary.failed.is_empty() && summary.lost_minutes.is_some();
+        // Whatever was left out, this is the last one.
+        self.begun = self.phases.len() - 1;
+        self.begin();
         let list = match self.ctx.open_case(&deployment) {
             Ok(journal) => checklist::show(self.ctx, &deployment, &journal, true).await.map(|_| ()),
             Err(failure) => Err(failure),
@@ -287,14 +367,16 @@ impl Recovery<'_> {
         self.ctx.printer.emit(&summary);
         Ok(if well { Exit::Done } else { Exit::Incomplete })
     }
+}
 
-    /// When the backup that was put back was started.
-    async fn chosen(&self, deployment: &Deployment) -> Option<Timestamp> {
-        let case = self.ctx.peek_case(deployment).ok()?;
-        let path = crate::engine::Journal::read_state(case.as_ref()).ok()?.backup?;
-        let all = deployment.backups.as_ref()?.list().await.ok()?;
-        all.into_iter().find(|backup| backup.path == path)?.started
-    }
+/// When the backup that was put back in this incident was started.
+pub(super) async fn put_back(ctx: &Context, deployment: &Deployment) -> Option<Timestamp> {
+    // After a resume the incident is no open one any more.
+    let incident = ctx.incident(deployment).ok().or_else(|| deployment.cases.list().ok()?.pop())?;
+    let case = deployment.cases.peek(&incident).ok()?;
+    let path = crate::engine::Journal::read_state(case.as_ref()).ok()?.backup?;
+    let all = deployment.backups.as_ref()?.list().await.ok()?;
+    all.backups.into_iter().find(|backup| backup.path == path)?.started
 }
 
 /// Connection, health, backups: what the procedures ask first.
@@ -317,8 +399,11 @@ async fn identify(ctx: &Context, deployment: &Deployment) {
     }
     if let Some(backups) = &deployment.backups {
         let seen = match backups.list().await {
-            Ok(all) if all.is_empty() => Err("there is none".into()),
-            Ok(all) => Ok(format!("{} files, the newest {}", all.len(), all[0].path)),
+            Ok(all) => match (all.backups.first(), all.unread.first()) {
+                (_, Some(place)) => Err(format!("{} can't be looked at: {}", place.place, place.reason)),
+                (None, None) => Err("there is none".into()),
+                (Some(newest), None) => Ok(format!("{}, the newest {}", all.backups.len(), newest.path)),
+            },
             Err(fault) => Err(fault.chain()),
         };
         tell("backups".into(), seen);

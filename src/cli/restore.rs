@@ -7,11 +7,11 @@ use super::backup::{VerdictRecord, find};
 use super::config_bundle::{KeyArgs, put_back};
 use super::scan_trades::records;
 use super::steps::{carry, ending, print_plan, told_lines};
-use super::{Context, Exit, Failure, fault_failure, journal_failure};
+use super::{Context, Exit, Failure, fault_failure, journal_failure, sought};
 use crate::domain::{Backup, BackupVerdict, CredentialId, Timestamp};
 use crate::engine::notices::{GRACE, Notices};
 use crate::engine::recovery::records::Occasion;
-use crate::engine::recovery::{Reconciled, choose, newest, reconcile, remember, verify};
+use crate::engine::recovery::{Reconciled, choose, fetched, newest, reconcile, remember};
 use crate::engine::scan_trades::OtherRecord;
 use crate::engine::{Deployment, Journal, findings};
 use crate::ledger::{Event, IncidentState};
@@ -70,9 +70,12 @@ pub async fn run(args: RestoreArgs, ctx: &Context) -> Result<Exit, Failure> {
         return replay(ctx, &deployment, &journal, note).await;
     }
     let records = logs(&args, ctx, &deployment)?;
-    let (verdicts, chosen) = pick(&args, &deployment, &journal).await?;
+    let bar = ctx.progress(&deployment, "judging the backups");
+    let picked = pick(&args, ctx, &deployment, &journal).await;
+    bar.finish();
+    let (verdicts, chosen) = picked?;
     for verdict in &verdicts {
-        ctx.printer.emit(&VerdictRecord(verdict));
+        ctx.printer.emit(&VerdictRecord::brief(verdict));
     }
     let round = u32::try_from(journal.state().entries).unwrap_or(u32::MAX);
     if args.plan {
@@ -128,7 +131,12 @@ async fn carry_back(
     let rto = deployment.policies.recovery.rto_minutes;
     let mut lines = vec![format!("{} (objective {rto} min)", ending(&ctx.printer, "RESTORED", &carried))];
     lines.extend(told_lines(&ctx.printer, &told));
-    lines.push("next: portcullis scan trades, portcullis scan database, then portcullis audit prepare".to_owned());
+    if !ctx.phase {
+        let program = ctx.program();
+        let next = ["scan trades", "scan database", "checklist", "audit prepare"];
+        lines.push("next:".to_owned());
+        lines.extend(next.map(|words| format!("  {program} {words}")));
+    }
     ctx.printer.say(lines.join("\n"));
     Ok(if carried.tally.failed == 0 { Exit::Done } else { Exit::Incomplete })
 }
@@ -182,7 +190,7 @@ impl Record for ReconciledRecord {
                 lines.push(format!("  {count:>8}  {words}"));
             }
             if counts.legitimate > 0 {
-                lines.push("  put the first back after the restore: portcullis restore --replay --note TEXT".into());
+                lines.push("  put the first back once they were checked: restore --replay --note TEXT".into());
             }
         }
         lines.extend(
@@ -224,22 +232,24 @@ async fn replay(ctx: &Context, deployment: &Deployment, journal: &Arc<Journal>, 
 
 async fn pick(
     args: &RestoreArgs,
+    ctx: &Context,
     deployment: &Deployment,
     journal: &Journal,
 ) -> Result<(Vec<BackupVerdict>, Option<Backup>), Failure> {
     let failed = |fault: crate::ports::Fault| fault_failure("failed to judge the backups", &fault);
+    let indicators = sought::indicators(ctx)?;
     let Some(file) = &args.file else {
         if args.newest {
-            return newest(deployment, args.before).await.map_err(failed);
+            return newest(deployment, args.before, &indicators).await.map_err(failed);
         }
         // What a person names counts as much as what a scan saw.
         let span = findings::malicious(journal).map_err(|error| journal_failure(&error))?;
         let first = span.map(|(first, _)| first);
         let first = first.into_iter().chain(args.before).min();
-        return choose(deployment, first).await.map_err(failed);
+        return choose(deployment, first, &indicators).await.map_err(failed);
     };
     let backup = find(deployment, file).await?;
-    let (verdict, seen) = verify(deployment, &backup).map_err(failed)?;
+    let (verdict, seen) = fetched(deployment, &backup, &indicators).await.map_err(failed)?;
     if verdict.usable() {
         remember(deployment, Occasion::Verified, &verdict, seen.as_ref(), None).map_err(failed)?;
     }

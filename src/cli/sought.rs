@@ -7,7 +7,7 @@ use super::log_terms;
 use super::scan_output::SkippedRule;
 use super::{Context, Exit, Failure};
 use crate::adapters::log_files::{self, Input};
-use crate::detect::indicators::{ListFile, Reader};
+use crate::detect::indicators::{Indicators, ListFile, Reader};
 use crate::detect::logs::{Ruleset, Terms};
 use crate::domain::{Digest, DigestContext};
 
@@ -44,6 +44,11 @@ pub struct Sought {
     pub digest: Digest,
 }
 
+/// The lists of indicators of the policies.
+pub fn indicators(ctx: &Context) -> Result<Indicators, Failure> {
+    SoughtArgs::default().lists(ctx, &mut |_| ())
+}
+
 impl SoughtArgs {
     /// Reads rules and lists; fails if there is nothing to look for.
     pub fn read(&self, ctx: &Context) -> Result<Sought, Failure> {
@@ -71,11 +76,7 @@ impl SoughtArgs {
     }
 
     /// The lists. One that was named must be there.
-    fn lists(
-        &self,
-        ctx: &Context,
-        add: &mut dyn FnMut(&[u8]),
-    ) -> Result<crate::detect::indicators::Indicators, Failure> {
+    fn lists(&self, ctx: &Context, add: &mut dyn FnMut(&[u8])) -> Result<Indicators, Failure> {
         let default = ctx.root.join(&ctx.settings.policies).join("indicators");
         let given = if !self.indicators.is_empty() {
             self.indicators.clone()

@@ -2,10 +2,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Digest, Timestamp};
 
-/// A backup file.
+/// A backup: a file, a folder in `pg_dump`'s directory format, or an object in S3.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backup {
-    /// Path.
+    /// Path, or `s3://` address.
     pub path: String,
     /// Size in bytes.
     pub bytes: u64,
@@ -18,7 +18,7 @@ pub struct Backup {
 /// One check made on a backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackupCheck {
-    /// Name, for instance `gzip`, `complete`, `age`, `before-breach`, `persistence`, `trades`.
+    /// Name, for instance `readable`, `whole`, `digest`, `before-breach`, `indicators`, `persistence`.
     pub check: String,
     /// Whether it passed.
     pub passed: bool,

@@ -30,6 +30,25 @@ pub(super) fn check(policies: &Policies) -> Result<(), PolicyError> {
     check_roster(policies)
 }
 
+fn check_places(policies: &Policies) -> Result<(), PolicyError> {
+    let places = &policies.recovery.directory;
+    let wrong = |place: &str, message: String| Err(at(policies, "recovery.yml", place, message));
+    if places.is_empty() {
+        return wrong("directory:", "directory names no place for backups".into());
+    }
+    for place in places {
+        let bucket = place.strip_prefix("s3://").map(|rest| rest.split('/').next().unwrap_or_default());
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+        if bucket.is_some_and(|bucket| bucket.is_empty() || !bucket.chars().all(plain)) || place.is_empty() {
+            return wrong(place, format!("`{}` is no folder and no s3://BUCKET/PREFIX", place.escape_debug()));
+        }
+    }
+    if let Some(place) = duplicate(places.iter().map(String::as_str)) {
+        return wrong(place, format!("`{place}` is named twice"));
+    }
+    Ok(())
+}
+
 fn check_contacts(policies: &Policies) -> Result<(), PolicyError> {
     let contacts = &policies.contacts.contacts;
     if let Some(name) = duplicate(contacts.iter().map(|contact| contact.name.as_str())) {
@@ -81,6 +100,7 @@ fn check_credentials(policies: &Policies) -> Result<(), PolicyError> {
             return fail(format!("credential `{id}`: {problem}"));
         }
     }
+    check_places(policies)?;
     for service in &policies.recovery.services {
         if !services.contains(&service.as_str()) {
             let message = format!("services names `{service}`, which credentials.yml does not declare");

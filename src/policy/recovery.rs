@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::domain::Level;
+
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -14,9 +16,9 @@ pub struct RecoveryPolicy {
     /// Recovery point objective in minutes.
     #[serde(default = "default_rpo")]
     pub rpo_minutes: u64,
-    /// Folder of the backups.
-    #[serde(default = "default_directory")]
-    pub directory: String,
+    /// Where the backups lie: folders and `s3://BUCKET/PREFIX`. One or a list of them; a new one is made in the first.
+    #[serde(default = "default_directory", deserialize_with = "one_or_many")]
+    pub directory: Vec<String>,
     /// File name pattern; `*` stands for the time.
     #[serde(default = "default_pattern")]
     pub pattern: String,
@@ -38,12 +40,16 @@ pub struct RecoveryPolicy {
     /// Folder of `initdb` and `postgres` for scratch clusters; absent: found on this machine.
     #[serde(default)]
     pub postgres_bin: Option<String>,
-    /// Folder below which scratch copies are made; absent: the machine's folder for temporary files.
+    /// Folder below which scratch copies are made and backups from S3 are fetched; absent: the machine's folder for temporary files, and
+    /// this program's own.
     #[serde(default)]
     pub scratch: Option<String>,
     /// Most that a backup may decompress to, in gigabytes.
     #[serde(default = "default_max_gb")]
     pub max_gb: u64,
+    /// From which level on an indicator of `indicators/` in a backup's text keeps it from being clean.
+    #[serde(default)]
+    pub indicators: IndicatorLimit,
     /// Services stopped before the restore and started after it.
     #[serde(default)]
     pub services: Vec<String>,
@@ -83,6 +89,53 @@ pub struct ColumnRef {
     pub column: String,
 }
 
+/// From which level on something speaks against a backup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IndicatorLimit {
+    /// From this level on.
+    From(Level),
+    /// Never: it is shown, and no more.
+    Never,
+}
+
+impl Default for IndicatorLimit {
+    fn default() -> Self {
+        Self::From(Level::High)
+    }
+}
+
+impl IndicatorLimit {
+    /// Whether an indicator of that level speaks against a backup.
+    pub fn refuses(self, level: Level) -> bool {
+        matches!(self, Self::From(limit) if level >= limit)
+    }
+}
+
+impl<'de> Deserialize<'de> for IndicatorLimit {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text == "never" {
+            return Ok(Self::Never);
+        }
+        let level = text.parse().map_err(|reason| serde::de::Error::custom(format!("{reason}, or `never`")))?;
+        Ok(Self::From(level))
+    }
+}
+
+/// A text, or a list of texts.
+fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a folder or s3://BUCKET/PREFIX, or a list of these")]
+    enum Given {
+        One(String),
+        Many(Vec<String>),
+    }
+    Ok(match Given::deserialize(deserializer)? {
+        Given::One(one) => vec![one],
+        Given::Many(many) => many,
+    })
+}
+
 fn default_config() -> Vec<String> {
     vec![".env".into()]
 }
@@ -99,8 +152,8 @@ fn default_rpo() -> u64 {
     60
 }
 
-fn default_directory() -> String {
-    "backups".into()
+fn default_directory() -> Vec<String> {
+    vec!["backups".into()]
 }
 
 fn default_pattern() -> String {

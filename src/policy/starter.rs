@@ -249,7 +249,7 @@ mod tests {
             let trades = found.trades.clone().unwrap_or((None, "Trade".into()));
             assert_eq!((guard.schema, guard.table), trades);
             let backups = found.backups.clone().unwrap_or(("backups".into(), "db_backup_*.sql.gz".into()));
-            assert_eq!((policies.recovery.directory, policies.recovery.pattern), backups);
+            assert_eq!((policies.recovery.directory, policies.recovery.pattern), (vec![backups.0], backups.1));
             if back_end(&found).is_some() && !found.env_keys.is_empty() {
                 assert_eq!(policies.credentials.services[0].health, found.health);
             }

@@ -93,15 +93,56 @@ pub struct OpenBackup {
     pub digest: Arc<FileDigest>,
 }
 
-/// What a file says about itself without being read.
+/// What is known of a backup without reading it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackupFacts {
-    /// Permissions.
-    pub mode: u32,
-    /// Owner's number.
-    pub owner: u32,
-    /// When it was last changed.
+    /// Who may read and change it.
+    pub access: BackupAccess,
+    /// When it was last changed: of a file as its owner wants it, of an object as S3 saw it.
     pub modified: Option<Timestamp>,
+}
+
+/// Who may read and change a backup, as far as its place says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BackupAccess {
+    /// A file's permissions.
+    Mode(u32),
+    /// Of an object.
+    Object {
+        /// Whether everybody may read it, or why that is not known.
+        public: Result<bool, String>,
+        /// Versions of it that are kept, or why that is not known.
+        versions: Result<ObjectVersions, String>,
+    },
+}
+
+/// The versions of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectVersions {
+    /// Whether the bucket keeps a version that is written over or deleted.
+    pub kept: bool,
+    /// How many there are.
+    pub count: usize,
+    /// When the oldest was written.
+    pub oldest: Option<Timestamp>,
+}
+
+/// The backups of all places.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BackupList {
+    /// Newest start first.
+    pub backups: Vec<Backup>,
+    /// Places that could not be looked at: the list may lack backups.
+    pub unread: Vec<UnreadPlace>,
+}
+
+/// A place of backups that could not be looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadPlace {
+    /// Folder or `s3://` address, as policy has it.
+    pub place: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// What this program saw of backups in peacetime, one signed record a line.
@@ -115,12 +156,15 @@ pub trait BackupRecords: Send + Sync {
 /// The backups of the deployment.
 #[async_trait]
 pub trait BackupStore: Send + Sync {
-    /// All backups that the policy's pattern names, newest start first.
-    async fn list(&self) -> Result<Vec<Backup>, Fault>;
+    /// All backups that the policy's places and pattern name. An error only if no place could be looked at.
+    async fn list(&self) -> Result<BackupList, Fault>;
+    /// Brings a backup that lies elsewhere to this machine, if it is not here: it is read many times in a restore, and must be the same each
+    /// time. What was brought is gone when the value is dropped; what was cut off is gone on with.
+    async fn fetch(&self, path: &str) -> Result<(), Fault>;
     /// Opens one for streaming, decompressed.
     fn open(&self, path: &str) -> Result<OpenBackup, Fault>;
-    /// Looks at a file's permissions and times; `None` where it is no local file.
-    fn facts(&self, path: &str) -> Result<Option<BackupFacts>, Fault>;
+    /// Looks at permissions, times and versions.
+    fn facts(&self, path: &str) -> Result<BackupFacts, Fault>;
     /// Whose dumps they are.
     fn dialect(&self) -> Dialect;
     /// Puts one back into the live database; the old one is kept aside under `suffix` where the way allows. `marker` names the restore.
@@ -135,8 +179,9 @@ pub trait BackupStore: Send + Sync {
     /// A scratch copy made from it, to scan; dropped when the value is dropped.
     /// `Invalid` where no scratch copy can be made: its text is then scanned instead.
     async fn scratch(&self, path: &str) -> Result<Arc<dyn Database>, Fault>;
-    /// Makes a backup that was started at that moment, under the name that the policy's pattern gives it.
-    async fn take(&self, at: Timestamp) -> Result<(Backup, Option<String>), Fault>;
+    /// Makes a backup that was started at that moment, under the name that the policy's pattern gives it, in a place of the policy (`None`:
+    /// its first).
+    async fn take(&self, at: Timestamp, place: Option<&str>) -> Result<(Backup, Option<String>), Fault>;
     /// Puts a manifest beside a backup.
     fn write_manifest(&self, path: &str, bytes: &[u8]) -> Result<(), Fault>;
     /// The manifest beside it, if there is one.

@@ -45,6 +45,11 @@ struct Engine {
     folder: tempfile::TempDir,
 }
 
+/// Where the Docker client finds the plugin that `tests/run.sh` has unpacked, if this machine has none of its own.
+fn plugins() -> Option<(&'static str, String)> {
+    std::env::var("PORTCULLIS_TEST_DOCKER_CONFIG").ok().map(|folder| ("DOCKER_CONFIG", folder))
+}
+
 fn skipped(why: &str) {
     println!("SKIPPED: {why}, so that real Compose was not tried");
 }
@@ -158,7 +163,14 @@ impl<'a> Project<'a> {
     fn compose(&self, words: &[&str]) -> bool {
         let mut command = Command::new(self.program[0]);
         command.args(&self.program[1..]).args(["--project-name", &self.name]).args(words);
-        command.env("DOCKER_HOST", self.engine.host()).current_dir(&self.folder).output().unwrap().status.success()
+        command
+            .envs(plugins())
+            .env("DOCKER_HOST", self.engine.host())
+            .current_dir(&self.folder)
+            .output()
+            .unwrap()
+            .status
+            .success()
     }
 
     fn running(&self) -> Vec<String> {
@@ -177,9 +189,10 @@ impl Drop for Project<'_> {
 }
 
 fn tried(program: &'static [&'static str], version: &str) {
-    let found = Command::new(program[0]).args(&program[1..]).arg("version").output();
+    let found = Command::new(program[0]).args(&program[1..]).arg("version").envs(plugins()).output();
     if !found.is_ok_and(|output| output.status.success()) {
-        return skipped(&format!("there is no `{}`", program.join(" ")));
+        let from = "Debian: docker-compose, of 12 for v1, of 13 for v2; tests/run.sh fetches the latter";
+        return skipped(&format!("there is no `{}` ({from})", program.join(" ")));
     }
     let Some(engine) = Engine::start().filter(Engine::image) else { return };
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -189,6 +202,7 @@ fn tried(program: &'static [&'static str], version: &str) {
     );
     let mut scene = Scene::new(&switch);
     scene.env.push(("DOCKER_HOST", engine.host()));
+    scene.env.extend(plugins());
     let root = scene.root.path().to_owned();
     let project = Project::up(&engine, program, &root, port);
     // The switch: one service is stopped and the other runs on.

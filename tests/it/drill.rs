@@ -60,5 +60,8 @@ fn the_other_disasters_are_rehearsed_up_to_the_resume() {
         let failed: Vec<_> = phases.iter().filter(|phase| phase["passed"] != Value::Bool(true)).collect();
         assert!(failed.is_empty(), "{scenario}: {failed:?}");
         assert_eq!(ran.code, Some(0), "{scenario}: {}{}", ran.stdout, ran.stderr);
+        let summary = ran.of_type("summary").remove(0);
+        // The newest backup is 50 minutes old.
+        assert_eq!((&summary["lost_minutes"], &summary["within_rpo"]), (&50.into(), &true.into()), "{summary}");
     }
 }

@@ -13,17 +13,17 @@ use crate::support::{Ran, finish, folder, program, run};
 const RULE: &str = "title: r\nid: r\ndetection:\n  k:\n    - needle\n  condition: k\n";
 
 /// A bucket on moto, and a proxy before it.
-struct Bucket {
+pub struct Bucket {
     /// `host:port` of moto.
-    moto: String,
-    name: String,
-    proxy: String,
-    faults: Arc<Faults>,
+    pub moto: String,
+    pub name: String,
+    pub proxy: String,
+    pub faults: Arc<Faults>,
 }
 
 /// What the proxy does to answers to reads of an object whose key holds that word.
 #[derive(Default)]
-struct Faults {
+pub struct Faults {
     word: Mutex<String>,
     /// Answers that are still cut, and after how many bytes.
     cuts: AtomicUsize,
@@ -31,15 +31,21 @@ struct Faults {
     /// An object that is written anew at the first cut.
     change: Mutex<Option<(String, Vec<u8>)>>,
     /// Requests with `Range`.
-    ranges: AtomicUsize,
+    pub ranges: AtomicUsize,
     /// Listings.
     pages: AtomicUsize,
 }
 
-fn put(moto: &str, path: &str, body: &[u8]) {
+/// Puts an object (or a bucket, or a setting of one); the answer.
+pub fn put(moto: &str, path: &str, body: &[u8]) -> String {
+    put_with(moto, path, "", body)
+}
+
+/// The same with more header lines, each with its end.
+pub fn put_with(moto: &str, path: &str, more: &str, body: &[u8]) -> String {
     let mut stream = TcpStream::connect(moto).unwrap();
     let head = format!(
-        "PUT {path} HTTP/1.1\r\nhost: {moto}\r\ncontent-length: {}\r\nconnection: close\r\n\
+        "PUT {path} HTTP/1.1\r\nhost: {moto}\r\ncontent-length: {}\r\nconnection: close\r\n{more}\
          authorization: AWS4-HMAC-SHA256 Credential=a/20261124/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0\r\n\r\n",
         body.len()
     );
@@ -48,10 +54,11 @@ fn put(moto: &str, path: &str, body: &[u8]) {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+    answer
 }
 
 impl Bucket {
-    fn make(name: &str) -> Option<Self> {
+    pub fn make(name: &str) -> Option<Self> {
         let moto = address("PORTCULLIS_TEST_MOTO_URL")?.trim_start_matches("http://").to_owned();
         let name = format!("{name}-{}", std::process::id());
         put(&moto, &format!("/{name}"), b"");
@@ -68,11 +75,21 @@ impl Bucket {
         Some(Self { moto, name, proxy, faults })
     }
 
-    fn put(&self, key: &str, body: &[u8]) {
-        put(&self.moto, &format!("/{}/{key}", self.name), body);
+    pub fn put(&self, key: &str, body: &[u8]) -> String {
+        put(&self.moto, &format!("/{}/{key}", self.name), body)
     }
 
-    fn cut(&self, word: &str, cuts: usize, after: usize) {
+    /// What the program needs to know to ask through the proxy.
+    pub fn environment(&self) -> [(&'static str, String); 4] {
+        [
+            ("AWS_ACCESS_KEY_ID", "a".into()),
+            ("AWS_SECRET_ACCESS_KEY", "b".into()),
+            ("AWS_REGION", "us-east-1".into()),
+            ("AWS_ENDPOINT_URL", format!("http://{}", self.proxy)),
+        ]
+    }
+
+    pub fn cut(&self, word: &str, cuts: usize, after: usize) {
         word.clone_into(&mut self.faults.word.lock().unwrap());
         self.faults.cuts.store(cuts, Ordering::SeqCst);
         self.faults.after.store(after, Ordering::SeqCst);
@@ -81,8 +98,7 @@ impl Bucket {
     fn scan(&self, root: &Path, prefix: &str, more: &[&str]) -> Ran {
         let mut command = program(root);
         command
-            .envs([("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b"), ("AWS_REGION", "us-east-1")])
-            .env("AWS_ENDPOINT_URL", format!("http://{}", self.proxy))
+            .envs(self.environment())
             .args(["--format", "json", "scan", "logs", &format!("s3://{}/{prefix}", self.name), "--rules", "r.yml"])
             .args(more);
         finish(&mut command)
@@ -107,6 +123,9 @@ fn pass(mut client: TcpStream, moto: &str, bucket: &str, faults: &Faults) {
     // Small pages, so that a few objects make many.
     let asked = text.replacen("list-type=2", "list-type=2&max-keys=20", 1);
     server.write_all(asked.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n").as_bytes()).unwrap();
+    let length =
+        text.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
+    let _ = std::io::copy(&mut (&mut client).take(length.unwrap_or(0)), &mut server);
     let mut answer = Vec::new();
     let _ = server.read_to_end(&mut answer);
     let word = faults.word.lock().unwrap().clone();

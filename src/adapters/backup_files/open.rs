@@ -2,14 +2,14 @@
 //! thread of its own; how much may come out is bounded.
 
 use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io::{self, Read};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use flate2::bufread::MultiGzDecoder;
 
+use super::archive;
 use crate::domain::DigestContext;
 use crate::ports::{Fault, FaultKind, FileDigest, OpenBackup, RestoreProgress};
 
@@ -26,34 +26,38 @@ pub(super) fn open(path: &Path, max: u64, progress: &Arc<RestoreProgress>) -> Re
         let kind = if error.kind() == io::ErrorKind::NotFound { FaultKind::NotFound } else { FaultKind::Denied };
         Fault::with(kind, format!("failed to open the backup {}", path.display()), error)
     };
-    let digest = Arc::new(FileDigest::default());
     if path.is_dir() {
         progress.begin(0);
-        return Ok(OpenBackup { text: archive(path, max)?, digest });
+        return archive::folder(path, max);
     }
-    let mut file = File::open(path).map_err(failed)?;
+    let file = File::open(path).map_err(failed)?;
     let size = file.metadata().map_err(failed)?;
     if !size.is_file() {
         return Err(Fault::new(FaultKind::Invalid, format!("{} is not a file", path.display())));
     }
-    let size = size.len();
-    let mut magic = [0; 5];
-    let mut read = 0;
-    while read < magic.len() {
-        match file.read(&mut magic[read..]).map_err(failed)? {
-            0 => break,
-            more => read += more,
-        }
-    }
-    file.rewind().map_err(failed)?;
+    stream(Box::new(file), size.len(), max, progress).map_err(failed)
+}
+
+/// Opens what comes as a stream of `size` bytes.
+pub(super) fn stream(
+    mut source: Box<dyn Read + Send>,
+    size: u64,
+    max: u64,
+    progress: &Arc<RestoreProgress>,
+) -> io::Result<OpenBackup> {
+    let mut magic = Vec::new();
+    (&mut source).take(5).read_to_end(&mut magic)?;
     progress.begin(size);
-    if &magic == b"PGDMP" {
-        return Ok(OpenBackup { text: archive(path, max)?, digest });
-    }
-    let raw =
-        Raw { file, digest: Some(DigestContext::new()), told: Arc::clone(&digest), progress: Arc::clone(progress) };
+    let digest = Arc::new(FileDigest::default());
+    let raw = Raw {
+        source: Box::new(io::Cursor::new(magic.clone()).chain(source)),
+        digest: Some(DigestContext::new()),
+        told: Arc::clone(&digest),
+        progress: Arc::clone(progress),
+    };
     let bound = move |text: Box<dyn Read + Send>| Bounded { text, given: 0, most: max, size };
-    let text: Box<dyn Read + Send> = match &magic {
+    let text: Box<dyn Read + Send> = match magic.as_slice() {
+        b"PGDMP" => Box::new(Bounded { text: archive::piped(raw)?, given: 0, most: max, size: 0 }),
         [0x1f, 0x8b, ..] => {
             threaded(move || Ok(bound(Box::new(MultiGzDecoder::new(io::BufReader::with_capacity(PIECE, raw))))))
         }
@@ -64,8 +68,8 @@ pub(super) fn open(path: &Path, max: u64, progress: &Arc<RestoreProgress>) -> Re
 }
 
 /// The file's bytes, digested and counted on their way.
-struct Raw {
-    file: File,
+pub(super) struct Raw {
+    source: Box<dyn Read + Send>,
     digest: Option<DigestContext>,
     told: Arc<FileDigest>,
     progress: Arc<RestoreProgress>,
@@ -73,7 +77,7 @@ struct Raw {
 
 impl Read for Raw {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read(buffer)?;
+        let read = self.source.read(buffer)?;
         if read == 0 && !buffer.is_empty() {
             if let Some(digest) = self.digest.take() {
                 self.told.set(digest.finish());
@@ -123,11 +127,11 @@ impl Read for Frames {
 }
 
 /// Ends what gives more than any dump would.
-struct Bounded {
-    text: Box<dyn Read + Send>,
-    given: u64,
-    most: u64,
-    size: u64,
+pub(super) struct Bounded {
+    pub(super) text: Box<dyn Read + Send>,
+    pub(super) given: u64,
+    pub(super) most: u64,
+    pub(super) size: u64,
 }
 
 impl Read for Bounded {
@@ -205,62 +209,5 @@ impl Read for Ahead {
         buffer[..count].copy_from_slice(&rest[..count]);
         self.at += count;
         Ok(count)
-    }
-}
-
-/// `pg_dump`'s custom and directory formats, made into a plain dump by `pg_restore`, which connects to nothing and runs nothing.
-fn archive(path: &Path, max: u64) -> Result<Box<dyn Read + Send>, Fault> {
-    let mut child = Command::new("pg_restore")
-        .args(["--file=-", "--no-password"])
-        .arg(path)
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .env("LC_ALL", "C")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| {
-            let message = "failed to start `pg_restore`, which reads this format (Debian: postgresql-client)";
-            Fault::with(FaultKind::NotFound, message, error)
-        })?;
-    let text = child.stdout.take();
-    let text = text.ok_or_else(|| Fault::new(FaultKind::Unavailable, "pg_restore gives no text"))?;
-    Ok(Box::new(Bounded { text: Box::new(Archive { child, text }), given: 0, most: max, size: 0 }))
-}
-
-struct Archive {
-    child: Child,
-    text: std::process::ChildStdout,
-}
-
-impl Read for Archive {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.text.read(buffer)?;
-        if read == 0 && !buffer.is_empty() {
-            let status = self.child.wait()?;
-            if !status.success() {
-                let mut words = String::new();
-                if let Some(errors) = self.child.stderr.take() {
-                    let _ = errors.take(4096).read_to_string(&mut words);
-                }
-                let last: String = words
-                    .lines()
-                    .rfind(|line| !line.trim().is_empty())
-                    .unwrap_or("")
-                    .chars()
-                    .filter(|c| !c.is_control())
-                    .collect();
-                return Err(io::Error::new(io::ErrorKind::InvalidData, format!("pg_restore can't read it: {last}")));
-            }
-        }
-        Ok(read)
-    }
-}
-
-impl Drop for Archive {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

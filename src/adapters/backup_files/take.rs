@@ -3,13 +3,13 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::domain::{Backup, Timestamp};
-use crate::policy::recovery::RecoveryPolicy;
+use crate::adapters::s3::PartWriter;
+use crate::domain::Timestamp;
 use crate::ports::{Fault, FaultKind, RestoreTarget};
 
 fn failed(path: &Path) -> impl Fn(io::Error) -> Fault + '_ {
@@ -43,50 +43,93 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
     written.map_err(failed(path))
 }
 
-/// Takes a backup; it appears under its name at once and whole, or not at all.
-pub(super) async fn take(
-    root: &Path,
-    policy: &RecoveryPolicy,
-    target: &dyn RestoreTarget,
-    at: Timestamp,
-) -> Result<(Backup, Option<String>), Fault> {
-    let name = policy.pattern.replacen('*', &at.strftime("%Y%m%d_%H%M%S").to_string(), 1);
-    let ending = Path::new(&name).extension().and_then(|ending| ending.to_str());
-    let packed = ending == Some("gz");
-    if !packed && ending != Some("sql") {
-        let message = format!("backups named `{}` can't be written: .sql.gz and .sql can", policy.pattern);
-        return Err(Fault::new(FaultKind::Invalid, message));
+/// The name that a pattern gives a backup of that moment, and whether it is packed.
+pub(super) fn name(pattern: &str, at: Timestamp) -> Result<(String, bool), Fault> {
+    let name = pattern.replacen('*', &at.strftime("%Y%m%d_%H%M%S").to_string(), 1);
+    match Path::new(&name).extension().and_then(|ending| ending.to_str()) {
+        Some("gz") => Ok((name, true)),
+        Some("sql") => Ok((name, false)),
+        _ => {
+            let message = format!("backups named `{pattern}` can't be written: .sql.gz and .sql can");
+            Err(Fault::new(FaultKind::Invalid, message))
+        }
     }
-    let path = root.join(&policy.directory).join(&name);
-    if path.exists() {
-        return Err(Fault::new(FaultKind::Conflict, format!("{} is there already", path.display())));
-    }
-    let partial = root.join(&policy.directory).join(format!(".{name}.partial"));
-    let file = create(&partial).map_err(failed(&partial))?;
-    let done = fill(file, packed, target).await.and_then(|words| {
-        fs::rename(&partial, &path).and_then(|()| sync_folder(&path)).map_err(failed(&path))?;
-        Ok(words)
-    });
-    if done.is_err() {
-        let _ = fs::remove_file(&partial);
-    }
-    let words = done?;
-    let bytes = fs::metadata(&path).map_err(failed(&path))?.len();
-    let backup = Backup { path: format!("{}/{name}", policy.directory), bytes, started: Some(at), sha256: None };
-    Ok((backup, words))
 }
 
-async fn fill(file: File, packed: bool, target: &dyn RestoreTarget) -> Result<Option<String>, Fault> {
-    let unwritten = |error: io::Error| Fault::with(FaultKind::Unavailable, "failed to write the backup", error);
-    if packed {
-        let mut out = GzEncoder::new(BufWriter::new(file), Compression::default());
-        let words = target.dump(&mut out).await?;
-        let file = out.finish().and_then(|out| out.into_inner().map_err(io::IntoInnerError::into_error));
-        file.and_then(|file| file.sync_all()).map_err(unwritten)?;
-        return Ok(words);
+/// Where a dump goes: whole at the end, or not there at all.
+pub(super) trait Sink: Write + Send + Sized {
+    /// It is whole: puts it under its name. Its size in bytes.
+    fn done(self) -> Result<u64, Fault>;
+}
+
+/// A file beside its name until it is done.
+pub(super) struct NewFile {
+    out: BufWriter<File>,
+    partial: PathBuf,
+    path: PathBuf,
+}
+
+impl NewFile {
+    /// `name` must not be there yet.
+    pub(super) fn new(folder: &Path, name: &str) -> Result<Self, Fault> {
+        let (path, partial) = (folder.join(name), folder.join(format!(".{name}.partial")));
+        if path.exists() {
+            return Err(Fault::new(FaultKind::Conflict, format!("{} is there already", path.display())));
+        }
+        let file = create(&partial).map_err(failed(&partial))?;
+        Ok(Self { out: BufWriter::new(file), partial, path })
     }
-    let mut out = BufWriter::new(file);
+}
+
+impl Write for NewFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.out.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+impl Sink for NewFile {
+    fn done(mut self) -> Result<u64, Fault> {
+        let written = self.out.flush().and_then(|()| {
+            let file = self.out.get_ref();
+            file.sync_all()?;
+            let bytes = file.metadata()?.len();
+            fs::rename(&self.partial, &self.path)?;
+            sync_folder(&self.path)?;
+            Ok(bytes)
+        });
+        written.map_err(failed(&self.path))
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        // After a rename there is none.
+        let _ = fs::remove_file(&self.partial);
+    }
+}
+
+impl Sink for PartWriter {
+    fn done(self) -> Result<u64, Fault> {
+        self.finish()
+    }
+}
+
+/// Dumps the live database into a sink, packed on its way if that is wanted: its size, and words about its snapshot.
+pub(super) async fn fill(
+    mut out: impl Sink,
+    packed: bool,
+    target: &dyn RestoreTarget,
+) -> Result<(u64, Option<String>), Fault> {
+    if !packed {
+        let words = target.dump(&mut out).await?;
+        return Ok((out.done()?, words));
+    }
+    let mut out = GzEncoder::new(out, Compression::default());
     let words = target.dump(&mut out).await?;
-    out.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all()).map_err(unwritten)?;
-    Ok(words)
+    let out = out.finish().map_err(|error| Fault::with(FaultKind::Unavailable, "failed to write the backup", error))?;
+    Ok((out.done()?, words))
 }

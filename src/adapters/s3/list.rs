@@ -78,7 +78,7 @@ fn unescaped(text: &str) -> Option<String> {
 }
 
 /// A URL-encoded text.
-fn decoded(text: &str) -> Option<String> {
+pub(super) fn decoded(text: &str) -> Option<String> {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {

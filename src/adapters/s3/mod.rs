@@ -1,9 +1,11 @@
 //! Objects in S3, or in what speaks its protocol: listed page by page, read as streams that go on after a cut, written whole.
-//! Blocking, for the threads that scan.
+//! Blocking, for the threads that scan and restore.
 
+mod facts;
 mod list;
+mod read;
+mod write;
 
-use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -18,7 +20,10 @@ use tokio::runtime::Handle;
 use crate::adapters::aws::Aws;
 use crate::ports::{Fault, FaultKind};
 
+pub use facts::Version;
 pub use list::Listed;
+pub use read::ObjectReader;
+pub use write::PartWriter;
 
 /// Most objects of one listing.
 const MAX_OBJECTS: usize = 1_000_000;
@@ -136,15 +141,10 @@ impl S3 {
         }
     }
 
-    /// Reads an object from a byte on, as it was when it was listed.
-    pub fn read(self: &Arc<Self>, place: &Place, listed: &Listed, from: u64) -> io::Result<ObjectReader> {
-        let (place, listed) = (place.clone(), listed.clone());
-        let mut reader = ObjectReader { s3: self.clone(), place, listed, at: from, body: None, fruitless: 0 };
-        if from < reader.listed.bytes {
-            // What can't be read at all is told at once.
-            reader.body = Some(reader.open()?);
-        }
-        Ok(reader)
+    /// The object of exactly that key; `None` if there is none.
+    pub fn find(&self, place: &Place) -> Result<Option<Listed>, Fault> {
+        // A listing, not a HEAD: where it is refused, its answer says why.
+        Ok(self.list(place)?.into_iter().find(|listed| listed.key == place.key))
     }
 
     /// Reads all of a small object.
@@ -152,25 +152,25 @@ impl S3 {
         self.whole(&format!("read {place}"), &Ask { method: "GET", place, query: &[], headers: Vec::new(), body: &[] })
     }
 
-    /// Writes an object.
-    pub fn put(&self, place: &Place, body: &[u8]) -> Result<(), Fault> {
-        let ask = Ask { method: "PUT", place, query: &[], headers: Vec::new(), body };
-        self.whole(&format!("write {place}"), &ask).map(drop)
-    }
-
     /// Asks, again where that can help, and reads the answer.
     fn whole(&self, what: &str, ask: &Ask<'_>) -> Result<Vec<u8>, Fault> {
+        self.tagged(what, ask).map(|(_, body)| body)
+    }
+
+    /// The same, with the `ETag` of the answer.
+    fn tagged(&self, what: &str, ask: &Ask<'_>) -> Result<(Option<String>, Vec<u8>), Fault> {
         let mut tries = 0;
         loop {
             tries += 1;
             let read = self.send(ask).and_then(|mut answer| {
                 let status = answer.status().as_u16();
+                let tag = answer.headers().get("etag").and_then(|value| value.to_str().ok()).map(str::to_owned);
                 let body = answer.body_mut().with_config().limit(MAX_ANSWER).read_to_vec();
                 let body = body.map_err(|_| Refused::again("the answer was cut off"))?;
-                if (200..300).contains(&status) { Ok(body) } else { Err(refused(status, &body)) }
+                if (200..300).contains(&status) { Ok((tag, body)) } else { Err(refused(status, &body)) }
             });
             match read {
-                Ok(body) => return Ok(body),
+                Ok(answer) => return Ok(answer),
                 Err(refused) if refused.again && tries < TRIES => pause(tries),
                 Err(refused) => {
                     let kind = if refused.again { FaultKind::Unavailable } else { refused.kind };
@@ -211,7 +211,7 @@ impl S3 {
             request = request.header(name, value);
         }
         let invalid = |_| Refused::never("its address is not valid");
-        let sent = if ask.method == "PUT" {
+        let sent = if matches!(ask.method, "PUT" | "POST") {
             self.agent.run(request.body(ask.body).map_err(invalid)?)
         } else {
             self.agent.run(request.body(()).map_err(invalid)?)
@@ -312,87 +312,13 @@ fn refused(status: u16, body: &[u8]) -> Refused {
         429 | 500 | 502 | 503 | 504 => (FaultKind::Throttled, true),
         _ => (FaultKind::Invalid, false),
     };
-    let words = if status == 412 { "the object was changed after it was listed".to_owned() } else { code };
+    let words =
+        if status == 412 { "the object was changed after it was listed, or is there already".to_owned() } else { code };
     Refused { kind, words, again }
 }
 
 fn pause(tries: u32) {
     std::thread::sleep(Duration::from_millis(100 << tries.min(6)));
-}
-
-/// Reads an object; a stream that breaks goes on where it broke.
-pub struct ObjectReader {
-    s3: Arc<S3>,
-    place: Place,
-    listed: Listed,
-    at: u64,
-    body: Option<Box<dyn Read + Send>>,
-    fruitless: u32,
-}
-
-impl ObjectReader {
-    fn open(&mut self) -> io::Result<Box<dyn Read + Send>> {
-        loop {
-            let mut headers = vec![("if-match", self.listed.tag.clone())];
-            if self.at > 0 {
-                headers.push(("range", format!("bytes={}-", self.at)));
-            }
-            let ask = Ask { method: "GET", place: &self.place, query: &[], headers, body: &[] };
-            let refused = match self.s3.send(&ask) {
-                Ok(answer) => {
-                    let wanted = if self.at > 0 { 206 } else { 200 };
-                    let status = answer.status().as_u16();
-                    let tag = answer.headers().get("etag").and_then(|value| value.to_str().ok());
-                    if status == wanted && tag == Some(self.listed.tag.as_str()) {
-                        return Ok(Box::new(answer.into_body().into_reader()));
-                    }
-                    if (200..300).contains(&status) {
-                        return Err(io::Error::other("the object was changed after it was listed"));
-                    }
-                    let body =
-                        answer.into_body().into_with_config().limit(MAX_ANSWER).read_to_vec().unwrap_or_default();
-                    refused(status, &body)
-                }
-                Err(refused) => refused,
-            };
-            self.fruitless += 1;
-            if !refused.again || self.fruitless >= TRIES {
-                return Err(io::Error::other(refused.words));
-            }
-            pause(self.fruitless);
-        }
-    }
-}
-
-impl Read for ObjectReader {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        while self.at < self.listed.bytes && !into.is_empty() {
-            let mut body = match self.body.take() {
-                Some(body) => body,
-                None => self.open()?,
-            };
-            let left = usize::try_from(self.listed.bytes - self.at).unwrap_or(usize::MAX);
-            let most = into.len().min(left);
-            match body.read(&mut into[..most]) {
-                Ok(read) if read > 0 => {
-                    self.at += read as u64;
-                    self.fruitless = 0;
-                    self.body = Some(body);
-                    return Ok(read);
-                }
-                // An end before the object's is a cut too.
-                Ok(_) | Err(_) => {
-                    self.fruitless += 1;
-                    if self.fruitless >= TRIES {
-                        let words = "the connection broke again and again";
-                        return Err(io::Error::new(io::ErrorKind::ConnectionReset, words));
-                    }
-                    pause(self.fruitless);
-                }
-            }
-        }
-        Ok(0)
-    }
 }
 
 /// The text as it stands in an address.

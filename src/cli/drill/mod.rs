@@ -5,11 +5,12 @@ mod script;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use records::{DrillSummary, MarkRecord, PhaseRecord};
+use records::{DrillSummary, MarkRecord, Measured, PhaseRecord};
 use script::{Outcome, Stage};
 
+use super::recover::put_back;
 use super::{Context, Exit, Failure, fault_failure};
 use crate::adapters::system::{OsRandom, SystemClock};
 use crate::domain::Timestamp;
@@ -19,8 +20,6 @@ use crate::ui::Printer;
 
 /// People of the rehearsal who sign the resume.
 const PEOPLE: [&str; 3] = ["ada", "bo", "cyd"];
-/// Recovery time objective, as the embedded deployment's `recovery.yml` says.
-const RTO: Duration = Duration::from_mins(15);
 
 /// Arguments of `drill`.
 #[derive(Debug, clap::Args)]
@@ -105,7 +104,15 @@ fn stage_context(ctx: &Context, root: &Path) -> Context {
     settings.policies = "policies".into();
     settings.home = ".portcullis".into();
     settings.operator = "drill-operator".into();
-    Context { settings, printer: Printer::silent(), yes: true, incident: None, root: root.to_owned(), embedded: true }
+    Context {
+        settings,
+        printer: Printer::silent(),
+        yes: true,
+        incident: None,
+        root: root.to_owned(),
+        embedded: true,
+        phase: false,
+    }
 }
 
 /// Rehearses a breach.
@@ -125,24 +132,26 @@ pub async fn run(args: DrillArgs, ctx: &Context) -> Result<Exit, Failure> {
         .map(|person| (person.name().to_owned(), vec!["security".to_owned()], person.public_line()))
         .collect();
     let victim = EmbeddedDeployment::create(folder.path(), random.as_ref(), clock, &roster).await.map_err(failed)?;
-    let planted = if args.scenario == Scenario::Breach {
-        Intruder::new(&victim, now).attack().await.map_err(failed)?.planted
-    } else {
-        Vec::new()
-    };
-    ctx.printer.emit(&PhaseRecord::built(began.elapsed(), &victim.root.display().to_string()));
+    let attacked = args.scenario == Scenario::Breach;
+    let planted =
+        if attacked { Intruder::new(&victim, now).attack().await.map_err(failed)?.planted } else { Vec::new() };
+    ctx.printer.emit(&PhaseRecord::built(began.elapsed(), &victim.root.display().to_string(), attacked));
 
     let inner = stage_context(ctx, folder.path());
     let stage = Stage { ctx: &inner, victim: &victim, people: &people };
-    let answered = Instant::now();
+    let mut alarm = Instant::now();
     let mut failures = 0;
     for phase in args.scenario.phases() {
         let phase_began = Instant::now();
         let outcome = stage.play(phase).await;
+        if matches!(phase.act, script::Act::Strike(_)) {
+            // What came before is peacetime.
+            alarm = Instant::now();
+        }
         failures += usize::from(!outcome.passed);
-        ctx.printer.emit(&PhaseRecord::played(phase, outcome, phase_began.elapsed(), answered.elapsed()));
+        ctx.printer.emit(&PhaseRecord::played(phase, outcome, phase_began.elapsed(), alarm.elapsed()));
     }
-    let took = answered.elapsed();
+    let took = alarm.elapsed();
     let found = stage.findings();
     let marks: Vec<_> = planted.iter().map(|planted| MarkRecord::new(planted, &found)).collect();
     for mark in &marks {
@@ -151,7 +160,12 @@ pub async fn run(args: DrillArgs, ctx: &Context) -> Result<Exit, Failure> {
     for told in stage.told() {
         ctx.printer.emit(&told);
     }
-    let summary = DrillSummary::new(&marks, failures, took, stage.case_folder(), args.keep);
+    let deployment = inner.deployment()?;
+    let state_of = put_back(&inner, &deployment).await;
+    let lost_minutes = state_of.map(|state_of| now.duration_since(state_of).as_secs() / 60);
+    let measured = Measured { failures, took, lost_minutes };
+    let policy = &deployment.policies.recovery;
+    let summary = DrillSummary::new(&marks, &measured, policy, (stage.case_folder(), args.keep));
     ctx.printer.emit(&summary);
     Ok(if summary.passed() { Exit::Done } else { Exit::Failed })
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::script::{Act, Outcome, Phase};
 use crate::domain::Finding;
 use crate::embedded::Planted;
+use crate::policy::recovery::RecoveryPolicy;
 use crate::ui::{Printer, Record, Style, clean};
 
 fn millis(duration: Duration) -> u64 {
@@ -24,15 +25,15 @@ pub(super) struct PhaseRecord {
 }
 
 impl PhaseRecord {
-    /// The deployment was built and attacked.
-    pub fn built(took: Duration, folder: &str) -> Self {
+    /// The deployment was built, and attacked if it is a breach.
+    pub fn built(took: Duration, folder: &str, attacked: bool) -> Self {
         Self {
-            phase: "breach",
+            phase: if attacked { "breach" } else { "deployment" },
             command: None,
             passed: true,
             elapsed_ms: millis(took),
             since_alarm_ms: 0,
-            detail: format!("deployment built and attacked in {folder}"),
+            detail: format!("built{} in {folder}", if attacked { " and attacked" } else { "" }),
         }
     }
 
@@ -134,6 +135,7 @@ impl Record for ToldRecord {
 
 /// How the drill went.
 #[derive(Debug, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "they are the answers that a script asks for")]
 pub(super) struct DrillSummary {
     passed: bool,
     failed_phases: usize,
@@ -141,22 +143,48 @@ pub(super) struct DrillSummary {
     found: usize,
     elapsed_ms: u64,
     rto_ms: u64,
+    within_rto: bool,
+    /// Age of the state that was put back, at the alarm; absent if nothing was.
+    lost_minutes: Option<i64>,
+    rpo_minutes: u64,
+    within_rpo: bool,
     case: String,
     kept: bool,
 }
 
+/// What a drill is measured by.
+pub(super) struct Measured {
+    /// Phases that failed.
+    pub failures: usize,
+    /// From the alarm to the end.
+    pub took: Duration,
+    /// Age of the state that was put back, at the alarm, in minutes.
+    pub lost_minutes: Option<i64>,
+}
+
 impl DrillSummary {
     /// Sums up. `case` is the case folder, `kept` whether it stays.
-    pub fn new(marks: &[MarkRecord], failures: usize, took: Duration, case: String, kept: bool) -> Self {
-        let rto = super::RTO;
+    pub fn new(
+        marks: &[MarkRecord],
+        measured: &Measured,
+        policy: &RecoveryPolicy,
+        (case, kept): (String, bool),
+    ) -> Self {
         let found = marks.iter().filter(|mark| mark.found).count();
+        let rto = Duration::from_mins(policy.rto_minutes);
+        let within_rto = measured.took <= rto;
+        let fresh = measured.lost_minutes.is_some_and(|lost| u64::try_from(lost).unwrap_or(0) <= policy.rpo_minutes);
         Self {
-            passed: failures == 0 && found == marks.len() && took <= rto,
-            failed_phases: failures,
+            passed: measured.failures == 0 && found == marks.len() && within_rto && fresh,
+            failed_phases: measured.failures,
             planted: marks.len(),
             found,
-            elapsed_ms: millis(took),
+            elapsed_ms: millis(measured.took),
             rto_ms: millis(rto),
+            within_rto,
+            lost_minutes: measured.lost_minutes,
+            rpo_minutes: policy.rpo_minutes,
+            within_rpo: fresh,
             case,
             kept,
         }
@@ -171,20 +199,34 @@ impl DrillSummary {
 impl Record for DrillSummary {
     const TYPE: &'static str = "summary";
     fn text(&self, printer: &Printer) -> String {
-        let verdict = if self.passed {
-            printer.paint(Style::Good, "DRILL PASSED")
-        } else {
-            printer.paint(Style::Bad, "DRILL FAILED")
-        };
-        let fate = if self.kept { "" } else { " (removed now; keep it with: portcullis drill --keep)" };
-        let case = format!("case folder: {}{fate}", clean(&self.case));
-        format!(
-            "\n{verdict}  {} of {} planted marks found, {} phases failed, {:.1} s from the alarm to the end (objective: {} min)\n{case}",
-            self.found,
-            self.planted,
-            self.failed_phases,
+        let (style, word) = if self.passed { (Style::Good, "DRILL PASSED") } else { (Style::Bad, "DRILL FAILED") };
+        let against =
+            |fits: bool| if fits { printer.paint(Style::Good, "within") } else { printer.paint(Style::Bad, "OVER") };
+        let mut lines = vec![format!("\n{}", printer.paint(style, word))];
+        if self.planted > 0 {
+            lines.push(format!("  {} of {} planted marks found", self.found, self.planted));
+        }
+        if self.failed_phases > 0 {
+            lines.push(format!("  {} phases FAILED, named above", self.failed_phases));
+        }
+        lines.push(format!(
+            "  back {:.1} s after the alarm, {} the objective (RTO) of {} min",
             Duration::from_millis(self.elapsed_ms).as_secs_f64(),
+            against(self.within_rto),
             self.rto_ms / 60_000
-        )
+        ));
+        lines.push(match self.lost_minutes {
+            Some(lost) => format!(
+                "  to the state of {lost} min before it, {} the objective (RPO) of {} min",
+                against(self.within_rpo),
+                self.rpo_minutes
+            ),
+            None => "  no backup was put back".to_owned(),
+        });
+        lines.push(format!("case folder: {}", clean(&self.case)));
+        if !self.kept {
+            lines.push("it is removed now; keep it with: portcullis drill --keep".to_owned());
+        }
+        lines.join("\n")
     }
 }

@@ -83,7 +83,7 @@ const LOCKDOWN: Phase = command("lockdown", &["lockdown", "--reason", "drill: af
 
 /// Trades that were put back came while the pause stood: a person has said why.
 const DISPOSE: Phase =
-    command("dispose", &["incident", "dispose", "--open", "--as", "benign", "--note", "drill: put back on purpose"]);
+    command("dispose", &["incident", "dispose", "--open", "--as", "benign", "--note", "drill: on purpose"]);
 
 /// The database is gone.
 pub(super) const DATABASE: &[Phase] = &[
@@ -135,7 +135,7 @@ pub(super) const SERVER: &[Phase] = &[
 pub(super) const CORRUPTION: &[Phase] = &[
     Phase { name: "strike", act: Act::Strike(Lost::Values) },
     command("recover", &["recover", "corruption"]),
-    command("replay", &["restore", "--replay", "--note", "drill: checked against the desk's own list"]),
+    command("replay", &["restore", "--replay", "--note", "drill: as the desk has it"]),
     LOCKDOWN,
     SCANS[0],
     SCANS[1],

@@ -8,6 +8,7 @@ mod calls;
 mod literal;
 mod postgres;
 mod schema;
+mod sightings;
 mod statements;
 mod survey;
 mod text;
@@ -16,8 +17,9 @@ mod words;
 pub use allow::{Allowed, Suspicion, judge};
 pub use literal::{Insert, Literal, parse_insert};
 pub use schema::{cell, table_of};
+pub use sightings::Sighting;
 pub use statements::{DumpError, Piece, Statements};
-pub use survey::{Survey, survey};
+pub use survey::{Survey, survey, survey_for};
 pub use words::{Word, words};
 
 use serde::{Deserialize, Serialize};

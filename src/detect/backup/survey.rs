@@ -4,9 +4,11 @@ use std::io::Read;
 use serde::{Deserialize, Serialize};
 
 use super::allow::{Allowed, judge};
+use super::sightings::{Sighter, Sighting};
 use super::statements::{DumpError, Piece, Statements};
 use super::words::{Word, words};
 use super::{Dialect, Suspicion};
+use crate::detect::indicators::Indicators;
 
 /// How many suspicions are kept with their words; all are counted.
 const KEPT: usize = 50;
@@ -32,18 +34,28 @@ pub struct Survey {
     pub suspicious: u64,
     /// When it was started, in the dump's own words (`pg_dump --verbose`).
     pub started: Option<String>,
+    /// Indicators in its values and statements, the worst first.
+    pub sightings: Vec<Sighting>,
+    /// In how many values and statements they stand.
+    pub sighted: u64,
 }
 
 /// Reads a dump to its end, in a stream.
 pub fn survey(reader: impl Read, dialect: Dialect) -> Result<Survey, DumpError> {
+    survey_for(reader, dialect, &Indicators::default())
+}
+
+/// The same, and looks for indicators in it.
+pub fn survey_for(reader: impl Read, dialect: Dialect, indicators: &Indicators) -> Result<Survey, DumpError> {
     let mut pieces = Statements::new(reader, dialect);
-    let mut survey = Surveyor::new(dialect);
+    let mut survey = Surveyor::new(dialect, indicators);
     while let Some(piece) = pieces.next_piece()? {
         survey.piece(piece);
     }
     let trailer = pieces.trailer();
     let in_copy = pieces.in_copy();
     let mut result = survey.result;
+    (result.sightings, result.sighted) = survey.sighter.finish();
     result.bytes = pieces.bytes();
     result.started = pieces.started().map(str::to_owned);
     result.incomplete = if result.bytes == 0 {
@@ -62,17 +74,19 @@ pub fn survey(reader: impl Read, dialect: Dialect) -> Result<Survey, DumpError> 
     Ok(result)
 }
 
-struct Surveyor {
+struct Surveyor<'a> {
     result: Survey,
+    sighter: Sighter<'a>,
     committed: bool,
     cut: bool,
     /// Words of the statement that made each table, to hold COPY's columns against.
     made: BTreeMap<String, Vec<String>>,
-    copy: Option<(String, usize)>,
+    /// Table and columns of the rows that follow.
+    copy: Option<(String, Vec<String>)>,
 }
 
-impl Surveyor {
-    fn new(dialect: Dialect) -> Self {
+impl<'a> Surveyor<'a> {
+    fn new(dialect: Dialect, indicators: &'a Indicators) -> Self {
         let result = Survey {
             dialect,
             bytes: 0,
@@ -82,8 +96,11 @@ impl Surveyor {
             suspicions: Vec::new(),
             suspicious: 0,
             started: None,
+            sightings: Vec::new(),
+            sighted: 0,
         };
-        Self { result, committed: false, cut: false, made: BTreeMap::new(), copy: None }
+        let sighter = Sighter::new(indicators);
+        Self { result, sighter, committed: false, cut: false, made: BTreeMap::new(), copy: None }
     }
 
     fn piece(&mut self, piece: Piece) {
@@ -104,6 +121,7 @@ impl Surveyor {
                 self.result.statements += 1;
                 self.committed = false;
                 self.copy = None;
+                self.sighter.statement(line, &text, self.result.dialect);
                 match judge(self.result.dialect, &text) {
                     Ok(allowed) => self.allowed(line, &text, allowed),
                     Err(what) => self.suspect(line, what, &text),
@@ -141,7 +159,7 @@ impl Surveyor {
                     let what = format!("rows for columns of `{table}` that the dump does not make");
                     self.suspect(line, what, text);
                 }
-                self.copy = Some((table, columns.len()));
+                self.copy = Some((table, columns));
             }
             Allowed::Commit => self.committed = true,
             _ => {}
@@ -150,10 +168,12 @@ impl Surveyor {
 
     fn rows(&mut self, line: u64, count: u64, bytes: &[u8]) {
         let Some((table, columns)) = self.copy.take() else { return };
-        for (row, why) in strange_rows(bytes, columns) {
+        self.sighter.rows(line, &table, &columns, bytes);
+        let width = columns.len();
+        for (row, why) in strange_rows(bytes, width) {
             let text = bytes.split(|byte| *byte == b'\n').nth(row).unwrap_or_default();
             let what = match why {
-                Strange::Columns => format!("a row of `{table}` that does not have its {columns} columns"),
+                Strange::Columns => format!("a row of `{table}` that does not have its {width} columns"),
                 Strange::Escape(escape) => {
                     format!("a row of `{table}` with the escape \\{escape}, which no dump writes")
                 }

@@ -62,6 +62,53 @@ fn read(text: &str, dialect: Dialect) -> Survey {
     survey(text.as_bytes(), dialect).unwrap()
 }
 
+fn indicators(list: &str) -> crate::detect::indicators::Indicators {
+    let mut reader = crate::detect::indicators::Reader::default();
+    reader.read("list.txt", list.as_bytes());
+    reader.finish()
+}
+
+#[test]
+fn indicators_are_found_where_they_stand() {
+    let list = indicators("# level: low\nsemi;colon\n# level: critical\ntab\tand \\\\ and\n# level: high\nO'Brien\n");
+    let seen = |text: &str, dialect| {
+        let seen = survey_for(text.as_bytes(), dialect, &list).unwrap();
+        let one = |sighting: &Sighting| {
+            let place = sighting.place.as_ref().map(|(table, column)| format!("{table}.{column}"));
+            (sighting.indicator.clone(), sighting.line, place.unwrap_or_default(), sighting.count)
+        };
+        (seen.sightings.iter().map(one).collect::<Vec<_>>(), seen.sighted)
+    };
+    let (found, count) = seen(POSTGRES, Dialect::Postgres);
+    assert_eq!(found.last().unwrap(), &("semi;colon".to_owned(), 22, "Trade.note".to_owned(), 1), "{found:?}");
+    assert_eq!(count, found.len() as u64);
+    let (found, _) = seen(SQLITE, Dialect::Sqlite);
+    assert_eq!(found, [("O'Brien".to_owned(), 4, "Account.column 2".to_owned(), 1)]);
+    // In a statement, whether or not it may be run.
+    let (found, _) =
+        seen("COMMENT ON TABLE x IS 'semi;colon';\nCREATE RULE \"semi;colon\" AS ON SELECT;", Dialect::Postgres);
+    assert_eq!(found, [("semi;colon".to_owned(), 1, String::new(), 2)]);
+    assert_eq!(survey(POSTGRES.as_bytes(), Dialect::Postgres).unwrap().sighted, 0);
+}
+
+proptest! {
+    /// What stands in a cell is found at its line and column, whatever stands around it.
+    #[test]
+    fn a_planted_cell_is_found(rows in prop::collection::vec("[a-z ;.:0-9]{0,12}", 1..40), at in 0_usize..40, before in "[ (,]?") {
+        let at = at % rows.len();
+        let mut text = String::from("CREATE TABLE public.t (\n    a text,\n    b text\n);\nCOPY public.t (a, b) FROM stdin;\n");
+        for (number, row) in rows.iter().enumerate() {
+            let row = if number == at { format!("{before}203.0.113.7") } else { row.clone() };
+            text.push_str(&format!("{number}\t{row}\n"));
+        }
+        text.push_str("\\.\n");
+        let list = indicators("203.0.113.7\n");
+        let seen = survey_for(text.as_bytes(), Dialect::Postgres, &list).unwrap();
+        let places: Vec<_> = seen.sightings.iter().map(|sighting| (sighting.line, sighting.place.clone())).collect();
+        prop_assert_eq!(places, [(6 + at as u64, Some(("t".to_owned(), "b".to_owned())))]);
+    }
+}
+
 #[test]
 fn whole_dumps_are_clean_and_counted() {
     let sqlite = read(SQLITE, Dialect::Sqlite);

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use super::Injector;
 use crate::domain::{Backup, IncidentId, Timestamp};
 use crate::ports::{
-    BackupFacts, BackupStore, CaseFolders, CaseStore, Database, Fault, OpenBackup, RestoreProgress, Vault,
+    BackupFacts, BackupList, BackupStore, CaseFolders, CaseStore, Database, Fault, OpenBackup, RestoreProgress, Vault,
 };
 
 struct FaultyCases {
@@ -122,9 +122,14 @@ impl Vault for FaultyVault {
 
 #[async_trait]
 impl BackupStore for FaultyBackups {
-    async fn list(&self) -> Result<Vec<Backup>, Fault> {
+    async fn list(&self) -> Result<BackupList, Fault> {
         self.injector.reach("backup")?;
         self.inner.list().await
+    }
+
+    async fn fetch(&self, path: &str) -> Result<(), Fault> {
+        self.injector.reach("backup")?;
+        self.inner.fetch(path).await
     }
 
     fn open(&self, path: &str) -> Result<OpenBackup, Fault> {
@@ -132,7 +137,7 @@ impl BackupStore for FaultyBackups {
         self.inner.open(path)
     }
 
-    fn facts(&self, path: &str) -> Result<Option<BackupFacts>, Fault> {
+    fn facts(&self, path: &str) -> Result<BackupFacts, Fault> {
         self.inner.facts(path)
     }
 
@@ -144,8 +149,8 @@ impl BackupStore for FaultyBackups {
         self.inner.progress()
     }
 
-    async fn take(&self, at: Timestamp) -> Result<(Backup, Option<String>), Fault> {
-        self.injector.effect("backup", "take", self.inner.take(at)).await
+    async fn take(&self, at: Timestamp, place: Option<&str>) -> Result<(Backup, Option<String>), Fault> {
+        self.injector.effect("backup", "take", self.inner.take(at, place)).await
     }
 
     fn write_manifest(&self, path: &str, bytes: &[u8]) -> Result<(), Fault> {

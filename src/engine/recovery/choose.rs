@@ -1,35 +1,43 @@
 use super::records::Occasion;
 use super::text::DumpText;
+use super::verify::{INDICATORS, unread};
 use super::{remember, store, trade_scan, verify};
-use crate::detect::backup::Dialect;
+use crate::detect::backup::{Dialect, Survey};
 use crate::detect::database::DatabasePolicy;
+use crate::detect::indicators::Indicators;
 use crate::detect::trades::policy::TradePolicy;
 use crate::domain::{Backup, BackupCheck, BackupVerdict, Finding, Level, Timestamp};
 use crate::engine::{Deployment, scan_database, scan_trades};
 use crate::ports::{Fault, FaultKind};
 
 /// Looks for the newest clean backup: started before the breach, whole, and clean in a scratch copy. Returns every backup
-/// that was looked at, newest first, and the chosen one.
+/// that was looked at, newest first, and the chosen one; places that could not be looked at stand before them.
 pub async fn choose(
     deployment: &Deployment,
     first_malicious: Option<Timestamp>,
+    indicators: &Indicators,
 ) -> Result<(Vec<BackupVerdict>, Option<Backup>), Fault> {
-    let mut verdicts = Vec::new();
-    for backup in store(deployment)?.list().await? {
+    let listed = store(deployment)?.list().await?;
+    let mut verdicts: Vec<_> = listed.unread.iter().map(unread).collect();
+    for backup in listed.backups {
         let before = before_breach(deployment, &backup, first_malicious);
-        let late = before.passed;
-        if !late {
+        if !before.passed {
             verdicts.push(BackupVerdict { backup, checks: vec![before] });
             continue;
         }
-        let (mut verdict, seen) = verify(deployment, &backup)?;
+        let (mut verdict, seen) = fetched(deployment, &backup, indicators).await?;
         verdict.checks.insert(0, before);
-        if verdict.usable() {
-            verdict.checks.extend(scan_text(deployment, &verdict.backup).await?);
+        let worst = seen.as_ref().and_then(|seen| seen.sightings.first()).map(|sighting| sighting.level);
+        let refuses = worst.is_some_and(|worst| deployment.policies.recovery.indicators.refuses(worst));
+        for check in verdict.checks.iter_mut().filter(|check| check.check == INDICATORS) {
+            check.advisory = !refuses;
         }
+        let text = if verdict.usable() { scan_text(deployment, &verdict.backup).await? } else { None };
+        let scanned = text.as_ref().is_some_and(|(_, scanned)| *scanned);
+        verdict.checks.extend(text.map(|(check, _)| check));
         // A server is started only for what its text speaks for.
         if verdict.usable() {
-            verdict.checks.extend(scan_scratch(deployment, &verdict.backup).await?);
+            verdict.checks.extend(scan_scratch(deployment, &verdict.backup, scanned).await?);
         }
         let usable = verdict.usable();
         if usable {
@@ -49,13 +57,18 @@ pub async fn choose(
 pub async fn newest(
     deployment: &Deployment,
     before: Option<Timestamp>,
+    indicators: &Indicators,
 ) -> Result<(Vec<BackupVerdict>, Option<Backup>), Fault> {
-    let mut verdicts = Vec::new();
-    for backup in store(deployment)?.list().await? {
-        if before.is_some_and(|before| backup.started.is_none_or(|started| started >= before)) {
+    let listed = store(deployment)?.list().await?;
+    let mut verdicts: Vec<_> = listed.unread.iter().map(unread).collect();
+    for backup in listed.backups {
+        if let Some(before) = before.filter(|before| backup.started.is_none_or(|started| started >= *before)) {
+            let started = backup.started.map_or("its name does not say when".to_owned(), |time| time.to_string());
+            let checks = vec![BackupCheck::of("before", Err(format!("started: {started}; wanted: before {before}")))];
+            verdicts.push(BackupVerdict { backup, checks });
             continue;
         }
-        let (verdict, seen) = verify(deployment, &backup)?;
+        let (verdict, seen) = fetched(deployment, &backup, indicators).await?;
         if verdict.usable() {
             remember(deployment, Occasion::Verified, &verdict, seen.as_ref(), None)?;
         }
@@ -66,6 +79,21 @@ pub async fn newest(
         }
     }
     Ok((verdicts, None))
+}
+
+/// Verifies a backup on this machine: it is read again and again, and what is restored is what was judged.
+pub async fn fetched(
+    deployment: &Deployment,
+    backup: &Backup,
+    indicators: &Indicators,
+) -> Result<(BackupVerdict, Option<Survey>), Fault> {
+    match store(deployment)?.fetch(&backup.path).await {
+        Ok(()) => verify(deployment, backup, indicators),
+        Err(fault) => {
+            let checks = vec![BackupCheck::of("readable", Err(fault.chain()))];
+            Ok((BackupVerdict { backup: backup.clone(), checks }, None))
+        }
+    }
 }
 
 fn before_breach(deployment: &Deployment, backup: &Backup, first: Option<Timestamp>) -> BackupCheck {
@@ -85,8 +113,9 @@ fn before_breach(deployment: &Deployment, backup: &Backup, first: Option<Timesta
     BackupCheck::of("before-breach", result)
 }
 
-/// The trade policies over the rows in the dump's own text: a dirty backup costs no server and no disk.
-async fn scan_text(deployment: &Deployment, backup: &Backup) -> Result<Option<BackupCheck>, Fault> {
+/// The trade policies over the rows in the dump's own text: a dirty backup costs no server and no disk. The check, and whether the text was
+/// scanned at all; nothing where a scratch copy costs as little.
+async fn scan_text(deployment: &Deployment, backup: &Backup) -> Result<Option<(BackupCheck, bool)>, Fault> {
     let store = store(deployment)?;
     if store.dialect() != Dialect::Postgres {
         return Ok(None);
@@ -96,7 +125,8 @@ async fn scan_text(deployment: &Deployment, backup: &Backup) -> Result<Option<Ba
         Ok(text) => scan_trades::run(&text, &policies, &trade_scan(deployment)).await,
         Err(fault) => Err(fault),
     };
-    Ok(Some(BackupCheck::of(
+    let whole = scanned.is_ok();
+    let check = BackupCheck::of(
         "text",
         match scanned {
             Ok(seen) => match bad(&seen.findings) {
@@ -112,7 +142,8 @@ async fn scan_text(deployment: &Deployment, backup: &Backup) -> Result<Option<Ba
             }
             Err(fault) => Err(fault.chain()),
         },
-    )))
+    );
+    Ok(Some((check, whole)))
 }
 
 /// The first finding that speaks against a backup.
@@ -120,12 +151,12 @@ fn bad(findings: &[Finding]) -> Option<String> {
     findings.iter().find(|finding| finding.rule.level >= Level::High).map(|finding| finding.rule.title.clone())
 }
 
-/// Restores it where it can do no harm, and scans it there.
-async fn scan_scratch(deployment: &Deployment, backup: &Backup) -> Result<Vec<BackupCheck>, Fault> {
+/// Restores it where it can do no harm, and scans it there. `by_text` says whether its text was scanned: something must have been.
+async fn scan_scratch(deployment: &Deployment, backup: &Backup, by_text: bool) -> Result<Vec<BackupCheck>, Fault> {
     let scratch = match store(deployment)?.scratch(&backup.path).await {
         Ok(scratch) => scratch,
         // Without a server on this machine its text is what there is, and that is said.
-        Err(fault) if fault.kind == FaultKind::NotFound => {
+        Err(fault) if fault.kind == FaultKind::NotFound && by_text => {
             return Ok(vec![BackupCheck::advice(
                 "scratch",
                 Err(format!("judged by its text alone: {}", fault.message)),

@@ -13,7 +13,7 @@ mod verify;
 
 use std::sync::Arc;
 
-pub use choose::{choose, newest};
+pub use choose::{choose, fetched, newest};
 pub use reconcile::{Reconciled, reconcile};
 pub use rehearse::{take, test_restore};
 pub(super) use steps::build;

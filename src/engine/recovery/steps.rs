@@ -7,6 +7,7 @@ use super::records;
 use super::replay::Replay;
 use super::store;
 use super::verify::read;
+use crate::detect::indicators::Indicators;
 use crate::domain::{Action, Backup};
 use crate::engine::steps::{Effect, Seen, StepError};
 use crate::engine::{Deployment, Run};
@@ -89,7 +90,7 @@ impl Validate {
         }
         let backups = Arc::clone(store(deployment)?);
         let mut backup = Backup { path: self.path.clone(), bytes: 0, started: None, sha256: None };
-        let seen = tokio::task::spawn_blocking(move || read(backups.as_ref(), &mut backup))
+        let seen = tokio::task::spawn_blocking(move || read(backups.as_ref(), &mut backup, &Indicators::default()))
             .await
             .map_err(|error| Fault::with(FaultKind::OutcomeUnknown, "reading the backup died", error))?
             .map_err(|reason| Fault::new(FaultKind::Corrupt, reason))?;

@@ -1,9 +1,10 @@
 use super::records::{self, BackupRecord, Occasion};
 use super::store;
-use crate::detect::backup::{Survey, survey};
+use crate::detect::backup::{Sighting, Survey, survey_for};
+use crate::detect::indicators::Indicators;
 use crate::domain::{Backup, BackupCheck, BackupVerdict, Timestamp};
 use crate::engine::Deployment;
-use crate::ports::{BackupFacts, BackupStore, Fault};
+use crate::ports::{BackupAccess, BackupFacts, BackupStore, Fault, ObjectVersions, UnreadPlace};
 
 /// A backup that is so many times smaller or larger than its neighbours is worth a look.
 const ODD_SIZE: u64 = 2;
@@ -12,10 +13,10 @@ const LATE: i64 = 6 * 3600;
 /// How far the clocks of two machines may differ, in seconds.
 const SKEW: i64 = 300;
 
-/// Reads a backup once, to its end: digest, completeness, statements.
-pub(super) fn read(store: &dyn BackupStore, backup: &mut Backup) -> Result<Survey, String> {
+/// Reads a backup once, to its end: digest, completeness, statements, indicators.
+pub(super) fn read(store: &dyn BackupStore, backup: &mut Backup, indicators: &Indicators) -> Result<Survey, String> {
     let opened = store.open(&backup.path).map_err(|fault| fault.chain())?;
-    let seen = survey(opened.text, store.dialect()).map_err(|error| crate::gate::with_cause(&error))?;
+    let seen = survey_for(opened.text, store.dialect(), indicators).map_err(|error| crate::gate::with_cause(&error))?;
     backup.sha256 = opened.digest.get();
     Ok(seen)
 }
@@ -26,11 +27,16 @@ fn trade_table(deployment: &Deployment) -> &str {
 }
 
 /// Every check on one backup, in one pass over it: readable to its end, whole, nothing in it that a restore must not run, trades inside,
-/// as it was when it was last seen, and in its place among its neighbours.
-pub fn verify(deployment: &Deployment, backup: &Backup) -> Result<(BackupVerdict, Option<Survey>), Fault> {
+/// as it was when it was last seen, and in its place among its neighbours. An indicator in it is worth a look; whether it refuses the backup
+/// says who chooses.
+pub fn verify(
+    deployment: &Deployment,
+    backup: &Backup,
+    indicators: &Indicators,
+) -> Result<(BackupVerdict, Option<Survey>), Fault> {
     let mut backup = backup.clone();
     let store = store(deployment)?;
-    let seen = match read(store.as_ref(), &mut backup) {
+    let seen = match read(store.as_ref(), &mut backup, indicators) {
         Ok(seen) => seen,
         Err(reason) => {
             return Ok((BackupVerdict { backup, checks: vec![BackupCheck::of("readable", Err(reason))] }, None));
@@ -41,9 +47,13 @@ pub fn verify(deployment: &Deployment, backup: &Backup) -> Result<(BackupVerdict
     checks.extend(digest(deployment, &backup, &known)?);
     checks.extend(rows(deployment, &backup, &seen, &known));
     checks.push(written(&seen, &backup));
-    if let Ok(Some(facts)) = store.facts(&backup.path) {
-        checks.push(order(&backup, &facts, deployment.clock.now()));
-        checks.push(permissions(&facts));
+    checks.extend(sighted(&seen, indicators));
+    match store.facts(&backup.path) {
+        Ok(facts) => {
+            checks.push(order(&backup, &facts, deployment.clock.now()));
+            checks.extend(access(&facts.access));
+        }
+        Err(fault) => checks.push(BackupCheck::advice("order", Err(fault.chain()))),
     }
     Ok((BackupVerdict { backup, checks }, Some(seen)))
 }
@@ -59,7 +69,11 @@ fn content(deployment: &Deployment, seen: &Survey) -> Vec<BackupCheck> {
             match seen.suspicions.first() {
                 None => Ok("nothing that a restore must not run".into()),
                 Some(first) => {
-                    Err(format!("{} statements are not expected; line {}: {}", seen.suspicious, first.line, first.what))
+                    let count = match seen.suspicious {
+                        1 => "a statement is not expected".to_owned(),
+                        several => format!("{several} statements are not expected"),
+                    };
+                    Err(format!("{count}; line {}: {}", first.line, first.what))
                 }
             },
         ),
@@ -159,17 +173,79 @@ fn order(backup: &Backup, facts: &BackupFacts, now: Timestamp) -> BackupCheck {
     BackupCheck::advice(
         "order",
         if late < -SKEW {
-            Err(format!("the file is older than its name says: last changed at {modified}"))
+            Err(format!("it is older than its name says: last changed at {modified}"))
         } else if late > LATE {
-            Err(format!("the file was changed long after it was started, at {modified}"))
+            Err(format!("it was changed long after it was started, at {modified}"))
         } else {
-            Ok(format!("written within {} s of its start", late.max(0)))
+            match late.max(0) {
+                seconds @ ..120 => Ok(format!("written within {seconds} s of its start")),
+                seconds => Ok(format!("written within {} min of its start", (seconds + 59) / 60)),
+            }
         },
     )
 }
 
-fn permissions(facts: &BackupFacts) -> BackupCheck {
-    let mode = facts.mode & 0o777;
+/// The name of the check that [`sighted`] makes.
+pub(super) const INDICATORS: &str = "indicators";
+
+/// Indicators in its text; nothing where there is no list.
+fn sighted(seen: &Survey, indicators: &Indicators) -> Option<BackupCheck> {
+    let refused = indicators.refused().len();
+    if indicators.is_empty() && refused == 0 {
+        return None;
+    }
+    let left_out = match refused {
+        0 => String::new(),
+        several => format!("; {several} values of the lists are not looked for (scan logs names them)"),
+    };
+    let result = match seen.sightings.first() {
+        None => Ok(format!("none of {} stands in its text{left_out}", indicators.len())),
+        Some(worst) => {
+            let place = worst
+                .place
+                .as_ref()
+                .map_or("a statement".to_owned(), |(table, column)| format!("`{table}`, `{column}`"));
+            let Sighting { indicator, level, list, line, .. } = worst;
+            let all = if seen.sighted > 1 { format!(", {} places in all", seen.sighted) } else { String::new() };
+            Err(format!("{indicator} ({level}, {list}) stands in {place}, line {line}{all}{left_out}"))
+        }
+    };
+    Some(BackupCheck::advice(INDICATORS, result))
+}
+
+fn access(access: &BackupAccess) -> Vec<BackupCheck> {
+    match access {
+        BackupAccess::Mode(mode) => vec![permissions(mode & 0o777)],
+        BackupAccess::Object { public, versions } => vec![
+            BackupCheck::advice(
+                "permissions",
+                match public {
+                    Ok(true) => Err("everybody can read it".into()),
+                    Ok(false) => Ok("not for everybody, by its list and the bucket's policy".into()),
+                    Err(reason) => Err(format!("not known: {reason}")),
+                },
+            ),
+            BackupCheck::advice(
+                "versions",
+                versions.as_ref().map_err(|why| format!("not known: {why}")).and_then(written_over),
+            ),
+        ],
+    }
+}
+
+/// A backup is written once. One that was written again may not be what it was.
+fn written_over(versions: &ObjectVersions) -> Result<String, String> {
+    match versions.count {
+        0 | 1 if versions.kept => Ok("written once".into()),
+        0 | 1 => Ok("the bucket keeps no older ones: a backup that is written over is gone".into()),
+        several => {
+            let oldest = versions.oldest.map_or(String::new(), |time| format!(", first at {time}"));
+            Err(format!("written {several} times{oldest}: the older version may be the true one"))
+        }
+    }
+}
+
+fn permissions(mode: u32) -> BackupCheck {
     BackupCheck::advice(
         "permissions",
         match mode {
@@ -178,6 +254,12 @@ fn permissions(facts: &BackupFacts) -> BackupCheck {
             mode => Ok(format!("mode {mode:o}")),
         },
     )
+}
+
+/// A place that could not be looked at, where a backup would stand: it may hold a better one.
+pub(super) fn unread(place: &UnreadPlace) -> BackupVerdict {
+    let backup = Backup { path: place.place.clone(), bytes: 0, started: None, sha256: None };
+    BackupVerdict { backup, checks: vec![BackupCheck::of("place", Err(place.reason.clone()))] }
 }
 
 /// What all of them say together: sizes among neighbours, and the age of the newest against the objective.

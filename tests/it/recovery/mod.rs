@@ -1,7 +1,10 @@
 //! Backups and recovery on PostgreSQL: broken and hostile backups, the choice of a clean one, a restore that is killed at each step, the
 //! four disasters.
 
+mod buckets;
+mod checklist;
 mod hostile;
+mod indicators;
 mod logged;
 mod types;
 
@@ -135,10 +138,32 @@ fn formats_are_told_by_their_content() {
         .args(["-q", "-k", &path("db_backup_20261124_010000.sql.gz"), "-o", &path("db_backup_20261124_040000.sql.gz")])
         .status();
     let expected = if zst.is_ok_and(|status| status.success()) { 4 } else { 3 };
+    let listed = scene.run(&["--format", "json", "backup", "list"]).expect(0).of_type("backup");
+    assert_eq!(listed.len(), expected, "{listed:?}");
+    assert!(listed.iter().all(|backup| backup["bytes"].as_u64().unwrap() > 1_000), "{listed:?}");
     let ran = scene.run(&["--format", "json", "backup", "verify"]).expect(0);
     let verdicts = ran.of_type("backup");
     assert_eq!(verdicts.len(), expected, "{}", ran.stdout);
     assert!(ran.stdout.matches("200 rows of `Trade`").count() == expected, "{}", ran.stdout);
+    assert!(verdicts.iter().all(|verdict| verdict["backup"]["sha256"].is_string()), "{}", ran.stdout);
+    // Each comes back as it was.
+    scene.open();
+    for verdict in &verdicts {
+        scene.postgres.sql(
+            "ALTER TABLE \"Trade\" DISABLE TRIGGER aa_portcullis_guard; UPDATE \"Trade\" SET value = 0; \
+             ALTER TABLE \"Trade\" ENABLE ALWAYS TRIGGER aa_portcullis_guard",
+        );
+        let path = verdict["backup"]["path"].as_str().unwrap();
+        scene.run(&["restore", path, "--yes"]).expect(0);
+        assert_eq!(scene.postgres.sql("SELECT count(*) FILTER (WHERE value > 0) FROM \"Trade\""), "200", "{path}");
+    }
+    // Roles are the server's, not the database's: a dump of them is refused by name, and not run.
+    let globals = Command::new("pg_dumpall").args(["--globals-only", "-d", &url]).output().unwrap();
+    assert!(globals.status.success(), "{}", String::from_utf8_lossy(&globals.stderr));
+    let globals = scene.write("db_backup_20261123_050000.sql.gz", &globals.stdout);
+    let ran = scene.run(&["backup", "verify", &globals]).expect(1);
+    assert!(ran.stdout.contains("not expected") && ran.stdout.contains("there is no `Trade` in it"), "{}", ran.stdout);
+    fs::remove_file(scene.root.path().join(globals)).unwrap();
     let taken = scene.run(&["--format", "json", "backup", "take"]).expect(0);
     assert!(taken.stdout.contains("200 rows"), "{}", taken.stdout);
     let drilled = scene.run(&["--format", "json", "backup", "drill"]).expect(0);
@@ -264,6 +289,13 @@ fn the_four_disasters_end_in_a_working_database_and_the_checklist() {
             "{summary}\n{}",
             ran.stderr
         );
+        // The whole of it is measured: its steps alone took longer than nothing.
+        let steps: u64 = ran.of_type("step").iter().filter_map(|step| step["elapsed_ms"].as_u64()).max().unwrap_or(0);
+        assert!(summary["took_ms"].as_u64().unwrap() >= steps && steps > 0, "{summary}");
+        let phases = ran.of_type("phase");
+        let last = phases.last().unwrap();
+        assert_eq!((&last["phase"], &last["number"]), (&"checklist".into(), &last["phases"]), "{phases:?}");
+        assert_eq!(last["phases"], phases.len(), "{phases:?}");
         assert!(!ran.of_type("checklist").is_empty(), "{}", ran.stdout);
     };
     // Data are wrong.
