@@ -1,6 +1,7 @@
 //! What the engine needs of the world, as traits. Adapters implement them; `world.rs` chooses which.
 
 mod backups;
+mod snapshot;
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -15,6 +16,7 @@ pub use backups::{
     BackupAccess, BackupFacts, BackupList, BackupRecords, BackupStore, FileDigest, ObjectVersions, OpenBackup,
     RestoreProgress, RestoreTarget, UnreadPlace,
 };
+pub use snapshot::{RowSink, Snapshot, TableRead, TimeRange};
 
 pub use crate::domain::{Column, DatabaseObject, ObjectList, RawRow, Relations, Row, Table, TableName};
 use crate::policy::credentials::{CredentialPolicy, StorePolicy};
@@ -322,59 +324,6 @@ pub trait Database: Send + Sync {
     async fn objects(&self) -> Result<ObjectList, Fault>;
     /// Sessions, roles and the like, as evidence: name → JSON lines. Never delays a pause.
     async fn evidence(&self) -> Result<Vec<(String, String)>, Fault>;
-}
-
-/// What is read of a table.
-#[derive(Debug, Clone, Default)]
-pub struct TableRead {
-    /// Table.
-    pub table: TableName,
-    /// Columns, in the order in which the rows give them.
-    pub columns: Vec<String>,
-    /// Whether each row also gives the transaction that wrote it, after its columns.
-    pub xmin: bool,
-    /// Only rows of a time; where the column's type can't be compared with a moment, all rows are read.
-    pub range: Option<TimeRange>,
-}
-
-/// Rows of a time.
-#[derive(Debug, Clone)]
-pub struct TimeRange {
-    /// Column.
-    pub column: Column,
-    /// The column that counts where that one has no moment. Rows in which neither has one are read too.
-    pub otherwise: Option<Column>,
-    /// From this moment on.
-    pub since: Option<Timestamp>,
-    /// Before this moment.
-    pub until: Option<Timestamp>,
-}
-
-/// Takes the rows of one part of a table, in no particular order.
-pub trait RowSink: Send {
-    /// The next row.
-    fn row(&mut self, row: RawRow<'_>) -> Result<(), Fault>;
-    /// There are no more.
-    fn end(&mut self) -> Result<(), Fault>;
-}
-
-/// One consistent, read-only view of a database.
-#[async_trait]
-pub trait Snapshot: Send {
-    /// Whether rows tell which transaction wrote them.
-    fn tells_transactions(&self) -> bool;
-    /// Rows that the table has, roughly, for the progress; 0 if that is not known.
-    async fn estimate(&mut self, table: &TableName) -> Result<u64, Fault>;
-    /// Reads a table in as many parts at once as there are sinks, each row once. Returns the number of rows.
-    async fn read(&mut self, read: &TableRead, sinks: Vec<Box<dyn RowSink>>) -> Result<u64, Fault>;
-    /// The rows whose `key` is one of the values, in any order.
-    async fn fetch(
-        &mut self,
-        table: &TableName,
-        columns: &[String],
-        key: &Column,
-        values: &[String],
-    ) -> Result<Vec<Row>, Fault>;
 }
 
 /// The guard in front of the trade table.

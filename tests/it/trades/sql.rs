@@ -1,6 +1,7 @@
 //! The policies as SQL say what the scan says: on PostgreSQL, and on Spark over an export of the same tables.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -101,10 +102,11 @@ fn statements_say_on_spark_what_the_scan_says() {
     let written = written(&database, &asked(), Dialect::Spark);
     let folder = folder();
     let file = folder.path().join("statements.jsonl");
-    let lines: String = written
-        .iter()
-        .map(|one| format!("{}\n", serde_json::json!({"type": "statement", "policy": one.policy, "sql": one.sql})))
-        .collect();
+    let mut lines = String::new();
+    for one in &written {
+        let record = serde_json::json!({"type": "statement", "policy": one.policy, "sql": one.sql});
+        let _ = writeln!(lines, "{record}");
+    }
     std::fs::write(&file, lines).unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/spark/trades.py");
     let output = Command::new(python)
