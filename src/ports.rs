@@ -1,9 +1,8 @@
 //! What the engine needs of the world, as traits. Adapters implement them; `world.rs` chooses which.
 
 mod backups;
-mod snapshot;
+mod database;
 
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,16 +10,15 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{BackupCheck, Canary, Notice, Probe, SwitchState, Timestamp};
+use crate::domain::{Canary, Notice, Probe, SwitchState, Timestamp};
 pub use backups::{
     BackupAccess, BackupFacts, BackupList, BackupRecords, BackupStore, FileDigest, ObjectVersions, OpenBackup,
     RestoreProgress, RestoreTarget, UnreadPlace,
 };
-pub use snapshot::{RowSink, Snapshot, TableRead, TimeRange};
+pub use database::{Database, RowSink, Snapshot, TableRead, TimeRange, Told};
 
 pub use crate::domain::{Column, DatabaseObject, ObjectList, RawRow, Relations, Row, Table, TableName};
 use crate::policy::credentials::{CredentialPolicy, StorePolicy};
-use crate::policy::recovery::RecoveryPolicy;
 
 /// Kinds of failure that callers tell apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -104,6 +102,10 @@ pub trait CaseStore: Send + Sync {
     fn location(&self) -> &Path;
     /// All bytes of `ledger.jsonl`.
     fn read_ledger(&self) -> Result<Vec<u8>, Fault>;
+    /// `ledger.jsonl` from its start, for readers that don't hold all of it.
+    fn open_ledger(&self) -> Result<Box<dyn std::io::Read + '_>, Fault> {
+        Ok(Box::new(std::io::Cursor::new(self.read_ledger()?)))
+    }
     /// Appends one line with its line feed and syncs it to disk. After a failure, every later call fails too.
     fn append_ledger(&self, line: &[u8]) -> Result<(), Fault>;
     /// Cuts the ledger to that many bytes (a torn tail, after its bytes were put aside), and syncs.
@@ -281,51 +283,6 @@ pub trait Notifier: Send + Sync {
     async fn send(&self, notice: &Notice) -> Result<String, Fault>;
 }
 
-/// Reading the deployment's database (or a scratch copy of it), read-only.
-#[async_trait]
-pub trait Database: Send + Sync {
-    /// `postgres` or `sqlite`.
-    fn dialect(&self) -> &'static str;
-    /// Host and database name, without user or password.
-    fn describe(&self) -> String;
-    /// Server version, in words; an error says why it can't be reached.
-    async fn ping(&self) -> Result<String, Fault>;
-    /// All user tables with their columns, in a stable order.
-    async fn tables(&self) -> Result<Vec<Table>, Fault>;
-    /// Streams the columns of a table, in one consistent snapshot, ordered by `order_by` (a column) if given.
-    /// The sink may stop early. Returns the number of rows given.
-    async fn rows(
-        &self,
-        table: &TableName,
-        columns: &[String],
-        order_by: Option<&str>,
-        sink: &mut (dyn FnMut(Row) -> ControlFlow<()> + Send),
-    ) -> Result<u64, Fault>;
-    /// Number of rows of a table.
-    async fn count(&self, table: &TableName) -> Result<u64, Fault> {
-        let tables = self.tables().await?;
-        let first = tables.iter().find(|known| known.name == *table).and_then(|known| known.columns.first());
-        let Some(first) = first else {
-            return Err(Fault::new(FaultKind::NotFound, format!("there is no {table}")));
-        };
-        self.rows(table, std::slice::from_ref(&first.name), None, &mut |_| ControlFlow::Continue(())).await
-    }
-    /// Whether it holds together: constraints, indexes, sequences, migrations, the policy's invariants. Nothing by default.
-    async fn checks(&self, _policy: &RecoveryPolicy) -> Result<Vec<BackupCheck>, Fault> {
-        Ok(Vec::new())
-    }
-    /// Foreign keys and labels of enumerations; none by default.
-    async fn relations(&self) -> Result<Relations, Fault> {
-        Ok(Relations::default())
-    }
-    /// One consistent, read-only view from which several tables are read.
-    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, Fault>;
-    /// Catalog objects that could be persistence.
-    async fn objects(&self) -> Result<ObjectList, Fault>;
-    /// Sessions, roles and the like, as evidence: name → JSON lines. Never delays a pause.
-    async fn evidence(&self) -> Result<Vec<(String, String)>, Fault>;
-}
-
 /// The guard in front of the trade table.
 #[async_trait]
 pub trait Guard: Send + Sync {
@@ -392,9 +349,6 @@ pub struct Head<'a> {
 pub trait CheckpointWitness: Send + Sync {
     /// Its name in `resume.yml`.
     fn name(&self) -> &str;
-    /// For people.
-    fn describe(&self) -> String;
-    /// Gives it the head to keep, then all copies that it holds of this ledger's checkpoints. Whoever signs copies gives the
-    /// newest, with its signature, last.
+    /// Gives it the head to keep, then all copies that it holds of this ledger's checkpoints; a signed one, the newest, last.
     async fn witness(&self, head: &Head<'_>) -> Result<Vec<Vec<u8>>, Fault>;
 }

@@ -71,6 +71,14 @@ if [ ! -x "$slurm/usr/sbin/slurmd-wlm" ] && have apt-get && have dpkg && [ "$(un
     && for deb in ./*.deb; do dpkg -x "$deb" . || exit 1; done; rm -f ./*.deb) || log "Slurm can't be had: see target/peers/slurm-download.log"
 fi
 
+# journalctl and a program that writes journal files: 5 MB of packages, unpacked, not installed. Their libraries are those of x86-64.
+journal=target/peers/journal
+if [ ! -x "$journal/lib/systemd/systemd-journal-remote" ] && have apt-get && have dpkg && [ "$(uname -m)" = x86_64 ]; then
+  log "unpacking systemd's journal"
+  (mkdir -p "$journal" && cd "$journal" && apt-get download systemd systemd-journal-remote libsystemd-shared libmicrohttpd12 >../journal-download.log 2>&1 \
+    && for deb in ./*.deb; do dpkg -x "$deb" . || exit 1; done; rm -f ./*.deb) || log "systemd's journal can't be had: see target/peers/journal-download.log"
+fi
+
 # Compose's plugin (v2), which Debian has from 13 on: one package of a later Debian, unpacked for the Docker client of the tests alone.
 compose=target/peers/compose
 if have docker && have apt-get && have dpkg && ! docker compose version >/dev/null 2>&1 && [ ! -x "$compose/cli-plugins/docker-compose" ]; then
@@ -156,6 +164,7 @@ export PORTCULLIS_TEST_REDIS_URL="redis://:$redis_password@127.0.0.1:$redis_port
 export PORTCULLIS_TEST_PYTHON="$root/$venv/bin/python"
 [ ! -e "$sk_provider" ] || export PORTCULLIS_TEST_SK_PROVIDER="$root/$sk_provider"
 [ ! -x "$slurm/usr/sbin/slurmd-wlm" ] || export PORTCULLIS_TEST_SLURM="$root/$slurm"
+[ ! -x "$journal/lib/systemd/systemd-journal-remote" ] || export PORTCULLIS_TEST_JOURNAL="$root/$journal"
 [ ! -x "$compose/cli-plugins/docker-compose" ] || export PORTCULLIS_TEST_DOCKER_CONFIG="$root/$compose"
 export PORTCULLIS_TEST_REQUIRE_PEERS=1
 # Every pair of cuts takes some minutes: always where nobody waits for it.

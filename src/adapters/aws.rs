@@ -1,5 +1,6 @@
 //! What all clients of AWS share: how they are made, as whom they sign, and what their errors stand for.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ pub struct Aws {
     base: OnceCell<SdkConfig>,
     /// A key of our own that replaced the one of the environment.
     successor: RwLock<Option<Credentials>>,
+    handed_over: AtomicU64,
     stand_ins: StandIns,
 }
 
@@ -76,7 +78,12 @@ const NO_SUCH_KEY: [&str; 7] = [
 impl Aws {
     /// Keys that `stand_ins` gives are tried, in their order, where the environment has none that works.
     pub fn new(stand_ins: StandIns) -> Arc<Self> {
-        Arc::new(Self { base: OnceCell::new(), successor: RwLock::new(None), stand_ins })
+        Arc::new(Self {
+            base: OnceCell::new(),
+            successor: RwLock::new(None),
+            handed_over: AtomicU64::new(0),
+            stand_ins,
+        })
     }
 
     async fn base(&self) -> &SdkConfig {
@@ -136,6 +143,12 @@ impl Aws {
     /// From now on every client of this run signs with that key.
     pub fn hand_over(&self, identity: &Identity<'_>) {
         *self.successor.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(identity.credentials());
+        self.handed_over.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// How often another key took over: a client that was made before signs with one that may be dead.
+    pub fn handed_over(&self) -> u64 {
+        self.handed_over.load(Ordering::SeqCst)
     }
 
     /// The id of the key that signs now; `None` if there is none.

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::fields::{ACCOUNTS, ACTIONS, ADDRESSES, Fields, HOSTS, KEYS, SESSIONS, USERS};
 use super::scope::Money;
+use super::words::counted;
 use crate::domain::{Finding, Level, Timestamp, malicious_span};
 
 /// An address or a name that comes with more others than this is shared by several people.
@@ -181,7 +182,8 @@ impl Reached {
         if self.money.rows > 0 {
             let unknown = self.money.unknown;
             let unknown = if unknown > 0 { format!(" ({unknown} of unknown worth)") } else { String::new() };
-            words.push(format!("{} trades worth {}{unknown}", self.money.rows, self.money.total));
+            let trades = counted(self.money.rows, "trade", "trades");
+            words.push(format!("{trades} worth {}{unknown}", self.money.total));
         }
         words.join("; ")
     }

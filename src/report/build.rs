@@ -6,7 +6,7 @@ use super::model::{
     ScanLine, Step, Subject,
 };
 use super::scope::Scope;
-use super::words::words;
+use super::words::{counted, words};
 use crate::domain::{Digest, Finding, Outcome, Timestamp};
 use crate::ledger::{Entry, Event, IncidentState};
 
@@ -332,32 +332,38 @@ fn summary(report: &Report) -> Vec<String> {
         .iter()
         .filter(|line| line.decision.as_ref().is_none_or(|decision| decision.verdict == "unknown"))
         .count();
+    let scope = &report.scope;
     words.push(format!(
-        "{} findings, {} of them undecided; {} accounts, {} identities and {} addresses are named by those that are not benign.",
-        report.findings.len(),
-        open,
-        report.scope.accounts.len(),
-        report.scope.identities.len(),
-        report.scope.addresses.len()
+        "{}, {open} undecided; named by those that are not benign: {}, {}, {}.",
+        counted(report.findings.len(), "finding", "findings"),
+        counted(scope.accounts.len(), "account", "accounts"),
+        counted(scope.identities.len(), "identity", "identities"),
+        counted(scope.addresses.len(), "address", "addresses"),
     ));
     let money = &report.scope.money;
     if money.rows > 0 {
         let unknown =
             if money.unknown > 0 { format!("; the worth of {} can't be told", money.unknown) } else { String::new() };
         words.push(format!(
-            "{} rows of the trade table are concerned, worth {} in the table's own unit{unknown}.",
-            money.rows,
+            "{} concerned, worth {} in the table's own unit{unknown}.",
+            counted(money.rows, "row of the trade table is", "rows of the trade table are"),
             grouped(&money.total)
         ));
     }
     if !report.uncovered.is_empty() {
-        words.push(format!("{} things were not covered; they are listed under Coverage.", report.uncovered.len()));
+        let things = counted(report.uncovered.len(), "thing was", "things were");
+        words.push(format!("{things} not covered: see Coverage."));
     }
     if !report.exceptions.is_empty() {
-        words.push(format!("{} steps did not end well.", report.exceptions.len()));
+        words.push(format!("{} not end well.", counted(report.exceptions.len(), "step did", "steps did")));
     }
     words.push(match report.incident.resumed {
-        Some(time) => format!("Trading was let in again at {time}, on {} approvals.", report.approvals.len()),
+        Some(time) => {
+            format!(
+                "Trading was let in again at {time}, on {}.",
+                counted(report.approvals.len(), "approval", "approvals")
+            )
+        }
         None => "Trading is still stopped: the gate has not opened.".to_owned(),
     });
     words

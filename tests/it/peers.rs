@@ -15,6 +15,15 @@ pub fn address(variable: &str) -> Option<String> {
     None
 }
 
+/// What can't be had everywhere: without it the test is skipped, and says so.
+pub fn optional(variable: &str) -> Option<String> {
+    let found = std::env::var(variable).ok();
+    if found.is_none() {
+        println!("skipped: {variable} is not set (tests/run.sh says why it can't be had)");
+    }
+    found
+}
+
 /// A PostgreSQL server with a database of the test's own.
 pub struct Postgres {
     /// Superuser's address of the test's database.

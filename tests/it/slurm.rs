@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::peers::address;
+use crate::peers::optional;
 use crate::support::run;
 
 /// munge, the controller and one node.
@@ -29,7 +29,7 @@ fn host() -> String {
 
 impl Slurm {
     fn start() -> Option<Self> {
-        let packages = PathBuf::from(address("PORTCULLIS_TEST_SLURM")?);
+        let packages = PathBuf::from(optional("PORTCULLIS_TEST_SLURM")?);
         let folder = tempfile::tempdir().unwrap();
         let at = folder.path();
         for name in ["state", "spool"] {

@@ -25,17 +25,20 @@ pub struct PostgresRole {
     app: PgConnectOptions,
     /// When a wrong password was last refused, by place and role.
     strict: Arc<Mutex<BTreeMap<String, Instant>>>,
+    /// When a password of a role was last accepted everywhere.
+    accepted: Arc<Mutex<BTreeMap<String, (Instant, SecretString)>>>,
 }
 
-/// So long it is not asked again whether a place refuses a wrong password of a role.
-const STRICT: Duration = Duration::from_secs(5);
+/// So long it is not asked again whether a place refuses a wrong password of a role, nor, before its sessions are ended, whether
+/// the new one works.
+const FRESH: Duration = Duration::from_secs(5);
 /// Bound on one connection.
 const CONNECT: Duration = Duration::from_secs(3);
 
 impl PostgresRole {
     /// `admin` changes roles; probes log in over `app`'s host and database.
     pub fn new(admin: Login, app: PgConnectOptions) -> Self {
-        Self { admin, app, strict: Arc::default() }
+        Self { admin, app, strict: Arc::default(), accepted: Arc::default() }
     }
 
     async fn admin(&self) -> Result<PgConnection, Fault> {
@@ -86,7 +89,7 @@ impl PostgresRole {
     async fn is_strict(&self, place: &PgConnectOptions, role: &str) -> bool {
         let name = format!("{} {} {role}", at(place), place.get_database().unwrap_or_default());
         let strict = || self.strict.lock().unwrap_or_else(PoisonError::into_inner);
-        if strict().get(&name).is_some_and(|seen| seen.elapsed() < STRICT) {
+        if strict().get(&name).is_some_and(|seen| seen.elapsed() < FRESH) {
             return true;
         }
         let Err(error) = Self::login(place, role, "portcullis: certainly not the password").await else { return false };
@@ -149,10 +152,20 @@ fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-#[async_trait]
-impl Issuer for PostgresRole {
-    async fn probe(&self, credential: &CredentialPolicy, value: &SecretString) -> Result<Probe, Fault> {
-        let role = role(credential)?;
+impl PostgresRole {
+    /// Whether the role's log-in works with that password: as just seen, or asked.
+    async fn works(&self, credential: &CredentialPolicy, value: &SecretString) -> bool {
+        let seen = role(credential)
+            .ok()
+            .and_then(|role| self.accepted.lock().unwrap_or_else(PoisonError::into_inner).get(role).cloned());
+        match seen {
+            Some((at, seen)) if at.elapsed() < FRESH && seen.expose_secret() == value.expose_secret() => true,
+            _ => matches!(self.probe(credential, value).await, Ok(Probe::Accepted)),
+        }
+    }
+
+    /// What all places say to a password.
+    async fn ask_all(&self, role: &str, value: &SecretString) -> Result<Probe, Fault> {
         let through = self.ask(&self.app, role, value).await?;
         // A pooler has its own idea of passwords: the server behind it is asked too.
         let direct = self.admin.options();
@@ -173,6 +186,20 @@ impl Issuer for PostgresRole {
                 Probe::Meaningless { reason: format!("refused by {pooler}: {reason}, accepted by the server itself") }
             }
         })
+    }
+}
+
+#[async_trait]
+impl Issuer for PostgresRole {
+    async fn probe(&self, credential: &CredentialPolicy, value: &SecretString) -> Result<Probe, Fault> {
+        let role = role(credential)?;
+        let probe = self.ask_all(role, value).await?;
+        let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        match probe {
+            Probe::Accepted => drop(accepted.insert(role.to_owned(), (Instant::now(), value.clone()))),
+            _ => drop(accepted.remove(role)),
+        }
+        Ok(probe)
     }
 
     async fn issue(
@@ -220,7 +247,7 @@ impl Issuer for PostgresRole {
         let failed = |error: sqlx::Error| fault(&format!("failed to revoke {role}"), &error);
         // If the new password works already, the old one is dead and only its sessions are left.
         let replaced = match new {
-            Some(new) => matches!(self.probe(credential, new).await, Ok(Probe::Accepted)),
+            Some(new) => self.works(credential, new).await,
             None => false,
         };
         let mut words = Vec::new();

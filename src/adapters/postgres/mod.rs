@@ -3,6 +3,7 @@
 mod copy;
 mod copy_binary;
 mod guard;
+mod notify;
 mod objects;
 mod relations;
 mod restore;
@@ -23,7 +24,7 @@ use super::login::Login;
 use crate::domain::BackupCheck;
 use crate::domain::guard::quote_identifier;
 use crate::policy::recovery::RecoveryPolicy;
-use crate::ports::{Column, Database, Fault, FaultKind, ObjectList, Relations, Row, Snapshot, Table, TableName};
+use crate::ports::{Column, Database, Fault, FaultKind, ObjectList, Relations, Row, Snapshot, Table, TableName, Told};
 
 /// Bound on one connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -135,6 +136,10 @@ impl Database for PostgresDatabase {
 
     fn describe(&self) -> String {
         format!("PostgreSQL {}", place(&self.login.options()))
+    }
+
+    fn listen(&self, channel: &str) -> Option<Told> {
+        Some(notify::listen(self.login.clone(), channel.to_owned()))
     }
 
     async fn ping(&self) -> Result<String, Fault> {

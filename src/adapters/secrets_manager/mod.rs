@@ -1,5 +1,6 @@
 //! AWS Secrets Manager: staged writes with a journaled token, looked at before anything is repeated.
 
+mod batch;
 mod labels;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use serde_json::Value;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::Instant;
 
+use batch::Batch;
 use labels::{CURRENT, Described, PENDING, Seen};
 
 use crate::adapters::aws::{self, Aws};
@@ -36,6 +38,15 @@ pub struct SecretsManager {
     /// Who looks first lists a secret; who comes meanwhile waits for what is listed.
     listing: Locks,
     seen: Seen,
+    reads: Batch,
+    clients: StdMutex<Option<(u64, Clients)>>,
+}
+
+/// One for what may be repeated, one for what may not.
+#[derive(Clone)]
+struct Clients {
+    reader: Client,
+    writer: Client,
 }
 
 /// One lock for each secret.
@@ -62,18 +73,34 @@ impl SecretsManager {
             whole: Locks::default(),
             listing: Locks::default(),
             seen: Seen::default(),
+            reads: Batch::default(),
+            clients: StdMutex::default(),
         }
     }
 
-    /// A client that signs as this run does now: its own key may have been replaced since the last request.
-    async fn client(&self) -> Client {
-        Client::new(&self.aws.config().await)
+    /// Clients that sign as this run does now: its own key may have been replaced since the last request. Made once for each key,
+    /// since making one costs more than a request.
+    async fn clients(&self) -> Clients {
+        let made = || self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        // Before the configuration: one that is handed over meanwhile is then looked for by the next request.
+        let key = self.aws.handed_over();
+        if let Some((_, clients)) = made().as_ref().filter(|(of, _)| *of == key) {
+            return clients.clone();
+        }
+        let config = self.aws.config().await;
+        let writer = aws_sdk_secretsmanager::config::Builder::from(&config).retry_config(RetryConfig::disabled());
+        let clients = Clients { reader: Client::new(&config), writer: Client::from_conf(writer.build()) };
+        *made() = Some((key, clients.clone()));
+        clients
     }
 
-    /// The same for writes, which the SDK must not repeat: whether they are is decided here, by the pace and after a look.
+    async fn client(&self) -> Client {
+        self.clients().await.reader
+    }
+
+    /// For writes, which the SDK must not repeat: whether they are is decided here, by the pace and after a look.
     async fn writer(&self) -> Client {
-        let config = aws_sdk_secretsmanager::config::Builder::from(&self.aws.config().await);
-        Client::from_conf(config.retry_config(RetryConfig::disabled()).build())
+        self.clients().await.writer
     }
 
     fn pace(&self) -> StdMutexGuard<'_, Pace> {
@@ -144,6 +171,18 @@ impl SecretsManager {
                 if fault.kind == FaultKind::NotFound { Ok(None) } else { Err(fault) }
             }
         }
+    }
+
+    /// The current text of a secret: together with others as long as this run has not written to it, by itself afterwards, since
+    /// that answer is a proof.
+    async fn value(&self, secret: &str) -> Result<Option<SecretString>, Fault> {
+        if !self.seen.is_written(name_of(secret)) {
+            let client = self.client().await;
+            if let Some(text) = self.reads.text(&client, secret).await? {
+                return Ok(Some(text));
+            }
+        }
+        Ok(self.text(secret).await?.map(|(text, _)| text))
     }
 
     /// Sends a write when it is its turn, again while it is refused for its rate: others write in the region too.
@@ -254,7 +293,7 @@ impl SecretStore for SecretsManager {
 
     async fn read(&self, slot: &StorePolicy) -> Result<Option<SecretString>, Fault> {
         let (secret, field) = parts(slot)?;
-        let Some((text, _)) = self.text(secret).await? else { return Ok(None) };
+        let Some(text) = self.value(secret).await? else { return Ok(None) };
         let Some(field) = field else { return Ok(Some(text)) };
         match object(secret, &text)?.get(field) {
             None | Some(Value::Null) => Ok(None),

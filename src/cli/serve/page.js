@@ -53,7 +53,7 @@ function show(news) {
     ...news.scans.map((one) => row([[`scan ${one.name}`], [one.findings], one.complete ? ["complete", "good"] : ["NOT complete", "bad"]])),
     ...news.levels.map((one) => row([[one.level], [one.findings], one.open ? [`${one.open} undecided`, "warn"] : ["decided", "good"]])),
   ]);
-  fill("timeline", news.timeline.map((one) => row([[clock(one.time), "time"], [one.kind, one.finding ? "bad" : "dim"], [one.words]])));
+  fill("timeline", news.timeline.map((one) => row([[clock(one.time), "time"], [one.kind, one.finding ? "kind bad" : "kind dim"], [one.words]])));
 }
 
 async function listen() {

@@ -14,10 +14,12 @@ use super::metrics::Numbers;
 use super::trading::Trading;
 use super::{WatchArgs, WatchSummary};
 use super::{account, correlated::Correlated, guarded};
+use crate::adapters::follow::journal::{self, JournalFollower, entry_of_line};
 use crate::adapters::follow::{Follower, Piece};
 use crate::cli::report::incident_or_newest;
 use crate::cli::{Context, Exit, Failure, scan_output};
 use crate::detect::database::DatabasePolicy;
+use crate::detect::logs::formats::{Format, Wanted};
 use crate::detect::logs::{Ruleset, ScanOptions, log_finding_id, scan_feeding};
 use crate::detect::secrets::{Needles, Redactor, scan_secrets};
 use crate::detect::trades::policy::TradePolicy;
@@ -32,12 +34,12 @@ const LAST_LOOK: Duration = Duration::from_secs(5);
 /// Bound on one look at the database.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Records are counted within the file, not within what was added to it.
-fn within_file(source: &mut Source, first: u64) {
+/// Records are counted within the file, not within what was added to it. An entry of the journal stands on no line.
+fn within_file(source: &mut Source, piece: &Piece) {
     if let Source::File { record, line, offset, .. } = source {
         *offset = None;
-        *record += first;
-        *line = line.map(|line| line + first);
+        *record += piece.first;
+        *line = line.filter(|_| !piece.journal).map(|line| line + piece.first);
     }
 }
 
@@ -61,6 +63,7 @@ pub(super) struct Watch<'a> {
     correlated: Correlated,
     dead: Needles,
     follower: Follower,
+    journal: Option<JournalFollower>,
     pub(super) trading: Trading,
     until: Option<Timestamp>,
     watched: Vec<String>,
@@ -76,7 +79,7 @@ impl<'a> Watch<'a> {
         let policy = deployment.policies.monitoring.clone();
         let given = if args.paths.is_empty() { &policy.logs } else { &args.paths };
         let paths = scan_output::resolve(ctx, given);
-        if paths.is_empty() && deployment.database.is_none() {
+        if paths.is_empty() && deployment.database.is_none() && policy.journald.is_none() {
             return Err(Failure::new(Exit::Usage, "there is nothing to watch: no log path and no database")
                 .hint("portcullis watch PATH..., or name `logs:` in policies/monitoring.yml"));
         }
@@ -91,7 +94,12 @@ impl<'a> Watch<'a> {
         let now = deployment.clock.now();
         let until = args.duration.and_then(|span| now.checked_add(span).ok());
         let (trade_policies, errors) = TradePolicy::from_texts(&deployment.policies.texts);
+        let journal = policy.journald.as_ref();
+        let journal = journal.map(|from| JournalFollower::new(&from.units, from.directory.as_deref(), now));
+        let channel = policy.trades_channel.as_deref();
+        let told = channel.and_then(|channel| deployment.database.as_ref()?.listen(channel));
         let mut watched = paths.clone();
+        watched.extend(journal.is_some().then(|| journal::NAME.to_owned()));
         watched.extend(deployment.database.as_ref().map(|database| database.describe()));
         let mut watch = Self {
             ctx,
@@ -111,7 +119,8 @@ impl<'a> Watch<'a> {
             rules: sought.rules,
             dead: guarded::dead_values(&deployment)?,
             follower: Follower::new(&paths, args.from_start),
-            trading: Trading::new(trade_policies, now, &policy),
+            journal,
+            trading: Trading::new(trade_policies, now, &policy, told),
             until,
             watched,
             memory,
@@ -149,6 +158,9 @@ impl<'a> Watch<'a> {
             && let Err(reason) = account::covered(&self.deployment, incident, &memory.stretch)
         {
             self.missed(format!("the stretch until {} could not be written: {reason}", memory.stretch.to));
+        }
+        if let (Some(journal), Some(mark)) = (&mut self.journal, memory.journal) {
+            journal.go_on(mark);
         }
         let (pieces, gaps) = self.follower.go_on(memory.marks);
         self.take(&pieces, gaps);
@@ -240,7 +252,18 @@ impl<'a> Watch<'a> {
     }
 
     fn logs(&mut self) {
-        let (pieces, gaps) = self.follower.poll();
+        let (mut pieces, gaps) = self.follower.poll();
+        if let Some(journal) = &mut self.journal {
+            match journal.poll() {
+                // It works again once something was read.
+                Ok(Some(piece)) => {
+                    pieces.push(piece);
+                    self.failing(journal::NAME, None);
+                }
+                Ok(None) => {}
+                Err(reason) => self.failing(journal::NAME, Some(reason)),
+            }
+        }
         self.take(&pieces, gaps);
     }
 
@@ -266,7 +289,7 @@ impl<'a> Watch<'a> {
             min_level: self.from_level,
             written: self.deployment.clock.now(),
             prefilter: true,
-            format: None,
+            format: piece.journal.then_some(Wanted::Named(Format::Journal)),
             sources: self.rules.sources_of(&piece.path),
         };
         let (mut found, mut events) = (Vec::new(), Vec::new());
@@ -287,12 +310,13 @@ impl<'a> Watch<'a> {
                 level: Level::Critical,
             };
             if let Source::File { record, line, .. } = &mut finding.source {
-                *record = line.map_or(0, |line| line.saturating_sub(1));
+                let line = line.unwrap_or(1);
+                *record = if piece.journal { entry_of_line(&piece.bytes, line) } else { line.saturating_sub(1) };
             }
             found.push(finding);
         });
         for finding in &mut found {
-            within_file(&mut finding.source, piece.first);
+            within_file(&mut finding.source, piece);
             if finding.rule.id.starts_with("indicator:") {
                 // Where in the file it stands is not known: pieces begin anywhere.
                 finding.matched.remove("at");
@@ -305,7 +329,7 @@ impl<'a> Watch<'a> {
         self.found(found);
         let mut unkept = None;
         for mut one in events {
-            within_file(&mut one.source, piece.first);
+            within_file(&mut one.source, piece);
             unkept = self.correlated.add(one).err().or(unkept);
         }
         self.failing("events of correlations", unkept.map(|error| error.to_string()));
@@ -356,6 +380,7 @@ impl<'a> Watch<'a> {
             version: 1,
             incident: self.incident.clone(),
             marks: self.follower.marks(),
+            journal: self.journal.as_ref().map(|journal| journal.mark().clone()),
             seen: self.seen.all(),
             trades_since: self.trading.since(),
             guard: self.guard.clone(),

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::adapters::follow::Mark;
+use crate::adapters::follow::journal::JournalMark;
 use crate::domain::{IncidentId, Timestamp};
 
 /// Findings that are remembered, so that none is told twice.
@@ -48,6 +49,9 @@ pub struct Memory {
     pub incident: Option<IncidentId>,
     /// How far each log was read.
     pub marks: Vec<Mark>,
+    /// How far the journal was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal: Option<JournalMark>,
     /// Ids of findings that were seen, oldest first.
     pub seen: VecDeque<String>,
     /// Trades before this were looked at.
@@ -134,6 +138,7 @@ mod tests {
             version: 1,
             incident: None,
             marks: Vec::new(),
+            journal: None,
             seen: VecDeque::from(["a".to_owned()]),
             trades_since: None,
             guard: None,

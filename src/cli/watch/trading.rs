@@ -13,9 +13,12 @@ use crate::detect::trades::policy::{Check, TradePolicy};
 use crate::domain::Timestamp;
 use crate::engine::scan_trades as trades;
 use crate::policy::monitoring::MonitoringPolicy;
+use crate::ports::Told;
 
 /// Looks with windows are so much rarer, at most.
 const RARER: u32 = 10;
+/// Between two looks that the database asked for.
+const BREATH: Duration = Duration::from_millis(100);
 
 /// What a look asks of the trades.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,31 +59,51 @@ struct Looked {
     policies: Arc<Vec<TradePolicy>>,
     since: Option<Timestamp>,
     wanted: Duration,
-    /// When the next one may begin.
+    /// When the next one is due.
     next: Option<Instant>,
+    /// Before that none begins, even if the database tells of new rows: looks shall not be its work.
+    rest: Option<Instant>,
     under: Option<Under>,
+}
+
+impl Looked {
+    /// Whether one is to begin now; `news`: the database told of new rows.
+    fn is_due(&self, news: bool) -> bool {
+        let now = Instant::now();
+        let over = |time: Option<Instant>| time.is_none_or(|time| time <= now);
+        self.under.is_none() && (over(self.next) || (news && over(self.rest)))
+    }
 }
 
 /// What is known of the trades.
 pub(super) struct Trading {
     rows: Looked,
     windows: Looked,
+    told: Option<Told>,
+    /// The database told of new rows since the last look began.
+    news: bool,
 }
 
 impl Trading {
     /// Nothing before `now` was looked at.
-    pub(super) fn new(policies: Vec<TradePolicy>, now: Timestamp, policy: &MonitoringPolicy) -> Self {
+    pub(super) fn new(
+        policies: Vec<TradePolicy>,
+        now: Timestamp,
+        policy: &MonitoringPolicy,
+        told: Option<Told>,
+    ) -> Self {
         let often = Duration::from_millis(policy.trades_every_ms.max(100));
         let looked = |policies, wanted| Looked {
             policies: Arc::new(policies),
             since: Some(now),
             wanted,
             next: None,
+            rest: None,
             under: None,
         };
         let alone = |policy: &&TradePolicy| matches!(policy.check, Check::Row { .. } | Check::Lookup { .. });
         let rows = policies.iter().filter(alone).cloned().collect();
-        Self { rows: looked(rows, often), windows: looked(policies, often * RARER) }
+        Self { rows: looked(rows, often), windows: looked(policies, often * RARER), told, news: false }
     }
 
     /// Where an earlier watch ended.
@@ -114,6 +137,17 @@ impl Drop for Trading {
 }
 
 impl Watch<'_> {
+    /// Ends when the database has told of new trades; never where it tells nothing.
+    pub(super) async fn told(&mut self) {
+        let Some(told) = &mut self.trading.told else { return std::future::pending().await };
+        let Some(heard) = told.recv().await else {
+            self.trading.told = None;
+            return;
+        };
+        self.trading.news |= heard.is_ok();
+        self.failing("notices of new trades", heard.err().map(|fault| fault.chain()));
+    }
+
     /// Takes what looks at the trades found, and begins those whose time has come. They run beside everything else.
     pub(super) async fn trades(&mut self) {
         for look in [Look::Rows, Look::Windows] {
@@ -122,8 +156,8 @@ impl Watch<'_> {
             {
                 self.looked(look, under).await;
             }
-            let looked = self.trading.of(look);
-            if looked.under.is_none() && looked.next.is_none_or(|next| next <= Instant::now()) {
+            let news = look == Look::Rows && self.trading.news;
+            if self.trading.of(look).is_due(news) {
                 self.begin_look(look);
             }
         }
@@ -152,7 +186,11 @@ impl Watch<'_> {
             return;
         }
         looked.next = Some(Instant::now() + looked.wanted);
+        looked.rest = Some(Instant::now() + BREATH);
         let (policies, since) = (Arc::clone(&looked.policies), looked.since);
+        if look == Look::Rows {
+            self.trading.news = false;
+        }
         let since = since.and_then(|since| since.checked_sub(look.late()).ok());
         let request = match scan_trades::request(&self.deployment, None) {
             // New trades and their windows; checks over the whole history are for `scan trades`.
@@ -175,6 +213,7 @@ impl Watch<'_> {
         let looked = self.trading.of(look);
         let cost = under.began.elapsed();
         looked.next = Some(Instant::now() + looked.wanted.max(cost * 5).saturating_sub(cost));
+        looked.rest = Some(Instant::now() + BREATH.max(cost * 4));
         match ended {
             Ok(result) => {
                 looked.since = Some(under.now);

@@ -3,6 +3,8 @@
 //! A file is known by device and inode, and held open: what was written before its name was taken away is still read. Each
 //! record keeps the number that it has in the files of that name together, so that no two records share one.
 
+pub mod journal;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -76,6 +78,8 @@ pub struct Piece {
     pub first: u64,
     /// The lines.
     pub bytes: Vec<u8>,
+    /// They are entries of journald's export format.
+    pub journal: bool,
 }
 
 struct Open {
@@ -271,7 +275,7 @@ impl Follower {
         let records = self.records.entry(name.to_owned()).or_default();
         let first = *records;
         *records += lines_of(&bytes);
-        Piece { path: name.to_owned(), first, bytes }
+        Piece { path: name.to_owned(), first, bytes, journal: false }
     }
 
     fn list(&mut self, gaps: &mut Vec<String>) -> Vec<(PathBuf, fs::Metadata)> {
@@ -424,5 +428,4 @@ fn plain(bytes: Vec<u8>) -> Vec<u8> {
 }
 
 #[cfg(test)]
-#[path = "follow_tests.rs"]
 mod tests;
