@@ -102,6 +102,10 @@ pub trait CaseStore: Send + Sync {
     fn location(&self) -> &Path;
     /// All bytes of `ledger.jsonl`.
     fn read_ledger(&self) -> Result<Vec<u8>, Fault>;
+    /// `ledger.jsonl` from its start, for readers that don't hold all of it.
+    fn open_ledger(&self) -> Result<Box<dyn std::io::Read + '_>, Fault> {
+        Ok(Box::new(std::io::Cursor::new(self.read_ledger()?)))
+    }
     /// Appends one line with its line feed and syncs it to disk. After a failure, every later call fails too.
     fn append_ledger(&self, line: &[u8]) -> Result<(), Fault>;
     /// Cuts the ledger to that many bytes (a torn tail, after its bytes were put aside), and syncs.
@@ -345,9 +349,6 @@ pub struct Head<'a> {
 pub trait CheckpointWitness: Send + Sync {
     /// Its name in `resume.yml`.
     fn name(&self) -> &str;
-    /// For people.
-    fn describe(&self) -> String;
-    /// Gives it the head to keep, then all copies that it holds of this ledger's checkpoints. Whoever signs copies gives the
-    /// newest, with its signature, last.
+    /// Gives it the head to keep, then all copies that it holds of this ledger's checkpoints; a signed one, the newest, last.
     async fn witness(&self, head: &Head<'_>) -> Result<Vec<Vec<u8>>, Fault>;
 }

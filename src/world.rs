@@ -24,6 +24,7 @@ use crate::adapters::login::{Login, Others};
 use crate::adapters::machine_key::MachineKeyFile;
 use crate::adapters::notify::notifier;
 use crate::adapters::postgres::{PostgresDatabase, PostgresGuard, PostgresRestore};
+use crate::adapters::s3::{Retain, S3Witness};
 use crate::adapters::secrets_manager::SecretsManager;
 use crate::adapters::service::CommandService;
 use crate::adapters::sqlite::{SqliteDatabase, SqliteGuard, SqliteRestore};
@@ -242,10 +243,14 @@ fn switches(root: &Path, policies: &Policies) -> Vec<Arc<dyn PauseSwitch>> {
     policies.pause.switches.iter().map(make).collect()
 }
 
-fn witnesses(root: &Path, policies: &Policies) -> Vec<Arc<dyn CheckpointWitness>> {
+fn witnesses(root: &Path, policies: &Policies, aws: &Arc<Aws>) -> Vec<Arc<dyn CheckpointWitness>> {
     let make = |policy: &WitnessPolicy| -> Arc<dyn CheckpointWitness> {
         match policy {
             WitnessPolicy::Directory { name, path } => Arc::new(DirectoryWitness::new(name, root.join(path))),
+            WitnessPolicy::S3 { name, bucket, prefix, retain_days, retain_mode } => {
+                let retain = retain_days.map(|days| Retain { days, mode: *retain_mode });
+                Arc::new(S3Witness::new(name, bucket, prefix, retain, Arc::clone(aws)))
+            }
             WitnessPolicy::C2sp { name, url, .. } => Arc::new(C2spWitness::new(name, url)),
         }
     };
@@ -322,13 +327,13 @@ pub fn live(root: &Path, settings: &Settings, policies: Arc<Policies>) -> Result
         guard: databases.guard(&policies),
         switches: switches(root, &policies),
         issuers: databases.issuers(root, &policies, &aws),
-        secrets_manager: Arc::new(SecretsManager::new(aws)),
+        secrets_manager: Arc::new(SecretsManager::new(Arc::clone(&aws))),
         dotenv: Arc::new(DotenvStore::new(root)),
         value_files: Arc::new(ValueFiles::new(root)),
         files: Arc::new(LocalFiles::new(root)),
         services: services(root, &policies),
         notifiers: notifiers(root, &policies),
-        witnesses: witnesses(root, &policies),
+        witnesses: witnesses(root, &policies, &aws),
         backups,
         backup_records: Arc::new(BackupRecordFile::new(&home)),
         left_out: LeftOut::default(),

@@ -1,7 +1,8 @@
 //! Case folders on disk: `$PORTCULLIS_HOME/incidents/<id>/`.
 
 use std::fs::{File, TryLockError};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{BufRead as _, BufReader, Read, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,6 +14,9 @@ use super::durable;
 
 const LEDGER: &str = "ledger.jsonl";
 const LOCK: &str = "lock";
+
+/// So much of a ledger is looked through for the end of its first line, in bytes: more than an entry may have.
+const MAX_FIRST_LINE: u64 = 8 << 20;
 
 /// All case folders below one folder.
 #[derive(Debug, Clone)]
@@ -43,8 +47,14 @@ impl CaseFolders for CaseFiles {
         let mut incidents = Vec::new();
         for name in folder.list("", true)? {
             let Ok(incident) = IncidentId::new(name.as_str()) else { continue };
-            let ledger = folder.read(&format!("{name}/{LEDGER}"))?;
-            if ledger.is_some_and(|bytes| bytes.contains(&b'\n')) {
+            let path = format!("{name}/{LEDGER}");
+            let Some(ledger) = folder.open_file(&path)? else { continue };
+            let mut first = Vec::new();
+            BufReader::new(ledger)
+                .take(MAX_FIRST_LINE)
+                .read_until(b'\n', &mut first)
+                .map_err(|error| fault("read", &folder.path().join(&path), error))?;
+            if first.ends_with(b"\n") {
                 incidents.push(incident);
             }
         }
@@ -130,25 +140,46 @@ impl CaseFolder {
     }
 }
 
+/// Reads a file from its start, wherever others who have it open are.
+struct Positioned {
+    file: File,
+    at: u64,
+}
+
+impl Read for Positioned {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.file.read_at(into, self.at)?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
 impl CaseStore for CaseFolder {
     fn location(&self) -> &Path {
         self.folder.path()
     }
 
     fn read_ledger(&self) -> Result<Vec<u8>, Fault> {
-        if let Some(writer) = &self.writer {
-            let mut ledger = writer.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut bytes = Vec::new();
-            return ledger
-                .file
-                .seek(SeekFrom::Start(0))
-                .and_then(|_| ledger.file.read_to_end(&mut bytes))
-                .map(|_| bytes)
-                .map_err(|error| fault("read", &self.folder.path().join(LEDGER), error));
-        }
-        self.folder.read(LEDGER)?.ok_or_else(|| {
+        let mut bytes = Vec::new();
+        let mut ledger = self.open_ledger()?;
+        ledger.read_to_end(&mut bytes).map_err(|error| fault("read", &self.folder.path().join(LEDGER), error))?;
+        Ok(bytes)
+    }
+
+    fn open_ledger(&self) -> Result<Box<dyn Read + '_>, Fault> {
+        let path = self.folder.path().join(LEDGER);
+        let file = match &self.writer {
+            // The file that is written to, whatever lies at its place by now.
+            Some(writer) => {
+                let ledger = writer.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+                Some(ledger.file.try_clone().map_err(|error| fault("read", &path, error))?)
+            }
+            None => self.folder.open_file(LEDGER)?,
+        };
+        let file = file.ok_or_else(|| {
             Fault::new(FaultKind::NotFound, format!("there is no ledger in {}", self.folder.path().display()))
-        })
+        })?;
+        Ok(Box::new(Positioned { file, at: 0 }))
     }
 
     fn append_ledger(&self, line: &[u8]) -> Result<(), Fault> {

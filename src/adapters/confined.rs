@@ -56,6 +56,17 @@ impl Confined {
 
     /// The whole file; `None` if it does not exist.
     pub(crate) fn read(&self, path: &str) -> Result<Option<Vec<u8>>, Fault> {
+        let Some(file) = self.open_file(path)? else { return Ok(None) };
+        let mut bytes = Vec::new();
+        file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(|error| self.fault("read", path, error))?;
+        if bytes.len() as u64 > MAX_FILE_BYTES {
+            return Err(self.too_long(path));
+        }
+        Ok(Some(bytes))
+    }
+
+    /// Opens a regular file of at most [`MAX_FILE_BYTES`] for reading; `None` if it does not exist.
+    pub(crate) fn open_file(&self, path: &str) -> Result<Option<File>, Fault> {
         let (parents, name) = split(path)?;
         let Some(folder) = self.folder(&parents, false)? else { return Ok(None) };
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
@@ -68,15 +79,14 @@ impl Confined {
         if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile {
             return Err(Fault::new(FaultKind::Corrupt, format!("{} is not a regular file", self.show(path))));
         }
-        let mut bytes = Vec::new();
-        File::from(fd)
-            .take(MAX_FILE_BYTES + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|error| self.fault("read", path, error))?;
-        if bytes.len() as u64 > MAX_FILE_BYTES {
-            return Err(Fault::new(FaultKind::Corrupt, format!("{} is longer than 1 GiB", self.show(path))));
+        if u64::try_from(found.st_size).unwrap_or(u64::MAX) > MAX_FILE_BYTES {
+            return Err(self.too_long(path));
         }
-        Ok(Some(bytes))
+        Ok(Some(File::from(fd)))
+    }
+
+    fn too_long(&self, path: &str) -> Fault {
+        Fault::new(FaultKind::Corrupt, format!("{} is longer than 1 GiB", self.show(path)))
     }
 
     /// Replaces the file as a whole: temporary file, sync, rename, sync of the folder. Mode 0600.

@@ -16,7 +16,7 @@ use crate::engine::checklist;
 use crate::engine::notices::{GRACE, Notices};
 use crate::engine::{CHECKPOINT, gather, notice_words, verify_case_against};
 use crate::gate::{BuildError, is_open, may_resume};
-use crate::ledger::{GateCheck, MAX_CHECKPOINT_BYTES, Verdict};
+use crate::ledger::{GateCheck, MAX_CHECKPOINT_BYTES};
 use crate::ui::{Printer, Record, Style, clean};
 
 /// Subcommands of `audit`.
@@ -152,7 +152,7 @@ async fn prepare_record(args: &PrepareArgs, ctx: &Context) -> Result<Exit, Failu
     let waive = args.break_glass.as_deref().map(|reason| (reason, args.waive.as_slice()));
     let by = Preparing { operator: &ctx.settings.operator, waive };
     // As it is now: the approvers read it in the record.
-    let items = checklist::review(&deployment, &journal).await;
+    let items = checklist::review(&deployment, &journal).await.map_err(|error| journal_failure(&error))?;
     checklist::record(&journal, items, &ctx.settings.operator).map_err(|error| journal_failure(&error))?;
     let statement = prepare(&journal, &deployment.policies, deployment.machine.as_ref(), deployment.clock.now(), &by)
         .map_err(|error| audit_failure(&error))?;
@@ -205,7 +205,7 @@ fn verify(args: &VerifyArgs, ctx: &Context) -> Result<Exit, Failure> {
     for check in &verdict.checks {
         ctx.printer.emit(&CheckRecord(check));
     }
-    let holds = verdict.holds() && verdict.checks.iter().all(|check| check.verdict == Verdict::Pass);
+    let holds = verdict.holds();
     ctx.printer.emit(&VerifySummary { case: store.location().display().to_string(), holds, unbound: verdict.unbound });
     Ok(if holds { Exit::Done } else { Exit::Corrupt })
 }

@@ -52,9 +52,9 @@ struct BackupRecord {
 impl Record for BackupRecord {
     const TYPE: &'static str = "backup";
     fn text(&self, _: &Printer) -> String {
-        let started = self.started.map_or("-".to_owned(), |time| time.strftime("%Y-%m-%d %H:%MZ").to_string());
-        let age = self.age_minutes.map_or(String::new(), age);
-        format!("  {started:<17}  {age:>11}  {:>8}  {}", size(self.bytes), clean(&self.path))
+        // The name says when it was started, or the age could not be told.
+        let age = self.age_minutes.map_or("no time".to_owned(), age);
+        format!("  {age:>12}  {:>8}  {}", size(self.bytes), clean(&self.path))
     }
 }
 

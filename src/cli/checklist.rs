@@ -57,7 +57,7 @@ pub async fn run(args: ChecklistArgs, ctx: &Context) -> Result<Exit, Failure> {
 /// Goes through the list and shows it; `keep` writes what was seen into the ledger, for the audit record. A look alone writes nothing: it
 /// must not make a record stale that is being signed.
 pub async fn show(ctx: &Context, deployment: &Deployment, journal: &Journal, keep: bool) -> Result<Exit, Failure> {
-    let items = review(deployment, journal).await;
+    let items = review(deployment, journal).await.map_err(|error| journal_failure(&error))?;
     for item in &items {
         ctx.printer.emit(&ItemRecord(item));
     }

@@ -150,11 +150,11 @@ pub(super) struct Peeked {
 pub(super) fn peek(ctx: &Context, deployment: &Deployment) -> Result<Peeked, Failure> {
     let incident = ctx.incident(deployment)?;
     let store = ctx.peek_case(deployment)?;
-    let verified = Journal::verify(&store).map_err(|error| journal_failure(&error))?;
+    let (verified, entries) = Journal::verify_entries(&store).map_err(|error| journal_failure(&error))?;
     let bytes = store.read(FINDINGS).map_err(|fault| fault_failure("failed to read the findings", &fault))?;
     let findings =
         read(&bytes.unwrap_or_default()).map_err(|fault| fault_failure("failed to read the findings", &fault))?;
-    Ok(Peeked { incident, state: verified.state, entries: verified.entries, findings })
+    Ok(Peeked { incident, state: verified.state, entries, findings })
 }
 
 #[derive(Debug, Serialize)]

@@ -15,7 +15,7 @@ use super::scan_trades::records;
 use super::{Cli, Context, Exit, Failure, checklist, journal_failure, lockdown, restore};
 use crate::domain::{CredentialId, Timestamp};
 use crate::engine::lockdown::open;
-use crate::engine::{Deployment, Opening};
+use crate::engine::{Deployment, Journal, Opening};
 use crate::ports::Clock;
 use crate::ui::{Printer, Record, Style, clean};
 
@@ -118,6 +118,8 @@ struct Recovered {
     lost_minutes: Option<i64>,
     rpo_minutes: u64,
     within_rpo: bool,
+    /// Whether this incident's pause was proven, last of all.
+    paused: bool,
     /// How the program is called here.
     #[serde(skip)]
     program: String,
@@ -131,16 +133,16 @@ impl Record for Recovered {
         let against =
             |fits: bool| if fits { printer.paint(Style::Good, "within") } else { printer.paint(Style::Bad, "OVER") };
         let seconds = Duration::from_millis(self.took_ms).as_secs_f64();
-        let mut text = format!(
-            "\n{}  {} in {seconds:.1} s, {} the objective of {} min",
-            printer.paint(style, word),
-            self.scenario,
-            against(self.within_rto),
-            self.rto_minutes
-        );
+        let mut text = format!("\n{}  {}", printer.paint(style, word), self.scenario);
+        if self.failed.is_empty() {
+            let rto = format!("{} the objective (RTO) of {} min", against(self.within_rto), self.rto_minutes);
+            text.push_str(&format!(" in {seconds:.1} s, {rto}"));
+        } else {
+            text.push_str(&format!(" after {seconds:.1} s (objective {} min)", self.rto_minutes));
+        }
         match self.lost_minutes {
             Some(minutes) => text.push_str(&format!(
-                "\n  state of {minutes} min before, {} the objective of {} min",
+                "\n  state of {minutes} min before, {} the objective (RPO) of {} min",
                 against(self.within_rpo),
                 self.rpo_minutes
             )),
@@ -149,18 +151,33 @@ impl Record for Recovered {
         for phase in &self.failed {
             text.push_str(&format!("\n  failed     {}", clean(phase)));
         }
-        let program = &self.program;
-        text.push_str("\ntrading stays paused; next:");
-        if !self.failed.is_empty() {
-            text.push_str(&format!(
-                "\n  {program} recover {}\n      once more, after what failed is mended",
-                self.scenario
-            ));
+        text.push_str(if self.paused {
+            "\n  trading is paused until portcullis resume"
+        } else {
+            "\n  trading is NOT paused by this incident"
+        });
+        text.push_str("\nnext:");
+        for (words, why) in self.next() {
+            text.push_str(&format!("\n  {} {words}\n      {}", self.program, printer.paint(Style::Dim, why)));
         }
-        text.push_str(&format!(
-            "\n  {program} checklist\n      what is still open of the list above\n  {program} audit prepare\n      the record that approvers sign, then: {program} resume"
-        ));
         text
+    }
+}
+
+impl Recovered {
+    /// What to type next, and why.
+    fn next(&self) -> Vec<(String, &'static str)> {
+        let mut next = Vec::new();
+        if !self.paused {
+            next.push(("pause on".to_owned(), "if nobody may trade on this state"));
+        }
+        if self.failed.is_empty() {
+            next.push(("checklist".to_owned(), "what is still open of the list above"));
+            next.push(("audit prepare".to_owned(), "the record that approvers sign before the resume"));
+        } else {
+            next.push((format!("recover {}", self.scenario), "once more, after what failed is mended"));
+        }
+        next
     }
 }
 
@@ -351,6 +368,10 @@ impl Recovery<'_> {
             rpo_minutes: policy.rpo_minutes,
             within_rpo: lost_minutes.is_some_and(|lost| lost <= limit(policy.rpo_minutes)),
             failed: std::mem::take(&mut self.failed),
+            paused: self
+                .ctx
+                .peek_case(&deployment)
+                .is_ok_and(|case| Journal::read_state(case.as_ref()).is_ok_and(|state| state.pause.proven)),
             program: self.ctx.program(),
         };
         let well = summary.failed.is_empty() && summary.lost_minutes.is_some();
@@ -374,7 +395,7 @@ pub(super) async fn put_back(ctx: &Context, deployment: &Deployment) -> Option<T
     // After a resume the incident is no open one any more.
     let incident = ctx.incident(deployment).ok().or_else(|| deployment.cases.list().ok()?.pop())?;
     let case = deployment.cases.peek(&incident).ok()?;
-    let path = crate::engine::Journal::read_state(case.as_ref()).ok()?.backup?;
+    let path = Journal::read_state(case.as_ref()).ok()?.backup?;
     let all = deployment.backups.as_ref()?.list().await.ok()?;
     all.backups.into_iter().find(|backup| backup.path == path)?.started
 }

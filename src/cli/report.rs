@@ -65,9 +65,10 @@ pub fn report_of(journal: &Journal, deployment: &Deployment) -> Result<Report, F
     let (findings, _) =
         bound_findings(journal.store().as_ref(), state.files.get(FINDINGS)).map_err(|e| audit_failure(&e))?;
     let (_, root) = journal.head();
+    let entries = journal.entries().map_err(|error| journal_failure(&error))?;
     let facts = Facts {
         state: &state,
-        entries: &journal.entries(),
+        entries: &entries,
         root,
         findings: &findings,
         rto_minutes: deployment.policies.recovery.rto_minutes,

@@ -94,8 +94,13 @@ pub async fn run(args: RestoreArgs, ctx: &Context) -> Result<Exit, Failure> {
     };
     journal.record(event).map_err(|error| journal_failure(&error))?;
     let Some(backup) = chosen else {
-        return Err(Failure::new(Exit::Failed, "no backup passed; the live database was not touched")
-            .hint("each refusal is above; name one that you trust more with: portcullis restore FILE"));
+        return Err(if verdicts.is_empty() {
+            Failure::new(Exit::Failed, "there is no backup; the live database was not touched")
+                .hint("see directory and pattern in policies/recovery.yml, or name one: portcullis restore FILE")
+        } else {
+            Failure::new(Exit::Failed, "no backup passed; the live database was not touched")
+                .hint("each refusal is above; name one that you trust more: portcullis restore FILE")
+        });
     };
     if !ctx.confirm(&format!(
         "This replaces the live database by {} (the old one is kept where that is possible).",
@@ -206,7 +211,7 @@ impl Record for ReconciledRecord {
 
 /// Puts the listed trades back, as a person who is named in the ledger wants it.
 async fn replay(ctx: &Context, deployment: &Deployment, journal: &Arc<Journal>, note: &str) -> Result<Exit, Failure> {
-    let entries = journal.entries();
+    let entries = journal.entries().map_err(|error| journal_failure(&error))?;
     let list = entries.iter().rev().find_map(|entry| match &entry.event {
         Event::EvidenceCollected { name, file } if name == "reconciliation/replay.json" => Some(file.sha256),
         _ => None,

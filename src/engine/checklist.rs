@@ -27,8 +27,8 @@ pub fn service_item(name: &str) -> String {
 }
 
 /// Goes through every item.
-pub async fn review(deployment: &Deployment, journal: &Journal) -> Vec<ChecklistItem> {
-    let (state, entries) = (journal.state(), journal.entries());
+pub async fn review(deployment: &Deployment, journal: &Journal) -> Result<Vec<ChecklistItem>, JournalError> {
+    let (state, entries) = (journal.state(), journal.entries()?);
     let mut items = services(deployment, &state).await;
     if let Some(database) = &deployment.database {
         let ping = tokio::time::timeout(HEALTH * 3, database.ping()).await;
@@ -75,7 +75,7 @@ pub async fn review(deployment: &Deployment, journal: &Journal) -> Vec<Checklist
     for (id, step) in state.steps.iter().filter(|(_, step)| step.outcome == Some(Outcome::Manual)) {
         items.push(attested(id.as_str(), &step.target, state.attested.get(id.as_str()).map(String::as_str)));
     }
-    items
+    Ok(items)
 }
 
 /// Writes what was seen into the ledger, from where it goes into the audit record. Once: the same again is not written again.

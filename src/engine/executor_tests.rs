@@ -169,9 +169,9 @@ async fn steps_run_after_those_they_come_after_and_only_if_what_they_need_is_wel
 async fn an_intent_is_in_the_ledger_before_anything_is_done_and_the_outcome_after() {
     let mut bench = Bench::new();
     bench.step("s", &[OFF, ON], &[Engages]);
-    let before = bench.journal.entries().len();
+    let before = bench.journal.entries().unwrap().len();
     bench.run().await;
-    let entries = bench.journal.entries();
+    let entries = bench.journal.entries().unwrap();
     let kinds: Vec<_> = entries[before..].iter().map(|entry| entry.event.kind()).collect();
     assert_eq!(kinds, ["step.intent", "step.outcome"]);
 }

@@ -63,7 +63,7 @@ pub async fn gather(
     live.witnesses = witnessed(journal, deployment).await;
     Ok(GateInput {
         now: deployment.clock.now(),
-        lines: journal.lines(),
+        lines: journal.lines()?,
         record,
         executor: executor.map(String::from),
         approvals,

@@ -48,7 +48,7 @@ pub enum JournalError {
 impl JournalError {
     /// Whether what lies on disk is not what was written (exit code 6).
     pub fn is_corrupt(&self) -> bool {
-        matches!(self, Self::Ledger(_))
+        matches!(self, Self::Ledger(error) if !matches!(error, LedgerError::Read(_)))
     }
 }
 
@@ -62,6 +62,9 @@ pub struct Journal {
     machine: Arc<dyn MachineKey>,
     /// What is on disk. Never locked while the disk is waited for, but by a checkpoint.
     inner: Mutex<Inner>,
+    /// The state after what is being written too; of whoever writes. A copy of the state for each batch would make an append
+    /// slower with every entry before it.
+    ahead: Mutex<IncidentState>,
     queue: Mutex<Queue>,
     /// Somebody's records are on disk, or refused.
     ended: Condvar,
@@ -70,8 +73,6 @@ pub struct Journal {
 #[derive(Default)]
 struct Inner {
     state: IncidentState,
-    entries: Vec<Entry>,
-    lines: Vec<Vec<u8>>,
     tree: Tree,
     signed: u64,
     poisoned: bool,
@@ -116,14 +117,14 @@ impl Journal {
         clock: Arc<dyn Clock>,
         machine: Arc<dyn MachineKey>,
     ) -> Result<Self, JournalError> {
-        let Verified { entries, lines, tree, state, signed, tail } = Self::verify(&store)?;
+        let Verified { tree, state, signed, tail } = Self::verify(&store)?;
         if let Some(incident) = &state.incident {
             let present = VerifierKey::new(incident, machine.public()).to_string();
             if present != state.machine_key {
                 return Err(JournalError::OtherMachine { named: state.machine_key, present });
             }
         }
-        let inner = Inner { state, entries, lines, tree, signed, poisoned: false };
+        let inner = Inner { state, tree, signed, poisoned: false };
         let journal = Self::over(store, clock, machine, inner);
         if signed == 0 {
             // The writer died between its first entry and the signature. A second entry without one would be damage.
@@ -138,12 +139,20 @@ impl Journal {
     /// Reads and verifies a ledger without changing anything.
     pub fn verify(store: &Arc<dyn CaseStore>) -> Result<Verified, JournalError> {
         let checkpoint = store.read(CHECKPOINT)?;
-        Ok(read(&store.read_ledger()?, checkpoint.as_deref())?)
+        Ok(read(store.open_ledger()?, checkpoint.as_deref(), drop)?)
+    }
+
+    /// Reads and verifies a ledger, and keeps its entries.
+    pub fn verify_entries(store: &Arc<dyn CaseStore>) -> Result<(Verified, Vec<Entry>), JournalError> {
+        let checkpoint = store.read(CHECKPOINT)?;
+        let mut entries = Vec::new();
+        let verified = read(store.open_ledger()?, checkpoint.as_deref(), |entry| entries.push(entry))?;
+        Ok((verified, entries))
     }
 
     /// The state that a ledger says, for display only: nothing is verified against the checkpoint.
     pub fn read_state(store: &dyn CaseStore) -> Result<IncidentState, JournalError> {
-        Ok(replay(&store.read_ledger()?)?.state)
+        Ok(replay(store.open_ledger()?, drop)?.state)
     }
 
     fn quarantine(&self, tail: &Tail) -> Result<(), JournalError> {
@@ -155,7 +164,8 @@ impl Journal {
     }
 
     fn over(store: Arc<dyn CaseStore>, clock: Arc<dyn Clock>, machine: Arc<dyn MachineKey>, inner: Inner) -> Self {
-        Self { store, clock, machine, inner: Mutex::new(inner), queue: Mutex::default(), ended: Condvar::new() }
+        let ahead = Mutex::new(inner.state.clone());
+        Self { store, clock, machine, inner: Mutex::new(inner), ahead, queue: Mutex::default(), ended: Condvar::new() }
     }
 
     /// Appends an event; it is on disk when this returns. The event is checked against the state first: an illegal one is not
@@ -188,14 +198,12 @@ impl Journal {
     /// Writes a batch with one sync; what became of each of its events.
     fn write(&self, batch: Vec<(u64, Event)>) -> BTreeMap<u64, Result<u64, JournalError>> {
         let mut ended = BTreeMap::new();
-        let (mut state, poisoned) = {
-            let inner = self.lock();
-            (inner.state.clone(), inner.poisoned)
-        };
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        let poisoned = self.lock().poisoned;
         let mut written = Written::new();
         let mut bytes = Vec::new();
         for (number, event) in batch {
-            let added = if poisoned { Err(JournalError::Poisoned) } else { self.add(&mut state, event) };
+            let added = if poisoned { Err(JournalError::Poisoned) } else { self.add(&mut ahead, event) };
             match added {
                 Ok((entry, line)) => {
                     bytes.extend_from_slice(&line);
@@ -217,12 +225,12 @@ impl Journal {
             ended.insert(written[0].0, Err(fault.into()));
             return ended;
         }
-        inner.state = state;
         for (number, entry, line) in written {
-            ended.insert(number, Ok(entry.seq));
+            // What may follow what lies ahead may follow here: both states are folds over the same entries.
+            let applied = inner.state.apply(&entry);
+            inner.poisoned |= applied.is_err();
             inner.tree.push(&line);
-            inner.lines.push(line);
-            inner.entries.push(entry);
+            ended.insert(number, applied.map(|()| entry.seq).map_err(JournalError::from));
         }
         ended
     }
@@ -288,14 +296,33 @@ impl Journal {
         look(&self.lock().state)
     }
 
-    /// All entries.
-    pub fn entries(&self) -> Vec<Entry> {
-        self.lock().entries.clone()
+    /// All entries, read again.
+    pub fn entries(&self) -> Result<Vec<Entry>, JournalError> {
+        let decoded = (1..).zip(self.lines()?).map(|(line, bytes)| {
+            Entry::decode(&bytes).map_err(|source| JournalError::Ledger(LedgerError::Damaged { line, source }))
+        });
+        decoded.collect()
     }
 
-    /// The exact bytes of all entries.
-    pub fn lines(&self) -> Vec<Vec<u8>> {
-        self.lock().lines.clone()
+    /// The exact bytes of all entries, read again: the ones that were verified or written, or an error.
+    pub fn lines(&self) -> Result<Vec<Vec<u8>>, JournalError> {
+        let (signed, root) = self.head();
+        let bytes = self.store.read_ledger()?;
+        let whole = bytes.split_inclusive(|byte| *byte == b'\n').filter_map(|line| line.strip_suffix(b"\n"));
+        let mut tree = Tree::new();
+        let mut lines = Vec::new();
+        for line in whole.take(usize::try_from(signed).unwrap_or(usize::MAX)) {
+            tree.push(line);
+            lines.push(line.to_vec());
+        }
+        let (entries, found) = (tree.size(), tree.root());
+        if entries != signed {
+            return Err(LedgerError::Truncated { signed, entries }.into());
+        }
+        if found != root {
+            return Err(LedgerError::Root { size: signed, signed: root, found }.into());
+        }
+        Ok(lines)
     }
 
     /// The case folder.

@@ -6,9 +6,9 @@ use super::{CHECKPOINT, Journal, LEDGER};
 use crate::domain::{Digest, Timestamp};
 use crate::gate::{
     Ballot, Conflicts, POLICIES, Purpose, Quorum, RECORD, Roster, SignatureFile, Statement, allowed_signers, count,
-    dsse, with_cause,
+    dsse, is_open, with_cause,
 };
-use crate::ledger::{ApprovalState, Event, GateCheck, Verdict, Verified, VerifierKey, compare};
+use crate::ledger::{ApprovalState, GateCheck, Verified, VerifierKey, compare};
 use crate::policy::credentials::CredentialsPolicy;
 use crate::policy::resume::ResumePolicy;
 use crate::ports::CaseStore;
@@ -28,7 +28,7 @@ pub struct CaseVerdict {
 impl CaseVerdict {
     /// Whether every check passed.
     pub fn holds(&self) -> bool {
-        !self.checks.is_empty() && self.checks.iter().all(|check| check.verdict == Verdict::Pass)
+        is_open(&self.checks)
     }
 }
 
@@ -45,45 +45,40 @@ pub fn verify_case_against(store: &Arc<dyn CaseStore>, kept: &[Vec<u8>]) -> Case
     let verified = match Journal::verify(store) {
         Ok(verified) => verified,
         Err(error) => {
-            return CaseVerdict { checks: vec![ruled("ledger", Err(with_cause(&error)))], unbound: Vec::new() };
+            return CaseVerdict {
+                checks: vec![GateCheck::ruled("ledger", Err(with_cause(&error)))],
+                unbound: Vec::new(),
+            };
         }
     };
     let record = verified.state.record.is_some().then(|| read_record(store.as_ref()));
     let case = Case { store: store.as_ref(), verified: &verified, record };
     let mut checks = vec![
-        ruled("ledger", case.ledger()),
-        ruled("checkpoint", case.checkpoint()),
-        ruled("files", case.files()),
-        ruled("policies", case.policies()),
+        GateCheck::ruled("ledger", case.ledger()),
+        GateCheck::ruled("checkpoint", case.checkpoint()),
+        GateCheck::ruled("files", case.files()),
+        GateCheck::ruled("policies", case.policies()),
     ];
     if !kept.is_empty() {
-        checks.push(ruled("kept-checkpoint", case.kept(kept)));
+        checks.push(GateCheck::ruled("kept-checkpoint", case.kept(kept)));
     }
     match &case.record {
         None => {}
         Some(Ok((bytes, statement))) => {
-            checks.push(ruled("record", case.record(bytes, statement)));
-            checks.push(ruled("envelope", case.envelope(bytes)));
-            checks.push(ruled("approvals", case.approvals(bytes, statement)));
+            checks.push(GateCheck::ruled("record", case.record(bytes, statement)));
+            checks.push(GateCheck::ruled("envelope", case.envelope(bytes)));
+            checks.push(GateCheck::ruled("approvals", case.approvals(bytes, statement)));
         }
-        Some(Err(reason)) => checks.push(ruled("record", Err(reason.clone()))),
+        Some(Err(reason)) => checks.push(GateCheck::ruled("record", Err(reason.clone()))),
     }
     let unbound = match case.unbound() {
         Ok(unbound) => unbound,
         Err(reason) => {
-            checks.push(ruled("folder", Err(reason)));
+            checks.push(GateCheck::ruled("folder", Err(reason)));
             Vec::new()
         }
     };
     CaseVerdict { checks, unbound }
-}
-
-fn ruled(name: &str, ruling: Ruling) -> GateCheck {
-    let (verdict, reason) = match ruling {
-        Ok(reason) => (Verdict::Pass, reason),
-        Err(reason) => (Verdict::Refuse, reason),
-    };
-    GateCheck { check: name.to_owned(), verdict, reason }
 }
 
 struct Case<'a> {
@@ -231,9 +226,8 @@ impl Case<'_> {
             let path = &approval.path;
             let bytes = self.store.read(path).map_err(|fault| fault.chain())?;
             let bytes = bytes.ok_or_else(|| format!("{path} is missing"))?;
-            let at = self.recorded_at(approval);
             let approved = roster
-                .verify(record, &bytes, purpose, at)
+                .verify(record, &bytes, purpose, approval.at)
                 .map_err(|error| format!("{path}: {}", with_cause(&error)))?;
             if approved.name != approval.approver || approved.key != approval.key {
                 return Err(format!("{path} is by {}, the ledger says {}", approved.name, approval.approver));
@@ -241,18 +235,6 @@ impl Case<'_> {
             files.push(SignatureFile { path: path.clone(), bytes });
         }
         Ok(files)
-    }
-
-    /// When a signature was recorded.
-    fn recorded_at(&self, signed: &ApprovalState) -> Timestamp {
-        let same = |event: &Event| match event {
-            Event::ApprovalRecorded { file, .. } | Event::RefusalRecorded { file, .. } => {
-                file.path == signed.path && file.sha256 == signed.sha256
-            }
-            _ => false,
-        };
-        let entry = self.verified.entries.iter().rev().find(|entry| same(&entry.event));
-        entry.map_or(self.moment(), |entry| entry.time)
     }
 
     /// The moment that a quorum is judged at: that of the resume, or of the newest entry.
@@ -294,10 +276,7 @@ impl Case<'_> {
         (policy, credentials): (&ResumePolicy, &CredentialsPolicy),
         files: &[SignatureFile],
     ) -> Result<Quorum, String> {
-        let executors = self.verified.entries.iter().filter_map(|entry| match &entry.event {
-            Event::GateEvaluated { opened: true, operator, .. } => Some(operator),
-            _ => None,
-        });
+        let executors = &self.verified.state.executors;
         let operators: Vec<String> = statement.predicate.operators.iter().chain(executors).cloned().collect();
         let compromised = &statement.predicate.compromised;
         let conflicts = Conflicts { operators: &operators, compromised, credentials };

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::build::{changed, may_be_waived};
 use super::decide::{Case, HINT_PREPARE, POLICIES, RESUME, Ruling, ensure};
-use super::quorum::{Ballot, Conflicts, MAX_APPROVALS, Quorum, count, refusers, with_cause};
+use super::quorum::{Ballot, Conflicts, MAX_APPROVALS, Quorum, SignatureFile, count, refusers, with_cause};
 use super::{Purpose, Roster};
 use crate::domain::Digest;
 use crate::ledger::{GateCheck, Verdict};
@@ -25,17 +25,23 @@ impl Case<'_> {
         self.state.operators.iter().chain(&self.input.executor).cloned().collect()
     }
 
-    fn counted(&self, policy: &ResumePolicy, credentials: &CredentialsPolicy) -> Result<Quorum, String> {
+    /// What these of the signatures amount to now, under these policies.
+    pub(super) fn counted(
+        &self,
+        policy: &ResumePolicy,
+        credentials: &CredentialsPolicy,
+        files: &[SignatureFile],
+    ) -> Result<Quorum, String> {
         let record = self.input.record.as_deref().ok_or("there is no record that could be approved")?;
         let operators = self.operators();
         let conflicts = Conflicts { operators: &operators, compromised: &self.state.compromised, credentials };
-        let ballot = Ballot { record, files: &self.input.approvals, purpose: self.purpose(), at: self.input.now };
+        let ballot = Ballot { record, files, purpose: self.purpose(), at: self.input.now };
         count(policy, &conflicts, &ballot).map_err(|error| with_cause(&error))
     }
 
     pub(super) fn quorum(&self) -> Ruling {
         let policies = &self.input.policies;
-        let quorum = self.counted(&policies.resume, &policies.credentials)?;
+        let quorum = self.counted(&policies.resume, &policies.credentials, &self.input.approvals)?;
         let people: Vec<&str> = quorum.people.keys().map(String::as_str).collect();
         let refused: Vec<String> = quorum.refused.iter().map(|(path, why)| format!("{path}: {why}")).collect();
         let refused = if refused.is_empty() { String::new() } else { format!("; not counted: {}", refused.join(", ")) };
@@ -109,7 +115,8 @@ impl Case<'_> {
         let resume: ResumePolicy = crate::policy::parse(RESUME, &text).map_err(unusable)?;
         let text = copy(&self.input.opened_credentials, CREDENTIALS)?;
         let credentials: CredentialsPolicy = crate::policy::parse(CREDENTIALS, &text).map_err(unusable)?;
-        let quorum = self.counted(&resume, &credentials).map_err(|why| format!("{}: {why}", back()))?;
+        let quorum =
+            self.counted(&resume, &credentials, &self.input.approvals).map_err(|why| format!("{}: {why}", back()))?;
         ensure(quorum.is_met(), || {
             format!(
                 "{}, or have the record approved by the quorum of before too: {}",

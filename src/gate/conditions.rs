@@ -6,10 +6,11 @@ use std::fmt::Write as _;
 use super::build::open_findings;
 use super::decide::{Case, LiveCredential, Ruling, ensure};
 use super::quorum::with_cause;
-use super::standing::{last_restore, scan_stands, watch_runs};
+use super::standing::{attested_after, last_restore, scan_stands, watch_runs};
 use crate::domain::{Action, Canary, CredentialId, Outcome, Phase, Probe, StepId, SwitchState};
 use crate::ledger::{CosignerKey, StepState, VerifierKey, compare};
 use crate::policy::credentials::{CredentialPolicy, IssuerPolicy, ProofPolicy};
+use crate::policy::pause::GUARD;
 use crate::policy::resume::WitnessPolicy;
 
 /// How many items a reason names before it only counts them.
@@ -17,8 +18,8 @@ const NAMED: usize = 8;
 
 impl Case<'_> {
     pub(super) fn pause(&self) -> Ruling {
-        if let Some(entry) = self.releasing() {
-            return Ok(format!("being lifted since the gate opened in entry {entry}"));
+        if let Some(lifted) = self.lifted(GUARD) {
+            return Ok(format!("being lifted since the gate opened in entry {}", lifted.opened));
         }
         if self.input.policies.pause.guard.is_none() {
             let who = self.state.attested.get("pause").ok_or(
@@ -26,7 +27,9 @@ impl Case<'_> {
             )?;
             return Ok(format!("no guard is declared; attested by {who}"));
         }
-        ensure(self.state.pause.proven, || {
+        // The release of another switch takes nothing of what was proven of the guard.
+        let proven = self.state.pause.proven || (self.goes_on() && self.covered()?.pause.proven);
+        ensure(proven, || {
             "the ledger holds no proof of the pause since the last restore or release; make one with: portcullis pause on"
                 .into()
         })?;
@@ -42,23 +45,23 @@ impl Case<'_> {
 
     /// No switch may have been released by another hand.
     pub(super) fn switches(&self) -> Ruling {
-        if let Some(entry) = self.releasing() {
-            return Ok(format!("being released since the gate opened in entry {entry}"));
-        }
-        let (mut bad, mut unseen) = (Vec::new(), 0);
+        let (mut bad, mut lifted, mut unseen) = (Vec::new(), 0, 0);
         let switches = &self.input.policies.pause.switches;
         for switch in switches {
             let name = switch.name();
             match self.input.live.switches.get(name) {
                 Some(Ok(SwitchState::Engaged)) => {}
                 Some(Ok(SwitchState::Unobservable)) => unseen += 1,
+                Some(Ok(SwitchState::Released)) if self.lifted(name).is_some() => lifted += 1,
                 Some(Ok(SwitchState::Released)) => bad.push(format!("{name} was released by another hand")),
                 Some(Err(error)) => bad.push(format!("{name} could not be looked at: {error}")),
                 None => bad.push(format!("{name} was not looked at")),
             }
         }
         ensure(bad.is_empty(), || format!("{}; run: portcullis pause on", bad.join(", ")))?;
-        Ok(format!("{} engaged, {unseen} that can't be looked at", switches.len() - unseen))
+        let engaged = switches.len() - unseen - lifted;
+        let lifted = if lifted > 0 { format!(", {lifted} released by a resume that goes on") } else { String::new() };
+        Ok(format!("{engaged} engaged, {unseen} that can't be looked at{lifted}"))
     }
 
     /// What a witness holds must be what the ledger still says, and cover the record.
@@ -75,8 +78,8 @@ impl Case<'_> {
         }
         let covered = self.statement()?.predicate.ledger.size;
         let kept = kept.unwrap_or(0);
-        ensure(kept >= covered && kept > 0, || format!("it holds {kept} entries, the record covers {covered}"))?;
-        Ok(format!("holds the ledger up to entry {}, which fits", kept - 1))
+        ensure(kept >= covered, || format!("it holds {kept} entries, the record covers {covered}"))?;
+        Ok(format!("holds the first {kept} entries of the ledger, which fits"))
     }
 
     /// Every credential of the policy, of the ledger, and every one named as compromised.
@@ -163,11 +166,13 @@ impl Case<'_> {
             }
             _ => false,
         };
-        let attested = by_credential || self.state.attested.contains_key(id.as_str());
+        if step.outcome == Some(Outcome::Manual) {
+            return by_credential || self.state.attested.contains_key(id.as_str());
+        }
         // What evidence could not be captured then can't be captured now: people must know it, and say so.
-        // Orders that this program could not cancel are cancelled by people.
-        let by_people = step.outcome == Some(Outcome::Manual) || matches!(step.action, Action::CancelOrders { .. });
-        attested && (by_people || step.phase == Phase::Evidence)
+        // Orders that this program could not cancel are cancelled by people. What was said of an earlier try is not about this one.
+        let by_people = matches!(step.action, Action::CancelOrders { .. }) || step.phase == Phase::Evidence;
+        by_people && attested_after(&self.entries, id.as_str(), step.seq).is_some()
     }
 
     pub(super) fn restore(&self) -> Ruling {
@@ -272,3 +277,7 @@ fn named(items: &[String]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+#[path = "conditions_tests.rs"]
+mod tests;

@@ -1,3 +1,4 @@
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -82,6 +83,8 @@ pub(super) struct Case<'a> {
     statement: Result<Statement, String>,
     /// What the entries say that the record covers; none if it covers more than there are, or can't be read.
     covered: Option<IncidentState>,
+    /// Entries at which the gate opened for this record, once they were looked for.
+    pub(super) openings: OnceCell<Vec<u64>>,
 }
 
 /// The result of one check: what was seen, or why it refuses and what to do.
@@ -92,41 +95,41 @@ pub(super) type Ruling = Result<String, String>;
 pub fn may_resume(input: &GateInput) -> Vec<GateCheck> {
     let case = match Case::read(input) {
         Ok(case) => case,
-        Err(reason) => return vec![ruled("ledger", Err(reason))],
+        Err(reason) => return vec![GateCheck::ruled("ledger", Err(reason))],
     };
     let mut checks = vec![
-        ruled("ledger", Ok(format!("{} entries", case.entries.len()))),
-        ruled("record", case.record()),
-        ruled("incident", case.incident()),
-        ruled("time", case.time()),
-        ruled("prefix", case.prefix()),
-        ruled("entries-after-record", case.later_entries()),
-        ruled("content", case.content()),
-        ruled("policies", case.policies()),
-        ruled("files", case.files()),
-        ruled("quorum", case.quorum()),
-        ruled("refusals", case.refusals()),
+        GateCheck::ruled("ledger", Ok(format!("{} entries", case.entries.len()))),
+        GateCheck::ruled("record", case.record()),
+        GateCheck::ruled("incident", case.incident()),
+        GateCheck::ruled("time", case.time()),
+        GateCheck::ruled("prefix", case.prefix()),
+        GateCheck::ruled("entries-after-record", case.later_entries()),
+        GateCheck::ruled("content", case.content()),
+        GateCheck::ruled("policies", case.policies()),
+        GateCheck::ruled("files", case.files()),
+        GateCheck::ruled("quorum", case.quorum()),
+        GateCheck::ruled("refusals", case.refusals()),
     ];
-    checks.extend(case.break_glass().map(|ruling| ruled("break-glass", ruling)));
-    checks.push(ruled("pause", case.pause()));
-    checks.push(ruled("switches", case.switches()));
+    checks.extend(case.break_glass().map(|ruling| GateCheck::ruled("break-glass", ruling)));
+    checks.push(GateCheck::ruled("pause", case.pause()));
+    checks.push(GateCheck::ruled("switches", case.switches()));
     for id in case.credential_ids() {
-        checks.push(ruled(&format!("credential.{id}"), case.credential(&id)));
+        checks.push(GateCheck::ruled(&format!("credential.{id}"), case.credential(&id)));
     }
-    checks.push(ruled("steps", case.steps()));
-    checks.push(ruled("restore", case.restore()));
+    checks.push(GateCheck::ruled("steps", case.steps()));
+    checks.push(GateCheck::ruled("restore", case.restore()));
     for scan in &input.policies.resume.required_scans {
-        checks.push(ruled(&format!("scan.{scan}"), case.scan(scan)));
+        checks.push(GateCheck::ruled(&format!("scan.{scan}"), case.scan(scan)));
     }
-    checks.push(ruled("findings", case.findings()));
-    checks.push(ruled("persistence", case.persistence()));
-    checks.push(ruled("attestations", case.attestations()));
-    checks.push(ruled("database", case.database()));
+    checks.push(GateCheck::ruled("findings", case.findings()));
+    checks.push(GateCheck::ruled("persistence", case.persistence()));
+    checks.push(GateCheck::ruled("attestations", case.attestations()));
+    checks.push(GateCheck::ruled("database", case.database()));
     if input.policies.monitoring.required_for_resume {
-        checks.push(ruled("monitoring", case.monitoring()));
+        checks.push(GateCheck::ruled("monitoring", case.monitoring()));
     }
     for witness in &input.policies.resume.witnesses {
-        checks.push(ruled(&format!("witness.{}", witness.name()), case.witness(witness)));
+        checks.push(GateCheck::ruled(&format!("witness.{}", witness.name()), case.witness(witness)));
     }
     case.waive(&mut checks);
     checks
@@ -135,14 +138,6 @@ pub fn may_resume(input: &GateInput) -> Vec<GateCheck> {
 /// Whether every check passed, and there was at least one.
 pub fn is_open(checks: &[GateCheck]) -> bool {
     !checks.is_empty() && checks.iter().all(|check| check.verdict == Verdict::Pass)
-}
-
-fn ruled(name: &str, ruling: Ruling) -> GateCheck {
-    let (verdict, reason) = match ruling {
-        Ok(reason) => (Verdict::Pass, reason),
-        Err(reason) => (Verdict::Refuse, reason),
-    };
-    GateCheck { check: name.to_owned(), verdict, reason }
 }
 
 /// Refuses with the reason unless the condition holds.
@@ -169,7 +164,7 @@ impl<'a> Case<'a> {
             let size = usize::try_from(statement.predicate.ledger.size).ok()?;
             IncidentState::replay(entries.get(..size)?).ok()
         });
-        Ok(Self { input, entries, state, tree, statement, covered })
+        Ok(Self { input, entries, state, tree, statement, covered, openings: OnceCell::new() })
     }
 
     /// The state that was signed.

@@ -36,6 +36,8 @@ fn a_whole_case_may_resume() {
         assert!(names.contains(&name), "{name}");
     }
     assert!(!is_open(&[]), "no check is no permission");
+    // Findings, record, two approvals, and five policies.
+    assert_eq!(reason(&Fixture::new().input(), "files"), "9 files as they were bound");
 }
 
 #[test]
@@ -172,34 +174,6 @@ fn entries_after_the_record_may_not_change_what_was_signed() {
         let refused = refusing(&with(|case| case.after = vec![event]));
         assert!(refused.contains(&"entries-after-record".to_owned()), "{kind}: {refused:?}");
     }
-}
-
-#[test]
-fn a_resume_that_was_cut_short_goes_on_under_the_gate_that_opened() {
-    let release = || step("resume.guard", Phase::Resume, Action::ReleaseSwitch { switch: "guard".into() }, None);
-    let passed = || Some(Ok(Canary::Passed { detail: "row accepted".into() }));
-    let record = Fixture::new().input().record.map(|bytes| Digest::of(&bytes));
-    let opened = |record| Event::GateEvaluated { opened: true, record, checks: Vec::new(), operator: "eve".into() };
-    let going_on = with(|case| {
-        case.after = [vec![opened(record)], release()].concat();
-        case.live.canary = passed();
-    });
-    assert_eq!(refusing(&going_on), Vec::<String>::new());
-    let never_opened = with(|case| {
-        case.after = release();
-        case.live.canary = passed();
-    });
-    assert_eq!(refusing(&never_opened), ["pause"]);
-    let other_record = with(|case| {
-        case.after = [vec![opened(Some(Digest::of(b"other")))], release()].concat();
-        case.live.canary = passed();
-    });
-    assert_eq!(refusing(&other_record), ["pause"]);
-    let nothing_released = with(|case| {
-        case.after = vec![opened(record)];
-        case.live.canary = passed();
-    });
-    assert_eq!(refusing(&nothing_released), ["pause"]);
 }
 
 #[test]
@@ -379,6 +353,48 @@ fn what_only_people_can_replace_must_be_attested() {
         case.before.push(attested("rotate.broker.manual"));
     });
     assert_eq!(refusing(&by_step), Vec::<String>::new());
+    let by_proof = |strength: &str, refused: bool, restore: bool| {
+        refusing(&with(|case| {
+            silent(case);
+            case.before.push(attested("rotate.broker.manual"));
+            // A word for the credential, not for its step.
+            case.before.retain(|event| !event.kind().starts_with("step.") || !format!("{event:?}").contains("broker"));
+            let said = Event::CredentialProof {
+                credential: credential("broker"),
+                generation: 0,
+                new_accepted: true,
+                old_refused: refused,
+                strength: strength.into(),
+                detail: String::new(),
+            };
+            case.before.push(said);
+            if restore {
+                case.before.extend(step("x", Phase::Recover, Action::RestoreBackup { path: "b".into() }, None));
+            }
+        }))
+        .contains(&"credential.broker".to_owned())
+    };
+    assert!(!by_proof("attested", true, false));
+    assert!(by_proof("attested", false, false) && by_proof("server", true, false) && by_proof("", false, false));
+    assert!(by_proof("attested", true, true), "a backup was put back since");
+}
+
+#[test]
+fn a_proof_without_a_rotation_is_none() {
+    let input = with(|case| {
+        case.before.retain(|event| match event {
+            Event::CredentialStaged { credential, .. } | Event::CredentialProof { credential, .. } => {
+                credential.as_str() != "db"
+            }
+            _ => true,
+        });
+        let mut event = proof("db", true, true, "server");
+        let Event::CredentialProof { generation, .. } = &mut event else { panic!() };
+        *generation = 0;
+        case.before.push(event);
+    });
+    assert_eq!(refusing(&input), ["credential.db"]);
+    assert!(reason(&input, "credential.db").starts_with("it was not rotated"));
 }
 
 #[test]
@@ -406,6 +422,32 @@ fn no_step_may_be_failed_unknown_skipped_or_in_flight() {
     };
     assert_eq!(evidence(false), ["steps"]);
     assert_eq!(evidence(true), Vec::<String>::new());
+}
+
+/// Orders may have been placed since somebody said that all were cancelled: it was said of an earlier try.
+#[test]
+fn what_people_said_before_a_step_was_tried_again_is_not_about_that_try() {
+    let cancel = || Action::CancelOrders { credential: credential("broker") };
+    let tried = |attempt: u32, outcome: Outcome| {
+        let mut events = step("pause.cancel", Phase::Pause, cancel(), Some(outcome));
+        for event in &mut events {
+            let (Event::StepIntent { attempt: this, .. } | Event::StepOutcome { attempt: this, .. }) = event else {
+                panic!("{event:?}")
+            };
+            *this = attempt;
+        }
+        events
+    };
+    let said = || vec![attested("pause.cancel")];
+    let case = |parts: &[Vec<Event>]| refusing(&with(|case| case.before.extend(parts.concat())));
+    let (first, again) = (tried(1, Outcome::Failed), tried(2, Outcome::Failed));
+    assert_eq!(case(&[first.clone(), said()]), Vec::<String>::new());
+    assert_eq!(case(&[first.clone(), said(), again.clone()]), ["steps"]);
+    assert_eq!(case(&[first.clone(), said(), again, said()]), Vec::<String>::new());
+    assert_eq!(case(&[first, tried(2, Outcome::Done)]), Vec::<String>::new());
+    // Nobody's word settles a step that people can't do.
+    let failed = step("rotate.x", Phase::Rotate, Action::RestartService { service: "x".into() }, Some(Outcome::Failed));
+    assert_eq!(case(&[failed, vec![attested("rotate.x")]]), ["steps"]);
 }
 
 #[test]
@@ -680,13 +722,6 @@ fn a_switch_released_by_another_hand_is_noticed() {
     assert!(reason(&released.input(), "switches").contains("flag was released by another hand"));
     assert_eq!(refusing(&seen(Some(Err("down".into()))).input()), ["switches"]);
     assert_eq!(refusing(&seen(None).input()), ["switches"]);
-    // A resume that was cut short has released some already.
-    let mut going_on = released;
-    let record = going_on.input().record.map(|bytes| Digest::of(&bytes));
-    let action = Action::ReleaseSwitch { switch: "flag".into() };
-    going_on.after = vec![Event::GateEvaluated { opened: true, record, checks: Vec::new(), operator: "eve".into() }];
-    going_on.after.extend(step("resume.flag", Phase::Resume, action, None));
-    assert_eq!(refusing(&going_on.input()), Vec::<String>::new());
 }
 
 #[test]

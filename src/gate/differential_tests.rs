@@ -194,8 +194,8 @@ mod parsers {
             let _ = SshSignature::parse_any(&bytes);
             let _ = Statement::parse(&bytes);
             let _ = Entry::decode(&bytes);
-            let _ = replay(&bytes);
-            let _ = read(&bytes, Some(&bytes));
+            let _ = replay(bytes.as_slice(), drop);
+            let _ = read(bytes.as_slice(), Some(&bytes), drop);
             let _ = dsse::verify(&bytes, b"record", &[1; 32]);
             let words = String::from_utf8_lossy(&bytes);
             let _ = words.parse::<VerifierKey>();

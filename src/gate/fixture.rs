@@ -17,6 +17,9 @@ use crate::policy::Policies;
 
 pub(crate) const START: i64 = 1_800_000_000;
 
+/// Makes events from the bytes of a record.
+pub(crate) type Later = dyn Fn(&[u8]) -> Vec<Event> + Send + Sync;
+
 /// The parts of a case; [`Fixture::input`] puts them together.
 #[derive(Clone)]
 pub(crate) struct Fixture {
@@ -28,6 +31,8 @@ pub(crate) struct Fixture {
     pub now_with: BTreeMap<String, String>,
     /// Events between the first and the record.
     pub before: Vec<Event>,
+    /// Events between the record and the approvals, made from its bytes.
+    pub early: Option<Arc<Later>>,
     /// Events after the approvals.
     pub after: Vec<Event>,
     pub findings: Vec<Finding>,
@@ -192,6 +197,7 @@ impl Fixture {
             prepared_with: texts(""),
             now_with: texts(""),
             before,
+            early: None,
             after: Vec::new(),
             findings,
             signers: vec![1, 2],
@@ -256,6 +262,9 @@ impl Fixture {
             },
             self.prepared_at,
         );
+        for event in self.early.iter().flat_map(|early| early(&record)) {
+            writer.push(event, self.prepared_at);
+        }
         let approvals = sign(&mut writer, &self.signers, "approvals", statement.purpose(), &record, self.prepared_at);
         let refusals = sign(&mut writer, &self.refusers, "refusals", Purpose::Refuse, &record, self.prepared_at);
         for event in &self.after {

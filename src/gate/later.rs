@@ -1,8 +1,12 @@
 //! Checks of the gate on what came into the ledger after the record: nothing of it may change what was signed.
 
-use super::decide::{Case, HINT_PREPARE, RECORD, Ruling, ensure};
+use std::collections::BTreeMap;
+
+use super::SignatureFile;
+use super::decide::{Case, HINT_PREPARE, RECORD, Ruling, ensure, is_open};
 use crate::domain::{Action, Digest, Phase};
 use crate::ledger::{Entry, Event, IncidentState};
+use crate::policy::pause::{GUARD, SwitchPolicy};
 
 /// Folders below the case folder that hold what people sign of the record.
 const SIGNED: [&str; 2] = ["approvals/", "refusals/"];
@@ -46,11 +50,12 @@ impl Case<'_> {
             Event::PlanMade { command, .. } => command == "resume",
             Event::StepIntent { step, phase, action, .. } => {
                 let release = matches!(action, Action::ReleaseSwitch { .. } | Action::ProveResume);
-                release && *phase == Phase::Resume && !covered.steps.contains_key(step)
+                let opened = self.openings().iter().any(|opened| *opened < entry.seq);
+                release && opened && *phase == Phase::Resume && !covered.steps.contains_key(step)
             }
             // Its intent came after the record too, and was allowed.
             Event::StepOutcome { step, .. } => !covered.steps.contains_key(step),
-            Event::PauseProof { refused: false, .. } => self.releasing().is_some(),
+            Event::PauseProof { refused: false, .. } => self.lifted(GUARD).is_some_and(|lifted| lifted.by < entry.seq),
             _ => false,
         }
     }
@@ -62,19 +67,70 @@ impl Case<'_> {
         path == RECORD || covered.files.contains_key(path) && !self.entries.iter().take(before).any(report)
     }
 
-    /// The entry at which the gate opened for this very record, if a switch was released since: the resume was cut short,
-    /// and goes on.
-    pub(super) fn releasing(&self) -> Option<u64> {
-        let digest = self.input.record.as_deref().map(Digest::of)?;
-        let opened = self.entries.iter().find_map(|entry| match &entry.event {
-            Event::GateEvaluated { opened: true, record: Some(record), .. } if *record == digest => Some(entry.seq),
-            _ => None,
-        })?;
-        let released = |entry: &Entry| {
-            entry.seq > opened && matches!(&entry.event, Event::StepIntent { action: Action::ReleaseSwitch { .. }, .. })
-        };
-        self.entries.iter().any(released).then_some(opened)
+    /// Entries at which the gate opened for this very record, as a resume writes them: all checks passed, and the quorum was on
+    /// record by then. Whoever holds the machine's key can write such an entry, but not the signatures before it.
+    fn openings(&self) -> &[u64] {
+        self.openings.get_or_init(|| {
+            let digest = self.input.record.as_deref().map(Digest::of);
+            let opened = self.entries.iter().filter(|entry| {
+                matches!(&entry.event, Event::GateEvaluated { opened: true, record, checks, .. }
+                    if record.is_some() && *record == digest && is_open(checks))
+            });
+            let mut opened = opened.map(|entry| entry.seq).peekable();
+            if opened.peek().is_none() {
+                return Vec::new();
+            }
+            let approved = self.approved_since();
+            opened.filter(|opened| approved.is_some_and(|approved| approved < *opened)).collect()
+        })
     }
+
+    /// The entry by which enough of the signatures that count now were on record.
+    fn approved_since(&self) -> Option<u64> {
+        let mut first = BTreeMap::new();
+        for entry in &self.entries {
+            if let Event::ApprovalRecorded { file, .. } = &entry.event {
+                first.entry((file.path.as_str(), file.sha256)).or_insert(entry.seq);
+            }
+        }
+        let seq = |file: &SignatureFile| first.get(&(file.path.as_str(), Digest::of(&file.bytes))).copied();
+        let mut recorded: Vec<(u64, &SignatureFile)> =
+            self.input.approvals.iter().filter_map(|file| Some((seq(file)?, file))).collect();
+        recorded.sort_by_key(|(seq, _)| *seq);
+        let policies = &self.input.policies;
+        let too_few = |count: &usize| {
+            let files: Vec<SignatureFile> = recorded.iter().take(*count).map(|(_, file)| (*file).clone()).collect();
+            !self.counted(&policies.resume, &policies.credentials, &files).is_ok_and(|quorum| quorum.is_met())
+        };
+        // More signatures never make less of a quorum.
+        let counts: Vec<usize> = (1..=recorded.len()).collect();
+        recorded.get(counts.partition_point(too_few)).map(|(seq, _)| *seq)
+    }
+
+    /// The release of a switch that began after the gate opened for this very record: that resume was cut short, and goes on.
+    pub(super) fn lifted(&self, name: &str) -> Option<Lifted> {
+        let opened = *self.openings().first()?;
+        let release = |entry: &&Entry| {
+            entry.seq > opened
+                && matches!(&entry.event, Event::StepIntent { action: Action::ReleaseSwitch { switch }, .. } if switch == name)
+        };
+        self.entries.iter().find(release).map(|entry| Lifted { opened, by: entry.seq })
+    }
+
+    /// Whether a resume of this very record was cut short.
+    pub(super) fn goes_on(&self) -> bool {
+        let switches = self.input.policies.pause.switches.iter().map(SwitchPolicy::name);
+        switches.chain([GUARD]).any(|name| self.lifted(name).is_some())
+    }
+}
+
+/// A switch that is being released.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lifted {
+    /// Entry at which the gate opened.
+    pub(super) opened: u64,
+    /// Entry of the release.
+    by: u64,
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
-use crate::domain::{Action, Digest, Outcome, Phase, StepId};
-use crate::gate::fixture::{Fixture, at, binding, step, texts};
+use std::sync::Arc;
+
+use crate::domain::{Action, Canary, Digest, Outcome, Phase, StepId, SwitchState};
+use crate::gate::fixture::{Fixture, at, binding, pause, step, texts};
+use crate::gate::testing::{Form, Signer};
 use crate::gate::{GateInput, RECORD, Statement, is_open, may_resume};
-use crate::ledger::{Event, Verdict};
+use crate::ledger::{Event, GateCheck, Verdict};
 
 const CHECK: &str = "entries-after-record";
 
@@ -17,6 +20,129 @@ fn refusing(input: &GateInput) -> Vec<String> {
     let names: Vec<String> = refused.map(|check| check.check.clone()).collect();
     assert_eq!(is_open(&checks), names.is_empty());
     names
+}
+
+/// Digest of the record that every undamaged case has.
+fn record() -> Digest {
+    Digest::of(Fixture::new().input().record.as_ref().unwrap())
+}
+
+fn said(record: Digest, verdict: Verdict) -> Event {
+    let checks = vec![GateCheck { check: "quorum".into(), verdict, reason: "said so".into() }];
+    Event::GateEvaluated { opened: true, record: Some(record), checks, operator: "dana".into() }
+}
+
+fn opened(record: Digest) -> Event {
+    said(record, Verdict::Pass)
+}
+
+fn released(switch: &str) -> Vec<Event> {
+    let action = Action::ReleaseSwitch { switch: switch.into() };
+    step(&format!("resume.9.{switch}"), Phase::Resume, action, None)
+}
+
+/// A case with a switch beside the guard, both found released.
+fn lifted(change: impl FnOnce(&mut Fixture, Digest)) -> GateInput {
+    let mut policies = texts("");
+    let pause = "version: 1\nguard: {}\nswitches: [{ kind: file, name: flag, path: p }]\n";
+    policies.insert("pause.yml".into(), pause.into());
+    let mut case = Fixture::new().with_policies(&policies);
+    case.live.canary = Some(Ok(Canary::Passed { detail: "row accepted".into() }));
+    case.live.switches.insert("flag".into(), Ok(SwitchState::Released));
+    let record = Digest::of(case.input().record.as_ref().unwrap());
+    change(&mut case, record);
+    case.input()
+}
+
+#[test]
+fn a_resume_that_was_cut_short_goes_on_under_the_gate_that_opened() {
+    let both = |record| [vec![opened(record)], released("flag"), released("guard")].concat();
+    let going_on = lifted(|case, record| case.after = both(record));
+    assert_eq!(refusing(&going_on), Vec::<String>::new());
+    // Cut short again, or after its trade: it still goes on.
+    let twice = lifted(|case, record| {
+        case.after = both(record);
+        case.after.extend([opened(record), pause(false)]);
+    });
+    assert_eq!(refusing(&twice), Vec::<String>::new());
+    // Cut short before the guard's turn: the guard must still hold, and nothing else may be released.
+    let flag = |case: &mut Fixture, record| case.after = [vec![opened(record)], released("flag")].concat();
+    assert_eq!(refusing(&lifted(flag)), ["pause"]);
+    let held = |case: &mut Fixture| case.live.canary = Some(Ok(Canary::Refused { reason: "P0001".into() }));
+    let before_the_guard = lifted(|case, record| {
+        flag(case, record);
+        held(case);
+    });
+    assert_eq!(refusing(&before_the_guard), Vec::<String>::new());
+    let other_switch = lifted(|case, record| case.after = [vec![opened(record)], released("guard")].concat());
+    assert_eq!(refusing(&other_switch), ["switches"]);
+    // Its own trade comes after the guard's release, never before.
+    let early = lifted(|case, record| case.after = [vec![opened(record), pause(false)], released("guard")].concat());
+    assert!(refusing(&early).contains(&CHECK.to_owned()));
+    let nothing_released = lifted(|case, record| case.after = vec![opened(record)]);
+    assert_eq!(refusing(&nothing_released), ["pause", "switches"]);
+    let never_proven = lifted(|case, _| {
+        case.before.retain(|event| !matches!(event, Event::PauseProof { .. }));
+        held(case);
+        let record = Digest::of(case.input().record.as_ref().unwrap());
+        flag(case, record);
+    });
+    assert_eq!(refusing(&never_proven), ["pause"]);
+}
+
+/// Whoever holds the machine's key can write that the gate opened, and that a switch is being released since. Then a pause that
+/// was broken by another hand would pass for one that a resume lifts.
+#[test]
+fn a_forged_opening_lifts_nothing() {
+    let forged = [CHECK, "pause", "switches"];
+    let all = |event| [vec![event], released("flag"), released("guard")].concat();
+    let never_opened = lifted(|case, _| case.after = [released("flag"), released("guard")].concat());
+    assert_eq!(refusing(&never_opened), forged);
+    let other_record = lifted(|case, _| case.after = all(opened(Digest::of(b"other"))));
+    assert_eq!(refusing(&other_record), forged);
+    let against_its_checks = lifted(|case, record| case.after = all(said(record, Verdict::Refuse)));
+    assert_eq!(refusing(&against_its_checks), forged);
+    let shut = lifted(|case, record| {
+        case.after = all(opened(record));
+        let Event::GateEvaluated { opened, .. } = &mut case.after[0] else { panic!() };
+        *opened = false;
+    });
+    assert_eq!(refusing(&shut), forged);
+    // A release that nobody allowed takes the proof away, though a trade is refused still.
+    let still_held = lifted(|case, _| {
+        case.live.canary = Some(Ok(Canary::Refused { reason: "P0001".into() }));
+        case.live.switches.insert("flag".into(), Ok(SwitchState::Engaged));
+        case.after = released("flag");
+    });
+    assert_eq!(refusing(&still_held), [CHECK, "pause"]);
+    // Written before the signatures that would have opened it, although these come afterwards.
+    let before_anybody = lifted(|case, record| case.early = Some(Arc::new(move |_| all(opened(record)))));
+    assert_eq!(refusing(&before_anybody), forged);
+    let before_the_last = lifted(|case, record| {
+        case.early = Some(Arc::new(move |bytes| [vec![approved(record, bytes, 1)], all(opened(record))].concat()));
+    });
+    assert_eq!(refusing(&before_the_last), forged);
+    let after_the_last = lifted(|case, record| {
+        case.early = Some(Arc::new(move |bytes| {
+            [vec![approved(record, bytes, 1), approved(record, bytes, 2)], all(opened(record))].concat()
+        }));
+    });
+    assert_eq!(refusing(&after_the_last), Vec::<String>::new(), "then the quorum was on record");
+    // An approval that was written into the ledger, but is another file than the one that counts now.
+    let other_file = lifted(|case, record| {
+        case.early = Some(Arc::new(move |bytes| {
+            [vec![approved(record, bytes, 1), approved(record, b"other", 2)], all(opened(record))].concat()
+        }));
+    });
+    assert_eq!(refusing(&other_file), forged);
+}
+
+/// An approval of the record, as the case records it once more after these events; the file is that person's signature over
+/// `signed`.
+fn approved(record: Digest, signed: &[u8], seed: u8) -> Event {
+    let bytes = Signer::ed25519(seed).sign(signed, &Form::default());
+    let file = binding(&format!("approvals/{}.sig", seed - 1), &bytes);
+    Event::ApprovalRecorded { approver: "x".into(), key: "SHA256:x".into(), record, file }
 }
 
 fn report(path: &str, bytes: &[u8]) -> Event {
@@ -65,13 +191,44 @@ fn a_step_that_was_signed_as_it_was_cannot_be_settled_afterwards() {
         }];
     });
     assert_eq!(refusing(&late), [CHECK]);
-    // The resume's own steps may follow.
+    // A resume's own steps may follow once the gate opened.
+    let resumed = |phase, action: Action| {
+        with(|case| {
+            case.after = vec![opened(record())];
+            case.after.extend(step("resume.9.guard", phase, action, Some(Outcome::Failed)));
+        })
+    };
     for action in [release(), Action::ProveResume] {
-        let own = with(|case| case.after = step("resume.9.guard", Phase::Resume, action, Some(Outcome::Failed)));
-        assert!(!refusing(&own).contains(&CHECK.to_owned()));
-        let other_phase = with(|case| case.after = step("x", Phase::Rotate, release(), Some(Outcome::Done)));
-        assert!(refusing(&other_phase).contains(&CHECK.to_owned()));
+        assert!(!refusing(&resumed(Phase::Resume, action.clone())).contains(&CHECK.to_owned()));
+        assert!(refusing(&resumed(Phase::Rotate, action.clone())).contains(&CHECK.to_owned()));
+        let unasked = with(|case| case.after = step("resume.9.guard", Phase::Resume, action, Some(Outcome::Failed)));
+        assert!(refusing(&unasked).contains(&CHECK.to_owned()));
     }
+}
+
+#[test]
+fn switches_are_counted_by_what_they_are() {
+    use SwitchState::{Engaged, Released, Unobservable};
+    let said = |states: &[(&str, SwitchState)], released_too: bool| {
+        let mut policies = texts("");
+        let names: Vec<String> =
+            states.iter().map(|(name, _)| format!("{{ kind: file, name: {name}, path: {name} }}")).collect();
+        let pause = format!("version: 1\nguard: {{}}\nswitches: [{}]\n", names.join(", "));
+        policies.insert("pause.yml".into(), pause);
+        let mut case = Fixture::new().with_policies(&policies);
+        case.live.switches.extend(states.iter().map(|(name, state)| ((*name).to_owned(), Ok(*state))));
+        if released_too {
+            let record = Digest::of(case.input().record.as_ref().unwrap());
+            case.after = [vec![opened(record)], released("c"), released("d")].concat();
+        }
+        let checks = may_resume(&case.input());
+        let check = checks.into_iter().find(|check| check.check == "switches").unwrap();
+        assert_eq!(check.verdict, Verdict::Pass, "{}", check.reason);
+        check.reason
+    };
+    assert_eq!(said(&[("a", Engaged), ("b", Unobservable)], false), "1 engaged, 1 that can't be looked at");
+    let five = [("a", Engaged), ("b", Unobservable), ("c", Released), ("d", Released), ("e", Unobservable)];
+    assert_eq!(said(&five, true), "1 engaged, 2 that can't be looked at, 2 released by a resume that goes on");
 }
 
 #[test]
@@ -117,6 +274,9 @@ fn no_later_entry_puts_another_file_in_the_place_of_one_that_was_signed() {
         case.after = vec![report("report.html", b"second"), report("report.md", b"x"), quarantine("quarantine/1.bin")];
     });
     assert_eq!(refusing(&harmless), Vec::<String>::new());
+    let checks = may_resume(&harmless);
+    let words = checks.iter().find(|check| check.check == CHECK).map(|check| check.reason.as_str());
+    assert_eq!(words, Some("5 entries since, none of which changes what was signed"), "two approvals among them");
 }
 
 #[test]

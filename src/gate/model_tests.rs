@@ -9,11 +9,11 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use stateright::{Checker, Model, Property};
 
-use super::fixture::{Fixture, attested, finding, key_line, pause, proof, scan, staged, step, texts};
+use super::fixture::{Fixture, attested, binding, finding, key_line, pause, proof, scan, staged, step, texts};
 use super::testing::{Form, Signer};
 use super::*;
 use crate::domain::{Action, Canary, Digest, Level, Outcome, Phase, Probe, SwitchState};
-use crate::ledger::{Event, Verdict};
+use crate::ledger::{Event, GateCheck, Verdict};
 
 /// Seeds of the keys: alice has two.
 const KEYS: [u8; 4] = [1, 11, 2, 3];
@@ -34,8 +34,15 @@ enum Entry {
     Restore,
     Present,
     Refusal,
+    /// The approval with the key of that place.
+    Signed(usize),
     Opened,
-    Released,
+    /// The resume released the flag, and died.
+    FlagReleased,
+    /// The resume released flag and guard, and died.
+    AllReleased,
+    /// What a resume writes until there, written by the intruder.
+    Forged,
 }
 
 /// What is done to the world, or to files, behind the program's back.
@@ -60,7 +67,7 @@ enum World {
     HeadDiffers,
 }
 
-const EVENTS: [Entry; 10] = [
+const EVENTS: [Entry; 11] = [
     Entry::Append,
     Entry::BobActs,
     Entry::PauseOff,
@@ -71,6 +78,7 @@ const EVENTS: [Entry; 10] = [
     Entry::Restore,
     Entry::Present,
     Entry::Refusal,
+    Entry::Forged,
 ];
 
 const WORLDS: [World; 17] = [
@@ -114,7 +122,7 @@ enum Step {
     Sign(usize),
     Act,
     Release,
-    Crash,
+    Crash(Entry),
 }
 
 impl State {
@@ -134,24 +142,64 @@ impl State {
         self.world.contains(&world)
     }
 
+    /// People whose signatures count, of those with these keys.
+    fn people(&self, signed: impl Fn(usize) -> bool) -> BTreeSet<&'static str> {
+        let counts = |(key, person): (usize, &&str)| -> bool {
+            let acted = *person == "bob" && self.log.contains(&Entry::BobActs);
+            signed(key)
+                && self.signed[key] == Some(self.has(World::RecordSwapped))
+                && !acted
+                && !(*person == "bob" && self.has(World::BobRevoked))
+        };
+        PEOPLE.iter().enumerate().filter(|(key, person)| counts((*key, person))).map(|(_, person)| *person).collect()
+    }
+
+    /// Of the entries after the record, the place of the first release that a gate that could open goes before: of the flag, of
+    /// the guard.
+    fn lifted(&self) -> (Option<usize>, Option<usize>) {
+        let after = self.after();
+        let approved = |place: usize| {
+            let people = self.people(|key| after[..place].contains(&Entry::Signed(key)));
+            people.len() >= 2 && people.contains("alice")
+        };
+        let opening = |(place, entry): (usize, &Entry)| match entry {
+            Entry::Opened | Entry::Forged if approved(place) => Some(place),
+            _ => None,
+        };
+        let Some(opened) = after.iter().enumerate().find_map(opening) else { return (None, None) };
+        let first = |all: bool| {
+            let released = |entry: &Entry| match entry {
+                Entry::AllReleased | Entry::Forged => true,
+                Entry::FlagReleased => !all,
+                _ => false,
+            };
+            after[opened..].iter().position(released).map(|place| opened + place)
+        };
+        (first(false), first(true))
+    }
+
     /// What must hold for the gate to open: a complete, current, signed audit, and the world as it says.
     fn should_open(&self) -> bool {
-        let before = self.before();
-        let restored = before.contains(&Entry::Restore);
-        let paused = before.iter().rev().find_map(|entry| match entry {
+        let (before, after) = (self.before(), self.after());
+        let (flag, guard) = self.lifted();
+        let proofs = self.log.iter().rev().find_map(|entry| match entry {
             Entry::PauseOn => Some(true),
             Entry::PauseOff => Some(false),
             _ => None,
         });
-        let going_on = self.after().iter().skip_while(|entry| **entry != Entry::Opened).any(|e| *e == Entry::Released);
         let complete = self.drafted().is_some()
             && before.contains(&Entry::Rotate)
-            && !restored
-            && ![Entry::StepFails, Entry::FindingOpen, Entry::Present].iter().any(|bad| before.contains(bad))
-            && !before.contains(&Entry::ScanPartial)
-            && (paused.unwrap_or(true) || going_on);
-        let harmless = |entry: &Entry| matches!(entry, Entry::Opened | Entry::Released | Entry::PauseOn);
-        let current = self.after().iter().all(harmless)
+            && ![Entry::Restore, Entry::StepFails, Entry::FindingOpen, Entry::Present, Entry::ScanPartial]
+                .iter()
+                .any(|bad| before.contains(bad))
+            && (proofs.unwrap_or(true) || guard.is_some());
+        let harmless = |(place, entry): (usize, &Entry)| match entry {
+            Entry::Signed(_) | Entry::Opened | Entry::PauseOn => true,
+            Entry::FlagReleased | Entry::AllReleased | Entry::Forged => flag.is_some_and(|flag| flag <= place),
+            Entry::PauseOff => guard.is_some_and(|guard| guard < place),
+            _ => false,
+        };
+        let current = after.iter().enumerate().all(harmless)
             && ![World::Expired, World::ClockBack, World::RecordSwapped, World::RecordLies, World::OtherIncident]
                 .iter()
                 .any(|bad| self.has(*bad))
@@ -159,20 +207,10 @@ impl State {
                 .iter()
                 .any(|bad| self.has(*bad))
             && ![World::WitnessAhead, World::HeadDiffers].iter().any(|bad| self.has(*bad));
-        let held = going_on || (!self.has(World::TradePasses) && !self.has(World::SwitchReleased));
+        let held =
+            (guard.is_some() || !self.has(World::TradePasses)) && (flag.is_some() || !self.has(World::SwitchReleased));
         let well = !self.has(World::KeyAlive) && !self.has(World::DatabaseDown) && held;
-        let counts = |(key, person): (usize, &&str)| -> bool {
-            let acted = *person == "bob" && self.log.contains(&Entry::BobActs);
-            self.signed[key] == Some(self.has(World::RecordSwapped))
-                && !acted
-                && !(*person == "bob" && self.has(World::BobRevoked))
-        };
-        let people: BTreeSet<&str> = PEOPLE
-            .iter()
-            .enumerate()
-            .filter(|(key, person)| counts((*key, person)))
-            .map(|(_, person)| *person)
-            .collect();
+        let people = self.people(|_| true);
         // A policy that differs from the one that was signed is not current, whoever it revokes.
         let signed = people.len() >= 2 && people.contains("alice") && !self.has(World::BobRevoked);
         complete && current && well && signed
@@ -209,8 +247,18 @@ fn machine() -> (ring::signature::Ed25519KeyPair, crate::ledger::VerifierKey) {
     (pair, key)
 }
 
-fn events(case: &mut Fixture, entries: &[Entry], record: Option<Digest>) -> Vec<Event> {
+/// The events that entries stand for; those after a record are made from its bytes.
+fn events(case: &mut Fixture, entries: &[Entry], record: Option<&[u8]>) -> Vec<Event> {
     let mut events = Vec::new();
+    let digest = record.map(Digest::of);
+    let opened = || {
+        let checks = vec![GateCheck { check: "quorum".into(), verdict: Verdict::Pass, reason: String::new() }];
+        Event::GateEvaluated { opened: true, record: digest, checks, operator: "eve".into() }
+    };
+    let released = |number: usize, switch: &str| {
+        let action = Action::ReleaseSwitch { switch: switch.into() };
+        step(&format!("resume.{number}.{switch}"), Phase::Resume, action, None)
+    };
     for (number, entry) in entries.iter().enumerate() {
         match entry {
             Entry::Rotate => events.extend([staged("db", 1), proof("db", true, true, "server")]),
@@ -248,18 +296,29 @@ fn events(case: &mut Fixture, entries: &[Entry], record: Option<Digest>) -> Vec<
                 }
                 events.extend(["trades", "database"].map(|name| scan(name, true, &case.findings.clone())));
             }
-            Entry::Opened => {
-                let checks = Vec::new();
-                events.push(Event::GateEvaluated { opened: true, record, checks, operator: "eve".into() });
-            }
-            Entry::Released => {
-                let action = Action::ReleaseSwitch { switch: "flag".into() };
-                events.extend(step(&format!("resume.{number}.flag"), Phase::Resume, action, None));
+            Entry::Signed(key) => events.extend(record.map(|record| approval(*key, record))),
+            Entry::Opened => events.push(opened()),
+            Entry::FlagReleased => events.extend(released(number, "flag")),
+            Entry::AllReleased => events.extend(["flag", "guard"].iter().flat_map(|switch| released(number, switch))),
+            Entry::Forged => {
+                events.push(opened());
+                events.extend(["flag", "guard"].iter().flat_map(|switch| released(number, switch)));
             }
             Entry::Draft | Entry::Refusal => {}
         }
     }
     events
+}
+
+fn signature(key: usize, record: &[u8]) -> SignatureFile {
+    let bytes = Signer::ed25519(KEYS[key]).sign(record, &Form::default());
+    SignatureFile { path: format!("approvals/{key}.sig"), bytes }
+}
+
+fn approval(key: usize, record: &[u8]) -> Event {
+    let SignatureFile { path, bytes } = signature(key, record);
+    let file = binding(&path, &bytes);
+    Event::ApprovalRecorded { approver: PEOPLE[key].into(), key: "SHA256:x".into(), record: Digest::of(record), file }
 }
 
 /// The bytes that the state stands for.
@@ -281,7 +340,8 @@ fn input(state: &State) -> GateInput {
     if state.has(World::Unattested) {
         case.before.retain(|event| !matches!(event, Event::ItemAttested { item, .. } if item == "customers-told"));
     }
-    let more = events(&mut case, state.before(), None);
+    let before = state.before().to_vec();
+    let more = events(&mut case, &before, None);
     case.before.extend(more);
     case.signers.clear();
     if state.has(World::RecordLies) {
@@ -289,13 +349,11 @@ fn input(state: &State) -> GateInput {
     } else if state.has(World::OtherIncident) {
         case.forge = |record| record.predicate.incident.nonce = "cd".repeat(16);
     }
-    let going_on = state.after().contains(&Entry::Opened);
-    let record = if going_on { case.input().record.map(|bytes| Digest::of(&bytes)) } else { None };
-    let refused = state.after().contains(&Entry::Refusal);
-    if refused {
+    if state.after().contains(&Entry::Refusal) {
         case.refusers = vec![3];
     }
-    case.after = events(&mut case.clone(), state.after(), record);
+    let (known, after) = (Mutex::new(case.clone()), state.after().to_vec());
+    case.early = Some(Arc::new(move |record| events(&mut known.lock().unwrap(), &after, Some(record))));
     world(&mut case, state);
     let mut input = case.input();
     on_disk(&mut input, state);
@@ -368,10 +426,9 @@ fn on_disk(input: &mut GateInput, state: &State) {
     if state.has(World::RecordSwapped) {
         input.record = Some(other.clone());
     }
-    for (place, seed) in KEYS.iter().enumerate() {
+    for place in 0..KEYS.len() {
         let Some(swapped) = state.signed[place] else { continue };
-        let bytes = Signer::ed25519(*seed).sign(if swapped { &other } else { &real }, &Form::default());
-        input.approvals.push(SignatureFile { path: format!("approvals/{place}.sig"), bytes });
+        input.approvals.push(signature(place, if swapped { &other } else { &real }));
     }
     if state.drafted().is_none() {
         input.record = None;
@@ -415,7 +472,7 @@ impl Model for Gate {
             return;
         }
         if state.alive {
-            actions.extend([Step::Release, Step::Crash]);
+            actions.extend([Step::Release, Step::Crash(Entry::FlagReleased), Step::Crash(Entry::AllReleased)]);
             return;
         }
         if !state.log.contains(&Entry::Rotate) {
@@ -449,14 +506,16 @@ impl Model for Gate {
                 if EVENTS.contains(&entry) && state.log.contains(&entry) {
                     return None;
                 }
-                if entry == Entry::Refusal && (state.drafted().is_none() || refused_already) {
+                let of_a_record = matches!(entry, Entry::Refusal | Entry::Forged);
+                if of_a_record && state.drafted().is_none() || entry == Entry::Refusal && refused_already {
                     return None;
                 }
                 if entry == Entry::Draft {
                     // Approvals and refusals of an earlier record count no more.
                     next.signed = [None; 4];
                     next.log.retain(|entry| {
-                        !matches!(entry, Entry::Draft | Entry::Refusal | Entry::Opened | Entry::Released)
+                        EVENTS.contains(entry) && !matches!(entry, Entry::Refusal | Entry::Forged)
+                            || *entry == Entry::Rotate
                     });
                 }
                 next.log.push(entry);
@@ -469,7 +528,15 @@ impl Model for Gate {
                 next.deviations += 1;
                 next.world.insert(world);
             }
-            Step::Sign(key) => next.signed[key] = Some(state.has(World::RecordSwapped)),
+            Step::Sign(key) => {
+                next.signed[key] = Some(state.has(World::RecordSwapped));
+                if !state.has(World::RecordSwapped) {
+                    // Where it stands among entries that open nothing makes no difference: as early as it can.
+                    let turns = |entry: &Entry| !EVENTS.contains(entry) || *entry == Entry::Forged;
+                    let place = next.log.iter().rposition(turns).map_or(0, |last| last + 1);
+                    next.log.insert(place, Entry::Signed(key));
+                }
+            }
             Step::Act => {
                 let dropped = |check: &String| self.without.is_some_and(|name| check == name);
                 if !self.refusing(state).iter().all(dropped) {
@@ -480,11 +547,11 @@ impl Model for Gate {
                 next.alive = true;
             }
             Step::Release => next.resumed = true,
-            Step::Crash => {
+            Step::Crash(released) => {
                 // The switch may have been released, or not.
                 next.deviations += 1;
                 next.alive = false;
-                next.log.push(Entry::Released);
+                next.log.push(released);
             }
         }
         Some(next)
@@ -503,7 +570,7 @@ impl Model for Gate {
     }
 
     fn within_boundary(&self, state: &State) -> bool {
-        state.deviations <= self.bound && state.log.len() <= 8
+        state.deviations <= self.bound && state.log.len() <= 12
     }
 }
 

@@ -375,10 +375,10 @@ fn joined(lines: &[Vec<u8>]) -> Vec<u8> {
 #[test]
 fn r17_a_truncated_log_cve_2023_31438() {
     let (lines, checkpoint) = ledger(7, "test");
-    read(&joined(&lines), Some(&checkpoint)).unwrap();
-    let cut = read(&joined(&lines[..3]), Some(&checkpoint));
+    read(joined(&lines).as_slice(), Some(&checkpoint), drop).unwrap();
+    let cut = read(joined(&lines[..3]).as_slice(), Some(&checkpoint), drop);
     assert!(matches!(cut, Err(LedgerError::Truncated { signed: 5, entries: 3 })), "{cut:?}");
-    assert!(matches!(read(&joined(&lines), None), Err(LedgerError::NoCheckpoint { .. })));
+    assert!(matches!(read(joined(&lines).as_slice(), None, drop), Err(LedgerError::NoCheckpoint { .. })));
     // The record covers more than the ledger has left.
     let mut fault = whole();
     fault.lines.truncate(4);
@@ -391,10 +391,10 @@ fn r18_old_entries_sealed_anew_with_another_key_cve_2023_31439() {
     let (lines, kept) = ledger(7, "test");
     let (forged, checkpoint) = ledger(8, "other");
     // By itself the forged ledger is sound; a copy that somebody kept says otherwise.
-    let verified = read(&joined(&forged), Some(&checkpoint)).unwrap();
+    let verified = read(joined(&forged).as_slice(), Some(&checkpoint), drop).unwrap();
     let key: VerifierKey = verified.state.machine_key.parse().unwrap();
     assert!(matches!(compare(&verified.tree, &key, std::slice::from_ref(&kept)), Err(KeptError::Rewritten { .. })));
-    let verified = read(&joined(&lines), Some(&kept)).unwrap();
+    let verified = read(joined(&lines).as_slice(), Some(&kept), drop).unwrap();
     let key: VerifierKey = verified.state.machine_key.parse().unwrap();
     assert_eq!(compare(&verified.tree, &key, &[kept]), Ok(Some(5)));
     // What was signed is no prefix of it.
@@ -442,9 +442,9 @@ fn r20_a_swapped_log_identity_cve_2022_39199() {
     }
     let head = Checkpoint { origin: origin(&other), size: tree.size(), root: tree.root() };
     let foreign = head.encode(&key, &pair.sign(head.body().as_bytes()).as_ref().try_into().unwrap());
-    let refused = read(&joined(&lines), Some(foreign.as_bytes()));
+    let refused = read(joined(&lines).as_slice(), Some(foreign.as_bytes()), drop);
     assert!(matches!(refused, Err(LedgerError::Checkpoint(CheckpointError::Origin { .. }))), "{refused:?}");
-    read(&joined(&lines), Some(&checkpoint)).unwrap();
+    read(joined(&lines).as_slice(), Some(&checkpoint), drop).unwrap();
     let fault = with(|case| case.forge = |record| record.subject[0].name = "portcullis/inc-2".into());
     refuses(&fault, &["content"], &whole());
 }
@@ -492,8 +492,8 @@ fn r22_state_that_is_kept_before_it_was_verified_cve_2020_15163_cve_2025_2888() 
     // A ledger that does not verify gives no state at all.
     let mut forged = lines.clone();
     forged.swap(1, 2);
-    assert!(read(&joined(&forged), Some(&checkpoint)).is_err());
-    assert_eq!(read(&joined(&lines), Some(&checkpoint)).unwrap().state, before);
+    assert!(read(joined(&forged).as_slice(), Some(&checkpoint), drop).is_err());
+    assert_eq!(read(joined(&lines).as_slice(), Some(&checkpoint), drop).unwrap().state, before);
 }
 
 #[test]

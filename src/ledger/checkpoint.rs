@@ -14,7 +14,7 @@ pub const MAX_CHECKPOINT_BYTES: usize = 4096;
 const ED25519_TYPE: u8 = 1;
 
 /// Start of a signature line: an em dash and a space.
-const DASH: &str = "\u{2014} ";
+pub(super) const DASH: &str = "\u{2014} ";
 
 /// Why a checkpoint or a verifier key can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -71,13 +71,7 @@ impl VerifierKey {
 
     /// First 4 bytes of SHA-256 over name, line feed, signature type and key.
     pub fn id(&self) -> [u8; 4] {
-        let mut context = DigestContext::new();
-        context.update(self.name.as_bytes());
-        context.update(b"\n");
-        context.update(&[ED25519_TYPE]);
-        context.update(&self.public);
-        let hash = context.finish().0;
-        [hash[0], hash[1], hash[2], hash[3]]
+        key_id(&self.name, ED25519_TYPE, &self.public)
     }
 }
 
@@ -93,24 +87,38 @@ impl FromStr for VerifierKey {
     type Err = CheckpointError;
 
     fn from_str(text: &str) -> Result<Self, CheckpointError> {
-        let mut parts = text.splitn(3, '+');
-        let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(CheckpointError::Key("two `+` are needed"));
-        };
-        let key = STANDARD.decode(key).map_err(|_| CheckpointError::Key("the key is not base64"))?;
-        let Some((&ED25519_TYPE, key)) = key.split_first() else {
-            return Err(CheckpointError::Key("the key is not an Ed25519 key"));
-        };
-        let public = key.try_into().map_err(|_| CheckpointError::Key("the key is not 32 bytes long"))?;
-        if ed25519::is_weak(&public) || !ed25519::is_reduced(&public) {
-            return Err(CheckpointError::Key("it is a weak Ed25519 key, for which anybody can sign"));
-        }
-        let key = Self { name: name.to_owned(), public };
-        if name.is_empty() || hex::encode(key.id()) != id {
-            return Err(CheckpointError::Key("the hash does not belong to the key"));
-        }
-        Ok(key)
+        let (name, public) = parse_key(text, ED25519_TYPE, "the key is not an Ed25519 key")?;
+        Ok(Self { name, public })
     }
+}
+
+/// First 4 bytes of SHA-256 over name, line feed, signature type and key (C2SP signed-note).
+pub(super) fn key_id(name: &str, kind: u8, public: &[u8; 32]) -> [u8; 4] {
+    let mut context = DigestContext::new();
+    for part in [name.as_bytes(), b"\n", &[kind], public] {
+        context.update(part);
+    }
+    let hash = context.finish().0;
+    [hash[0], hash[1], hash[2], hash[3]]
+}
+
+/// Name and public key of a verifier key `name+hash+base64(type || key)` of that signature type; `other` says what a key of
+/// another type is not.
+pub(super) fn parse_key(text: &str, kind: u8, other: &'static str) -> Result<(String, [u8; 32]), CheckpointError> {
+    let mut parts = text.splitn(3, '+');
+    let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(CheckpointError::Key("two `+` are needed"));
+    };
+    let key = STANDARD.decode(key).map_err(|_| CheckpointError::Key("the key is not base64"))?;
+    let (_, key) = key.split_first().filter(|(first, _)| **first == kind).ok_or(CheckpointError::Key(other))?;
+    let public = key.try_into().map_err(|_| CheckpointError::Key("the key is not 32 bytes long"))?;
+    if ed25519::is_weak(&public) || !ed25519::is_reduced(&public) {
+        return Err(CheckpointError::Key("it is a weak Ed25519 key, for which anybody can sign"));
+    }
+    if name.is_empty() || hex::encode(key_id(name, kind, &public)) != id {
+        return Err(CheckpointError::Key("the hash does not belong to the key"));
+    }
+    Ok((name.to_owned(), public))
 }
 
 /// Head of a ledger: how many entries, and the RFC 6962 root over them (C2SP tlog-checkpoint).

@@ -62,6 +62,21 @@ struct LineIn {
     event: Event,
 }
 
+/// Takes only the bytes that are expected, in their order: what was read is compared with how it would be written, without
+/// writing it.
+struct Expected<'a>(&'a [u8]);
+
+impl std::io::Write for Expected<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 = self.0.strip_prefix(bytes).ok_or(std::io::ErrorKind::InvalidData)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 impl Entry {
     /// The line, without its line feed.
     pub fn encode(&self) -> Result<Vec<u8>, EntryError> {
@@ -85,7 +100,9 @@ impl Entry {
             return Err(EntryError::Version(read.v));
         }
         let entry = Self { seq: read.seq, time: read.time, event: read.event };
-        if entry.encode()? != line {
+        let mut left = Expected(line);
+        let again = LineOut { v: VERSION, seq: entry.seq, time: entry.time, event: &entry.event };
+        if serde_json::to_writer(&mut left, &again).is_err() || !left.0.is_empty() {
             return Err(EntryError::Spelling);
         }
         Ok(entry)
@@ -118,6 +135,8 @@ mod tests {
             ("\"pause_ms\":12", "\"pause_ms\":12,\"more\":1"),
             ("\"v\":1", "\"v\":2"),
             ("\"v\":1,\"seq\":3", "\"seq\":3,\"v\":1"),
+            ("\"P0001\"}}", "\"P0001\"}} "),
+            ("{\"v\"", " {\"v\""),
         ] {
             let changed = LINE.replace(from, to);
             assert_ne!(changed, LINE);

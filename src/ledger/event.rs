@@ -42,6 +42,17 @@ pub struct GateCheck {
     pub reason: String,
 }
 
+impl GateCheck {
+    /// The check of that name with its ruling: what was seen, or why it refuses and what to do.
+    pub fn ruled(name: &str, ruling: Result<String, String>) -> Self {
+        let (verdict, reason) = match ruling {
+            Ok(reason) => (Verdict::Pass, reason),
+            Err(reason) => (Verdict::Refuse, reason),
+        };
+        Self { check: name.to_owned(), verdict, reason }
+    }
+}
+
 /// What an entry says happened. Written in `kind`; unknown fields and kinds are errors, so that nothing signed goes unread.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", deny_unknown_fields)]

@@ -5,15 +5,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::signature::{ED25519, UnparsedPublicKey};
 
+use super::checkpoint::{DASH, key_id, parse_key};
 use super::merkle::Tree;
 use super::{Checkpoint, CheckpointError, MAX_CHECKPOINT_BYTES, VerifierKey};
-use crate::domain::{Digest, DigestContext, ed25519};
+use crate::domain::Digest;
 
 /// Signature type of a cosignature in a C2SP signed note (tlog-cosignature).
 const COSIGNATURE_TYPE: u8 = 4;
-
-/// Start of a signature line: an em dash and a space.
-const DASH: &str = "\u{2014} ";
 
 /// Most signature lines of a note that are looked at.
 const MAX_SIGNATURES: usize = 16;
@@ -134,23 +132,8 @@ impl std::str::FromStr for CosignerKey {
     type Err = CheckpointError;
 
     fn from_str(text: &str) -> Result<Self, CheckpointError> {
-        let mut parts = text.splitn(3, '+');
-        let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(CheckpointError::Key("two `+` are needed"));
-        };
-        let key = STANDARD.decode(key).map_err(|_| CheckpointError::Key("the key is not base64"))?;
-        let Some((&COSIGNATURE_TYPE, key)) = key.split_first() else {
-            return Err(CheckpointError::Key("the key is not of a witness (type 4)"));
-        };
-        let public = key.try_into().map_err(|_| CheckpointError::Key("the key is not 32 bytes long"))?;
-        if ed25519::is_weak(&public) || !ed25519::is_reduced(&public) {
-            return Err(CheckpointError::Key("it is a weak Ed25519 key, for which anybody can sign"));
-        }
-        let key = Self { name: name.to_owned(), public };
-        if name.is_empty() || hex::encode(key.id()) != id {
-            return Err(CheckpointError::Key("the hash does not belong to the key"));
-        }
-        Ok(key)
+        let (name, public) = parse_key(text, COSIGNATURE_TYPE, "the key is not of a witness (type 4)")?;
+        Ok(Self { name, public })
     }
 }
 
@@ -161,12 +144,7 @@ impl CosignerKey {
     }
 
     fn id(&self) -> [u8; 4] {
-        let mut context = DigestContext::new();
-        for part in [self.name.as_bytes(), b"\n", &[COSIGNATURE_TYPE], &self.public] {
-            context.update(part);
-        }
-        let hash = context.finish().0;
-        [hash[0], hash[1], hash[2], hash[3]]
+        key_id(&self.name, COSIGNATURE_TYPE, &self.public)
     }
 
     /// Whether this witness signed the note: a time of 8 bytes and an Ed25519 signature over that time and the body.

@@ -22,5 +22,4 @@ pub use read::{LedgerError, Tail, Verified, read, replay};
 pub use state::{
     ApprovalState, CredentialState, Disposition, IncidentState, PauseState, ReplayError, ScanState, StepState,
 };
-pub use stream::{StreamError, Streamed};
 pub use watched::Watched;

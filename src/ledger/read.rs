@@ -1,15 +1,15 @@
+use std::io::{self, Read};
+
 use super::merkle::Tree;
+use super::stream::{Damage, replay_all};
 use super::{Checkpoint, CheckpointError, Entry, EntryError, IncidentState, ReplayError, VerifierKey};
 use crate::domain::Digest;
 
-/// A ledger whose every line was read and replayed, and that fits its checkpoint.
+/// A ledger whose every line was read and replayed, and that fits its checkpoint. Its entries are not kept: of a million this
+/// takes some 40 MiB.
 #[derive(Debug, Clone, Default)]
 pub struct Verified {
-    /// Entries.
-    pub entries: Vec<Entry>,
-    /// Their exact bytes, without line feeds.
-    pub lines: Vec<Vec<u8>>,
-    /// The Merkle tree over them.
+    /// The Merkle tree over the exact bytes of the entries, without line feeds.
     pub tree: Tree,
     /// The state after the last.
     pub state: IncidentState,
@@ -31,6 +31,9 @@ pub struct Tail {
 /// Why a ledger is not what was written.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
+    /// Its bytes could not be read: nothing is said about them.
+    #[error("failed to read the ledger")]
+    Read(#[from] io::Error),
     /// There is no whole first entry.
     #[error("the ledger has no entry")]
     Empty,
@@ -78,63 +81,25 @@ pub enum LedgerError {
     },
 }
 
-/// Reads and replays all bytes of a ledger, without a checkpoint: what it says, not that it is true.
+/// Reads and replays a ledger, without a checkpoint: what it says, not that it is true. Each entry is handed to `each`, in
+/// order.
 ///
 /// A torn tail is what follows the last whole entry, with no whole entry inside; anything else that does not read is damage.
-pub fn replay(ledger: &[u8]) -> Result<Verified, LedgerError> {
-    Ok(replay_lines(ledger)?.0)
+pub fn replay(ledger: impl Read, each: impl FnMut(Entry)) -> Result<Verified, LedgerError> {
+    Ok(replay_all(ledger, each)?.0)
 }
 
-type Damage = Option<(u64, EntryError)>;
-
-fn replay_lines(ledger: &[u8]) -> Result<(Verified, Damage), LedgerError> {
-    let mut verified = Verified::default();
-    let mut offset = 0;
-    let mut damage = None;
-    for (number, whole) in (1..).zip(ledger.split_inclusive(|byte| *byte == b'\n')) {
-        let read = match whole.strip_suffix(b"\n") {
-            Some(line) => Entry::decode(line).map(|entry| (line, entry)),
-            None => Err(EntryError::Torn),
-        };
-        match (read, &damage) {
-            (Ok((line, entry)), None) => {
-                verified.state.apply(&entry)?;
-                verified.tree.push(line);
-                verified.lines.push(line.to_vec());
-                verified.entries.push(entry);
-                offset += whole.len();
-            }
-            (Err(source), None) => damage = Some((number, source)),
-            (_, Some(_)) => break,
-        }
-    }
-    if damage.is_some() {
-        let bytes = ledger.get(offset..).unwrap_or_default().to_vec();
-        verified.tail = Some(Tail { offset: offset as u64, bytes });
-    }
-    // A whole entry after a damaged one: this was no crash.
-    if let Some((line, source)) =
-        damage.take_if(|_| verified.tail.as_ref().is_some_and(|tail| has_whole_entry(&tail.bytes)))
-    {
-        return Err(LedgerError::Damaged { line, source });
-    }
-    if verified.entries.is_empty() {
-        return Err(LedgerError::Empty);
-    }
-    Ok((verified, damage))
-}
-
-/// Reads all bytes of a ledger and verifies them against the checkpoint's bytes. A torn tail is legal only beyond what
-/// the checkpoint covers.
-pub fn read(ledger: &[u8], checkpoint: Option<&[u8]>) -> Result<Verified, LedgerError> {
-    let (mut verified, damage) = replay_lines(ledger)?;
+/// Reads a ledger and verifies it against the checkpoint's bytes. Each entry is handed to `each`, in order, before the whole was
+/// verified. A torn tail is legal only beyond what the checkpoint covers.
+pub fn read(ledger: impl Read, checkpoint: Option<&[u8]>, each: impl FnMut(Entry)) -> Result<Verified, LedgerError> {
+    let (mut verified, damage) = replay_all(ledger, each)?;
     let key = head_key(&verified.state)?;
     verified.signed = check_head(&verified.tree, &key, checkpoint, damage)?;
     Ok(verified)
 }
 
 /// The key that the first entry names, which must be this incident's.
-pub(super) fn head_key(state: &IncidentState) -> Result<VerifierKey, LedgerError> {
+fn head_key(state: &IncidentState) -> Result<VerifierKey, LedgerError> {
     let key: VerifierKey = state.machine_key.parse().map_err(LedgerError::MachineKey)?;
     if state.incident.as_ref().is_none_or(|incident| super::origin(incident) != key.name()) {
         return Err(LedgerError::MachineKey(CheckpointError::Key("it belongs to another incident")));
@@ -143,11 +108,11 @@ pub(super) fn head_key(state: &IncidentState) -> Result<VerifierKey, LedgerError
 }
 
 /// Number of entries that the checkpoint covers, which must be the ones of the tree.
-pub(super) fn check_head(
+fn check_head(
     tree: &Tree,
     key: &VerifierKey,
     checkpoint: Option<&[u8]>,
-    damage: Option<(u64, EntryError)>,
+    damage: Option<Damage>,
 ) -> Result<u64, LedgerError> {
     let entries = tree.size();
     let Some(note) = checkpoint else {
@@ -157,7 +122,7 @@ pub(super) fn check_head(
     let checkpoint = Checkpoint::verify(note, key).map_err(LedgerError::Checkpoint)?;
     let Some(found) = tree.root_at(checkpoint.size) else {
         return Err(match damage {
-            Some((line, source)) => LedgerError::Damaged { line, source },
+            Some(Damage { line, source }) => LedgerError::Damaged { line, source },
             None => LedgerError::Truncated { signed: checkpoint.size, entries },
         });
     };
@@ -165,11 +130,4 @@ pub(super) fn check_head(
         return Err(LedgerError::Root { size: checkpoint.size, signed: checkpoint.root, found });
     }
     Ok(checkpoint.size)
-}
-
-fn has_whole_entry(bytes: &[u8]) -> bool {
-    bytes
-        .split_inclusive(|byte| *byte == b'\n')
-        .filter_map(|line| line.strip_suffix(b"\n"))
-        .any(|line| Entry::decode(line).is_ok())
 }

@@ -96,6 +96,8 @@ pub struct ApprovalState {
     pub path: String,
     /// Digest of the signature file.
     pub sha256: Digest,
+    /// When it was recorded.
+    pub at: Timestamp,
 }
 
 /// Everything that the ledger says of an incident: a pure fold over its entries.
@@ -149,6 +151,8 @@ pub struct IncidentState {
     pub refused: Vec<(u64, ApprovalState)>,
     /// The last evaluation of the gate.
     pub gate: Option<(bool, Vec<GateCheck>)>,
+    /// Everybody for whom the gate opened.
+    pub executors: Vec<String>,
     /// When trading was resumed, and until when enhanced monitoring is due.
     pub resumed: Option<(Timestamp, Timestamp)>,
     /// Latest binding of each file by path below the case folder.
@@ -395,16 +399,19 @@ impl IncidentState {
             }
             Event::ApprovalRecorded { approver, key, record, file } => {
                 self.bind(file);
-                self.approvals.push(signed(approver, key, record, file));
+                self.approvals.push(signed((approver, key), record, file, entry.time));
             }
             Event::RefusalRecorded { approver, key, record, file } => {
                 self.bind(file);
-                let refusal = signed(approver, key, record, file);
+                let refusal = signed((approver, key), record, file, entry.time);
                 self.refused.push((entry.seq, refusal.clone()));
                 self.refusals.push(refusal);
             }
-            Event::GateEvaluated { opened, checks, .. } => {
+            Event::GateEvaluated { opened, checks, operator, .. } => {
                 self.gate = Some((*opened, checks.clone()));
+                if *opened && !self.executors.contains(operator) {
+                    self.executors.push(operator.clone());
+                }
             }
             Event::IncidentResumed { monitor_until, .. } => {
                 self.resumed = Some((entry.time, *monitor_until));
@@ -430,12 +437,7 @@ impl IncidentState {
     }
 }
 
-fn signed(approver: &str, key: &str, record: &Digest, file: &super::FileBinding) -> ApprovalState {
-    ApprovalState {
-        approver: approver.to_owned(),
-        key: key.to_owned(),
-        record: *record,
-        path: file.path.clone(),
-        sha256: file.sha256,
-    }
+fn signed((approver, key): (&str, &str), record: &Digest, file: &super::FileBinding, at: Timestamp) -> ApprovalState {
+    let (approver, key, path) = (approver.to_owned(), key.to_owned(), file.path.clone());
+    ApprovalState { approver, key, record: *record, path, sha256: file.sha256, at }
 }

@@ -1,100 +1,154 @@
-use std::io::{self, Read};
+//! A ledger read piece by piece: lines are decoded and hashed on several threads, and replayed in their order.
 
-use super::merkle::{Tree, leaf_hash};
-use super::read::{LedgerError, check_head, head_key};
-use super::{Entry, EntryError, IncidentState, MAX_ENTRY_BYTES};
+use std::io::Read;
+
+use super::merkle::leaf_hash;
+use super::read::{LedgerError, Tail, Verified};
+use super::{Entry, EntryError};
 use crate::domain::Digest;
 
 /// Bytes that are read at once.
-const CHUNK: usize = 2 << 20;
+const CHUNK: usize = 1 << 20;
 
 /// Threads that decode lines.
 const THREADS: usize = 4;
 
-/// A ledger that was read without keeping its entries: of a million it takes some 40 MiB.
-#[derive(Debug, Clone, Default)]
-pub struct Streamed {
-    /// The Merkle tree over them.
-    pub tree: Tree,
-    /// The state after the last.
-    pub state: IncidentState,
-    /// Entries that the signed checkpoint covers.
-    pub signed: u64,
+/// Fewer lines are not worth a thread more.
+const FEW: usize = 500;
+
+/// The first line that is no entry.
+pub(super) struct Damage {
+    /// Line, from 1.
+    pub(super) line: u64,
+    pub(super) source: EntryError,
 }
 
-/// Why a ledger can't be streamed.
-#[derive(Debug, thiserror::Error)]
-pub enum StreamError {
-    /// It could not be read.
-    #[error("failed to read the ledger")]
-    Read(#[from] io::Error),
-    /// It is not what was written.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
+/// Reads and replays every line. What follows the last whole entry is the tail of a crash; how its first line is damaged is
+/// returned beside it.
+pub(super) fn replay_all(
+    mut ledger: impl Read,
+    each: impl FnMut(Entry),
+) -> Result<(Verified, Option<Damage>), LedgerError> {
+    let mut replay = Replay { verified: Verified::default(), offset: 0, damage: None, tail: Vec::new(), each };
+    let (mut decoded, mut next) = (Piece::default(), Piece::default());
+    let mut rest = Vec::new();
+    while next.read(&mut ledger, &mut rest)? {
+        // Lines are replayed one after the other, while the next ones are decoded.
+        next.decode_beside(|| replay.add(&mut decoded))?;
+        std::mem::swap(&mut decoded, &mut next);
+    }
+    replay.add(&mut decoded)?;
+    replay.end(&rest)
+}
+
+/// Some whole lines.
+#[derive(Default)]
+struct Piece {
+    bytes: Vec<u8>,
+    lines: Vec<Line>,
 }
 
 type Line = Result<(Entry, Digest), EntryError>;
 
-impl Streamed {
-    /// Reads every line, replays it, and verifies the whole against the checkpoint. What follows the last line feed is the
-    /// tail of a crash, and left out, if the checkpoint does not cover it.
-    pub fn read(mut ledger: impl Read, checkpoint: Option<&[u8]>) -> Result<Self, StreamError> {
-        let mut streamed = Self::default();
-        let mut bytes = Vec::with_capacity(2 * CHUNK);
+impl Piece {
+    /// Reads on to the end of some line, after the bytes that are left; `false` if there is none. What has no end yet is left.
+    fn read(&mut self, ledger: &mut impl Read, rest: &mut Vec<u8>) -> Result<bool, LedgerError> {
+        self.bytes.clear();
         loop {
-            let before = bytes.len();
-            let read = (&mut ledger).take(CHUNK as u64).read_to_end(&mut bytes)?;
-            let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-            streamed.add(&bytes[..whole])?;
-            bytes.drain(..whole);
+            let before = rest.len();
+            let read = ledger.take(CHUNK as u64).read_to_end(rest)?;
+            if let Some(last) = rest[before..].iter().rposition(|byte| *byte == b'\n') {
+                let whole = before + last + 1;
+                self.bytes.extend_from_slice(&rest[..whole]);
+                rest.drain(..whole);
+                return Ok(true);
+            }
             if read == 0 {
-                break;
-            }
-            if bytes.len() > MAX_ENTRY_BYTES && before > MAX_ENTRY_BYTES {
-                let line = streamed.tree.size() + 1;
-                return Err(LedgerError::Damaged { line, source: EntryError::TooLong }.into());
+                return Ok(false);
             }
         }
-        if streamed.tree.size() == 0 {
-            return Err(LedgerError::Empty.into());
-        }
-        let key = head_key(&streamed.state)?;
-        streamed.signed = check_head(&streamed.tree, &key, checkpoint, None)?;
-        Ok(streamed)
     }
 
-    fn add(&mut self, bytes: &[u8]) -> Result<(), LedgerError> {
-        let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
-        for read in decode(&lines) {
-            let (entry, leaf) = read.map_err(|source| LedgerError::Damaged { line: self.tree.size() + 1, source })?;
-            self.state.apply(&entry)?;
-            self.tree.push_leaf(leaf);
-        }
-        Ok(())
+    /// Decodes the lines, which depend on nothing before them, on several threads, and does something else meanwhile.
+    fn decode_beside<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let lines: Vec<&[u8]> = split(&self.bytes).collect();
+        self.lines.clear();
+        self.lines.resize_with(lines.len(), || Err(EntryError::Torn));
+        let part = lines.len().div_ceil(THREADS).max(FEW);
+        // A thread that dies takes the scope with it: no line can be missing.
+        std::thread::scope(|scope| {
+            for (lines, decoded) in lines.chunks(part).zip(self.lines.chunks_mut(part)) {
+                scope.spawn(move || {
+                    for (line, decoded) in lines.iter().zip(decoded) {
+                        *decoded = decode(line);
+                    }
+                });
+            }
+            work()
+        })
     }
 }
 
-/// Decodes lines, which depend on nothing before them, on several threads; the order stays.
-fn decode(lines: &[&[u8]]) -> Vec<Line> {
-    let one = |line: &&[u8]| {
-        let line = line.strip_suffix(b"\n").ok_or(EntryError::Torn)?;
-        Entry::decode(line).map(|entry| (entry, leaf_hash(line)))
-    };
-    if lines.len() < 1000 {
-        return lines.iter().map(one).collect();
+fn split(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.split_inclusive(|byte| *byte == b'\n')
+}
+
+fn decode(line: &[u8]) -> Line {
+    let line = line.strip_suffix(b"\n").ok_or(EntryError::Torn)?;
+    Entry::decode(line).map(|entry| (entry, leaf_hash(line)))
+}
+
+struct Replay<F> {
+    verified: Verified,
+    /// Length of the whole entries in bytes.
+    offset: u64,
+    damage: Option<Damage>,
+    tail: Vec<u8>,
+    each: F,
+}
+
+impl<F: FnMut(Entry)> Replay<F> {
+    /// Adds lines that were decoded.
+    fn add(&mut self, piece: &mut Piece) -> Result<(), LedgerError> {
+        for (line, read) in split(&piece.bytes).zip(piece.lines.drain(..)) {
+            match (read, self.damage.take()) {
+                (Ok((entry, leaf)), None) => {
+                    self.verified.state.apply(&entry)?;
+                    self.verified.tree.push_leaf(leaf);
+                    self.offset += line.len() as u64;
+                    (self.each)(entry);
+                }
+                // A whole entry after a damaged one: this was no crash.
+                (Ok(_), Some(Damage { line, source })) => return Err(LedgerError::Damaged { line, source }),
+                (Err(source), damage) => self.damaged(line, damage.unwrap_or(self.damage_here(source))),
+            }
+        }
+        Ok(())
     }
-    let parts = lines.chunks(lines.len().div_ceil(THREADS));
-    std::thread::scope(|scope| {
-        let work = |part| {
-            scope.spawn(move || {
-                let part: &[&[u8]] = part;
-                part.iter().map(one).collect::<Vec<Line>>()
-            })
-        };
-        let running: Vec<_> = parts.map(work).collect();
-        // A thread can only die of a panic, of which there is none here; its lines would be missing, and the root with them.
-        running.into_iter().filter_map(|thread| thread.join().ok()).flatten().collect()
-    })
+
+    fn damage_here(&self, source: EntryError) -> Damage {
+        Damage { line: self.verified.tree.size() + 1, source }
+    }
+
+    fn damaged(&mut self, bytes: &[u8], first: Damage) {
+        self.damage = Some(first);
+        self.tail.extend_from_slice(bytes);
+    }
+
+    /// Ends with what has no line feed.
+    fn end(mut self, rest: &[u8]) -> Result<(Verified, Option<Damage>), LedgerError> {
+        if !rest.is_empty() {
+            let first = self.damage.take().unwrap_or(self.damage_here(EntryError::Torn));
+            self.damaged(rest, first);
+        }
+        if self.verified.tree.size() == 0 {
+            return Err(LedgerError::Empty);
+        }
+        if self.damage.is_some() {
+            self.verified.tail = Some(Tail { offset: self.offset, bytes: self.tail });
+        }
+        Ok((self.verified, self.damage))
+    }
 }
 
 #[cfg(test)]
@@ -103,7 +157,8 @@ mod tests {
 
     use super::*;
     use crate::domain::{IncidentId, Timestamp};
-    use crate::ledger::{Checkpoint, Event, VerifierKey, read};
+    use crate::ledger::merkle::Tree;
+    use crate::ledger::{Checkpoint, Event, IncidentState, VerifierKey, read};
 
     fn ledger(entries: u64) -> (Vec<u8>, String) {
         let pair = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
@@ -123,7 +178,7 @@ mod tests {
                     version: "0".into(),
                 }
             } else {
-                Event::PauseProof { refused: true, pause_ms: seq, detail: "P0001".into() }
+                Event::PauseProof { refused: true, pause_ms: seq, detail: "P0001 ".repeat(80) }
             };
             let line = Entry { seq, time: Timestamp::UNIX_EPOCH, event }.encode().unwrap();
             tree.push(&line);
@@ -136,30 +191,68 @@ mod tests {
     }
 
     #[test]
-    fn it_says_what_reading_it_whole_says() {
-        for entries in [1, 2, 999, 1000, 2500] {
-            let (bytes, note) = ledger(entries);
-            let whole = read(&bytes, Some(note.as_bytes())).unwrap();
-            let streamed = Streamed::read(bytes.as_slice(), Some(note.as_bytes())).unwrap();
-            assert_eq!((streamed.state, streamed.tree.root()), (whole.state, whole.tree.root()));
-            assert_eq!(streamed.signed, entries);
+    fn every_line_is_replayed_hashed_and_handed_on_in_order() {
+        for count in [1, 2, 999, 1000, 2500] {
+            let (bytes, note) = ledger(count);
+            let mut entries = Vec::new();
+            let verified = read(bytes.as_slice(), Some(note.as_bytes()), |entry| entries.push(entry)).unwrap();
+            let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
+            let mut tree = Tree::new();
+            for (entry, line) in entries.iter().zip(&lines) {
+                let line = line.strip_suffix(b"\n").unwrap();
+                assert_eq!(entry, &Entry::decode(line).unwrap());
+                tree.push(line);
+            }
+            assert_eq!((entries.len(), verified.signed), (lines.len(), count));
+            assert_eq!(verified.tree.root(), tree.root());
+            assert_eq!(verified.state, IncidentState::replay(&entries).unwrap());
+            assert_eq!(verified.tail, None);
         }
     }
 
     #[test]
     fn damage_is_found_whatever_thread_reads_it() {
-        let (bytes, note) = ledger(1500);
-        let stream = |bytes: &[u8]| Streamed::read(bytes, Some(note.as_bytes()));
+        let (bytes, note) = ledger(2500);
+        assert!(bytes.len() > CHUNK, "it is read in pieces");
+        let read = |bytes: &[u8]| read(bytes, Some(note.as_bytes()), drop);
         for at in [40, bytes.len() / 3, bytes.len() / 2, bytes.len() - 30] {
             let mut bad = bytes.clone();
             bad[at] ^= 1;
-            assert!(stream(&bad).is_err(), "{at}");
+            assert!(read(&bad).is_err(), "{at}");
         }
         let cut = bytes.len() / 2;
-        assert!(matches!(stream(&bytes[..cut]), Err(StreamError::Ledger(LedgerError::Truncated { signed: 1500, .. }))));
-        assert!(matches!(stream(b""), Err(StreamError::Ledger(LedgerError::Empty))));
-        assert!(matches!(Streamed::read(&bytes[..], None), Err(StreamError::Ledger(LedgerError::NoCheckpoint { .. }))));
-        let torn = [bytes.as_slice(), b"{\"v\":1,"].concat();
-        assert_eq!(stream(&torn).unwrap().signed, 1500, "what a crash left behind");
+        assert!(matches!(read(&bytes[..cut]), Err(LedgerError::Damaged { source: EntryError::Torn, .. })));
+        let cut = bytes[..cut].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
+        assert!(matches!(read(&bytes[..cut]), Err(LedgerError::Truncated { signed: 2500, .. })));
+        assert!(matches!(read(b""), Err(LedgerError::Empty)));
+        assert!(matches!(super::super::read(&bytes[..], None, drop), Err(LedgerError::NoCheckpoint { .. })));
+    }
+
+    #[test]
+    fn a_tail_is_all_that_follows_the_last_whole_entry_wherever_the_pieces_end() {
+        let (bytes, note) = ledger(3);
+        let (long, empty) = (vec![b'x'; 2 * CHUNK + 7], vec![b'\n'; CHUNK + 1]);
+        for junk in [&b"{\"v\":1,"[..], b"junk\n", b"a\nb\nc", &long, &empty] {
+            let torn = [bytes.as_slice(), junk].concat();
+            let verified = read(torn.as_slice(), Some(note.as_bytes()), drop).unwrap();
+            assert_eq!(verified.signed, 3);
+            assert_eq!(verified.tail, Some(Tail { offset: bytes.len() as u64, bytes: junk.to_vec() }));
+        }
+        // A whole entry behind damage was not left by a crash.
+        let first = &bytes[..=bytes.iter().position(|byte| *byte == b'\n').unwrap()];
+        let mended = [bytes.as_slice(), &long, b"\n", first].concat();
+        let found = read(mended.as_slice(), Some(note.as_bytes()), drop);
+        assert!(matches!(found, Err(LedgerError::Damaged { line: 4, .. })), "{found:?}");
+    }
+
+    #[test]
+    fn a_disk_that_fails_is_not_called_damage() {
+        struct Broken;
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+                Err(std::io::Error::other("the disk is broken"))
+            }
+        }
+        assert!(matches!(read(Broken, None, drop), Err(LedgerError::Read(_))));
     }
 }

@@ -12,8 +12,7 @@ pub use rotation::{Order, prove, revoke, rotate};
 
 use crate::domain::{Action, CredentialId, Phase, StepId, StepSpec};
 
-/// Name of the database guard among the switches.
-pub const GUARD: &str = "guard";
+pub use crate::policy::pause::GUARD;
 
 /// What ids of steps that cancel open orders begin with.
 const CANCEL: &str = "pause.cancel.";

@@ -3,10 +3,14 @@ use std::collections::BTreeSet;
 use super::{Policies, PolicyError, contacts, evidence, nearest};
 use crate::policy::aws::LONGEST_SETTLE;
 use crate::policy::credentials::{CredentialPolicy, GenerateKind, IssuerPolicy, ProofPolicy, ValuePart};
+use crate::policy::pause::GUARD;
 use crate::policy::resume::WitnessPolicy;
 
 /// Shortest generated value.
 const MIN_LENGTH: usize = 20;
+
+/// Longest retention that S3 takes: 100 years.
+const MAX_RETAIN_DAYS: u32 = 36_500;
 
 /// What the types alone can't say: versions, names that must be unique or known, limits.
 pub(super) fn check(policies: &Policies) -> Result<(), PolicyError> {
@@ -168,7 +172,7 @@ fn inconsistent(credential: &CredentialPolicy) -> Option<&'static str> {
 
 fn check_pause(policies: &Policies) -> Result<(), PolicyError> {
     let names = policies.pause.switches.iter().map(crate::policy::pause::SwitchPolicy::name);
-    if let Some(name) = duplicate(names.chain(["guard"])) {
+    if let Some(name) = duplicate(names.chain([GUARD])) {
         return Err(at(policies, "pause.yml", name, format!("switch `{name}` is declared twice (`guard` is taken)")));
     }
     for switch in &policies.pause.switches {
@@ -213,9 +217,29 @@ fn check_roster(policies: &Policies) -> Result<(), PolicyError> {
         let message = format!("witness `{}`: a name is 1 to 64 letters, digits, - or _", name.escape_debug());
         return Err(at(policies, "resume.yml", name, message));
     }
+    for witness in witnesses {
+        check_bucket(policies, witness)?;
+    }
     let names = policies.resume.approvers.iter().map(|approver| approver.name.as_str());
     if let Some(name) = duplicate(names) {
         return Err(at(policies, "resume.yml", name, format!("approver `{name}` is listed twice")));
+    }
+    Ok(())
+}
+
+fn check_bucket(policies: &Policies, witness: &WitnessPolicy) -> Result<(), PolicyError> {
+    let WitnessPolicy::S3 { name, bucket, prefix, retain_days, .. } = witness else { return Ok(()) };
+    let wrong = |message: String| Err(at(policies, "resume.yml", name, format!("witness `{name}`: {message}")));
+    // Names of buckets as S3 takes them; dots would part the address.
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+    if !(3..=63).contains(&bucket.len()) || !bucket.bytes().all(plain) {
+        return wrong("`bucket` is 3 to 63 lower-case letters, digits, - or .".into());
+    }
+    if prefix.starts_with('/') || prefix.len() > 512 || prefix.chars().any(char::is_control) {
+        return wrong("`prefix` has at most 512 characters and does not begin with /".into());
+    }
+    if retain_days.is_some_and(|days| !(1..=MAX_RETAIN_DAYS).contains(&days)) {
+        return wrong(format!("`retain_days` is 1 to {MAX_RETAIN_DAYS}"));
     }
     Ok(())
 }
@@ -268,6 +292,35 @@ mod tests {
         assert!(text.contains(from), "the shipped {file} holds {from}");
         *text = text.replacen(from, to, 1);
         Policies::from_texts(texts)
+    }
+
+    #[test]
+    fn a_bucket_that_can_keep_no_copies_is_refused_at_its_line() {
+        let witness = |words: &str| {
+            let words = format!("required_attestations: []\nwitnesses:\n  - {{ kind: s3, name: vault, {words} }}\n");
+            with("resume.yml", "required_attestations: []", &words)
+        };
+        for good in [
+            "bucket: acme-checkpoints",
+            "bucket: a.b, prefix: x/y, retain_days: 1, retain_mode: governance",
+            "bucket: abc, retain_days: 36500, retain_mode: compliance",
+        ] {
+            witness(good).unwrap_or_else(|error| panic!("{good}: {error}"));
+        }
+        for (bad, word) in [
+            ("prefix: x", "bucket"),
+            ("bucket: ab", "3 to 63"),
+            ("bucket: Acme-checkpoints", "lower-case"),
+            ("bucket: acme/checkpoints", "lower-case"),
+            ("bucket: abc, prefix: /x", "does not begin with /"),
+            ("bucket: abc, retain_days: 0", "1 to 36500"),
+            ("bucket: abc, retain_days: 36501", "1 to 36500"),
+            ("bucket: abc, retain_mode: maybe", "compliance"),
+            ("bucket: abc, region: here", "region"),
+        ] {
+            let error = witness(bad).unwrap_err().to_string();
+            assert!(error.contains(word) && error.contains("resume.yml"), "{bad}: {error}");
+        }
     }
 
     #[test]

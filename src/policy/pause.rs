@@ -7,6 +7,9 @@ pub use super::switch::{
     REDIS_BOUND_S, RedisSwitchPolicy, SwitchPolicy,
 };
 
+/// Name of the database guard among the switches.
+pub const GUARD: &str = "guard";
+
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -70,6 +70,22 @@ pub enum WitnessPolicy {
         /// The folder; relative to the deployment's.
         path: String,
     },
+    /// A bucket of S3, best with Object Lock and in another account.
+    S3 {
+        /// Its name.
+        name: String,
+        /// The bucket.
+        bucket: String,
+        /// What keys begin with.
+        #[serde(default)]
+        prefix: String,
+        /// Days for which no copy can be changed or deleted (Object Lock). Absent: what the bucket does by default.
+        #[serde(default)]
+        retain_days: Option<u32>,
+        /// Whether somebody with a special right may still delete a copy before.
+        #[serde(default)]
+        retain_mode: RetainMode,
+    },
     /// A C2SP tlog-witness, which signs only what continues what it saw.
     C2sp {
         /// Its name.
@@ -85,7 +101,28 @@ impl WitnessPolicy {
     /// Its name, as in the gate's check `witness.NAME`.
     pub fn name(&self) -> &str {
         match self {
-            Self::Directory { name, .. } | Self::C2sp { name, .. } => name,
+            Self::Directory { name, .. } | Self::S3 { name, .. } | Self::C2sp { name, .. } => name,
+        }
+    }
+}
+
+/// Modes of Object Lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RetainMode {
+    /// Nobody may, the account's root neither.
+    #[default]
+    Compliance,
+    /// Whoever holds `s3:BypassGovernanceRetention` may.
+    Governance,
+}
+
+impl RetainMode {
+    /// As S3 writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Compliance => "COMPLIANCE",
+            Self::Governance => "GOVERNANCE",
         }
     }
 }

@@ -39,6 +39,7 @@ mod recovery;
 mod report;
 mod resume;
 mod s3;
+mod s3_witness;
 mod scale;
 mod secrets;
 mod serve;

@@ -138,9 +138,7 @@ fn unverifiable(root: &Path, policies: &Arc<Policies>) -> Option<String> {
     let store = deployment.cases.peek(&incident).unwrap();
     match Journal::verify(&store) {
         Ok(verified) if verified.tail.is_some() => Some("a torn tail is left".into()),
-        Ok(verified) if verified.signed < verified.entries.len() as u64 => {
-            Some("the newest entries are not signed".into())
-        }
+        Ok(verified) if verified.signed < verified.tree.size() => Some("the newest entries are not signed".into()),
         Ok(verified) => {
             let files = verified.state.files.values().map(|file| (file.path.clone(), file.sha256));
             let policies = verified.state.policies.iter().map(|(path, digest)| (format!("policies/{path}"), *digest));

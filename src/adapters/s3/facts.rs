@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::list::element;
-use super::{Ask, Place, S3};
+use super::list::{element, parse_versions};
+use super::{Ask, MAX_OBJECTS, Place, S3};
 use crate::ports::{Fault, FaultKind};
 
 /// Groups to which everybody belongs (Amazon S3 User Guide, access control lists).
@@ -21,19 +21,43 @@ pub struct Version {
 }
 
 impl S3 {
-    fn asked(&self, what: &str, place: &Place, query: &[(&str, &str)]) -> Result<String, Fault> {
+    pub(super) fn asked(&self, what: &str, place: &Place, query: &[(&str, &str)]) -> Result<String, Fault> {
         let ask = Ask { method: "GET", place, query, headers: Vec::new(), body: &[] };
         Ok(String::from_utf8_lossy(&self.whole(what, &ask)?).into_owned())
     }
 
-    /// The versions of an object that are kept, newest first; of more than a thousand the newest.
+    /// The versions of an object that are kept, newest first.
     pub fn versions(&self, place: &Place) -> Result<Vec<Version>, Fault> {
-        let bucket = Place { bucket: place.bucket.clone(), key: String::new() };
-        let query = [("encoding-type", "url"), ("prefix", place.key.as_str()), ("versions", "")];
-        let text = self.asked(&format!("list the versions of {place}"), &bucket, &query)?;
-        let mut versions = versions(&text, &place.key);
+        let found = self.versions_below(place)?.into_iter().filter(|(key, _)| *key == place.key);
+        let mut versions: Vec<Version> = found.map(|(_, version)| version).collect();
         versions.sort_by_key(|version| std::cmp::Reverse(version.written));
         Ok(versions)
+    }
+
+    /// Every version, and mark of deletion, of every object whose key begins with the place's, with its key.
+    pub fn versions_below(&self, place: &Place) -> Result<Vec<(String, Version)>, Fault> {
+        let bucket = Place { bucket: place.bucket.clone(), key: String::new() };
+        let what = format!("list the versions of {place}");
+        let mut found = Vec::new();
+        let mut marker: Option<(String, String)> = None;
+        loop {
+            let mut query = vec![("encoding-type", "url"), ("prefix", place.key.as_str()), ("versions", "")];
+            if let Some((key, id)) = &marker {
+                query.insert(1, ("key-marker", key));
+                query.insert(3, ("version-id-marker", id));
+            }
+            let page = parse_versions(&self.asked(&what, &bucket, &query)?).ok_or_else(|| {
+                Fault::new(FaultKind::Invalid, format!("failed to {what}: the answer is no such listing"))
+            })?;
+            found.extend(page.versions);
+            if found.len() > MAX_OBJECTS {
+                return Err(Fault::new(FaultKind::Invalid, format!("{place} holds more than {MAX_OBJECTS} versions")));
+            }
+            marker = page.next;
+            if marker.is_none() {
+                return Ok(found);
+            }
+        }
     }
 
     /// Whether everybody may read the object, by its own list or by the bucket's policy. A server that knows no such policies says nothing.
@@ -54,23 +78,6 @@ impl S3 {
     }
 }
 
-/// The versions of a key in an answer to `ListObjectVersions`.
-fn versions(text: &str, key: &str) -> Vec<Version> {
-    let mut found = Vec::new();
-    for (name, deleted) in [("Version", false), ("DeleteMarker", true)] {
-        for part in text.split(&format!("<{name}>")).skip(1) {
-            let part = part.split(&format!("</{name}>")).next().unwrap_or_default();
-            if element(part, "Key").and_then(|encoded| super::list::decoded(&encoded)).as_deref() != Some(key) {
-                continue;
-            }
-            let written = element(part, "LastModified").and_then(|text| text.parse().ok());
-            let id = element(part, "VersionId").filter(|id| id != "null");
-            found.push(Version { written, id, deleted });
-        }
-    }
-    found
-}
-
 fn granted_to_everybody(list: &str) -> bool {
     let readable = |grant: &str| {
         element(grant, "Permission").is_some_and(|permission| matches!(permission.as_str(), "READ" | "FULL_CONTROL"))
@@ -84,16 +91,6 @@ fn granted_to_everybody(list: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn versions_of_another_key_are_left_out() {
-        let text = "<ListVersionsResult><Version><Key>a%2Fb.gz.manifest.json</Key><VersionId>x</VersionId></Version>\
-            <Version><Key>a%2Fb.gz</Key><VersionId>2</VersionId><LastModified>2026-11-24T01:00:00.000Z</LastModified></Version>\
-            <Version><Key>a%2Fb.gz</Key><VersionId>null</VersionId></Version>\
-            <DeleteMarker><Key>a%2Fb.gz</Key><VersionId>3</VersionId></DeleteMarker></ListVersionsResult>";
-        let seen: Vec<_> = versions(text, "a/b.gz").into_iter().map(|version| (version.id, version.deleted)).collect();
-        assert_eq!(seen, [(Some("2".into()), false), (None, false), (Some("3".into()), true)]);
-    }
 
     #[test]
     fn everybody_is_a_group() {

@@ -1,5 +1,7 @@
 //! Answers to `ListObjectsV2` (Amazon S3 API Reference), as far as they are needed.
 
+use super::facts::Version;
+
 /// An object of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
@@ -40,6 +42,37 @@ pub(super) fn parse(text: &str) -> Option<Page> {
     let more = element(text, "IsTruncated").is_some_and(|value| value == "true");
     let next = if more { Some(element(text, "NextContinuationToken")?) } else { None };
     Some(Page { objects, next })
+}
+
+/// A page of versions.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct VersionPage {
+    /// With the key of each; marks of deletion behind the versions.
+    pub(super) versions: Vec<(String, Version)>,
+    /// Key and id after which the next page begins.
+    pub(super) next: Option<(String, String)>,
+}
+
+/// Reads an answer to `ListObjectVersions` with `encoding-type=url`.
+pub(super) fn parse_versions(text: &str) -> Option<VersionPage> {
+    text.contains("<ListVersionsResult").then_some(())?;
+    let mut versions = Vec::new();
+    for (name, deleted) in [("Version", false), ("DeleteMarker", true)] {
+        for part in text.split(&format!("<{name}>")).skip(1) {
+            let part = part.split(&format!("</{name}>")).next()?;
+            let key = decoded(&element(part, "Key")?)?;
+            let written = element(part, "LastModified").and_then(|text| text.parse().ok());
+            let id = element(part, "VersionId").filter(|id| id != "null");
+            versions.push((key, Version { written, id, deleted }));
+        }
+    }
+    let more = element(text, "IsTruncated").is_some_and(|value| value == "true");
+    let next = if more {
+        Some((decoded(&element(text, "NextKeyMarker")?)?, element(text, "NextVersionIdMarker")?))
+    } else {
+        None
+    };
+    Some(VersionPage { versions, next })
 }
 
 /// The text of the first element of that name that has no other in it.
@@ -116,10 +149,34 @@ mod tests {
         assert_eq!(parse("<ListBucketResult/>"), Some(Page { objects: Vec::new(), next: None }));
     }
 
+    #[test]
+    fn versions_and_marks_of_deletion_are_read() {
+        let text = "<ListVersionsResult xmlns=\"x\"><IsTruncated>true</IsTruncated>\
+            <NextKeyMarker>a%2Fb</NextKeyMarker><NextVersionIdMarker>v&amp;2</NextVersionIdMarker>\
+            <Version><Key>a%2Fb</Key><VersionId>2</VersionId><LastModified>2026-11-24T01:00:00.000Z</LastModified></Version>\
+            <DeleteMarker><Key>a%2Fb</Key><VersionId>3</VersionId></DeleteMarker>\
+            <Version><Key>a%2Fc</Key><VersionId>null</VersionId></Version></ListVersionsResult>";
+        let page = parse_versions(text).unwrap();
+        let written = Some("2026-11-24T01:00:00Z".parse().unwrap());
+        let version = |written, id: Option<&str>, deleted| Version { written, id: id.map(str::to_owned), deleted };
+        assert_eq!(
+            page.versions,
+            [
+                ("a/b".to_owned(), version(written, Some("2"), false)),
+                ("a/c".to_owned(), version(None, None, false)),
+                ("a/b".to_owned(), version(None, Some("3"), true)),
+            ]
+        );
+        assert_eq!(page.next, Some(("a/b".into(), "v&2".into())));
+        assert_eq!(parse_versions("<ListBucketResult/>"), None);
+        assert_eq!(parse_versions("<ListVersionsResult/>"), Some(VersionPage { versions: Vec::new(), next: None }));
+    }
+
     proptest! {
         #[test]
         fn any_answer_is_survived(text in "(<|</|>|Contents|Key|Size|ETag|ListBucketResult|&|;|#x|%|[a-z0-9%é]){0,40}") {
             let _ = parse(&format!("<ListBucketResult>{text}"));
+            let _ = parse_versions(&format!("<ListVersionsResult><Version>{text}"));
         }
     }
 }

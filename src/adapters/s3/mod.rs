@@ -3,7 +3,9 @@
 
 mod facts;
 mod list;
+mod locked;
 mod read;
+mod witness;
 mod write;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +24,9 @@ use crate::ports::{Fault, FaultKind};
 
 pub use facts::Version;
 pub use list::Listed;
+pub use locked::Retain;
 pub use read::ObjectReader;
+pub use witness::S3Witness;
 pub use write::PartWriter;
 
 /// Most objects of one listing.
@@ -308,7 +312,7 @@ fn refused(status: u16, body: &[u8]) -> Refused {
     let (kind, again) = match status {
         403 | 401 => (FaultKind::Denied, false),
         404 => (FaultKind::NotFound, false),
-        412 => (FaultKind::Conflict, false),
+        409 | 412 => (FaultKind::Conflict, false),
         429 | 500 | 502 | 503 | 504 => (FaultKind::Throttled, true),
         _ => (FaultKind::Invalid, false),
     };

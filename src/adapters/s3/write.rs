@@ -15,9 +15,14 @@ impl S3 {
         self.whole(&format!("write {place}"), &ask).map(drop)
     }
 
-    /// Writes a small object, unless there is one of that key.
-    fn put_new(&self, place: &Place, body: &[u8]) -> Result<(), Fault> {
-        let headers = vec![("if-none-match", "*".to_owned())];
+    /// Writes a small object, unless there is one of that key: `Conflict`. With more headers, in words of S3.
+    pub(super) fn put_new(
+        &self,
+        place: &Place,
+        body: &[u8],
+        mut headers: Vec<(&'static str, String)>,
+    ) -> Result<(), Fault> {
+        headers.push(("if-none-match", "*".to_owned()));
         self.whole(&format!("write {place}"), &Ask { method: "PUT", place, query: &[], headers, body }).map(drop)
     }
 }
@@ -43,7 +48,7 @@ impl PartWriter {
     pub fn finish(mut self) -> Result<u64, Fault> {
         let size = self.sent + self.part.len() as u64;
         if self.upload.is_none() {
-            self.s3.put_new(&self.place, &self.part)?;
+            self.s3.put_new(&self.place, &self.part, Vec::new())?;
             return Ok(size);
         }
         self.send()?;

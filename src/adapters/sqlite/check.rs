@@ -77,7 +77,10 @@ async fn sequences(connection: &mut SqliteConnection) -> Result<BackupCheck, Fau
     Ok(BackupCheck::of(
         "sequences",
         if behind.is_empty() {
-            Ok(format!("{} sequences are ahead of their ids", all.len()))
+            Ok(match all.len() {
+                1 => "the sequence is ahead of its ids".to_owned(),
+                several => format!("{several} sequences are ahead of their ids"),
+            })
         } else {
             Err(format!("behind the ids of {}", behind.join(", ")))
         },

@@ -50,10 +50,6 @@ impl CheckpointWitness for C2spWitness {
         &self.name
     }
 
-    fn describe(&self) -> String {
-        format!("witness {}", self.url)
-    }
-
     async fn witness(&self, head: &Head<'_>) -> Result<Vec<Vec<u8>>, Fault> {
         // What it saw last is said in its refusal, with status 409.
         let first = self.submit(0, head).await?;

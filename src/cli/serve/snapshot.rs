@@ -25,12 +25,12 @@ fn look(ctx: &Context, deployment: &Deployment) -> Result<Value, String> {
     let words = |failure: crate::cli::Failure| format!("{} {}", failure.message, failure.causes.join(": "));
     let incident = incident_or_newest(ctx, deployment).map_err(words)?;
     let store = deployment.cases.peek(&incident).map_err(|fault| fault.chain())?;
-    let verified = Journal::verify(&store).map_err(|error| crate::gate::with_cause(&error))?;
+    let (verified, entries) = Journal::verify_entries(&store).map_err(|error| crate::gate::with_cause(&error))?;
     // A scan that writes at this moment changes the file before it changes the ledger: then what was there is shown next time.
     let (findings, _) = bound_findings(store.as_ref(), verified.state.files.get(FINDINGS)).unwrap_or_default();
     let facts = Facts {
         state: &verified.state,
-        entries: &verified.entries,
+        entries: &entries,
         root: verified.tree.root(),
         findings: &findings,
         rto_minutes: deployment.policies.recovery.rto_minutes,

@@ -72,6 +72,11 @@ impl CaseStore for FaultyCase {
         self.inner.read_ledger()
     }
 
+    fn open_ledger(&self) -> Result<Box<dyn std::io::Read + '_>, Fault> {
+        self.injector.reach("ledger")?;
+        self.inner.open_ledger()
+    }
+
     fn append_ledger(&self, line: &[u8]) -> Result<(), Fault> {
         // Records that share a sync are cut off one by one here: how many meet is chance, and a count must not be.
         for line in line.split_inclusive(|byte| *byte == b'\n') {

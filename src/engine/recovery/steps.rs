@@ -79,7 +79,9 @@ impl Validate {
     /// Rows of each table in the backup: as they were counted when it was chosen, if it is the file that was chosen, else read again.
     async fn tables(&self) -> Result<BTreeMap<String, u64>, Fault> {
         let deployment = &self.run.deployment;
-        let chosen = self.run.journal.entries().into_iter().rev().find_map(|entry| match entry.event {
+        let entries = self.run.journal.entries();
+        let entries = entries.map_err(|error| Fault::with(FaultKind::Corrupt, "the ledger can't be used", error))?;
+        let chosen = entries.into_iter().rev().find_map(|entry| match entry.event {
             Event::BackupChosen { path: Some(path), sha256: Some(sha256), .. } if path == self.path => Some(sha256),
             _ => None,
         });

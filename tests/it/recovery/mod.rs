@@ -296,6 +296,7 @@ fn the_four_disasters_end_in_a_working_database_and_the_checklist() {
         let last = phases.last().unwrap();
         assert_eq!((&last["phase"], &last["number"]), (&"checklist".into(), &last["phases"]), "{phases:?}");
         assert_eq!(last["phases"], phases.len(), "{phases:?}");
+        assert_eq!(summary["paused"], true, "{summary}");
         assert!(!ran.of_type("checklist").is_empty(), "{}", ran.stdout);
     };
     // Data are wrong.

@@ -130,7 +130,10 @@ async fn sequences(connection: &mut PgConnection) -> Result<BackupCheck, Fault> 
     Ok(BackupCheck::of(
         "sequences",
         if behind.is_empty() {
-            Ok(format!("{} sequences are ahead of their ids", rows.len()))
+            Ok(match rows.len() {
+                1 => "the sequence is ahead of its ids".to_owned(),
+                several => format!("{several} sequences are ahead of their ids"),
+            })
         } else {
             Err(format!("behind the ids of their tables: {}", shown(&behind)))
         },
