@@ -82,6 +82,25 @@ impl Cluster {
         Self { folder, port, bin }
     }
 
+    /// Seconds of the processors that the server used, with all its processes, those that have ended too.
+    pub fn cpu(&self) -> f64 {
+        let pid = fs::read_to_string(self.folder.path().join("data/postmaster.pid")).unwrap_or_default();
+        let pid = pid.lines().next().unwrap_or_default().to_owned();
+        // After the name: 1 is the parent, 11 to 14 the ticks of the process and of its children that have ended.
+        let fields = |pid: &str| -> Option<Vec<String>> {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            Some(stat.rsplit(')').next()?.split_whitespace().map(String::from).collect())
+        };
+        let ticks = |fields: &[String], from: usize, to: usize| -> f64 {
+            fields.get(from..to).into_iter().flatten().filter_map(|text| text.parse::<f64>().ok()).sum()
+        };
+        let own = fields(&pid).map_or(0.0, |fields| ticks(&fields, 11, 15));
+        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let children =
+            processes.filter_map(|entry| fields(entry.file_name().to_str()?).filter(|fields| fields[1] == pid));
+        (own + children.map(|fields| ticks(&fields, 11, 13)).sum::<f64>()) / 100.0
+    }
+
     /// Options for a role of it, without a password.
     pub fn options(&self, role: &str) -> PgConnectOptions {
         PgConnectOptions::new()

@@ -45,6 +45,7 @@ mod scan_resume;
 mod scan_secrets;
 mod scan_shard;
 mod scan_trades;
+mod scan_trades_sql;
 mod serve;
 mod sought;
 mod steps;

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::findings::{FindingRecord, case, keep, redactor};
 use super::scan_output::resolve;
+use super::scan_trades_sql::{Engine, write};
 use super::{Context, Exit, Failure, fault_failure};
 use crate::adapters::log_files::{Input, expand};
 use crate::detect::trades::other::Kind;
@@ -45,6 +46,9 @@ pub struct TradesArgs {
     /// Show how the tables are mapped, and read no row
     #[arg(long)]
     explain: bool,
+    /// Write the policies as SQL for the same tables on another engine, and read no trade
+    #[arg(long, value_name = "ENGINE", value_enum, conflicts_with_all = ["logs", "fills", "window_only", "explain"])]
+    sql: Option<Engine>,
 }
 
 #[derive(Debug, Serialize)]
@@ -140,6 +144,9 @@ pub async fn run(args: TradesArgs, ctx: &Context) -> Result<Exit, Failure> {
         records: records(ctx, &args.logs, &args.fills)?,
         ..request(&deployment, journal.as_ref())?
     };
+    if let Some(engine) = args.sql {
+        return write(ctx, database.as_ref(), &policies, &request, engine).await;
+    }
     let began = deployment.clock.elapsed();
     let redactor = redactor(&deployment).await;
     let mut findings = Vec::new();

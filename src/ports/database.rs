@@ -78,6 +78,8 @@ pub struct TableRead {
 pub struct TimeRange {
     /// Column.
     pub column: Column,
+    /// What counts where that one has no moment. Rows in which neither has one are read too.
+    pub otherwise: Option<Column>,
     /// From this moment on.
     pub since: Option<Timestamp>,
     /// Before this moment.

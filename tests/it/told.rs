@@ -223,7 +223,7 @@ fn the_database_tells_of_new_trades() {
     let watching = start();
     // Its own look at the beginning is over.
     std::thread::sleep(Duration::from_secs(3));
-    let insert = "INSERT INTO \"Trade\" (symbol, side, quantity, price) VALUES ('BTC', 'BUY', -1, 100)";
+    let insert = "INSERT INTO \"Trade\" (symbol, side, quantity, price) VALUES ('BTC', 'BUY', 0, 100)";
     postgres.sql(insert);
     assert_eq!(watching.finding("impossible-number")["kind"], "trade");
     // The connection is lost: named, and made again.

@@ -1,6 +1,7 @@
 //! PostgreSQL: the deployment's database, read in one read-only snapshot, and the guard in front of its trade table.
 
 mod copy;
+mod copy_binary;
 mod guard;
 mod notify;
 mod objects;

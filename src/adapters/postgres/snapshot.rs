@@ -10,13 +10,18 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Executor, Row as _};
 
 use super::copy::CopyReader;
+use super::copy_binary::{BinaryReader, Form};
 use super::{STATEMENT_MS, connect_as, fault, qualified};
 use crate::adapters::login::Login;
+use crate::domain::Timestamp;
 use crate::domain::guard::quote_identifier;
 use crate::ports::{Column, Fault, FaultKind, Row, RowSink, Snapshot, TableName, TableRead, TimeRange};
 
 /// Pages of one part: 32 MB of the usual 8 KB.
 const PART: i64 = 4_096;
+
+/// Longest text of a column that is asked for, in bytes, and in letters of a longer one.
+const LONGEST: usize = 65_536;
 
 /// See [`Snapshot`].
 pub(super) struct PostgresSnapshot {
@@ -32,34 +37,51 @@ impl PostgresSnapshot {
         let mut leader = begin(login, None).await?;
         let version: Option<String> = scalar(&mut leader, "SHOW server_version_num").await.unwrap_or_default();
         let version = version.and_then(|text| text.parse().ok()).unwrap_or(0);
-        // A savepoint, so that a server that knows no such function leaves the transaction usable.
-        execute(&mut leader, "SAVEPOINT export").await?;
+        // Within a savepoint PostgreSQL exports no snapshot; a server that can't at all has ended the transaction, and nothing was read in it.
         let name = scalar(&mut leader, "SELECT pg_catalog.pg_export_snapshot()").await.unwrap_or_default();
         if name.is_none() {
-            execute(&mut leader, "ROLLBACK TO SAVEPOINT export").await?;
+            execute(&mut leader, "ROLLBACK; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
         }
         Ok(Self { login: login.clone(), leader, name, version })
     }
 
-    /// The statements that read a table in parts.
-    async fn parts(&mut self, read: &TableRead) -> Result<Vec<String>, Fault> {
-        let mut columns: Vec<_> = read.columns.iter().map(|column| quote_identifier(column)).collect();
+    /// The statements that read a table in parts, and the format of what they give.
+    async fn parts(&mut self, read: &TableRead) -> Result<(Vec<String>, Format), Fault> {
+        let leaves = self.leaves(&read.table).await?;
+        let types = self.types(read).await?;
+        // A view may make texts of any length; a table holds long ones beside it.
+        let long = leaves.iter().any(|leaf| leaf.long || !matches!(leaf.kind.as_str(), "r" | "m" | "p"));
+        let mut columns = Vec::new();
+        for (column, kind) in read.columns.iter().zip(&types) {
+            let name = quote_identifier(column);
+            columns.push(if long && kind.is_some_and(ColumnType::is_text) { bounded(&name) } else { name });
+        }
+        let mut forms: Option<Vec<_>> = types.iter().map(|kind| kind.and_then(ColumnType::form)).collect();
         if read.xmin {
             columns.push("xmin".into());
+            forms = forms.map(|forms| forms.into_iter().chain([Form::Transaction]).collect());
         }
-        let columns = columns.join(", ");
+        // Older servers, and others that speak the protocol, write text.
+        let format = match forms.filter(|_| self.version >= 140_000) {
+            Some(forms) => Format::Binary(forms),
+            None => Format::Text(columns.len()),
+        };
+        Ok((self.statements(read, &leaves, &columns.join(", "), &format), format))
+    }
+
+    fn statements(&self, read: &TableRead, leaves: &[Leaf], columns: &str, format: &Format) -> Vec<String> {
+        let out = if matches!(format, Format::Binary(_)) { "TO STDOUT (FORMAT binary)" } else { "TO STDOUT" };
         let condition = read.range.as_ref().and_then(condition);
         let whole = |from: &str| {
             let condition = condition.as_ref().map_or(String::new(), |condition| format!(" WHERE {condition}"));
-            format!("COPY (SELECT {columns} FROM {from}{condition}) TO STDOUT")
+            format!("COPY (SELECT {columns} FROM {from}{condition}) {out}")
         };
         // A narrow time has an index; ranges of pages would read the whole table.
         if condition.is_some() || self.version < 140_000 {
-            return Ok(vec![whole(&qualified(&read.table))]);
+            return vec![whole(&qualified(&read.table))];
         }
-        let leaves = self.leaves(&read.table).await?;
         if leaves.iter().any(|leaf| !matches!(leaf.kind.as_str(), "r" | "m" | "p")) {
-            return Ok(vec![whole(&qualified(&read.table))]);
+            return vec![whole(&qualified(&read.table))];
         }
         let mut parts = Vec::new();
         for leaf in leaves.iter().filter(|leaf| leaf.kind != "p") {
@@ -71,7 +93,7 @@ impl PostgresSnapshot {
                 let end =
                     if next < leaf.pages { format!(" AND ctid < '({next},0)'::pg_catalog.tid") } else { String::new() };
                 parts.push(format!(
-                    "COPY (SELECT {columns} FROM {from} WHERE ctid >= '({page},0)'::pg_catalog.tid{end}) TO STDOUT"
+                    "COPY (SELECT {columns} FROM {from} WHERE ctid >= '({page},0)'::pg_catalog.tid{end}) {out}"
                 ));
                 if end.is_empty() {
                     break;
@@ -79,7 +101,24 @@ impl PostgresSnapshot {
                 page = next;
             }
         }
-        Ok(parts)
+        parts
+    }
+
+    /// The types of the columns that are read, where the server tells.
+    async fn types(&mut self, read: &TableRead) -> Result<Vec<Option<ColumnType>>, Fault> {
+        const TYPES: &str = "SELECT a.attname::text, a.atttypid::bigint, t.typtype = 'e' FROM pg_catalog.pg_attribute a \
+            JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
+            WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped";
+        let failed = |error: sqlx::Error| fault(&format!("failed to look up the columns of {}", read.table), &error);
+        let query = sqlx::query_as::<_, (String, i64, bool)>(TYPES).bind(&read.table.schema).bind(&read.table.name);
+        let types = query.fetch_all(&mut self.leader).await.map_err(failed)?;
+        let of = |column: &String| {
+            types
+                .iter()
+                .find(|(name, ..)| name == column)
+                .map(|(_, oid, is_enum)| ColumnType { oid: *oid, is_enum: *is_enum })
+        };
+        Ok(read.columns.iter().map(of).collect())
     }
 
     async fn leaves(&mut self, table: &TableName) -> Result<Vec<Leaf>, Fault> {
@@ -88,7 +127,7 @@ impl PostgresSnapshot {
             UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN tree ON i.inhparent = tree.oid) \
             SELECT n.nspname::text, c.relname::text, c.relkind::text, \
             CASE WHEN c.relkind IN ('r', 'm') THEN pg_catalog.pg_relation_size(c.oid) / pg_catalog.current_setting('block_size')::bigint ELSE 0 END AS pages, \
-            greatest(c.reltuples, 0)::bigint AS rows \
+            greatest(c.reltuples, 0)::bigint AS rows, coalesce(pg_catalog.pg_relation_size(nullif(c.reltoastrelid, 0)), 0) > 0 AS long \
             FROM tree JOIN pg_catalog.pg_class c ON c.oid = tree.oid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace ORDER BY c.oid";
         let failed = |error: sqlx::Error| fault(&format!("failed to look up the parts of {table}"), &error);
         let rows = sqlx::query(LEAVES)
@@ -103,6 +142,7 @@ impl PostgresSnapshot {
                 kind: row.try_get(2)?,
                 pages: row.try_get(3)?,
                 rows: row.try_get(4)?,
+                long: row.try_get(5)?,
             })
         };
         rows.iter().map(leaf).collect::<Result<_, sqlx::Error>>().map_err(failed)
@@ -114,24 +154,63 @@ struct Leaf {
     kind: String,
     pages: i64,
     rows: i64,
+    /// It has values that are too long for a page.
+    long: bool,
 }
 
-/// A condition on time that an index can serve; `None` where the column's type is no time.
+#[derive(Clone, Copy)]
+struct ColumnType {
+    oid: i64,
+    is_enum: bool,
+}
+
+impl ColumnType {
+    fn form(self) -> Option<Form> {
+        Form::of(self.oid, self.is_enum)
+    }
+
+    fn is_text(self) -> bool {
+        matches!(self.oid, 25 | 1042 | 1043)
+    }
+}
+
+/// A text of which no more than so much is sent, since a row may hold a gigabyte: the client library holds a row in one piece.
+fn bounded(text: &str) -> String {
+    format!(
+        "CASE WHEN pg_catalog.octet_length({text}) > {LONGEST} THEN pg_catalog.left({text}, {LONGEST}) ELSE {text} END"
+    )
+}
+
+/// A condition on time that indexes can serve; `None` where a column's type is no time.
 fn condition(range: &TimeRange) -> Option<String> {
-    let column = quote_identifier(&range.column.name);
-    let zoned = range.column.data_type.starts_with("timestamp") && range.column.data_type.contains("with time zone");
-    if !range.column.data_type.starts_with("timestamp") {
+    let or_none = |column: &Column| {
+        if column.nullable { format!(" OR {} IS NULL", quote_identifier(&column.name)) } else { String::new() }
+    };
+    let own = within(&range.column, range)?;
+    match range.otherwise.as_ref().filter(|_| range.column.nullable) {
+        Some(other) => {
+            let column = quote_identifier(&range.column.name);
+            Some(format!("{own} OR ({column} IS NULL AND ({}{}))", within(other, range)?, or_none(other)))
+        }
+        None => Some(format!("{own}{}", or_none(&range.column))),
+    }
+}
+
+/// Moments of the range, and what is none: such a row is a finding whenever it was made.
+fn within(column: &Column, range: &TimeRange) -> Option<String> {
+    if !column.data_type.starts_with("timestamp") {
         return None;
     }
-    let moment = |time: crate::domain::Timestamp| {
-        let text = time.strftime("%Y-%m-%d %H:%M:%S%.6f");
-        // Without a zone Prisma means UTC.
-        if zoned { format!("'{text}+00'::pg_catalog.timestamptz") } else { format!("'{text}'::pg_catalog.timestamp") }
-    };
-    let since = range.since.map(|since| format!("{column} >= {}", moment(since)));
-    let until = range.until.map(|until| format!("{column} < {}", moment(until)));
+    let name = quote_identifier(&column.name);
+    let kind = if column.data_type.contains("with time zone") { "timestamptz" } else { "timestamp" };
+    // Without a zone Prisma means UTC.
+    let zone = if kind == "timestamptz" { "+00" } else { "" };
+    let moment = |time: Timestamp| format!("'{}{zone}'::pg_catalog.{kind}", time.strftime("%Y-%m-%d %H:%M:%S%.6f"));
+    let since = range.since.map(|since| format!("{name} >= {}", moment(since)));
+    let until = range.until.map(|until| format!("{name} < {}", moment(until)));
     let both: Vec<_> = [since, until].into_iter().flatten().collect();
-    (!both.is_empty()).then(|| both.join(" AND "))
+    let none = format!("{name} IN ('infinity'::pg_catalog.{kind}, '-infinity'::pg_catalog.{kind})");
+    (!both.is_empty()).then(|| format!("{} OR {none}", both.join(" AND ")))
 }
 
 async fn begin(login: &Login, snapshot: Option<&str>) -> Result<PgConnection, Fault> {
@@ -158,12 +237,54 @@ async fn scalar(connection: &mut PgConnection, sql: &'static str) -> Result<Opti
     sqlx::query_scalar(sql).fetch_one(connection).await.map_err(|error| fault("failed to begin a snapshot", &error))
 }
 
+/// Rows in either format.
+#[derive(Clone)]
+enum Format {
+    /// So many columns.
+    Text(usize),
+    Binary(Vec<Form>),
+}
+
+enum RowReader {
+    Text(CopyReader),
+    Binary(BinaryReader),
+}
+
+impl RowReader {
+    fn new(format: Format) -> Self {
+        match format {
+            Format::Text(columns) => Self::Text(CopyReader::new(columns)),
+            Format::Binary(forms) => Self::Binary(BinaryReader::new(forms)),
+        }
+    }
+
+    fn begin(&mut self) {
+        if let Self::Binary(reader) = self {
+            reader.begin();
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8], sink: &mut dyn RowSink) -> Result<(), Fault> {
+        match self {
+            Self::Text(reader) => reader.take(bytes, sink),
+            Self::Binary(reader) => reader.take(bytes, sink),
+        }
+    }
+
+    fn rows(&self) -> u64 {
+        match self {
+            Self::Text(reader) => reader.rows,
+            Self::Binary(reader) => reader.rows,
+        }
+    }
+}
+
 /// Reads parts until none is left.
 async fn work(
     connection: &mut PgConnection,
     parts: Arc<Vec<String>>,
     next: Arc<AtomicUsize>,
-    columns: usize,
+    format: Format,
     mut sink: Box<dyn RowSink>,
     table: &TableName,
 ) -> Result<u64, Fault> {
@@ -176,15 +297,16 @@ async fn work(
         }
         found
     };
-    let mut reader = CopyReader::new(columns);
+    let mut reader = RowReader::new(format);
     while let Some(part) = parts.get(next.fetch_add(1, Ordering::Relaxed)) {
         let mut stream = connection.copy_out_raw(part).await.map_err(failed)?;
+        reader.begin();
         while let Some(bytes) = stream.try_next().await.map_err(failed)? {
             reader.take(&bytes, sink.as_mut())?;
         }
     }
     sink.end()?;
-    Ok(reader.rows)
+    Ok(reader.rows())
 }
 
 #[async_trait]
@@ -199,9 +321,9 @@ impl Snapshot for PostgresSnapshot {
     }
 
     async fn read(&mut self, read: &TableRead, sinks: Vec<Box<dyn RowSink>>) -> Result<u64, Fault> {
-        let parts = Arc::new(self.parts(read).await?);
+        let (parts, format) = self.parts(read).await?;
+        let parts = Arc::new(parts);
         let next = Arc::new(AtomicUsize::new(0));
-        let columns = read.columns.len() + usize::from(read.xmin);
         let mut sinks = sinks.into_iter();
         let Some(own) = sinks.next() else { return Ok(0) };
         let mut tasks = tokio::task::JoinSet::new();
@@ -212,8 +334,9 @@ impl Snapshot for PostgresSnapshot {
                 (Some(name), 2..) => {
                     let mut connection = begin(&self.login, Some(name)).await?;
                     let (parts, next, table) = (Arc::clone(&parts), Arc::clone(&next), read.table.clone());
+                    let format = format.clone();
                     tasks.spawn(async move {
-                        let rows = work(&mut connection, parts, next, columns, sink, &table).await;
+                        let rows = work(&mut connection, parts, next, format, sink, &table).await;
                         let _ = connection.close().await;
                         rows
                     });
@@ -224,7 +347,7 @@ impl Snapshot for PostgresSnapshot {
         for mut sink in idle {
             sink.end()?;
         }
-        let mut rows = work(&mut self.leader, parts, next, columns, own, &read.table).await?;
+        let mut rows = work(&mut self.leader, parts, next, format, own, &read.table).await?;
         while let Some(done) = tasks.join_next().await {
             rows += done.map_err(|error| Fault::with(FaultKind::Invalid, "a reader of rows died", error))??;
         }
@@ -239,7 +362,8 @@ impl Snapshot for PostgresSnapshot {
         values: &[String],
     ) -> Result<Vec<Row>, Fault> {
         let failed = |error: sqlx::Error| fault(&format!("failed to read {table}"), &error);
-        let list: Vec<_> = columns.iter().map(|column| format!("{}::text", quote_identifier(column))).collect();
+        let list: Vec<_> =
+            columns.iter().map(|column| bounded(&format!("{}::text", quote_identifier(column)))).collect();
         let whole = ["bigint", "int", "smallint"].iter().any(|name| key.data_type.starts_with(name));
         let (id, cast) = match key.data_type.as_str() {
             "uuid" => (quote_identifier(&key.name), "::uuid[]"),

@@ -48,8 +48,12 @@ impl PartWriter {
     pub fn finish(mut self) -> Result<u64, Fault> {
         let size = self.sent + self.part.len() as u64;
         if self.upload.is_none() {
-            self.s3.put_new(&self.place, &self.part, Vec::new())?;
-            return Ok(size);
+            let put = self.s3.put_new(&self.place, &self.part, Vec::new());
+            // Asked again after a lost answer, it is there already: if it is the same, it is the one.
+            let same = |fault: &Fault| {
+                fault.kind == FaultKind::Conflict && self.s3.get(&self.place).is_ok_and(|there| there == self.part)
+            };
+            return put.or_else(|fault| if same(&fault) { Ok(()) } else { Err(fault) }).map(|()| size);
         }
         self.send()?;
         let parts = (1..).zip(&self.tags).map(|(number, tag)| {

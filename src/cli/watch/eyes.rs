@@ -131,6 +131,9 @@ impl<'a> Watch<'a> {
         watch.remember();
         // From here on nothing that is written is missed.
         watch.logs();
+        if channel.is_some() && !watch.trading.is_told() {
+            watch.missed("trades_channel of monitoring.yml: this database tells nothing by itself".into());
+        }
         for rule in sought.skipped {
             watch.missed(format!("rule not run: {} ({})", rule.rule, rule.reason));
         }

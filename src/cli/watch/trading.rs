@@ -106,6 +106,11 @@ impl Trading {
         Self { rows: looked(rows, often), windows: looked(policies, often * RARER), told, news: false }
     }
 
+    /// Whether the database may tell of new rows.
+    pub(super) fn is_told(&self) -> bool {
+        self.told.is_some()
+    }
+
     /// Where an earlier watch ended.
     pub(super) fn go_on(&mut self, since: Option<Timestamp>) {
         for looked in [&mut self.rows, &mut self.windows] {

@@ -139,6 +139,21 @@ pub enum Day {
     Sun,
 }
 
+impl Day {
+    /// Days since Thursday: 1970-01-01 was one.
+    pub(super) fn since_thursday(self) -> i64 {
+        match self {
+            Self::Thu => 0,
+            Self::Fri => 1,
+            Self::Sat => 2,
+            Self::Sun => 3,
+            Self::Mon => 4,
+            Self::Tue => 5,
+            Self::Wed => 6,
+        }
+    }
+}
+
 /// Deepest nesting.
 const DEPTH: usize = 16;
 
@@ -160,12 +175,12 @@ pub trait Cells {
     }
 }
 
-fn number(cells: &dyn Cells, role: Role) -> Option<Number> {
+fn number(cells: &impl Cells, role: Role) -> Option<Number> {
     Some(std::str::from_utf8(cells.text(role)?).map_or(Number::Unusable, Number::parse))
 }
 
 /// What the trade is worth, exactly. Sign does not matter.
-pub fn worth(cells: &dyn Cells) -> Option<Number> {
+pub fn worth(cells: &impl Cells) -> Option<Number> {
     let value = match number(cells, Role::Value) {
         Some(value) => value,
         None => match (number(cells, Role::Quantity)?, number(cells, Role::Price)?) {
@@ -223,7 +238,7 @@ impl Expression {
     }
 
     /// Whether it holds.
-    pub fn holds(&self, cells: &dyn Cells) -> bool {
+    pub fn holds(&self, cells: &impl Cells) -> bool {
         match self {
             Self::All(parts) => parts.iter().all(|part| part.holds(cells)),
             Self::Any(parts) => parts.iter().any(|part| part.holds(cells)),
@@ -247,7 +262,7 @@ impl Expression {
 }
 
 impl Compare {
-    fn holds(&self, cells: &dyn Cells) -> bool {
+    fn holds(&self, cells: &impl Cells) -> bool {
         let value = |operand: &Operand| -> Option<BigDecimal> {
             match operand {
                 Operand::Role(role) => number(cells, *role)?.finite().cloned(),
@@ -279,7 +294,7 @@ impl Compare {
 }
 
 impl Later {
-    fn holds(&self, cells: &dyn Cells) -> bool {
+    fn holds(&self, cells: &impl Cells) -> bool {
         let Some(late) = cells.millis(self.role) else { return false };
         let early = match self.than {
             Some(role) => cells.millis(role),
@@ -293,7 +308,7 @@ impl Hours {
     fn outside(&self, at: i64) -> bool {
         let minutes = at.div_euclid(60_000);
         let (day, minute) = (minutes.div_euclid(1440), minutes.rem_euclid(1440));
-        let (Clock(from), Clock(to)) = (self.from, self.to);
+        let (from, to) = self.minutes();
         let (inside, began) = if from <= to {
             (minute >= from && minute < to, day)
         } else if minute < to {
@@ -301,9 +316,12 @@ impl Hours {
         } else {
             (minute >= from, day)
         };
-        // 1970-01-01 was a Thursday.
-        let days = [Day::Thu, Day::Fri, Day::Sat, Day::Sun, Day::Mon, Day::Tue, Day::Wed];
-        let weekday = usize::try_from(began.rem_euclid(7)).ok().and_then(|index| days.get(index));
-        !(inside && weekday.is_some_and(|day| self.days.contains(day)))
+        let weekday = began.rem_euclid(7);
+        !(inside && self.days.iter().any(|day| day.since_thursday() == weekday))
+    }
+
+    /// First minute of trading and first minute after it.
+    pub(super) fn minutes(&self) -> (i64, i64) {
+        (self.from.0, self.to.0)
     }
 }

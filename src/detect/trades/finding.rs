@@ -135,5 +135,7 @@ fn cut(text: &str) -> Value {
         return text.into();
     }
     let end = (0..=MAX_VALUE).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    format!("{} (cut, {} bytes)", &text[..end], text.len()).into()
+    // Of the longest texts a database gives the beginning only.
+    let length = if text.len() < 65_536 { format!("{} bytes", text.len()) } else { "64 KiB or more".to_owned() };
+    format!("{} (cut, {length})", &text[..end]).into()
 }

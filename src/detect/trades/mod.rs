@@ -16,6 +16,8 @@ pub mod finding;
 mod follow;
 mod hit;
 mod ids;
+/// Log lines of a deployment's own form.
+pub mod line_pattern;
 mod names;
 /// Trades and their orders.
 pub mod orders;
@@ -32,6 +34,8 @@ pub mod reference;
 /// Columns to logical roles.
 pub mod roles;
 mod row;
+/// Policies as SQL for other engines.
+pub mod sql;
 #[cfg(test)]
 mod stage_tests;
 /// Numbers and moments as databases write them.

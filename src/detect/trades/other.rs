@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::decimal::Decimal;
+use super::line_pattern::LinePattern;
 use super::names::Reader;
 use super::reconcile::Line;
 use super::record::{NO_TIME, Side};
@@ -137,14 +138,17 @@ pub struct Read {
     pub unread: u64,
 }
 
-/// Reads entries one after the other and gives those of trades, with their number in the file and their line.
+/// Reads entries one after the other and gives those of trades, with their number in the file and their line. Log lines of one of the patterns are
+/// of trades whatever else they say.
 pub fn read(
     mut input: impl BufRead,
     kind: Kind,
+    patterns: &[LinePattern],
     give: &mut dyn FnMut(&Fields<'_>, u64, u64) -> io::Result<()>,
 ) -> io::Result<Read> {
     let mut seen = Read::default();
     let mut header: Option<(Vec<String>, char)> = None;
+    let mut roles = FieldRoles::default();
     let mut bytes = Vec::new();
     let (mut number, mut line) = (0, 0);
     loop {
@@ -159,59 +163,84 @@ pub fn read(
             skip_line(&mut input)?;
             continue;
         }
-        let text = String::from_utf8_lossy(&bytes);
+        let whole = String::from_utf8_lossy(&bytes);
         // A JSON array that has one entry a line is read like JSON lines.
-        let text = text.trim().trim_matches(['[', ']']).trim_end_matches(',').trim_start_matches('\u{feff}');
+        let text = whole.trim().trim_matches(['[', ']']).trim_end_matches(',').trim_start_matches('\u{feff}');
         if text.is_empty() {
             continue;
         }
         number += 1;
+        let own = patterns.iter().filter(|_| kind == Kind::Logs).find_map(|pattern| pattern.fields(whole.trim_end()));
+        if let Some(fields) = own {
+            seen.trades += 1;
+            give(&fields, number - 1, line)?;
+            continue;
+        }
         if kind == Kind::Logs && memchr::memmem::find(text.as_bytes(), b"rade").is_none() {
             continue;
         }
+        let mut count = Count { seen: &mut seen, place: (number - 1, line), give };
         if text.starts_with('{') {
-            for object in objects(text) {
-                let mut fields = Fields::new();
-                if flatten(object, &mut fields, 0).is_err() {
-                    seen.unread += 1;
-                    continue;
-                }
-                if kind == Kind::Logs && !is_trade(&fields, kind) {
-                    fields = carried(object);
-                }
-                if is_trade(&fields, kind) {
-                    seen.trades += 1;
-                    give(&fields, number - 1, line)?;
-                }
+            json(text, kind, &mut roles, &mut count)?;
+        } else if kind == Kind::Logs {
+            let fields = carried(whole.trim());
+            if roles.is_trade(&fields) {
+                count.trade(&fields)?;
             }
-            continue;
-        }
-        if kind == Kind::Logs {
-            let fields = carried(String::from_utf8_lossy(&bytes).trim());
-            if is_trade(&fields, kind) {
-                seen.trades += 1;
-                give(&fields, number - 1, line)?;
+        } else if let Some((names, separator)) = &header {
+            let cells = cells(text, *separator);
+            if cells.len() == names.len() {
+                let fields = names.iter().map(|name| Cow::from(name.as_str())).zip(cells);
+                count.trade(&fields.filter(|(_, cell)| !cell.is_empty()).collect())?;
+            } else {
+                seen.unread += 1;
             }
-            continue;
-        }
-        match &header {
-            None => {
-                let separator = [';', '\t'].into_iter().find(|one| text.contains(*one)).unwrap_or(',');
-                header = Some((cells(text, separator).into_iter().map(Cow::into_owned).collect(), separator));
-                number -= 1;
-            }
-            Some((names, separator)) => {
-                let cells = cells(text, *separator);
-                if cells.len() == names.len() {
-                    seen.trades += 1;
-                    let fields = names.iter().map(|name| Cow::from(name.as_str())).zip(cells);
-                    give(&fields.filter(|(_, cell)| !cell.is_empty()).collect(), number - 1, line)?;
-                } else {
-                    seen.unread += 1;
-                }
-            }
+        } else {
+            let separator = [';', '\t'].into_iter().find(|one| text.contains(*one)).unwrap_or(',');
+            header = Some((cells(text, separator).into_iter().map(Cow::into_owned).collect(), separator));
+            number -= 1;
         }
     }
+}
+
+/// Gives entries of a line, and counts them.
+struct Count<'a> {
+    seen: &'a mut Read,
+    /// Number of the entry, and line.
+    place: (u64, u64),
+    give: &'a mut dyn FnMut(&Fields<'_>, u64, u64) -> io::Result<()>,
+}
+
+impl Count<'_> {
+    fn trade(&mut self, fields: &Fields<'_>) -> io::Result<()> {
+        self.seen.trades += 1;
+        (self.give)(fields, self.place.0, self.place.1)
+    }
+}
+
+/// The trades of a line of JSON.
+fn json(text: &str, kind: Kind, roles: &mut FieldRoles, count: &mut Count<'_>) -> io::Result<()> {
+    let mut fields = Fields::new();
+    // Most lines are one object.
+    let one = flatten(text, &mut fields, 0).is_ok();
+    for object in if one { vec![text] } else { objects(text) } {
+        if !one {
+            fields.clear();
+            if flatten(object, &mut fields, 0).is_err() {
+                count.seen.unread += 1;
+                continue;
+            }
+        }
+        let mut is_trade = kind == Kind::Fills || roles.is_trade(&fields);
+        if !is_trade {
+            fields = carried(object);
+            is_trade = roles.is_trade(&fields);
+        }
+        if is_trade {
+            count.trade(&fields)?;
+        }
+    }
+    Ok(())
 }
 
 fn skip_line(input: &mut impl BufRead) -> io::Result<()> {
@@ -244,19 +273,9 @@ fn objects(text: &str) -> Vec<&str> {
     found
 }
 
-/// A log line is of a trade if it names one, and what was traded.
-fn is_trade(fields: &Fields<'_>, kind: Kind) -> bool {
-    if kind == Kind::Fills {
-        return true;
-    }
-    let has = |role: Role| fields.iter().any(|(name, _)| role_of_field(name) == Some(role));
-    let says = |name: &str, text: &str| {
-        ["event", "msg", "message", "action", "type", "name"].contains(&name)
-            && text.to_ascii_lowercase().contains("trade")
-    };
-    let amounts = has(Role::Quantity) || has(Role::Value) || has(Role::Price);
-    let named = fields.iter().any(|(name, _)| name_of_trade(name));
-    amounts && has(Role::Instrument) && (named || fields.iter().any(|(name, text)| says(name, text)))
+/// Whether a text has the word, whatever the case.
+fn holds_trade(text: &str) -> bool {
+    text.as_bytes().windows(5).any(|word| word.eq_ignore_ascii_case(b"trade"))
 }
 
 fn name_of_trade(name: &str) -> bool {
@@ -269,20 +288,52 @@ pub fn role_of(name: &str) -> Option<Role> {
     if name_of_trade(name) { Some(Role::Id) } else { role_of_field(name) }
 }
 
-/// Roles of the names of fields, remembered: a file has few names.
+/// What the name of a field says.
+#[derive(Debug, Clone, Copy, Default)]
+struct Meaning {
+    role: Option<Role>,
+    /// It is a trade's id, and of nothing else.
+    names_trade: bool,
+    /// Its text says what happened.
+    says: bool,
+}
+
+/// Most names of fields that are remembered.
+const NAMES: usize = 10_000;
+
+/// What the names of fields say, remembered: a file has few names.
 #[derive(Default)]
-pub struct FieldRoles(HashMap<String, Option<Role>>);
+pub struct FieldRoles(HashMap<String, Meaning, foldhash::fast::RandomState>);
 
 impl FieldRoles {
-    fn of(&mut self, name: &str) -> Option<Role> {
+    fn meaning(&mut self, name: &str) -> Meaning {
         if let Some(known) = self.0.get(name) {
             return *known;
         }
-        let role = role_of(name);
-        if self.0.len() < 10_000 {
-            self.0.insert(name.to_owned(), role);
+        let meaning = Meaning {
+            role: role_of(name),
+            names_trade: name_of_trade(name),
+            says: ["event", "msg", "message", "action", "type", "name"].contains(&name),
+        };
+        if self.0.len() < NAMES {
+            self.0.insert(name.to_owned(), meaning);
         }
-        role
+        meaning
+    }
+
+    /// A log line is of a trade if it names one, and what was traded.
+    fn is_trade(&mut self, fields: &Fields<'_>) -> bool {
+        let (mut amounts, mut instrument, mut named) = (false, false, false);
+        for (name, text) in fields {
+            let meaning = self.meaning(name);
+            match meaning.role {
+                Some(Role::Quantity | Role::Value | Role::Price) => amounts = true,
+                Some(Role::Instrument) => instrument = true,
+                _ => {}
+            }
+            named |= meaning.names_trade || (meaning.says && holds_trade(text));
+        }
+        amounts && instrument && named
     }
 
     /// The line that an entry is.
@@ -290,9 +341,10 @@ impl FieldRoles {
         let mut line = Line { file: place.0, number: place.1, line: place.2, time: NO_TIME, ..Line::default() };
         for (name, text) in fields {
             let bytes = Some(text.as_bytes());
-            match self.of(name) {
+            let meaning = self.meaning(name);
+            match meaning.role {
                 // A name of its own beats `id`, which may be a request's.
-                Some(Role::Id) if line.id == 0 || name_of_trade(name) => line.id = names.hash(text.as_bytes()),
+                Some(Role::Id) if line.id == 0 || meaning.names_trade => line.id = names.hash(text.as_bytes()),
                 Some(Role::Account) if line.account == 0 => line.account = names.of(bytes),
                 Some(Role::Instrument) if line.instrument == 0 => line.instrument = names.of(bytes),
                 Some(Role::Side) => line.side = Side::read(bytes),
@@ -317,10 +369,13 @@ mod tests {
     fn entries(text: &str, kind: Kind) -> (Vec<String>, u64) {
         let (mut all, mut roles, mut names) =
             (Vec::new(), FieldRoles::default(), Reader::new(std::sync::Arc::default()));
-        let seen = read(text.as_bytes(), kind, &mut |fields, number, line| {
+        let seen = read(text.as_bytes(), kind, &[], &mut |fields, number, line| {
             let one = roles.line(fields, &mut names, (0, number, line));
             let mut text = |role: Role| {
-                fields.iter().find(|(name, _)| roles.of(name) == Some(role)).map_or("-", |(_, text)| text.as_ref())
+                fields
+                    .iter()
+                    .find(|(name, _)| roles.meaning(name).role == Some(role))
+                    .map_or("-", |(_, text)| text.as_ref())
             };
             all.push(format!(
                 "{line}: {} {} {:?} {}",
@@ -362,6 +417,21 @@ mod tests {
     }
 
     #[test]
+    fn lines_of_a_form_of_ones_own_are_read_by_a_pattern() {
+        let pattern = LinePattern::parse(r"^(?<time>\S+) FILL (?<id>\d+) (?<quantity>[\d.]+)").unwrap();
+        let text = "2026-11-24T10:00:00Z FILL 7 1.5\n2026-11-24T10:00:01Z QUOTE 8 2\n{\"tradeId\":9,\"symbol\":\"X\",\"qty\":1}\n";
+        let (mut ids, mut roles, mut names) =
+            (Vec::new(), FieldRoles::default(), Reader::new(std::sync::Arc::default()));
+        let seen = read(text.as_bytes(), Kind::Logs, std::slice::from_ref(&pattern), &mut |fields, number, line| {
+            let one = roles.line(fields, &mut names, (0, number, line));
+            ids.push((fields[0].1.to_string(), line, one.time != NO_TIME));
+            Ok(())
+        });
+        assert_eq!(ids, [("7".to_owned(), 1, true), ("9".to_owned(), 3, false)]);
+        assert_eq!(seen.unwrap(), Read { trades: 2, unread: 0 });
+    }
+
+    #[test]
     fn fills_come_as_csv_json_lines_and_arrays() {
         let expected: Vec<String> =
             vec!["2: 7 a Some(\"1.5\") 1795514400000".into(), "3: 8 b Some(\"2\") 1795514401000".into()];
@@ -376,7 +446,7 @@ mod tests {
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
             for kind in [Kind::Logs, Kind::Fills] {
                 let text = [b"rade {\"log\":\"".as_slice(), &bytes, b"\n", &bytes].concat();
-                let _ = read(text.as_slice(), kind, &mut |_, _, _| Ok(()));
+                let _ = read(text.as_slice(), kind, &[], &mut |_, _, _| Ok(()));
             }
         }
     }

@@ -116,12 +116,16 @@ impl Plan {
             roles.push(Role::ExternalRef);
         }
         for policy in policies {
+            let (policy, left) = &comparable(policy, mapping);
             let missing = missing_means(policy, means, plan.whole_ids)
                 .or_else(|| missing_roles(policy, trades))
                 .or_else(|| missing_tables(policy, mapping, reference));
             if let Some(reason) = missing {
                 plan.uncovered.push(Uncovered { policy: policy.id.clone(), reason, optional: policy.optional });
                 continue;
+            }
+            if let Some(reason) = left.clone() {
+                plan.uncovered.push(Uncovered { policy: policy.id.clone(), reason, optional: policy.optional });
             }
             roles.extend(uses(&policy.check));
             plan.xmin |= matches!(policy.check, Check::Sequence { of: Sequence::Xmin, .. });
@@ -149,6 +153,24 @@ fn mapped_parts(policy: &TradePolicy, trades: &Mapping) -> TradePolicy {
         }
     }
     policy
+}
+
+/// A comparison with orders keeps the fields that both tables have, if there is one; says which are left out.
+fn comparable(policy: &TradePolicy, mapping: &SchemaMapping) -> (TradePolicy, Option<String>) {
+    let mut policy = policy.clone();
+    let Check::Reconcile { with: Ledger::Orders, problem: Difference::Differs, fields, .. } = &mut policy.check else {
+        return (policy, None);
+    };
+    let has = |mapping: &Mapping, role: Role| mapping.index(role).is_some();
+    let both =
+        |role: Role| has(&mapping.trades, role) && mapping.orders.as_ref().is_some_and(|orders| has(orders, role));
+    let (kept, left): (Vec<Role>, Vec<Role>) = fields.iter().copied().partition(|role| both(*role));
+    if kept.is_empty() || left.is_empty() {
+        return (policy, None);
+    }
+    *fields = kept;
+    let left: Vec<_> = left.into_iter().map(Role::name).collect();
+    (policy, Some(format!("not compared, since trades or orders have no such column: {}", left.join(", "))))
 }
 
 /// Whether a check says nothing without the whole history.

@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::hash::BuildHasher;
 
 use super::decimal::Decimal;
@@ -219,18 +218,12 @@ impl Reconciler {
         let order = |entry: &Entry| (entry.hash, entry.time, entry.id, entry.number);
         lines.sort_unstable_by_key(order);
         rows.sort_unstable_by_key(order);
-        let starts: HashMap<u64, (usize, usize), foldhash::fast::RandomState> = {
-            let mut starts = HashMap::default();
-            let mut at = 0;
-            for group in lines.chunk_by(|one, two| one.hash == two.hash) {
-                starts.insert(group[0].hash, (at, at + group.len()));
-                at += group.len();
-            }
-            starts
-        };
         let mut used = vec![false; lines.len()];
+        let mut end = 0;
         for group in rows.chunk_by(|one, two| one.hash == two.hash) {
-            let (start, end) = starts.get(&group[0].hash).copied().unwrap_or((0, 0));
+            // Both sides are in the order of hashes.
+            let start = end + lines[end..].iter().take_while(|line| line.hash < group[0].hash).count();
+            end = start + lines[start..].iter().take_while(|line| line.hash == group[0].hash).count();
             let mut from = start;
             for row in group {
                 while self.key == Key::Place && from < end && row.time.saturating_sub(lines[from].time) > self.tolerance
@@ -254,8 +247,7 @@ impl Reconciler {
 
     /// The entry of a row: of the same id, or near it in time; one with the same amounts before others.
     fn partner(&self, row: &Entry, lines: &[Entry], used: &[bool]) -> Option<usize> {
-        let near = |line: &&(usize, &Entry)| {
-            let (at, line) = line;
+        let near = |(at, line): &(usize, &Entry)| {
             let time = self.key == Key::Id || line.time.saturating_sub(row.time).saturating_abs() <= self.tolerance;
             let side = line.side == row.side || line.side == Side::Unknown || row.side == Side::Unknown;
             !used[*at] && time && (side || self.key == Key::Id)
@@ -263,9 +255,9 @@ impl Reconciler {
         // Beyond the tolerance no later line can be the one.
         let reach =
             |line: &(usize, &Entry)| self.key == Key::Id || line.1.time.saturating_sub(row.time) <= self.tolerance;
-        let candidates: Vec<_> = lines.iter().enumerate().take_while(reach).filter(|line| near(&line)).collect();
-        let same = candidates.iter().find(|(_, line)| line.quantity == row.quantity && line.price == row.price);
-        same.or_else(|| candidates.first()).map(|(at, _)| *at)
+        let candidates = || lines.iter().enumerate().take_while(reach).filter(near);
+        let same = candidates().find(|(_, line)| line.quantity == row.quantity && line.price == row.price);
+        same.or_else(|| candidates().next()).map(|(at, _)| at)
     }
 
     fn asked(&self, time: i64) -> bool {
@@ -292,7 +284,7 @@ impl Reconciler {
     }
 
     fn compare(&mut self, row: &Entry, line: &Entry) {
-        let Some((policy, fields)) = self.differs.clone().filter(|_| self.asked(row.time)) else { return };
+        let Some((policy, fields)) = self.differs.as_ref().filter(|_| self.asked(row.time)) else { return };
         for field in fields {
             let (one, two) = match field {
                 Role::Quantity => (row.quantity, line.quantity),
@@ -305,7 +297,7 @@ impl Reconciler {
                 let (left, right) = (super::decimal::fixed_text(left), super::decimal::fixed_text(right));
                 let why =
                     format!("its {} is {left}, its {} says {right} (line {})", field.name(), self.what, line.line);
-                self.hits.push(Hit { policy, id: row.id, time: row.time, why });
+                self.hits.push(Hit { policy: *policy, id: row.id, time: row.time, why });
                 return;
             }
         }

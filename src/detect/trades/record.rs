@@ -50,6 +50,11 @@ pub enum Side {
 }
 
 impl Side {
+    /// Words for buying, in lower case.
+    pub const BUY: [&str; 10] = ["buy", "long", "bid", "b", "true", "t", "1", "bought", "open_long", "purchase"];
+    /// Words for selling, in lower case.
+    pub const SELL: [&str; 10] = ["sell", "short", "ask", "s", "false", "f", "0", "-1", "sold", "sale"];
+
     /// Reads the usual words.
     pub fn read(text: Option<&[u8]>) -> Self {
         let Some(text) = text else { return Self::Unknown };
@@ -60,9 +65,9 @@ impl Side {
             _ => {}
         }
         let is = |words: &[&str]| words.iter().any(|word| text.eq_ignore_ascii_case(word.as_bytes()));
-        if is(&["buy", "long", "bid", "b", "true", "t", "1", "bought", "open_long", "purchase"]) {
+        if is(&Self::BUY) {
             Self::Buy
-        } else if is(&["sell", "short", "ask", "s", "false", "f", "0", "-1", "sold", "sale"]) {
+        } else if is(&Self::SELL) {
             Self::Sell
         } else {
             Self::Unknown

@@ -352,7 +352,7 @@ impl Scan<'_> {
         let kind = if with == Ledger::Logs { Kind::Logs } else { Kind::Fills };
         let mut names = Reader::new(Arc::clone(&self.reference.names));
         let (mut roles, mut lines) = (FieldRoles::default(), Vec::new());
-        read(self.stage.lines.as_bytes(), kind, &mut |fields, number, line| {
+        read(self.stage.lines.as_bytes(), kind, &[], &mut |fields, number, line| {
             lines.push(roles.line(fields, &mut names, (0, number, line)));
             Ok(())
         })

@@ -7,7 +7,7 @@ use super::pass::{Desk, OrderSink, clear};
 use super::spill::{PARTS, Parted};
 use super::{BEFORE, CONNECTIONS, Found, Phase};
 use crate::detect::trades::orders::{Claim, Order, OrderJoin};
-use crate::detect::trades::roles::Role;
+use crate::detect::trades::roles::{Mapping, Role};
 use crate::detect::trades::{Layout, Reader};
 use crate::domain::{Column, RawRow, Timestamp};
 use crate::ports::{Fault, FaultKind, RowSink, Snapshot, TableRead, TimeRange};
@@ -24,6 +24,18 @@ pub(super) struct Orders {
     whole: bool,
 }
 
+/// A column of a table beside the trades, as far as its name and type matter.
+fn column_of(mapping: &Mapping, role: Role) -> Option<Column> {
+    let mapped = mapping.roles.iter().find(|mapped| mapped.role == role)?;
+    Some(Column {
+        name: mapped.column.clone(),
+        data_type: mapped.data_type.clone(),
+        nullable: false,
+        primary_key: false,
+        generated: false,
+    })
+}
+
 impl Phase<'_> {
     pub(super) async fn read_orders(&self, snapshot: &mut dyn Snapshot) -> Result<Option<Orders>, Fault> {
         let Some(mapping) = self.mapping.orders.as_ref().filter(|_| self.plan.needs_orders()) else { return Ok(None) };
@@ -34,20 +46,9 @@ impl Phase<'_> {
         for _ in 0..CONNECTIONS {
             sinks.push(Box::new(OrderSink::new(&layout, &self.reference.names, &refusals, &desk)?));
         }
-        // PostgreSQL's names of the types of columns are not known here for other tables than the trades: Prisma's own is taken.
-        let created = mapping.column(Role::CreatedAt).filter(|_| self.range(0).is_some());
-        let range = created.and_then(|name| {
+        let range = self.range(0).and_then(|_| {
             let since = Timestamp::from_millisecond(self.scan.since?.as_millisecond() - OLDER).ok();
-            let data_type =
-                mapping.roles.iter().find(|mapped| mapped.role == Role::CreatedAt)?.reason.rsplit(", type ").next()?;
-            let column = Column {
-                name: name.to_owned(),
-                data_type: data_type.to_owned(),
-                nullable: false,
-                primary_key: false,
-                generated: false,
-            };
-            Some(TimeRange { column, since, until: None })
+            Some(TimeRange { column: column_of(mapping, Role::CreatedAt)?, otherwise: None, since, until: None })
         });
         let whole = range.is_none();
         let read = TableRead { table: mapping.table.clone(), columns: layout.columns.clone(), xmin: false, range };
@@ -143,19 +144,7 @@ impl Phase<'_> {
         let mut values: Vec<String> = rows.into_iter().flatten().flatten().collect();
         values.sort_unstable();
         values.dedup();
-        let Some(column) = orders.column(Role::Id) else { return Ok(()) };
-        let data_type = orders
-            .roles
-            .iter()
-            .find(|mapped| mapped.role == Role::Id)
-            .map(|mapped| mapped.reason.rsplit(", type ").next().unwrap_or_default().to_owned());
-        let key = Column {
-            name: column.to_owned(),
-            data_type: data_type.unwrap_or_default(),
-            nullable: false,
-            primary_key: true,
-            generated: false,
-        };
+        let Some(key) = column_of(orders, Role::Id) else { return Ok(()) };
         let mut names = Reader::new(Arc::clone(&self.reference.names));
         let (mut left, mut right) = (Vec::new(), Vec::new());
         let refusals = join.refusals();

@@ -20,11 +20,11 @@ use bigdecimal::BigDecimal;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use self::other::Book;
+use self::other::Shelf;
 use self::pass::{Desk, Made, TradeSink, clear};
-use crate::detect::trades::other::Kind;
 use crate::detect::trades::policy::{Check, Ledger, TradePolicy};
-use crate::detect::trades::roles::{Catalog, RoleOverrides, SchemaMapping, map_schema};
+use crate::detect::trades::roles::{Catalog, Role, RoleOverrides, SchemaMapping, map_schema};
+use crate::detect::trades::sql::{self, Dialect, Statement};
 use crate::detect::trades::{Followed, Follower, Hits, Ids, Means, Plan, Reference, Uncovered, needs_history};
 use crate::domain::{Column, Finding, Table, Timestamp};
 use crate::ports::{Database, Fault, FaultKind, RowSink, Snapshot, TableRead, TimeRange};
@@ -143,15 +143,11 @@ pub async fn run_with(
     give: &mut (dyn FnMut(&Finding) + Send),
 ) -> Result<TradeScanResult, Fault> {
     let (tables, mapping) = map(database, scan).await?;
-    let columns = tables
-        .iter()
-        .find(|table| table.name == mapping.trades.table)
-        .map(|table| table.columns.clone())
-        .ok_or_else(|| Fault::new(FaultKind::NotFound, "the trade table vanished while it was read"))?;
+    let columns = columns(&tables, &mapping)?;
     let mut snapshot = database.snapshot().await?;
     let reference = Arc::new(gather::reference(snapshot.as_mut(), &mapping, scan).await?);
-    let books = books(scan, &reference).await?;
-    let has = |ledger: Ledger| books.iter().any(|book| book.ledger == ledger);
+    let mut others = Shelf::open(scan, &reference.names).await?;
+    let has = |others: &Shelf, ledger: Ledger| others.keys.iter().any(|(one, _)| *one == ledger);
     let estimate = snapshot.estimate(&mapping.trades.table).await.unwrap_or(0);
     scan.progress.total.store(estimate, std::sync::atomic::Ordering::Relaxed);
     let mut result = TradeScanResult {
@@ -176,8 +172,8 @@ pub async fn run_with(
         let means = Means {
             history: !windowed,
             xmin: snapshot.tells_transactions(),
-            logs: has(Ledger::Logs),
-            fills: has(Ledger::Fills),
+            logs: has(&others, Ledger::Logs),
+            fills: has(&others, Ledger::Fills),
             asked,
         };
         let plan = Arc::new(Plan::new(policies, &mapping, &columns, &reference, means));
@@ -193,7 +189,7 @@ pub async fn run_with(
             scan,
             windowed: *windowed,
         };
-        let (found, extra) = phase.run(snapshot.as_mut(), &books).await?;
+        let (found, extra) = phase.run(snapshot.as_mut(), &mut others).await?;
         result.rows = result.rows.max(found.rows);
         let context = report::Context { plan: &plan, mapping: &mapping, columns: &columns };
         let mut findings =
@@ -209,17 +205,32 @@ pub async fn run_with(
     Ok(result)
 }
 
-/// The other records, read once.
-async fn books(scan: &TradeScan, reference: &Arc<Reference>) -> Result<Vec<Book>, Fault> {
-    if scan.records.is_empty() {
-        return Ok(Vec::new());
-    }
-    let (records, names) = (scan.records.clone(), Arc::clone(&reference.names));
-    let task = tokio::task::spawn_blocking(move || {
-        let books = [Kind::Logs, Kind::Fills].map(|kind| other::book(&records, kind, &names));
-        books.into_iter().filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()
-    });
-    task.await.map_err(|error| Fault::with(FaultKind::Invalid, "a reader of lines died", error))?
+/// The policies as SQL for a history of trades on another engine, in tables of the same names and columns; those that can't be written, with the reason. What
+/// the case knows (pauses, the intruder's sessions) is written into the statements.
+pub async fn statements(
+    database: &dyn Database,
+    policies: &[TradePolicy],
+    scan: &TradeScan,
+    dialect: Dialect,
+) -> Result<(Vec<Statement>, Vec<Uncovered>), Fault> {
+    let (tables, mapping) = map(database, scan).await?;
+    let columns = columns(&tables, &mapping)?;
+    let mut snapshot = database.snapshot().await?;
+    let reference = gather::reference(snapshot.as_mut(), &mapping, scan).await?;
+    let asked = scan.since.is_some() || scan.until.is_some();
+    let means = Means { history: true, asked, ..Means::default() };
+    let plan = Plan::new(policies, &mapping, &columns, &reference, means);
+    let window = (scan.since.map(Timestamp::as_millisecond), scan.until.map(Timestamp::as_millisecond));
+    let (statements, mut uncovered) = sql::statements(&plan, &mapping, &reference, dialect, window);
+    uncovered.extend(plan.uncovered);
+    Ok((statements, uncovered))
+}
+
+/// The columns of the trade table.
+fn columns(tables: &[Table], mapping: &SchemaMapping) -> Result<Vec<Column>, Fault> {
+    let trades = tables.iter().find(|table| table.name == mapping.trades.table);
+    let gone = || Fault::new(FaultKind::NotFound, "the trade table vanished while it was read");
+    trades.map(|table| table.columns.clone()).ok_or_else(gone)
 }
 
 /// What a phase found, by the ids of rows.
@@ -254,17 +265,16 @@ impl Phase<'_> {
     /// Rows of the window and of what comes before it.
     fn range(&self, before: i64) -> Option<TimeRange> {
         let trades = &self.mapping.trades;
-        let column = self.columns.get(trades.index(trades.time()?)?).filter(|_| self.windowed)?.clone();
-        // A row may lack its time of execution and count by its creation: then only the whole table is sure.
-        if column.nullable {
-            return None;
-        }
+        let column = |role: Role| self.columns.get(trades.index(role)?).cloned();
+        let time = trades.time().filter(|_| self.windowed)?;
+        // A row that lacks its time of execution counts by its creation.
+        let otherwise = (time == Role::ExecutedAt).then(|| column(Role::CreatedAt)).flatten();
         let since = self.scan.since.and_then(|since| Timestamp::from_millisecond(since.as_millisecond() - before).ok());
-        Some(TimeRange { column, since, until: self.scan.until })
+        Some(TimeRange { column: column(time)?, otherwise, since, until: self.scan.until })
     }
 
-    async fn run(&self, snapshot: &mut dyn Snapshot, books: &[Book]) -> Result<(Found, Vec<Finding>), Fault> {
-        let keys: Vec<_> = books.iter().map(|book| (book.ledger, book.key)).collect();
+    async fn run(&self, snapshot: &mut dyn Snapshot, others: &mut Shelf) -> Result<(Found, Vec<Finding>), Fault> {
+        let keys: Vec<_> = others.keys.iter().copied().filter(|(ledger, _)| self.compares(*ledger)).collect();
         let (since, until) = self.window();
         let idle = Follower::new(self.plan, self.reference, 0, since, until).is_idle();
         let desk: Desk<Made> = Desk::default();
@@ -305,7 +315,8 @@ impl Phase<'_> {
         found.uncovered.extend(done.uncovered);
         let wanted: HashSet<u64> = done.doubts.iter().map(|doubt| doubt.order).collect();
         let claims: Vec<_> = made.iter_mut().filter_map(|made| made.claims.take()).collect();
-        let extra = self.reconcile(books, &mut made, &mut found)?;
+        let extra =
+            if keys.is_empty() { Vec::new() } else { self.reconcile(others.books().await?, &mut made, &mut found)? };
         found.made = made;
         let fine = self.join(snapshot, claims, orders, wanted, &mut found).await?;
         for doubt in done.doubts.into_iter().filter(|doubt| !fine.contains(&doubt.order)) {

@@ -8,12 +8,13 @@ use serde_json::Map;
 
 use super::pass::Made;
 use super::spill::{PARTS, Parted};
-use super::{Found, Phase};
+use super::{Found, Phase, TradeScan};
 use crate::detect::logs::{Decoded, decode};
 use crate::detect::trades::finding::of_entry;
+use crate::detect::trades::line_pattern::LinePattern;
 use crate::detect::trades::other::{FieldRoles, Fields, Kind, Read, read};
 use crate::detect::trades::policy::Ledger;
-use crate::detect::trades::reconcile::{Cover, Entry, Extra, Key, Line, Reconciler};
+use crate::detect::trades::reconcile::{Cover, Entry, Extra, Key, Reconciler};
 use crate::detect::trades::{NO_TIME, Names, Plan, Reader};
 use crate::domain::{Finding, Timestamp};
 use crate::ports::{Fault, FaultKind};
@@ -43,47 +44,62 @@ impl fmt::Debug for OtherRecord {
 
 /// All entries of one kind.
 pub(super) struct Book {
-    pub(super) ledger: Ledger,
-    pub(super) key: Key,
+    ledger: Ledger,
+    key: Key,
     cover: Cover,
     entries: Parted,
     count: u64,
     unread: u64,
 }
 
-struct Writer {
-    waiting: Vec<Line>,
-    key: Option<Key>,
-    entries: Parted,
-    cover: Cover,
-    count: u64,
+/// The other records: while the table is read, they are read beside it.
+#[derive(Default)]
+pub(super) struct Shelf {
+    /// By what the entries of each are known to be a row.
+    pub(super) keys: Vec<(Ledger, Key)>,
+    task: Option<tokio::task::JoinHandle<Result<Vec<Book>, Fault>>>,
+    books: Vec<Book>,
 }
 
-impl Writer {
-    fn take(&mut self, line: Line) -> Result<(), Fault> {
-        self.count += 1;
-        if line.time != NO_TIME {
-            self.cover = (self.cover.0.min(line.time), self.cover.1.max(line.time));
+impl Shelf {
+    /// Looks into the records and begins to read them.
+    pub(super) async fn open(scan: &TradeScan, all_names: &Arc<Names>) -> Result<Self, Fault> {
+        if scan.records.is_empty() {
+            return Ok(Self::default());
         }
-        if let Some(key) = self.key {
-            return self.write(&line, key);
-        }
-        self.waiting.push(line);
-        if self.waiting.len() >= FIRST { self.decide() } else { Ok(()) }
+        let what = || (scan.records.clone(), scan.roles.log_lines.clone(), Arc::clone(all_names));
+        let (records, patterns, names) = what();
+        let look = move || {
+            let mut keys = Vec::new();
+            for ledger in [Ledger::Logs, Ledger::Fills] {
+                keys.extend(key(&records, ledger, &patterns, &names)?.map(|key| (ledger, key)));
+            }
+            Ok::<_, Fault>(keys)
+        };
+        let keys = tokio::task::spawn_blocking(look).await.map_err(died)??;
+        let (records, patterns, names) = what();
+        let all = keys.clone();
+        let task = tokio::task::spawn_blocking(move || {
+            all.into_iter().map(|(ledger, key)| book(&records, ledger, key, &patterns, &names)).collect()
+        });
+        Ok(Self { keys, task: Some(task), books: Vec::new() })
     }
 
-    fn decide(&mut self) -> Result<(), Fault> {
-        let with_id = self.waiting.iter().filter(|line| line.id != 0).count();
-        let key = if with_id * 10 >= self.waiting.len() * 9 { Key::Id } else { Key::Place };
-        self.key = Some(key);
-        std::mem::take(&mut self.waiting).iter().try_for_each(|line| self.write(line, key))
+    /// The records, once they were read.
+    pub(super) async fn books(&mut self) -> Result<&[Book], Fault> {
+        if let Some(task) = self.task.take() {
+            self.books = task.await.map_err(died)??;
+        }
+        Ok(&self.books)
     }
+}
 
-    fn write(&mut self, line: &Line, key: Key) -> Result<(), Fault> {
-        let entry = Entry::line(line, key);
-        entry.write(self.entries.part(entry.hash())?);
-        Ok(())
-    }
+fn died(error: tokio::task::JoinError) -> Fault {
+    Fault::with(FaultKind::Invalid, "a reader of lines died", error)
+}
+
+fn kind(ledger: Ledger) -> Kind {
+    if ledger == Ledger::Logs { Kind::Logs } else { Kind::Fills }
 }
 
 fn failed(name: &str) -> impl Fn(io::Error) -> Fault + '_ {
@@ -93,43 +109,79 @@ fn failed(name: &str) -> impl Fn(io::Error) -> Fault + '_ {
     }
 }
 
-fn entries(record: &OtherRecord, give: &mut dyn FnMut(&Fields<'_>, u64, u64) -> io::Result<()>) -> Result<Read, Fault> {
+fn entries(
+    record: &OtherRecord,
+    patterns: &[LinePattern],
+    give: &mut dyn FnMut(&Fields<'_>, u64, u64) -> io::Result<()>,
+) -> Result<Read, Fault> {
     let failed = failed(&record.name);
     match decode((record.open)().map_err(&failed)?).map_err(&failed)? {
-        Decoded::Stream(stream) => read(BufReader::new(stream), record.kind, give).map_err(&failed),
+        Decoded::Stream(stream) => read(BufReader::new(stream), record.kind, patterns, give).map_err(&failed),
         Decoded::Unsupported(what) => {
             Err(Fault::new(FaultKind::Invalid, format!("{} is compressed as {what}; gzip is read", record.name)))
         }
     }
 }
 
-/// Reads all records of a kind; `None` if there is none.
-pub(super) fn book(records: &[OtherRecord], kind: Kind, names: &Arc<Names>) -> Result<Option<Book>, Fault> {
-    let ledger = if kind == Kind::Logs { Ledger::Logs } else { Ledger::Fills };
+/// By what entries are known to be rows: ids, where nearly all of the first ones name one; `None` if there is no such record.
+fn key(
+    records: &[OtherRecord],
+    ledger: Ledger,
+    patterns: &[LinePattern],
+    names: &Arc<Names>,
+) -> Result<Option<Key>, Fault> {
     let mut reader = Reader::new(Arc::clone(names));
     let mut roles = FieldRoles::default();
-    let mut writer =
-        Writer { waiting: Vec::new(), key: None, entries: Parted::new()?, cover: (i64::MAX, i64::MIN), count: 0 };
-    let (mut any, mut unread) = (false, 0);
-    for (file, record) in (0_u32..).zip(records).filter(|(_, record)| record.kind == kind) {
+    let (mut any, mut count, mut with_id) = (false, 0_usize, 0_usize);
+    for record in records.iter().filter(|record| record.kind == kind(ledger)) {
         any = true;
-        let seen = entries(record, &mut |fields, number, line| {
+        let read = entries(record, patterns, &mut |fields, number, line| {
+            count += 1;
+            with_id += usize::from(roles.line(fields, &mut reader, (0, number, line)).id != 0);
+            // Reading is ended by an error that is none.
+            if count < FIRST { Ok(()) } else { Err(io::Error::other("enough")) }
+        });
+        if count >= FIRST {
+            break;
+        }
+        read?;
+    }
+    Ok(any.then_some(if with_id * 10 >= count * 9 { Key::Id } else { Key::Place }))
+}
+
+/// Reads all records of a kind.
+fn book(
+    records: &[OtherRecord],
+    ledger: Ledger,
+    key: Key,
+    patterns: &[LinePattern],
+    names: &Arc<Names>,
+) -> Result<Book, Fault> {
+    let mut reader = Reader::new(Arc::clone(names));
+    let mut roles = FieldRoles::default();
+    let mut book = Book { ledger, key, cover: (i64::MAX, i64::MIN), entries: Parted::new()?, count: 0, unread: 0 };
+    for (file, record) in (0_u32..).zip(records).filter(|(_, record)| record.kind == kind(ledger)) {
+        let seen = entries(record, patterns, &mut |fields, number, line| {
             let line = roles.line(fields, &mut reader, (file, number, line));
-            writer.take(line).map_err(io::Error::other)
+            book.count += 1;
+            if line.time != NO_TIME {
+                book.cover = (book.cover.0.min(line.time), book.cover.1.max(line.time));
+            }
+            let entry = Entry::line(&line, key);
+            entry.write(book.entries.part(entry.hash()).map_err(io::Error::other)?);
+            Ok(())
         })?;
-        unread += seen.unread;
+        book.unread += seen.unread;
     }
-    if !any {
-        return Ok(None);
-    }
-    if writer.key.is_none() {
-        writer.decide()?;
-    }
-    let key = writer.key.unwrap_or(Key::Id);
-    Ok(Some(Book { ledger, key, cover: writer.cover, entries: writer.entries, count: writer.count, unread }))
+    Ok(book)
 }
 
 impl Phase<'_> {
+    /// Whether a policy of this phase needs that record.
+    pub(super) fn compares(&self, ledger: Ledger) -> bool {
+        self.plan.policies.iter().any(|policy| policy.is_of(ledger))
+    }
+
     /// Compares rows with a record; entries without a row become findings at once.
     pub(super) fn reconcile(
         &self,
@@ -138,7 +190,8 @@ impl Phase<'_> {
         found: &mut Found,
     ) -> Result<Vec<Finding>, Fault> {
         let mut findings = Vec::new();
-        for (index, book) in books.iter().enumerate() {
+        // Rows were written down for those records only that a policy of this phase compares.
+        for (index, book) in books.iter().filter(|book| self.compares(book.ledger)).enumerate() {
             let Some(mut reconciler) = Reconciler::new(self.plan, book.ledger, book.key, book.cover, self.window())
             else {
                 continue;
@@ -156,6 +209,12 @@ impl Phase<'_> {
             let say = |why: &str| of.iter().map(|policy| (*policy, why.to_owned())).collect::<Vec<_>>();
             if book.unread > 0 {
                 found.uncovered.extend(say(&format!("{} lines could not be read", book.unread)));
+            }
+            if book.count == 0 {
+                found.uncovered.extend(say(
+                    "no entry of a trade was found: log_lines in trade-roles.yml tells of other forms of lines",
+                ));
+                continue;
             }
             if reconciler.matched == 0 && book.count >= 20 && found.rows >= 20 {
                 found.uncovered.extend(say("no entry is of any row: ids or names do not mean the same"));
@@ -179,7 +238,7 @@ impl Phase<'_> {
                 continue;
             }
             wanted.sort_by_key(|extra| (extra.line, extra.number));
-            entries(record, &mut |fields, number, line| {
+            entries(record, &self.scan.roles.log_lines, &mut |fields, number, line| {
                 if let Ok(at) = wanted.binary_search_by_key(&(line, number), |extra| (extra.line, extra.number)) {
                     let event: Map<_, _> = fields
                         .iter()

@@ -1,5 +1,7 @@
 //! The trade scan on made-up companies: every planted intrusion is found, and nothing else.
 
+mod outliers;
+mod sql;
 mod world;
 
 use std::collections::BTreeSet;
@@ -17,7 +19,7 @@ use portcullis::domain::{Finding, Source, Timestamp};
 use portcullis::engine::scan_trades::watermark::{Watermark, news};
 use portcullis::engine::scan_trades::{Open, OtherRecord, TradeScan, TradeScanResult, run};
 use portcullis::policy::shipped::SHIPPED;
-use portcullis::ports::Database;
+use portcullis::ports::{Database, Fault, RawRow, RowSink, TableName, TableRead};
 use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use world::{END, INTRUDER, OUTLIERS, World};
@@ -245,6 +247,48 @@ fn a_hostile_table_changes_nothing_but_the_findings() {
     let of = |policy: &str| result.findings.iter().filter(|one| one.rule.id == policy).count();
     assert_eq!((of("impossible-number"), of("impossible-time")), (3, 2), "{:?}", result.findings);
     assert!(result.findings.iter().all(|one| serde_json::to_string(one).unwrap().len() < 20_000));
+}
+
+/// The longest cell of each column.
+struct Longest(std::sync::Arc<std::sync::Mutex<Vec<usize>>>);
+
+impl RowSink for Longest {
+    fn row(&mut self, row: RawRow<'_>) -> Result<(), Fault> {
+        for (index, most) in self.0.lock().unwrap().iter_mut().enumerate() {
+            *most = (*most).max(row.cell(index).map_or(0, <[u8]>::len));
+        }
+        Ok(())
+    }
+    fn end(&mut self) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
+#[test]
+fn of_texts_of_any_length_the_beginning_is_read() {
+    let Some(server) = Postgres::fresh("long") else { return };
+    feed(
+        &server,
+        "CREATE TABLE \"Trade\" (id bigint PRIMARY KEY, \"accountId\" text, symbol varchar, quantity numeric, price numeric, note text, \"createdAt\" timestamp(3) NOT NULL);
+         INSERT INTO \"Trade\" SELECT n, 'acc', 'X', 1, 1, 'fine', timestamp '2026-11-19' + n * interval '1 minute' FROM generate_series(1, 50) n;
+         INSERT INTO \"Trade\" VALUES (51, repeat('a', 64000000), repeat('ü', 64000000), 0, 1, repeat('n', 64000000), now());",
+    );
+    let database = postgres(&server);
+    let longest = std::sync::Arc::new(std::sync::Mutex::new(vec![0; 3]));
+    wait(async {
+        let mut snapshot = database.snapshot().await.unwrap();
+        let table = TableName { schema: "public".into(), name: "Trade".into() };
+        let columns = ["id", "accountId", "symbol"].map(String::from).into();
+        let read = TableRead { table, columns, ..TableRead::default() };
+        let rows = snapshot.read(&read, vec![Box::new(Longest(std::sync::Arc::clone(&longest)))]).await.unwrap();
+        assert_eq!(rows, 51);
+    });
+    assert_eq!(*longest.lock().unwrap(), [2, 65_536, 131_072]);
+    let result = scan(&database, &asked());
+    let found = result.findings.iter().find(|one| one.rule.id == "impossible-number").unwrap();
+    assert_eq!(row(found), "51");
+    assert!(found.event["note"].as_str().unwrap().ends_with("(cut, 64 KiB or more)"));
+    assert!(serde_json::to_string(found).unwrap().len() < 20_000);
 }
 
 /// Files of other records.

@@ -76,7 +76,7 @@ pub struct World {
     /// Ids that an intrusion touched: whatever else is said of them is right.
     pub touched: BTreeSet<String>,
     pub trades: Vec<Trade>,
-    dice: Dice,
+    pub dice: Dice,
     orders: i64,
     next: i64,
 }
@@ -153,6 +153,15 @@ impl Trade {
 impl World {
     /// Accounts, keys and `trades` trades of ordinary business with its hard cases.
     pub fn new(postgres: bool, seed: u64, trades: i64) -> Self {
+        let mut world = Self::blank(postgres, seed, trades);
+        world.business(trades);
+        world.hard_cases(trades);
+        world.write();
+        world
+    }
+
+    /// Accounts and keys, and nobody has traded; they were made long before so many trades.
+    pub fn blank(postgres: bool, seed: u64, trades: i64) -> Self {
         let mut world = Self {
             postgres,
             sql: vec![schema(postgres)],
@@ -164,10 +173,14 @@ impl World {
             next: 1,
         };
         world.people(trades);
-        world.business(trades);
-        world.hard_cases(trades);
-        world.write();
         world
+    }
+
+    /// An order for each trade.
+    pub fn order_all(&mut self) {
+        for trade in self.trades.clone() {
+            self.order(&trade);
+        }
     }
 
     fn start(trades: i64) -> i64 {
@@ -334,7 +347,7 @@ impl World {
     }
 
     /// Rows are written in the order of their making, twenty a transaction.
-    fn write(&mut self) {
+    pub fn write(&mut self) {
         self.trades.sort_by_key(|trade| trade.created);
         for trade in &mut self.trades {
             trade.id = self.next;

@@ -64,7 +64,6 @@ struct Numbers {
     settled: bool,
     /// None in the ring is larger.
     most: f32,
-    stale: usize,
     /// Outliers one after the other: after a few of them they are the new habit.
     held: usize,
 }
@@ -274,17 +273,17 @@ impl Numbers {
     fn add(&mut self, number: f64, most: usize) {
         let number = number as f32;
         self.count += 1;
+        let mut left = f32::MIN;
         if self.ring.len() < most {
             self.ring.push(number);
         } else if let Some(oldest) = self.ring.get_mut(self.next) {
-            *oldest = number;
-            self.next = (self.next + 1) % most;
+            left = std::mem::replace(oldest, number);
+            self.next = if self.next + 1 < most { self.next + 1 } else { 0 };
         }
-        // The largest may have left the ring: an eighth of it later it is looked for again.
-        self.stale += 1;
-        self.most = self.most.max(number);
-        if self.stale * 8 >= self.ring.len() {
-            self.stale = 0;
+        if number >= self.most {
+            self.most = number;
+        } else if left >= self.most {
+            // The largest has left the ring.
             self.most = self.ring.iter().copied().fold(0.0, f32::max);
         }
     }

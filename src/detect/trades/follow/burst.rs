@@ -70,10 +70,10 @@ impl Burst {
         }
         let state = self.keys.entry(whose).or_default();
         if self.times_usual > 0 {
-            let window = record.time.div_euclid(self.within);
-            if window != state.fixed.0 {
+            let (start, _) = state.fixed;
+            if record.time < start || record.time.saturating_sub(start) >= self.within {
                 state.close();
-                state.fixed = (window, 0);
+                state.fixed = (record.time - record.time.rem_euclid(self.within), 0);
             }
             state.fixed.1 += 1;
         }

@@ -38,28 +38,51 @@ fn leg(record: &Record) -> Option<((u32, u32, u32), Leg)> {
     Some((key, leg))
 }
 
+/// Two accounts and an instrument.
+type Pair = (u32, u32, u32);
+
+/// What is remembered of each pair. Those whose window has passed are swept out whenever their number has doubled, so that few lie in memory.
+struct Pairs<T> {
+    by_pair: Map<Pair, T>,
+    sweep_at: usize,
+}
+
+/// Fewer pairs than this are never swept.
+const FEW: usize = 512;
+
+impl<T: Default> Pairs<T> {
+    fn new() -> Self {
+        Self { by_pair: Map::default(), sweep_at: FEW }
+    }
+
+    /// What is remembered of a pair; others that `is_over` may be forgotten.
+    fn of(&mut self, pair: Pair, is_over: impl Fn(&T) -> bool) -> &mut T {
+        if self.by_pair.len() >= self.sweep_at {
+            self.by_pair.retain(|_, known| !is_over(known));
+            self.sweep_at = (self.by_pair.len() * 2).max(FEW);
+        }
+        self.by_pair.entry(pair).or_default()
+    }
+}
+
 /// The same quantity bought and sold at the same price.
 pub(super) struct Wash {
     within: i64,
     trades: usize,
-    pairs: Map<(u32, u32, u32), VecDeque<(Leg, bool)>>,
+    pairs: Pairs<VecDeque<(Leg, bool)>>,
 }
 
 impl Wash {
     pub(super) fn new(within: i64, trades: usize) -> Self {
-        Self { within, trades: trades.max(1), pairs: Map::default() }
+        Self { within, trades: trades.max(1), pairs: Pairs::new() }
     }
 
     pub(super) fn record(&mut self, record: &Record) -> Said {
         let Some((key, leg)) = leg(record) else { return Said::Nothing };
-        let legs = self.pairs.entry(key).or_default();
-        while legs.front().is_some_and(|(first, _)| leg.time.saturating_sub(first.time) > self.within)
-            || legs.len() > REMEMBERED
-        {
+        let old = |than: &Leg| leg.time.saturating_sub(than.time) > self.within;
+        let legs = self.pairs.of(key, |legs| legs.back().is_none_or(|(last, _)| old(last)));
+        while legs.front().is_some_and(|(first, _)| old(first)) || legs.len() > REMEMBERED {
             legs.pop_front();
-        }
-        if legs.capacity() > 8 && legs.is_empty() {
-            legs.shrink_to_fit();
         }
         let opposite = legs.iter_mut().rev().find(|(other, matched)| {
             !matched && other.way == -leg.way && other.quantity == leg.quantity && other.price == leg.price
@@ -87,7 +110,7 @@ impl Wash {
 pub(super) struct RoundTrips {
     within: i64,
     trades: usize,
-    pairs: Map<(u32, u32, u32), Trips>,
+    pairs: Pairs<Trips>,
 }
 
 #[derive(Default)]
@@ -99,7 +122,7 @@ struct Trips {
 
 impl RoundTrips {
     pub(super) fn new(within: i64, trades: usize) -> Self {
-        Self { within, trades: trades.max(1), pairs: Map::default() }
+        Self { within, trades: trades.max(1), pairs: Pairs::new() }
     }
 
     pub(super) fn record(&mut self, record: &Record) -> Said {
@@ -109,7 +132,10 @@ impl RoundTrips {
         let Some((key, leg)) = leg(record) else { return Said::Nothing };
         let within = self.within;
         let old = |than: i64| leg.time.saturating_sub(than) > within;
-        let trips = self.pairs.entry(key).or_default();
+        let trips = self.pairs.of(key, |trips| {
+            trips.open.back().is_none_or(|last| old(last.time))
+                && trips.closed.back().is_none_or(|(first, ..)| old(first.time))
+        });
         while trips.open.front().is_some_and(|first| old(first.time)) || trips.open.len() > REMEMBERED {
             trips.open.pop_front();
         }

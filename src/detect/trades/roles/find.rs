@@ -38,7 +38,14 @@ impl<'a> Chooser<'a> {
             return;
         }
         self.taken[index] = true;
-        self.roles.push(Mapped { role, column: self.table.columns[index].name.clone(), index, reason });
+        let column = &self.table.columns[index];
+        self.roles.push(Mapped {
+            role,
+            column: column.name.clone(),
+            data_type: column.data_type.clone(),
+            index,
+            reason,
+        });
     }
 
     fn free(&self, role: Role) -> impl Iterator<Item = usize> + '_ {

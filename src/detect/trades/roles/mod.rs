@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::line_pattern::LinePattern;
 use crate::domain::{Column, Relations, Table, TableName};
 use crate::policy::PolicyError;
 
@@ -76,6 +77,9 @@ pub struct Mapped {
     pub role: Role,
     /// Column, as the catalog writes it.
     pub column: String,
+    /// Its type, in the database's words.
+    #[serde(skip)]
+    pub data_type: String,
     /// Position among the table's columns.
     pub index: usize,
     /// Why.
@@ -148,6 +152,9 @@ pub struct RoleOverrides {
     /// The table of sessions.
     #[serde(default)]
     pub sessions: TableOverride,
+    /// Forms of log lines of trades that are neither JSON nor `key=value`.
+    #[serde(default)]
+    pub log_lines: Vec<LinePattern>,
 }
 
 /// What is said of one table.

@@ -1,0 +1,105 @@
+use super::Unwritten;
+use super::base::{Base, Form, Source};
+use crate::detect::trades::policy::{Amount, Check, LookupTable, Problem};
+use crate::detect::trades::reference::Trace;
+use crate::detect::trades::roles::{Mapping, Role};
+
+/// What a lookup lets pass.
+struct Let<'a> {
+    tolerance: i64,
+    null_is_missing: bool,
+    words: &'a [String],
+    limit: Option<&'a Amount>,
+}
+
+impl<'a> Base<'a> {
+    pub(super) fn lookup(&mut self, check: &Check) -> Result<String, Unwritten> {
+        let Check::Lookup { table, problem, tolerance_s, null_is_missing, words, limit } = check else {
+            return Err("it is no lookup");
+        };
+        let told = Let {
+            tolerance: tolerance_s.saturating_mul(1000),
+            null_is_missing: *null_is_missing,
+            words,
+            limit: limit.as_ref(),
+        };
+        match table {
+            LookupTable::Keys => self.beside(self.mapping.keys.as_ref(), Role::Key, *problem, &told),
+            LookupTable::Accounts => self.beside(self.mapping.accounts.as_ref(), Role::Account, *problem, &told),
+            LookupTable::Pauses => Ok(self.paused(told.tolerance)),
+            LookupTable::Intruder => Ok(self.intruder(told.tolerance)),
+        }
+    }
+
+    /// Against the row of another table that the trade names.
+    fn beside(
+        &mut self,
+        mapping: Option<&'a Mapping>,
+        by: Role,
+        problem: Problem,
+        told: &Let<'_>,
+    ) -> Result<String, Unwritten> {
+        let name = self.text(by);
+        // Limits of the policy need no table.
+        let Some(mapping) = mapping.filter(|mapping| mapping.column(Role::Id).is_some()) else {
+            let limit = told.limit.filter(|_| problem == Problem::OverLimit).ok_or("there is no table to look in")?;
+            let limit = self.dialect.amount(&limit.exact);
+            return Ok(format!("SELECT id, time FROM t WHERE {} > {limit}", self.worth()));
+        };
+        let mut other = Source::new(self.dialect, mapping);
+        let known = other.column(Role::Id, Form::Text);
+        let mut moment = |role| other.column(role, Form::Millis);
+        let tolerance = told.tolerance;
+        let condition = match problem {
+            Problem::Missing if told.null_is_missing => format!("{known} IS NULL"),
+            Problem::Missing => format!("{known} IS NULL AND t.{name} IS NOT NULL"),
+            Problem::Revoked => format!("time - o.{} > {tolerance}", moment(Role::RevokedAt)),
+            Problem::Expired => format!("time - o.{} > {tolerance}", moment(Role::ExpiresAt)),
+            Problem::NotYetMade => format!("o.{} - time > {tolerance}", moment(Role::CreatedAt)),
+            Problem::OtherAccount => {
+                format!("o.{} <> t.{}", other.column(Role::Account, Form::Text), self.text(Role::Account))
+            }
+            Problem::OutOfScope => {
+                let scope = format!("lower(o.{})", other.column(Role::Scope, Form::Text));
+                let words: Vec<_> = told.words.iter().map(|word| self.dialect.holds(&scope, word)).collect();
+                format!("NOT ({})", words.join(" OR "))
+            }
+            Problem::OverLimit => {
+                let own = format!("o.{}", other.column(Role::Limit, Form::Number));
+                let limit = told
+                    .limit
+                    .map_or(own.clone(), |limit| format!("coalesce({own}, {})", self.dialect.amount(&limit.exact)));
+                let worth = self.worth();
+                format!("{worth} > {limit}")
+            }
+            Problem::OtherAddress => return Err("engines have no common way to compare addresses with networks"),
+            Problem::During => return Err("it is no problem of a row"),
+        };
+        self.parts.push(("o", other.select(&[])));
+        Ok(format!("SELECT t.id, t.time FROM t LEFT JOIN o ON o.{known} = t.{name} WHERE {condition}"))
+    }
+
+    fn paused(&mut self, tolerance: i64) -> String {
+        let pauses = self.reference.pauses.iter().map(|(from, to)| {
+            let until = to.map_or(String::new(), |to| format!(" AND time < {to}"));
+            format!("(time - {from} > {tolerance}{until})")
+        });
+        let pauses: Vec<_> = pauses.collect();
+        format!("SELECT id, time FROM t WHERE {}", pauses.join(" OR "))
+    }
+
+    fn intruder(&mut self, tolerance: i64) -> String {
+        let meant = |base: &mut Self, trace: &Trace| {
+            let text = base.text(trace.role);
+            let text = if trace.role == Role::Ip { base.dialect.before_slash(&text) } else { text };
+            format!(
+                "({text} = {} AND time BETWEEN {} AND {})",
+                base.dialect.text_literal(&trace.text),
+                trace.from.saturating_sub(tolerance),
+                trace.to.saturating_add(tolerance)
+            )
+        };
+        let traces: Vec<_> = self.reference.traces.iter().map(|trace| meant(self, trace)).collect();
+        format!("SELECT id, time FROM t WHERE {}", traces.join(" OR "))
+    }
+}

@@ -1,0 +1,105 @@
+//! Policies as SQL, one statement each, for a history of trades that lies on another engine: the same plan, the same thresholds.
+//!
+//! A statement gives `policy`, `id` (the row's, or `first..last` of missing ones) and `time` (milliseconds since 1970, UTC). What needs the
+//! memory of [`super::Follower`] or what no export holds is not written, and named.
+
+mod base;
+mod dialect;
+mod lookup;
+mod orders;
+mod several;
+#[cfg(test)]
+mod tests;
+
+use self::base::Base;
+pub use self::dialect::Dialect;
+use super::plan::{Plan, Uncovered};
+use super::policy::{Check, Sequence, TradePolicy};
+use super::reference::Reference;
+use super::roles::SchemaMapping;
+
+/// A policy as a query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// Policy id.
+    pub policy: String,
+    /// One query, without a semicolon.
+    pub sql: String,
+}
+
+/// The window of time that is asked for, in milliseconds.
+pub type Window = (Option<i64>, Option<i64>);
+
+/// Statements for the policies of a plan; those that can't be written, with the reason.
+pub fn statements(
+    plan: &Plan,
+    mapping: &SchemaMapping,
+    reference: &Reference,
+    dialect: Dialect,
+    window: Window,
+) -> (Vec<Statement>, Vec<Uncovered>) {
+    let (mut statements, mut uncovered) = (Vec::new(), Vec::new());
+    for policy in &plan.policies {
+        let base = Base::new(dialect, plan, mapping, reference);
+        match base.statement(policy, window) {
+            Ok(sql) => statements.push(Statement { policy: policy.id.clone(), sql }),
+            Err(why) => uncovered.push(Uncovered {
+                policy: policy.id.clone(),
+                reason: format!("not written as SQL: {why}"),
+                optional: policy.optional,
+            }),
+        }
+    }
+    (statements, uncovered)
+}
+
+/// Why a policy has no statement.
+type Unwritten = &'static str;
+
+impl Base<'_> {
+    fn statement(mut self, policy: &TradePolicy, window: Window) -> Result<String, Unwritten> {
+        // What follows several rows in time; the others also report what has no time.
+        let several = matches!(policy.check, Check::Window { .. } | Check::Baseline { .. });
+        let hits = match &policy.check {
+            Check::Row { when } => format!("SELECT id, time FROM t WHERE {}", self.condition(when)),
+            Check::Lookup { .. } => self.lookup(&policy.check)?,
+            Check::Window { .. } => self.window(&policy.check)?,
+            Check::Baseline { .. } => self.baseline(&policy.check)?,
+            Check::Sequence { of: Sequence::Ids, ignore_up_to, .. } => self.gaps(*ignore_up_to),
+            Check::Sequence { .. } => {
+                return Err("it follows the order in which rows were written, which an export does not hold");
+            }
+            Check::Reconcile { .. } => self.orders(&policy.check)?,
+        };
+        let mut conditions = Vec::new();
+        match window {
+            (None, None) => {
+                if let (Some(days), true) = (policy.recent_days, several) {
+                    let recent = i64::from(days) * 86_400_000;
+                    conditions.push(format!("time >= (SELECT max(time) FROM t) - {recent}"));
+                }
+            }
+            (since, until) => {
+                let open = if several { "" } else { " OR time IS NULL" };
+                conditions.extend(since.map(|since| format!("(time >= {since}{open})")));
+                conditions.extend(until.map(|until| format!("(time < {until}{open})")));
+            }
+        }
+        let condition =
+            if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
+        let mut parts = vec![format!("t AS ({})", self.rows())];
+        parts.extend(self.parts.iter().map(|(name, sql)| format!("{name} AS ({sql})")));
+        parts.push(format!("hits AS ({hits})"));
+        let name = self.dialect.text_literal(&policy.id);
+        Ok(format!("WITH {} SELECT DISTINCT {name} AS policy, id, time FROM hits{condition}", parts.join(", ")))
+    }
+
+    fn gaps(&mut self, ignore: i64) -> String {
+        let text = self.dialect.text_type();
+        self.parts.push(("g", "SELECT place, lead(place) OVER (ORDER BY place) AS next FROM t".into()));
+        format!(
+            "SELECT concat(CAST(place + 1 AS {text}), '..', CAST(next - 1 AS {text})) AS id, CAST(NULL AS BIGINT) AS time FROM g WHERE next - place - 1 > {}",
+            ignore.max(0)
+        )
+    }
+}

@@ -1,0 +1,77 @@
+use super::Unwritten;
+use super::base::{Base, Form, Source};
+use crate::detect::trades::policy::{Check, Difference, Ledger};
+use crate::detect::trades::roles::Role;
+
+impl Base<'_> {
+    /// Trades by the orders they name: of a row with both sides, each side's.
+    pub(super) fn claims(&mut self) -> String {
+        let (order, counter) = (self.text(Role::Order), self.text(Role::CounterOrder));
+        let (account, other) = (self.text(Role::Account), self.text(Role::Counterparty));
+        let (instrument, side, quantity) = (self.text(Role::Instrument), self.side(), self.number(Role::Quantity));
+        let own = format!(
+            "SELECT id, time, place, {order} AS the_order, {account} AS account, {instrument} AS instrument, {side} AS way, {quantity} AS quantity FROM t WHERE {order} IS NOT NULL"
+        );
+        if self.mapping.trades.column(Role::CounterOrder).is_none() {
+            return own;
+        }
+        format!(
+            "{own} UNION ALL SELECT id, time, place, {counter}, {other}, {instrument}, 0, {quantity} FROM t WHERE {counter} IS NOT NULL"
+        )
+    }
+
+    pub(super) fn orders(&mut self, check: &Check) -> Result<String, Unwritten> {
+        let Check::Reconcile { with: Ledger::Orders, problem, fields, tolerance_s, words } = check else {
+            return Err("log lines and fills are compared by `scan trades --logs` and `--fills`");
+        };
+        let mapping = self.mapping.orders.as_ref().ok_or("there is no order table")?;
+        let mut orders = Source::new(self.dialect, mapping);
+        let id = orders.column(Role::Id, Form::Text);
+        let claims = self.claims();
+        let joined = |condition: String| {
+            format!("SELECT c.id, c.time FROM c LEFT JOIN o ON o.{id} = c.the_order WHERE {condition}")
+        };
+        let hits = match problem {
+            Difference::Missing => joined(format!("o.{id} IS NULL")),
+            Difference::BeforeOrder => {
+                let made = orders.column(Role::CreatedAt, Form::Millis);
+                joined(format!("o.{made} - c.time > {}", tolerance_s.saturating_mul(1000)))
+            }
+            Difference::Refused => {
+                let status = orders.column(Role::Status, Form::Text);
+                let words = self.dialect.list(words.iter().map(|word| word.to_lowercase()));
+                joined(format!("lower(o.{status}) IN ({words})"))
+            }
+            Difference::Differs => {
+                let differ: Vec<_> = fields
+                    .iter()
+                    .map(|field| match field {
+                        Role::Account => format!("c.account <> o.{}", orders.column(Role::Account, Form::Text)),
+                        Role::Instrument => {
+                            format!("c.instrument <> o.{}", orders.column(Role::Instrument, Form::Text))
+                        }
+                        _ => {
+                            let side = orders.column(Role::Side, Form::Side);
+                            format!("(c.way > 0 AND o.{side} > 0 AND c.way <> o.{side})")
+                        }
+                    })
+                    .collect();
+                joined(differ.join(" OR "))
+            }
+            Difference::Overfilled => {
+                let most = orders.column(Role::Quantity, Form::Number);
+                self.parts.push(("c", claims.clone()));
+                self.parts.push(("o", orders.select(&[])));
+                // Rows without a time come first, as they do in the scan.
+                return Ok(format!(
+                    "SELECT id, time FROM (SELECT c.id, c.time, c.quantity, o.{most} AS most, {} OVER (PARTITION BY c.the_order ORDER BY c.time NULLS FIRST, c.place ROWS UNBOUNDED PRECEDING) AS filled FROM c JOIN o ON o.{id} = c.the_order) f WHERE filled > abs(most) AND quantity <> 0",
+                    self.dialect.sum("abs(c.quantity)")
+                ));
+            }
+            Difference::Extra => return Err("orders without a trade are no finding"),
+        };
+        self.parts.push(("c", claims));
+        self.parts.push(("o", orders.select(&[])));
+        Ok(hits)
+    }
+}
