@@ -99,12 +99,39 @@ pub struct Counts {
     pub throttled: u64,
 }
 
+/// What a read asks for: action and body, of a secret's value what matters of its body.
+type Read = (String, Vec<u8>);
+
+/// The value of a secret with a label, as it is asked for.
+fn value_of(secret: &str, label: &str) -> Read {
+    ("GetSecretValue".to_owned(), format!("{secret} {label}").into_bytes())
+}
+
+fn read_of(call: &Call, request: &Message) -> Read {
+    let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+    match (call.action.as_str(), body["SecretId"].as_str(), body["VersionStage"].as_str()) {
+        ("GetSecretValue", Some(secret), Some(label)) => value_of(secret, label),
+        _ => (call.action.clone(), request.body.clone()),
+    }
+}
+
+/// The answers that many values read together stand for.
+fn together(reply: &Message) -> Vec<(Read, Message)> {
+    let said: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+    let values = said["SecretValues"].as_array().cloned().unwrap_or_default();
+    let one = |value: Value| {
+        let read = value_of(value["Name"].as_str()?, "AWSCURRENT");
+        Some((read, Message::reply(200, "application/x-amz-json-1.1", value.to_string())))
+    };
+    values.into_iter().filter_map(one).collect()
+}
+
 #[derive(Default)]
 struct State {
     bucket: Option<Bucket>,
     counts: Counts,
     /// Answers to reads, for a time in which reads are stale.
-    seen: HashMap<(String, Vec<u8>), Message>,
+    seen: HashMap<Read, Message>,
     /// Writes by secret and token: the value and its answer.
     tokens: HashMap<(String, String), (String, Message)>,
     identities: Identities,
@@ -256,13 +283,16 @@ impl Answer for Inner {
         if let Some(reply) = self.own(&call) {
             return Some(reply);
         }
-        let read = (call.action.clone(), request.body.clone());
+        let read = read_of(&call, &request);
         if stale && let Some(reply) = self.state().seen.get(&read) {
             return Some(reply.clone());
         }
         let reply = self.pass(&call, &request).await?;
         if call.is_read() {
             self.state().seen.insert(read, reply.clone());
+            if call.action == "BatchGetSecretValue" {
+                self.state().seen.extend(together(&reply));
+            }
         }
         Some(reply)
     }
