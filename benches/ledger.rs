@@ -22,7 +22,7 @@ use portcullis::ledger::{Checkpoint, Entry, Event, VerifierKey, origin};
 use portcullis::ports::{CaseFolders, CaseStore, Clock, MachineKey};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 
-const APPENDS: u64 = 300;
+const APPENDS: u64 = 2_000;
 /// Bars: verify in ms, proof in ms, largest resident memory in MiB.
 const BARS: [f64; 3] = [1500.0, 1.0, 64.0];
 /// Second of the first entry.
@@ -113,7 +113,8 @@ fn write(folder: &Path, entries: u64) {
         file.write_all(&line).unwrap();
         file.write_all(b"\n").unwrap();
     }
-    file.flush().unwrap();
+    // Or the first append would carry all of it to the disk.
+    file.into_inner().unwrap().sync_all().unwrap();
     let head = Checkpoint { origin: origin(&incident()), size: entries, root: tree.root() };
     let note = head.encode(&key, &machine.sign(head.body().as_bytes()));
     std::fs::write(folder.join("checkpoint"), note).unwrap();
