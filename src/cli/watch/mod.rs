@@ -115,7 +115,7 @@ pub async fn run(args: WatchArgs, ctx: &Context) -> Result<Exit, Failure> {
     loop {
         tokio::select! {
             _ = beat.tick() => watch.look().await,
-            () = watch.told() => watch.trades().await,
+            () = watch.told() => watch.traded().await,
             () = &mut stop => break,
         }
         if end.is_some_and(|end| tokio::time::Instant::now() >= end) {

@@ -1,10 +1,11 @@
 //! Looks at the trade table: often with what can be said of a row by itself, less often with everything.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::eyes::{PATIENCE, Watch};
@@ -13,10 +14,12 @@ use crate::detect::trades::policy::{Check, TradePolicy};
 use crate::domain::Timestamp;
 use crate::engine::scan_trades as trades;
 use crate::policy::monitoring::MonitoringPolicy;
-use crate::ports::Told;
+use crate::ports::{Fault, Told};
 
 /// Looks with windows are so much rarer, at most.
 const RARER: u32 = 10;
+/// Looks of one kind take at most one part of so many of the time.
+const SHARE: u32 = 3;
 /// Between two looks that the database asked for.
 const BREATH: Duration = Duration::from_millis(100);
 
@@ -51,7 +54,23 @@ impl Look {
 struct Under {
     began: Instant,
     now: Timestamp,
+    /// It has its answer, and ends.
+    done: Arc<AtomicBool>,
     task: JoinHandle<Result<trades::TradeScanResult, String>>,
+}
+
+impl Under {
+    fn is_over(&self) -> bool {
+        self.done.load(Ordering::Acquire) || self.task.is_finished()
+    }
+}
+
+/// What a database tells; never anything where it tells nothing.
+async fn hear(told: Option<&mut Told>) -> Option<Result<(), Fault>> {
+    match told {
+        Some(told) => told.recv().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The state of one kind of look.
@@ -80,6 +99,8 @@ pub(super) struct Trading {
     rows: Looked,
     windows: Looked,
     told: Option<Told>,
+    /// Some look has its answer.
+    ended: Arc<Notify>,
     /// The database told of new rows since the last look began.
     news: bool,
 }
@@ -103,7 +124,13 @@ impl Trading {
         };
         let alone = |policy: &&TradePolicy| matches!(policy.check, Check::Row { .. } | Check::Lookup { .. });
         let rows = policies.iter().filter(alone).cloned().collect();
-        Self { rows: looked(rows, often), windows: looked(policies, often * RARER), told, news: false }
+        Self {
+            rows: looked(rows, often),
+            windows: looked(policies, often * RARER),
+            told,
+            ended: Arc::default(),
+            news: false,
+        }
     }
 
     /// Whether the database may tell of new rows.
@@ -142,10 +169,14 @@ impl Drop for Trading {
 }
 
 impl Watch<'_> {
-    /// Ends when the database has told of new trades; never where it tells nothing.
+    /// Ends when a look has its answer, or the database has told of new trades.
     pub(super) async fn told(&mut self) {
-        let Some(told) = &mut self.trading.told else { return std::future::pending().await };
-        let Some(heard) = told.recv().await else {
+        let ended = Arc::clone(&self.trading.ended);
+        let heard = tokio::select! {
+            () = ended.notified() => return,
+            heard = hear(self.trading.told.as_mut()) => heard,
+        };
+        let Some(heard) = heard else {
             self.trading.told = None;
             return;
         };
@@ -156,7 +187,7 @@ impl Watch<'_> {
     /// Takes what looks at the trades found, and begins those whose time has come. They run beside everything else.
     pub(super) async fn trades(&mut self) {
         for look in [Look::Rows, Look::Windows] {
-            if self.trading.of(look).under.as_ref().is_some_and(|under| under.task.is_finished())
+            if self.trading.of(look).under.as_ref().is_some_and(Under::is_over)
                 && let Some(under) = self.trading.of(look).under.take()
             {
                 self.looked(look, under).await;
@@ -166,6 +197,12 @@ impl Watch<'_> {
                 self.begin_look(look);
             }
         }
+    }
+
+    /// The same as soon as there is something to take or to begin, told at once.
+    pub(super) async fn traded(&mut self) {
+        self.trades().await;
+        self.act().await;
     }
 
     /// Looks at the trades up to now, before it ends.
@@ -202,14 +239,19 @@ impl Watch<'_> {
             Ok(request) => trades::TradeScan { since, window_only: since.is_some(), ..request },
             Err(failure) => return self.failing(look.name(), Some(failure.message)),
         };
+        let done = Arc::new(AtomicBool::new(false));
+        let (over, ended) = (Arc::clone(&done), Arc::clone(&self.trading.ended));
         let task = tokio::spawn(async move {
             let run = trades::run(database.as_ref(), &policies, &request);
-            match tokio::time::timeout(PATIENCE, run).await {
-                Ok(ended) => ended.map_err(|fault| fault.chain()),
+            let answer = match tokio::time::timeout(PATIENCE, run).await {
+                Ok(answer) => answer.map_err(|fault| fault.chain()),
                 Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
-            }
+            };
+            over.store(true, Ordering::Release);
+            ended.notify_one();
+            answer
         });
-        self.trading.of(look).under = Some(Under { began: Instant::now(), now, task });
+        self.trading.of(look).under = Some(Under { began: Instant::now(), now, done, task });
     }
 
     /// Takes what a look found; the more it cost, the later is the next.
@@ -217,8 +259,8 @@ impl Watch<'_> {
         let ended = under.task.await.unwrap_or_else(|error| Err(format!("a look died: {error}")));
         let looked = self.trading.of(look);
         let cost = under.began.elapsed();
-        looked.next = Some(Instant::now() + looked.wanted.max(cost * 5).saturating_sub(cost));
-        looked.rest = Some(Instant::now() + BREATH.max(cost * 4));
+        looked.next = Some(Instant::now() + looked.wanted.max(cost * SHARE).saturating_sub(cost));
+        looked.rest = Some(Instant::now() + BREATH.max(cost * (SHARE - 1)));
         match ended {
             Ok(result) => {
                 looked.since = Some(under.now);
