@@ -28,6 +28,7 @@ have python3 && python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(pyt
 find_pg || missing+=(postgresql)
 have psql || missing+=(postgresql-client)
 have curl || missing+=(curl)
+have chromium || have google-chrome || missing+=(chromium)
 have redis-server || missing+=(redis-server)
 [ -x /usr/sbin/pgbouncer ] || have pgbouncer || missing+=(pgbouncer)
 if [ ${#missing[@]} -gt 0 ]; then
@@ -53,6 +54,11 @@ if ! "$venv/bin/python" -c 'import stix2validator, py_ocsf_models' 2>/dev/null; 
   log "installing the validators of exports into $venv"
   "$venv/bin/pip" install -q 'stix2-validator==3.2.0' 'py-ocsf-models==0.10.0' >>target/peers/pip.log 2>&1 \
     || die "pip failed; see target/peers/pip.log"
+fi
+# A driver of the browser that is installed, and axe-core's checks of accessibility.
+if ! "$venv/bin/python" -c 'import playwright, axe_playwright_python' 2>/dev/null; then
+  log "installing the browser's driver into $venv"
+  "$venv/bin/pip" install -q 'playwright==1.65.2' 'axe-playwright-python==0.1.8' >>target/peers/pip.log 2>&1 || die "pip failed; see target/peers/pip.log"
 fi
 # OpenSSH's own software FIDO provider, with which ssh-keygen makes hardware keys. Unpacked, not installed: the package wants a
 # server of its own.
@@ -162,6 +168,8 @@ export PORTCULLIS_TEST_MOTO_URL="http://127.0.0.1:$moto_port"
 export PORTCULLIS_TEST_MINISTACK_URL="http://127.0.0.1:$ministack_port"
 export PORTCULLIS_TEST_REDIS_URL="redis://:$redis_password@127.0.0.1:$redis_port/0"
 export PORTCULLIS_TEST_PYTHON="$root/$venv/bin/python"
+browser=$(command -v chromium || command -v google-chrome || true)
+[ -z "$browser" ] || export PORTCULLIS_TEST_CHROMIUM="$browser"
 [ ! -e "$sk_provider" ] || export PORTCULLIS_TEST_SK_PROVIDER="$root/$sk_provider"
 [ ! -x "$slurm/usr/sbin/slurmd-wlm" ] || export PORTCULLIS_TEST_SLURM="$root/$slurm"
 [ ! -x "$journal/lib/systemd/systemd-journal-remote" ] || export PORTCULLIS_TEST_JOURNAL="$root/$journal"

@@ -1,6 +1,6 @@
 use serde::Serialize;
 
-use crate::domain::Digest;
+use crate::domain::{Digest, counted};
 use crate::engine::Journal;
 use crate::engine::audit::{AuditError, current_record};
 use crate::gate::statement::Predicate;
@@ -113,7 +113,8 @@ fn examined(predicate: &Predicate, lines: &mut Vec<String>) {
         let whole = if scan.complete { "complete" } else { "NOT complete" };
         let count = |key: &str| scan.coverage.get(key).and_then(serde_json::Value::as_u64);
         let lists = |key: &str| scan.coverage.get(key).and_then(serde_json::Value::as_array).map_or(0, Vec::len);
-        let mut words = format!("  scan         {}: {} findings, {whole}", clean(name), scan.findings);
+        let mut words =
+            format!("  scan         {}: {}, {whole}", clean(name), counted(scan.findings, "finding", "findings"));
         for (key, unit) in [("events", "events"), ("rows", "rows"), ("rules", "rules")] {
             if let Some(number) = count(key) {
                 words.push_str(&format!(", {number} {unit}"));

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::{Context, Exit, Failure, journal_failure};
 use crate::detect::secrets::Redactor;
-use crate::domain::{Finding, Level, Source};
+use crate::domain::{Finding, Level, Source, counted};
 use crate::engine::{Deployment, Journal, findings, known_values};
 use crate::ui::{Printer, Record, Style, clean};
 use secrecy::ExposeSecret;
@@ -60,14 +60,21 @@ impl Record for ScanSummary {
     fn text(&self, printer: &Printer) -> String {
         let number = |name: &str| self.0.get(name).and_then(Value::as_u64);
         let mut parts = Vec::new();
-        for (name, word) in [("files", "files"), ("bytes", "bytes"), ("events", "events"), ("rules", "rules")] {
+        let (one, many, rule, rules) = match self.0.get("scan").and_then(Value::as_str) {
+            Some("trades") => ("row", "rows", "policy", "policies"),
+            Some("database") => ("object", "objects", "check", "checks"),
+            _ => ("event", "events", "rule", "rules"),
+        };
+        for (name, one, many) in
+            [("files", "file", "files"), ("bytes", "byte", "bytes"), ("events", one, many), ("rules", rule, rules)]
+        {
             if let Some(count) = number(name) {
-                parts.push(format!("{count} {word}"));
+                parts.push(counted(count, one, many));
             }
         }
         let found = number("findings").unwrap_or(0);
         let style = if found == 0 { Style::Good } else { Style::Bad };
-        let head = printer.paint(style, format!("{found} findings"));
+        let head = printer.paint(style, counted(found, "finding", "findings"));
         let ms = number("elapsed_ms").map_or(String::new(), |ms| format!(" in {ms} ms"));
         let mut text = format!("\n{head} in {}{ms}", parts.join(", "));
         for (required, reason, whose) in gaps(self.0.get("uncovered").and_then(Value::as_array)) {

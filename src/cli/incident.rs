@@ -4,7 +4,7 @@ use serde::Serialize;
 use super::audit::audit_failure;
 use super::findings::FindingRecord;
 use super::{Context, Exit, Failure, fault_failure, journal_failure};
-use crate::domain::{Finding, IncidentId, Level, Timestamp};
+use crate::domain::{Finding, IncidentId, Level, Timestamp, counted};
 use crate::engine::dispose::{Choice, choose, dispose};
 use crate::engine::findings::{FINDINGS, read};
 use crate::engine::{Deployment, Journal};
@@ -169,9 +169,9 @@ impl Record for Count {
     fn text(&self, printer: &Printer) -> String {
         let style = if self.open == 0 { Style::Good } else { Style::Warn };
         format!(
-            "  {:<13} {} findings, {}",
+            "  {:<13} {}, {}",
             self.level,
-            self.findings,
+            counted(self.findings, "finding", "findings"),
             printer.paint(style, format!("{} undecided", self.open))
         )
     }
@@ -188,13 +188,17 @@ fn show(ctx: &Context) -> Result<Exit, Failure> {
     ctx.printer.say(format!("\npause        {}", clean(&pause)));
     for (id, known) in &state.credentials {
         let dead = if known.new_accepted && known.old_refused { "dead" } else { "NOT proven dead" };
-        ctx.printer.say(format!("credential   {id}: old value {dead} {}", clean(&known.detail)));
+        ctx.printer.say(format!("credential   {id}: old value {dead}; {}", clean(&known.detail)));
     }
     for (name, scan) in &state.scans {
         let whole = if scan.complete { "complete" } else { "NOT complete" };
-        ctx.printer.say(format!("scan         {}: {} findings, {whole}", clean(name), scan.findings));
+        ctx.printer.say(format!(
+            "scan         {}: {}, {whole}",
+            clean(name),
+            counted(scan.findings, "finding", "findings")
+        ));
     }
-    ctx.printer.say("findings");
+    ctx.printer.say(if findings.is_empty() { "findings     none" } else { "findings" });
     for level in Level::ALL.into_iter().rev() {
         let of: Vec<_> = findings.iter().filter(|finding| finding.rule.level == level).collect();
         let open = of.iter().filter(|finding| !state.dispositions.contains_key(&finding.id)).count();
@@ -250,6 +254,6 @@ fn dispose_findings(args: DisposeArgs, ctx: &Context) -> Result<Exit, Failure> {
     for finding in &chosen {
         ctx.printer.emit(&FindingRecord(finding));
     }
-    ctx.printer.say(format!("\n{} findings are {}", chosen.len(), args.verdict));
+    ctx.printer.say(format!("\n{} {}", counted(chosen.len(), "finding is", "findings are"), args.verdict));
     Ok(Exit::Done)
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::incident::{Peeked, peek};
 use super::{Context, Exit, Failure};
-use crate::domain::{Level, Timestamp};
+use crate::domain::{Level, Timestamp, counted};
 use crate::report::{Actor, Actors, Apart, words};
 use crate::ui::{Printer, Record, Style, clean};
 
@@ -49,7 +49,7 @@ impl Record for ActorRecord<'_> {
         let style = if actor.highest >= Level::High { Style::Bad } else { Style::Warn };
         let level = printer.paint(style, actor.highest.as_str());
         let span = format!("{} to {}", time(actor.first), time(actor.last));
-        let mut text = format!("  {}  {level}, {} findings, {span}", actor.id, actor.findings);
+        let mut text = format!("  {}  {level}, {}, {span}", actor.id, counted(actor.findings, "finding", "findings"));
         for (what, words) in [
             ("known by", actor.known_by(SHOWN)),
             ("reached", actor.reached.words(SHOWN)),

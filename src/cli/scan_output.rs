@@ -15,7 +15,7 @@ use crate::adapters::log_files::{self, Input, Unreadable};
 use crate::adapters::s3::S3;
 use crate::detect::indicators::ListFile;
 use crate::detect::secrets::Redactor;
-use crate::domain::Finding;
+use crate::domain::{Finding, counted};
 use crate::engine::{Journal, findings};
 use crate::ui::{Printer, Progress, Record, Style, clean};
 
@@ -87,10 +87,15 @@ impl Record for ScanSummary {
 
     fn text(&self, printer: &Printer) -> String {
         let indicators = if self.indicators > 0 { format!(", {} indicators", self.indicators) } else { String::new() };
-        let headline = format!(
-            "{} findings in {} events of {} files ({} bytes), {} rules{indicators}, {} ms",
-            self.findings, self.events, self.files, self.bytes, self.rules, self.elapsed_ms
-        );
+        let files = format!("{} ({} bytes)", counted(self.files, "file", "files"), self.bytes);
+        // Whoever looks for known values has neither events nor rules.
+        let read = if self.events == 0 && self.rules == 0 {
+            files
+        } else {
+            let events = counted(self.events, "event", "events");
+            format!("{events} of {files}, {}{indicators}", counted(self.rules, "rule", "rules"))
+        };
+        let headline = format!("{} in {read}, {} ms", counted(self.findings, "finding", "findings"), self.elapsed_ms);
         let style = if self.findings > 0 { Style::Bad } else { Style::Strong };
         let mut text = printer.paint(style, headline);
         let mut line = |what: &str, detail: String| {

@@ -85,26 +85,3 @@ impl Relations {
         self.labels.iter().find(|(of, name, _)| of == table && name == column).map(|(_, _, labels)| labels.as_slice())
     }
 }
-
-/// A row as it was read: the bytes of its cells, in the database's text form, with no copy of each.
-#[derive(Debug, Clone, Copy)]
-pub struct RawRow<'a> {
-    bytes: &'a [u8],
-    cells: &'a [(u32, u32)],
-}
-
-impl<'a> RawRow<'a> {
-    /// Start of a cell that is NULL.
-    pub const NULL: u32 = u32::MAX;
-
-    /// A row whose cells are at those places of the bytes; a start of [`Self::NULL`] is NULL.
-    pub fn new(bytes: &'a [u8], cells: &'a [(u32, u32)]) -> Self {
-        Self { bytes, cells }
-    }
-
-    /// A cell; `None` for NULL and for a column that was not asked for.
-    pub fn cell(&self, index: usize) -> Option<&'a [u8]> {
-        let (start, end) = self.cells.get(index).filter(|(start, _)| *start != Self::NULL)?;
-        self.bytes.get(*start as usize..*end as usize)
-    }
-}

@@ -8,8 +8,7 @@ use serde::Serialize;
 
 use super::fields::{ACCOUNTS, ACTIONS, ADDRESSES, Fields, HOSTS, KEYS, SESSIONS, USERS};
 use super::scope::Money;
-use super::words::counted;
-use crate::domain::{Finding, Level, Timestamp, malicious_span};
+use crate::domain::{Finding, Level, Timestamp, counted, malicious_span};
 
 /// An address or a name that comes with more others than this is shared by several people.
 const SHARED: usize = 8;

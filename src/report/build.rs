@@ -6,8 +6,8 @@ use super::model::{
     ScanLine, Step, Subject,
 };
 use super::scope::Scope;
-use super::words::{counted, words};
-use crate::domain::{Digest, Finding, Outcome, Timestamp};
+use super::words::words;
+use crate::domain::{Digest, Finding, Outcome, Timestamp, counted};
 use crate::ledger::{Entry, Event, IncidentState};
 
 /// What a report is made of.
@@ -230,7 +230,7 @@ fn scans(state: &IncidentState) -> Vec<ScanLine> {
     state.scans.iter().map(line).collect()
 }
 
-/// What summaries of scans say was left out, whatever its form: texts, or objects with a reason.
+/// What summaries of scans say was left out, whatever its form: texts, or objects of texts that may say that the policies do not ask for it.
 fn uncovered(state: &IncidentState) -> Vec<String> {
     let mut words = Vec::new();
     for (name, scan) in &state.scans {
@@ -251,7 +251,12 @@ fn uncovered(state: &IncidentState) -> Vec<String> {
 fn fields(item: &serde_json::Value) -> String {
     let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
     match item.as_object() {
-        Some(fields) => fields.values().map(text).collect::<Vec<_>>().join(": "),
+        Some(fields) => {
+            let texts: Vec<_> =
+                fields.iter().filter(|(name, _)| *name != "optional").map(|(_, value)| text(value)).collect();
+            let optional = fields.get("optional").is_some_and(|optional| *optional == true);
+            texts.join(": ") + if optional { " (not required)" } else { "" }
+        }
         None => item.to_string(),
     }
 }

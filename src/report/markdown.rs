@@ -15,7 +15,8 @@ const MOMENTS: usize = 1_000;
 /// (`CommonMark` 2.4), so that no link, image, table cell or HTML begins in it.
 pub(super) fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
-    for c in clean(text).chars() {
+    let text = clean(text);
+    for (at, c) in text.char_indices() {
         if matches!(
             c,
             '\\' | '`'
@@ -43,8 +44,8 @@ pub(super) fn plain(text: &str) -> String {
         ) {
             out.push('\\');
         }
-        // Bare addresses become links in many renderers.
-        if c == ':' {
+        // Bare addresses become links in many renderers; a colon before a blank or a digit is in none.
+        if c == ':' && !matches!(text.as_bytes().get(at + 1), None | Some(b' ' | b'0'..=b'9')) {
             out.push_str("&#58;");
         } else {
             out.push(c);

@@ -1,14 +1,5 @@
 use crate::ledger::Event;
 
-/// A number with what it counts: `1 address`, `2 addresses`.
-pub fn counted<N>(number: N, one: &str, many: &str) -> String
-where
-    N: TryInto<u64> + std::fmt::Display + Copy,
-{
-    let what = if number.try_into().is_ok_and(|number| number == 1) { one } else { many };
-    format!("{number} {what}")
-}
-
 /// An entry in words; steps show their outcome only.
 pub fn words(event: &Event) -> Option<String> {
     Some(match event {

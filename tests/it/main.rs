@@ -5,6 +5,7 @@ mod aws;
 mod back_end;
 mod bad_input;
 mod breach;
+mod browser;
 mod case_folder;
 #[path = "../../benches/cluster/mod.rs"]
 mod cluster;
@@ -41,6 +42,7 @@ mod resume;
 mod s3;
 mod s3_witness;
 mod scale;
+mod screens;
 mod secrets;
 mod serve;
 mod shards;

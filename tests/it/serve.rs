@@ -9,14 +9,16 @@ use crate::support::{embedded, finished_drill, program};
 /// A hostile reason for an incident: what the page shows as text.
 const HOSTILE: &str = "<img src=x onerror=alert(1)>";
 
-struct Serving {
+/// A page that is being served.
+pub struct Serving {
     child: Child,
     address: String,
     token: String,
 }
 
 impl Serving {
-    fn start(root: &std::path::Path) -> Self {
+    /// Serves the deployment's cases.
+    pub fn start(root: &std::path::Path) -> Self {
         let mut command = program(root);
         command.arg("--embedded").arg(root).args(["--format", "json", "serve", "--listen", "127.0.0.1:0"]);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
@@ -26,6 +28,11 @@ impl Serving {
         let (address, token) = record["url"].as_str().unwrap().trim_start_matches("http://").split_once("/#").unwrap();
         let (address, token) = (address.to_owned(), token.to_owned());
         Self { child, address, token }
+    }
+
+    /// The page, with the token.
+    pub fn url(&self) -> String {
+        format!("http://{}/#{}", self.address, self.token)
     }
 
     /// Asks for a path with more header lines; reads until the end or until `until` was seen.

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use tokio::sync::Semaphore;
 
 use super::pgbouncer;
 use crate::adapters::login::{Kept, Login};
@@ -23,6 +24,8 @@ pub struct PostgresRole {
     admin: Login,
     /// Host and database as the application reaches them.
     app: PgConnectOptions,
+    /// Turns for log-ins that only ask: see [`LOGINS`].
+    logins: Arc<Semaphore>,
     /// When a wrong password was last refused, by place and role.
     strict: Arc<Mutex<BTreeMap<String, Instant>>>,
     /// When a password of a role was last accepted everywhere.
@@ -32,13 +35,17 @@ pub struct PostgresRole {
 /// So long it is not asked again whether a place refuses a wrong password of a role, nor, before its sessions are ended, whether
 /// the new one works.
 const FRESH: Duration = Duration::from_secs(5);
+/// So many log-ins at once, however many roles there are: each takes one of the server's connections and is work for it, which
+/// the application's own and other credentials' changes compete with.
+const LOGINS: usize = 2;
 /// Bound on one connection.
 const CONNECT: Duration = Duration::from_secs(3);
 
 impl PostgresRole {
     /// `admin` changes roles; probes log in over `app`'s host and database.
     pub fn new(admin: Login, app: PgConnectOptions) -> Self {
-        Self { admin, app, strict: Arc::default(), accepted: Arc::default() }
+        let logins = Arc::new(Semaphore::new(LOGINS));
+        Self { admin, app, logins, strict: Arc::default(), accepted: Arc::default() }
     }
 
     async fn admin(&self) -> Result<PgConnection, Fault> {
@@ -56,7 +63,9 @@ impl PostgresRole {
         Ok(connection)
     }
 
-    async fn login(place: &PgConnectOptions, role: &str, password: &str) -> Result<(), sqlx::Error> {
+    async fn login(&self, place: &PgConnectOptions, role: &str, password: &str) -> Result<(), sqlx::Error> {
+        // Never closed; if it were, nobody would have to wait.
+        let _turn = self.logins.acquire().await.ok();
         let options = place.clone().username(role).password(password).application_name("portcullis-probe");
         let connection = connect(&options).await?;
         let _ = connection.close().await;
@@ -65,7 +74,7 @@ impl PostgresRole {
 
     /// What one place says to the password.
     async fn ask(&self, place: &PgConnectOptions, role: &str, value: &SecretString) -> Result<Probe, Fault> {
-        match Self::login(place, role, value.expose_secret()).await {
+        match self.login(place, role, value.expose_secret()).await {
             Err(error) => match code(&error).as_deref() {
                 Some("28P01") => Ok(Probe::Refused { reason: "28P01 password authentication failed".into() }),
                 Some("28000") => Ok(Probe::Refused { reason: "28000 the role may not log in".into() }),
@@ -92,7 +101,7 @@ impl PostgresRole {
         if strict().get(&name).is_some_and(|seen| seen.elapsed() < FRESH) {
             return true;
         }
-        let Err(error) = Self::login(place, role, "portcullis: certainly not the password").await else { return false };
+        let Err(error) = self.login(place, role, "portcullis: certainly not the password").await else { return false };
         if matches!(code(&error).as_deref(), Some("28P01" | "08P01")) {
             strict().insert(name, Instant::now());
         }

@@ -10,11 +10,11 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Executor, Row as _};
 
 use super::copy::CopyReader;
-use super::copy_binary::{BinaryReader, Form};
+use super::copy_binary::{BinaryReader, form_of};
 use super::{STATEMENT_MS, connect_as, fault, qualified};
 use crate::adapters::login::Login;
-use crate::domain::Timestamp;
 use crate::domain::guard::quote_identifier;
+use crate::domain::{Form, Timestamp};
 use crate::ports::{Column, Fault, FaultKind, Row, RowSink, Snapshot, TableName, TableRead, TimeRange};
 
 /// Pages of one part: 32 MB of the usual 8 KB.
@@ -166,7 +166,7 @@ struct ColumnType {
 
 impl ColumnType {
     fn form(self) -> Option<Form> {
-        Form::of(self.oid, self.is_enum)
+        form_of(self.oid, self.is_enum)
     }
 
     fn is_text(self) -> bool {

@@ -80,7 +80,8 @@ impl Decimal {
         }
     }
 
-    fn trimmed(mut mantissa: i64, mut places: i8) -> Self {
+    /// Without zeros at the end.
+    pub(super) fn trimmed(mut mantissa: i64, mut places: i8) -> Self {
         if mantissa == 0 {
             return Self::Finite(0, 0);
         }

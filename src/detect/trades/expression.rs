@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use bigdecimal::BigDecimal;
@@ -160,23 +161,27 @@ const DEPTH: usize = 16;
 /// The cells of a row by role.
 pub trait Cells {
     /// Text of a cell; `None` for NULL or no such column.
-    fn text(&self, role: Role) -> Option<&[u8]>;
+    fn text(&self, role: Role) -> Option<Cow<'_, [u8]>>;
+    /// Whether there is such a cell.
+    fn has(&self, role: Role) -> bool {
+        self.text(role).is_some()
+    }
     /// The column that says when the trade happened.
     fn time_role(&self) -> Option<Role>;
     /// The moment of the scan, in milliseconds.
     fn now(&self) -> i64;
     /// A cell as a number.
     fn decimal(&self, role: Role) -> Decimal {
-        Decimal::read(self.text(role))
+        Decimal::read(self.text(role).as_deref())
     }
     /// A cell as a moment, in milliseconds.
     fn millis(&self, role: Role) -> Option<i64> {
-        self.text(role).and_then(millis)
+        self.text(role).and_then(|text| millis(&text))
     }
 }
 
 fn number(cells: &impl Cells, role: Role) -> Option<Number> {
-    Some(std::str::from_utf8(cells.text(role)?).map_or(Number::Unusable, Number::parse))
+    Some(std::str::from_utf8(&cells.text(role)?).map_or(Number::Unusable, Number::parse))
 }
 
 /// What the trade is worth, exactly. Sign does not matter.
@@ -243,14 +248,13 @@ impl Expression {
             Self::All(parts) => parts.iter().all(|part| part.holds(cells)),
             Self::Any(parts) => parts.iter().any(|part| part.holds(cells)),
             Self::Not(part) => !part.holds(cells),
-            Self::Present(role) => cells.text(*role).is_some(),
-            Self::Absent(role) => cells.text(*role).is_none(),
+            Self::Present(role) => cells.has(*role),
+            Self::Absent(role) => !cells.has(*role),
             Self::NotANumber(role) => matches!(cells.decimal(*role), Decimal::Unusable | Decimal::Infinite),
-            Self::NotATime(role) => cells.text(*role).is_some() && cells.millis(*role).is_none(),
+            Self::NotATime(role) => cells.has(*role) && cells.millis(*role).is_none(),
             Self::OneOf(one) => cells
                 .text(one.role)
-                .and_then(|text| std::str::from_utf8(text).ok())
-                .is_some_and(|text| one.values.iter().any(|value| value.eq_ignore_ascii_case(text))),
+                .is_some_and(|text| one.values.iter().any(|value| value.as_bytes().eq_ignore_ascii_case(&text))),
             Self::Same(one, other) => cells.text(*one).is_some_and(|text| Some(text) == cells.text(*other)),
             Self::Compare(compare) => compare.holds(cells),
             Self::Later(later) => later.holds(cells),

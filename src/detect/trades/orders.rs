@@ -7,8 +7,7 @@ use super::plan::{Layout, Plan};
 use super::policy::{Check, Difference, Ledger};
 use super::record::{Bytes, NO_TIME, Record, Side, write_decimal};
 use super::roles::Role;
-use super::row::moment;
-use super::value::millis;
+use super::row::{decimal, moment, moment_of};
 use crate::domain::RawRow;
 
 /// Bytes of a [`Claim`].
@@ -114,21 +113,31 @@ impl Order {
         Role::ExecutedAt,
     ];
 
-    /// Reads a row; `None` without an id.
-    pub fn of(row: RawRow<'_>, layout: &Layout, names: &mut Reader, refusals: &[(u8, Vec<String>)]) -> Option<Self> {
-        let get = |role| row.cell(layout.place(role)?);
-        let status = get(Role::Status).and_then(|text| std::str::from_utf8(text).ok());
-        let is =
-            |words: &[String]| status.is_some_and(|status| words.iter().any(|word| word.eq_ignore_ascii_case(status)));
-        let refused = refusals.iter().filter(|(_, words)| is(words)).fold(0, |bits, (bit, _)| bits | bit);
+    /// Reads a row; `None` without an id. What has to be written as text is written into `scratch`.
+    pub fn of(
+        row: RawRow<'_>,
+        layout: &Layout,
+        names: &mut Reader,
+        refusals: &[(u8, Vec<String>)],
+        scratch: &mut Vec<u8>,
+    ) -> Option<Self> {
+        let place = |role| layout.place(role);
+        let order = names.hash(row.text(place(Role::Id)?, scratch)?);
+        let account = names.of(place(Role::Account).and_then(|place| row.text(place, scratch)));
+        let instrument = names.of(place(Role::Instrument).and_then(|place| row.text(place, scratch)));
+        let side = Side::read(place(Role::Side).and_then(|place| row.text(place, scratch)));
+        let status = place(Role::Status).and_then(|place| row.text(place, scratch));
+        let is = |words: &[String]| {
+            status.is_some_and(|status| words.iter().any(|word| word.as_bytes().eq_ignore_ascii_case(status)))
+        };
         Some(Self {
-            order: names.hash(get(Role::Id)?),
-            created: get(Role::CreatedAt).and_then(millis).unwrap_or(NO_TIME),
-            account: names.of(get(Role::Account)),
-            instrument: names.of(get(Role::Instrument)),
-            side: Side::read(get(Role::Side)),
-            quantity: Decimal::read(get(Role::Quantity)),
-            refused,
+            order,
+            created: place(Role::CreatedAt).and_then(|place| moment_of(row, place)).unwrap_or(NO_TIME),
+            account,
+            instrument,
+            side,
+            quantity: place(Role::Quantity).map_or(Decimal::Null, |place| decimal(row, place)),
+            refused: refusals.iter().filter(|(_, words)| is(words)).fold(0, |bits, (bit, _)| bits | bit),
         })
     }
 

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -86,7 +87,7 @@ pub const KEY_ROLES: [Role; 7] =
 pub const ACCOUNT_ROLES: [Role; 6] =
     [Role::Id, Role::Limit, Role::DailyLimit, Role::PositionLimit, Role::CreatedAt, Role::RevokedAt];
 
-fn cell<'a>(row: RawRow<'a>, roles: &[Role], role: Role) -> Option<&'a [u8]> {
+fn cell<'a>(row: RawRow<'a>, roles: &[Role], role: Role) -> Option<Cow<'a, [u8]>> {
     row.cell(roles.iter().position(|one| *one == role)?)
 }
 
@@ -109,24 +110,26 @@ impl Reference {
     /// Takes a row of the key table.
     pub fn add_key(&mut self, row: RawRow<'_>, roles: &[Role]) {
         let get = |role| cell(row, roles, role);
+        let time = |role| get(role).and_then(|text| millis(&text));
         let Some(id) = get(Role::Id) else { return };
         let key = Key {
-            account: get(Role::Account).map_or(NONE, |account| self.names.of(account)),
-            revoked: get(Role::RevokedAt).and_then(millis),
-            expires: get(Role::ExpiresAt).and_then(millis),
-            made: get(Role::CreatedAt).and_then(millis),
-            scope: get(Role::Scope).map(|scope| text(scope).to_lowercase()),
-            addresses: get(Role::Ip).and_then(addresses),
+            account: get(Role::Account).map_or(NONE, |account| self.names.of(&account)),
+            revoked: time(Role::RevokedAt),
+            expires: time(Role::ExpiresAt),
+            made: time(Role::CreatedAt),
+            scope: get(Role::Scope).map(|scope| text(&scope).to_lowercase()),
+            addresses: get(Role::Ip).and_then(|list| addresses(&list)),
         };
-        let number = self.names.of(id);
+        let number = self.names.of(&id);
         self.keys.get_or_insert_default().insert(number, key);
     }
 
     /// Takes a row of the account table.
     pub fn add_account(&mut self, row: RawRow<'_>, roles: &[Role]) {
         let get = |role| cell(row, roles, role);
+        let time = |role| get(role).and_then(|text| millis(&text));
         let Some(id) = get(Role::Id) else { return };
-        let amount = |role| match Number::parse(std::str::from_utf8(get(role)?).ok()?) {
+        let amount = |role| match Number::parse(std::str::from_utf8(&get(role)?).ok()?) {
             Number::Finite(value) => Some(Amount::new(value)),
             Number::Infinite | Number::Unusable => None,
         };
@@ -134,10 +137,10 @@ impl Reference {
             limit: amount(Role::Limit),
             daily: amount(Role::DailyLimit),
             position: amount(Role::PositionLimit),
-            made: get(Role::CreatedAt).and_then(millis),
-            closed: get(Role::RevokedAt).and_then(millis),
+            made: time(Role::CreatedAt),
+            closed: time(Role::RevokedAt),
         };
-        let number = self.names.of(id);
+        let number = self.names.of(&id);
         self.accounts.get_or_insert_default().insert(number, account);
     }
 

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::decimal::Decimal;
@@ -34,6 +35,8 @@ pub struct RowReader {
     pub outer_hash: u64,
     /// What was seen.
     pub seen: Seen,
+    /// The text of the cell that is looked at, where it has to be written.
+    scratch: Vec<u8>,
 }
 
 /// What a part of a scan saw besides records.
@@ -65,8 +68,11 @@ struct Row<'r> {
 }
 
 impl Cells for Row<'_> {
-    fn text(&self, role: Role) -> Option<&[u8]> {
+    fn text(&self, role: Role) -> Option<Cow<'_, [u8]>> {
         self.raw.cell(self.plan.layout.place(role)?)
+    }
+    fn has(&self, role: Role) -> bool {
+        self.plan.layout.place(role).is_some_and(|place| self.raw.has(place))
     }
     fn time_role(&self) -> Option<Role> {
         if self.executed.is_some() { Some(Role::ExecutedAt) } else { self.created.map(|_| Role::CreatedAt) }
@@ -79,7 +85,7 @@ impl Cells for Row<'_> {
             Role::Quantity => self.quantity,
             Role::Price => self.price,
             Role::Value => self.value,
-            _ => Decimal::read(self.text(role)),
+            _ => self.plan.layout.place(role).map_or(Decimal::Null, |place| decimal(self.raw, place)),
         }
     }
     fn millis(&self, role: Role) -> Option<i64> {
@@ -87,7 +93,7 @@ impl Cells for Row<'_> {
             Role::ExecutedAt => self.executed,
             Role::CreatedAt => self.created,
             Role::UpdatedAt => self.updated,
-            _ => self.text(role).and_then(millis),
+            _ => moment_of(self.raw, self.plan.layout.place(role)?),
         }
     }
 }
@@ -116,6 +122,7 @@ impl RowReader {
             id_hash: 0,
             outer_hash: 0,
             seen: Seen::default(),
+            scratch: Vec::with_capacity(64),
         }
     }
 
@@ -128,54 +135,59 @@ impl RowReader {
 
     /// Takes a row.
     pub fn row(&mut self, raw: RawRow<'_>) -> Record {
-        let Self { plan, reference, names, seen, .. } = self;
+        let Self { plan, reference, names, seen, scratch, .. } = self;
         seen.rows += 1;
-        let get = |role| raw.cell(plan.layout.place(role)?);
-        let time = |role| get(role).and_then(millis);
+        let place = |role| plan.layout.place(role);
+        let amount = |role| place(role).map_or(Decimal::Null, |place| decimal(raw, place));
+        let time = |role| moment_of(raw, place(role)?);
         let row = Row {
             raw,
             plan,
             now: reference.now,
-            quantity: Decimal::read(get(Role::Quantity)),
-            price: Decimal::read(get(Role::Price)),
-            value: Decimal::read(get(Role::Value)),
+            quantity: amount(Role::Quantity),
+            price: amount(Role::Price),
+            value: amount(Role::Value),
             executed: time(Role::ExecutedAt),
             created: time(Role::CreatedAt),
             updated: time(Role::UpdatedAt),
         };
-        let id = get(Role::Id);
         let mut record = Record {
             time: row.executed.or(row.created).unwrap_or(NO_TIME),
             created: row.created.unwrap_or(NO_TIME),
             updated: row.updated.unwrap_or(NO_TIME),
-            order: get(Role::Order).map_or(0, |order| names.hash(order)),
             quantity: row.quantity,
             price: row.price,
             value: row.value,
-            side: Side::read(get(Role::Side)),
+            side: Side::read(place(Role::Side).and_then(|place| raw.text(place, scratch))),
             ..Record::default()
         };
-        self.counter_order = get(Role::CounterOrder).map_or(0, |order| names.hash(order));
-        self.id_hash = if plan.hash_ids { id.map_or(0, |id| names.hash(id)) } else { 0 };
-        self.outer_hash = get(Role::ExternalRef).map_or(self.id_hash, |outer| names.hash(outer));
-        record.account = names.of(get(Role::Account));
-        record.key = names.of(get(Role::Key));
-        record.instrument = names.of(get(Role::Instrument));
-        record.counterparty = names.of(get(Role::Counterparty));
-        record.destination = names.of(get(Role::Destination));
-        record.ip = names.of(get(Role::Ip));
+        let mut hash = |role| place(role).and_then(|place| raw.text(place, scratch)).map(|text| names.hash(text));
+        record.order = hash(Role::Order).unwrap_or(0);
+        self.counter_order = hash(Role::CounterOrder).unwrap_or(0);
+        self.id_hash = if plan.hash_ids { hash(Role::Id).unwrap_or(0) } else { 0 };
+        self.outer_hash = hash(Role::ExternalRef).unwrap_or(self.id_hash);
+        let mut name = |role| names.of(place(role).and_then(|place| raw.text(place, scratch)));
+        record.account = name(Role::Account);
+        record.key = name(Role::Key);
+        record.instrument = name(Role::Instrument);
+        record.counterparty = name(Role::Counterparty);
+        record.destination = name(Role::Destination);
+        record.ip = name(Role::Ip);
         if plan.xmin {
-            let text = raw.cell(plan.layout.columns.len()).and_then(|text| std::str::from_utf8(text).ok());
-            record.xmin = text.and_then(|text| text.parse().ok()).unwrap_or(0);
+            let xmin = whole(raw, plan.layout.columns.len(), scratch);
+            record.xmin = xmin.and_then(|xmin| u32::try_from(xmin).ok()).unwrap_or(0);
         }
-        record.id = match id {
+        record.id = match place(Role::Id).filter(|place| raw.has(*place)) {
             None => i64::MIN,
-            Some(text) if plan.whole_ids => {
-                let id = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or(i64::MIN);
+            Some(place) if plan.whole_ids => {
+                let id = whole(raw, place, scratch).unwrap_or(i64::MIN);
                 seen.whole.add(id);
                 id
             }
-            Some(text) => remember(text, &mut self.ids, self.ids_base),
+            Some(place) => {
+                let text = raw.text(place, scratch).unwrap_or_default();
+                remember(text, &mut self.ids, self.ids_base)
+            }
         };
         let outside = record.time != NO_TIME
             && (self.since.is_some_and(|since| record.time < since)
@@ -186,6 +198,24 @@ impl RowReader {
         }
         record
     }
+}
+
+/// A cell as a number.
+pub(super) fn decimal(row: RawRow<'_>, place: usize) -> Decimal {
+    match row.number(place) {
+        Some((mantissa, places)) => Decimal::trimmed(mantissa, places),
+        None => Decimal::read(row.cell(place).as_deref()),
+    }
+}
+
+/// A cell as a moment, in milliseconds.
+pub(super) fn moment_of(row: RawRow<'_>, place: usize) -> Option<i64> {
+    row.millis(place).or_else(|| millis(&row.cell(place)?))
+}
+
+/// A cell as a whole number.
+fn whole(row: RawRow<'_>, place: usize, scratch: &mut Vec<u8>) -> Option<i64> {
+    row.whole(place).or_else(|| std::str::from_utf8(row.text(place, scratch)?).ok()?.parse().ok())
 }
 
 /// Keeps the text of an id; gives its place.
@@ -282,7 +312,8 @@ impl Judge<'_, '_> {
             }
             Problem::OtherAddress => {
                 let allowed = key.addresses.as_ref()?;
-                let text = std::str::from_utf8(self.row.text(Role::Ip)?).ok()?;
+                let text = self.row.text(Role::Ip)?;
+                let text = std::str::from_utf8(&text).ok()?;
                 let address: std::net::IpAddr = text.split('/').next()?.parse().ok()?;
                 (!allowed.iter().any(|net| net.contains(&address)))
                     .then(|| format!("its key may not be used from {address}"))
@@ -366,7 +397,7 @@ impl Judge<'_, '_> {
                     Role::Ip => row
                         .text(Role::Ip)
                         .is_some_and(|ip| ip.split(|byte| *byte == b'/').next() == Some(trace.text.as_bytes())),
-                    role => row.text(role) == Some(trace.text.as_bytes()),
+                    role => row.text(role).as_deref() == Some(trace.text.as_bytes()),
                 }
         })?;
         Some(format!(
@@ -379,7 +410,7 @@ impl Judge<'_, '_> {
     }
 
     fn id_of_another_time(&mut self, number: u16, tolerance: i64) -> Option<String> {
-        let (made, created) = (made_at(self.row.text(Role::Id)?)?, self.row.created?);
+        let (made, created) = (made_at(&self.row.text(Role::Id)?)?, self.row.created?);
         if (made - created).abs() <= tolerance {
             *self.seen.agreed.entry(number).or_default() += 1;
             return None;

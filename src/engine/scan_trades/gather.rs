@@ -75,16 +75,14 @@ async fn intruder_sessions(
     }
     read(snapshot, sessions, &wanted, reference, |reference, row, roles| {
         let cell = |role| row.cell(roles.iter().position(|one| *one == role)?);
-        let text = |role| cell(role).and_then(|bytes| std::str::from_utf8(bytes).ok());
-        let (Some(account), Some(ip), Some(from)) =
-            (text(Role::Account), text(Role::Ip), cell(Role::CreatedAt).and_then(millis))
-        else {
+        let text = |role| cell(role).and_then(|bytes| String::from_utf8(bytes.into_owned()).ok());
+        let time = |role| cell(role).and_then(|text| millis(&text));
+        let (Some(account), Some(ip), Some(from)) = (text(Role::Account), text(Role::Ip), time(Role::CreatedAt)) else {
             return;
         };
-        let ip = ip.split('/').next().unwrap_or(ip);
-        let to = cell(Role::ExpiresAt).and_then(millis).unwrap_or(from.saturating_add(86_400_000));
+        let ip = ip.split('/').next().unwrap_or(&ip);
+        let to = time(Role::ExpiresAt).unwrap_or(from.saturating_add(86_400_000));
         if reference.traces.iter().any(|trace| trace.role == Role::Ip && trace.text == ip) {
-            let account = account.to_owned();
             reference.add_trace(Role::Account, &account, from, to);
         }
     })

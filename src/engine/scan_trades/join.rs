@@ -159,7 +159,8 @@ impl Phase<'_> {
                     (RawRow::NULL, 0)
                 });
             }
-            if let Some(order) = Order::of(RawRow::new(&bytes, &cells), layout, &mut names, &refusals) {
+            if let Some(order) = Order::of(RawRow::new(&bytes, &cells), layout, &mut names, &refusals, &mut Vec::new())
+            {
                 order.write(&mut right);
             }
         }

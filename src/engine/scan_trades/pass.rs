@@ -160,6 +160,7 @@ pub(super) struct OrderSink {
     refusals: Vec<(u8, Vec<String>)>,
     made: Option<Parted>,
     desk: Desk<Parted>,
+    scratch: Vec<u8>,
 }
 
 impl OrderSink {
@@ -176,6 +177,7 @@ impl OrderSink {
             refusals: refusals.to_vec(),
             made: Some(Parted::new()?),
             desk: Arc::clone(desk),
+            scratch: Vec::with_capacity(64),
         })
     }
 }
@@ -183,7 +185,7 @@ impl OrderSink {
 impl RowSink for OrderSink {
     fn row(&mut self, row: RawRow<'_>) -> Result<(), Fault> {
         if let (Some(order), Some(made)) =
-            (Order::of(row, &self.layout, &mut self.names, &self.refusals), &mut self.made)
+            (Order::of(row, &self.layout, &mut self.names, &self.refusals, &mut self.scratch), &mut self.made)
         {
             order.write(made.part(order.order)?);
         }

@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::{Effect, Seen, StepError};
-use crate::domain::Digest;
+use crate::domain::{Digest, counted};
 use crate::engine::Run;
 use crate::ledger::Event;
 use crate::policy::credentials::StorePolicy;
@@ -155,6 +155,6 @@ impl Effect for Collect {
             files.iter().flat_map(|(_, text)| text.lines()).filter(|line| line.contains("\"unreadable\":")).count();
         let gaps =
             if gaps == 0 { String::new() } else { format!("; {gaps} places could not be read, as is said there") };
-        Ok(format!("{} files, {bytes} bytes{gaps}", files.len()))
+        Ok(format!("{}, {bytes} bytes{gaps}", counted(files.len(), "file", "files")))
     }
 }

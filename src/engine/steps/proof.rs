@@ -10,8 +10,11 @@ use crate::ledger::Event;
 use crate::policy::credentials::ProofPolicy;
 use crate::ports::{Fault, FaultKind};
 
-/// How often the old value is tried: a refusal must last, since caches and instances differ.
+/// How often the old value is tried where a change takes time to be seen everywhere: a refusal must last, since caches and
+/// instances differ.
 const TRIES: u32 = 3;
+/// How often where it is seen at once: the revocation asked before, and was refused too.
+const TRIES_AT_ONCE: u32 = 2;
 /// Pause between two tries.
 const BETWEEN: Duration = Duration::from_millis(250);
 
@@ -24,11 +27,6 @@ struct Shown {
     old_refused: bool,
     strength: &'static str,
     words: String,
-}
-
-/// How long a run of refusals lasts.
-fn seconds(between: Duration) -> f64 {
-    (between * (TRIES - 1)).as_secs_f64()
 }
 
 impl Prove {
@@ -50,12 +48,12 @@ impl Prove {
         Ok(Shown { new_accepted, old_refused, strength: "server", words: format!("{new_words}, {old_words}") })
     }
 
-    /// Refused [`TRIES`] times in a row, spread over the time that a change takes to be seen everywhere. Where that is any, one
+    /// Refused several times in a row, spread over the time that a change takes to be seen everywhere. Where that is any, one
     /// more such time is given: answers may differ until then.
     async fn show_dead(&self, old: &SecretString) -> Result<(bool, String), Fault> {
         let spread = self.0.policy.issuer.propagation();
-        let between = BETWEEN.max(spread / (TRIES - 1));
-        let most = if spread.is_zero() { TRIES } else { TRIES * 2 - 1 };
+        let (tries, most) = if spread.is_zero() { (TRIES_AT_ONCE, TRIES_AT_ONCE) } else { (TRIES, TRIES * 2 - 1) };
+        let between = BETWEEN.max(spread / (tries - 1));
         let (mut refusals, mut words) = (0, String::new());
         for number in 0..most {
             if number > 0 {
@@ -64,20 +62,21 @@ impl Prove {
             match self.0.probe(old).await? {
                 Probe::Refused { reason } => {
                     refusals += 1;
-                    words = format!("old value refused {TRIES} times in {:.1} s ({reason})", seconds(between));
+                    let lasted = (between * (tries - 1)).as_secs_f64();
+                    words = format!("old value refused {tries} times in {lasted:.1} s ({reason})");
                 }
                 Probe::Accepted => (refusals, words) = (0, "old value STILL HONOURED".into()),
                 Probe::Meaningless { reason } => (refusals, words) = (0, format!("old value unproven ({reason})")),
             }
             // No run of refusals can be long enough any more, or one is.
-            if refusals == TRIES || refusals + (most - 1 - number) < TRIES {
+            if refusals == tries || refusals + (most - 1 - number) < tries {
                 break;
             }
         }
-        if refusals > 0 && refusals < TRIES {
+        if refusals > 0 && refusals < tries {
             words = "old value unproven (it is refused only now and then)".into();
         }
-        Ok((refusals == TRIES, words))
+        Ok((refusals == tries, words))
     }
 
     /// Policy accepts that only the stores can be asked: all hold the new value, none can still give the old one.

@@ -255,7 +255,7 @@ struct Longest(std::sync::Arc<std::sync::Mutex<Vec<usize>>>);
 impl RowSink for Longest {
     fn row(&mut self, row: RawRow<'_>) -> Result<(), Fault> {
         for (index, most) in self.0.lock().unwrap().iter_mut().enumerate() {
-            *most = (*most).max(row.cell(index).map_or(0, <[u8]>::len));
+            *most = (*most).max(row.cell(index).map_or(0, |cell| cell.len()));
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ mod hash;
 use super::http_probe;
 use super::session::{Field, KeyDatabase, Session};
 use crate::domain::guard::quote_identifier;
-use crate::domain::{Digest, Probe};
+use crate::domain::{Digest, Probe, counted};
 use crate::policy::credentials::{ApiKeyColumns, CredentialPolicy, HashScheme, IssuerPolicy};
 use crate::ports::{Fault, FaultKind, Issuer};
 
@@ -300,7 +300,7 @@ impl Issuer for ApiKeyTable {
             session.all(&sql, &dead).await?.len()
         };
         session.end().await;
-        Ok(format!("{killed} rows of the key table revoked"))
+        Ok(format!("{} of the key table revoked", counted(killed, "row", "rows")))
     }
 
     /// When the rows of the key were made, last used and revoked, as far as the table says it.
