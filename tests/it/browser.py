@@ -35,7 +35,7 @@ def look(page, name):
 
 
 def until(page, text):
-    page.wait_for_function("text => document.body.innerText.includes(text)", arg=text, timeout=20000)
+    page.wait_for_function("text => document.body.innerText.includes(text)", arg=text, timeout=90000)
 
 
 def unharmed(page, name):
@@ -48,7 +48,7 @@ def unharmed(page, name):
 
 
 with sync_playwright() as playwright:
-    browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"])
+    browser = playwright.chromium.launch(executable_path=chromium, timeout=120000, args=["--no-sandbox", "--disable-dev-shm-usage"])
     violations, times = 0, []
     pages = []
     for scheme in ("light", "dark"):
@@ -56,6 +56,7 @@ with sync_playwright() as playwright:
             name = f"{scheme} {width}"
             # The checks are a script of their own, which the page's policy would refuse.
             context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900}, bypass_csp=True)
+            context.set_default_timeout(90000)
             page = context.new_page()
             said(page, name)
             page.goto(address)

@@ -18,7 +18,7 @@ const VARIES: [(&str, &str); 19] = [
     (r"\b[0-9a-f]{4}(-[0-9a-f]{4}){3,}\b", "[print]"),
     (r"\b[0-9a-f]{4}( [0-9a-f]{4}){3}\b", "[print]"),
     (r"\b[0-9a-f]{8,64}\b", "[hex]"),
-    (r"\+[A-Za-z0-9+/]{42,43}=?", "+[key]"),
+    (r"\+[A-Za-z0-9+/]{43,44}=?", "+[key]"),
     (r"\bentry \d+", "entry [n]"),
     (r" *\b\d+ entries", " [n] entries"),
     (r"127\.0\.0\.1:\d+", "127.0.0.1:[port]"),
@@ -40,7 +40,7 @@ fn plain(text: &str, root: &Path) -> String {
 /// One command's screen: what it says, on which stream, and its exit code.
 fn screen(out: &mut String, root: &Path, words: &[&str]) {
     let ran = embedded(root, words);
-    writeln!(out, "$ portcullis {}", words.join(" ")).unwrap();
+    write!(out, "$ portcullis {}", plain(&words.join(" "), root)).unwrap();
     for (stream, said) in [("", &ran.stdout), ("stderr", &ran.stderr)] {
         if stream == "stderr" && !said.is_empty() {
             writeln!(out, "-- on standard error").unwrap();
