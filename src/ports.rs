@@ -114,6 +114,10 @@ pub trait CaseStore: Send + Sync {
     fn read(&self, path: &str) -> Result<Option<Vec<u8>>, Fault>;
     /// Writes a file as a whole: temporary file, sync, rename, directory sync. Mode 0600.
     fn write(&self, path: &str, bytes: &[u8]) -> Result<(), Fault>;
+    /// Writes several files, each as a whole, and syncs them together, which takes no longer than a few do. After a failure some may be there.
+    fn write_all(&self, files: &[(String, &[u8])]) -> Result<(), Fault> {
+        files.iter().try_for_each(|(path, bytes)| self.write(path, bytes))
+    }
     /// Names of the files directly below a folder of the case, sorted.
     fn list(&self, path: &str) -> Result<Vec<String>, Fault>;
     /// Paths of everything in the case folder that is not a folder, sorted, symbolic links and devices included.

@@ -207,6 +207,14 @@ impl CaseStore for CaseFolder {
         self.folder.write(path, bytes)
     }
 
+    fn write_all(&self, files: &[(String, &[u8])]) -> Result<(), Fault> {
+        self.writer()?;
+        if let Some((path, _)) = files.iter().find(|(path, _)| path == LEDGER || path == LOCK) {
+            return Err(Fault::new(FaultKind::Invalid, format!("`{path}` is not written as a whole")));
+        }
+        self.folder.write_all(files)
+    }
+
     fn list(&self, path: &str) -> Result<Vec<String>, Fault> {
         self.folder.list(path, false)
     }
@@ -249,6 +257,28 @@ mod tests {
         store.truncate_ledger(4).unwrap();
         store.append_ledger(b"three\n").unwrap();
         assert_eq!(store.read_ledger().unwrap(), b"one\nthree\n");
+    }
+
+    #[test]
+    fn files_that_are_written_together_are_there_as_each_would_be() {
+        let (_home, cases, id) = case();
+        let store = cases.open(&id, true).unwrap();
+        let many: Vec<_> = (0..300).map(|number| (format!("policies/logs/{number}.yml"), number.to_string())).collect();
+        let mut files: Vec<_> = many.iter().map(|(path, text)| (path.clone(), text.as_bytes())).collect();
+        files.push(("policies/pause.yml".into(), b"one"));
+        store.write("policies/pause.yml", b"before").unwrap();
+        store.write_all(&files).unwrap();
+        assert_eq!(store.list("policies/logs").unwrap().len(), 300);
+        for (path, bytes) in &files {
+            assert_eq!(store.read(path).unwrap().as_deref(), Some(*bytes), "{path}");
+        }
+        assert!(store.walk().unwrap().iter().all(|path| !path.ends_with(".tmp")));
+        for bad in ["ledger.jsonl", "../outside", "lock"] {
+            assert!(store.write_all(&[("fine".into(), b"1"), (bad.into(), b"2")]).is_err(), "{bad}");
+            assert_eq!(store.read("fine").unwrap(), None, "nothing is begun if one can't be");
+        }
+        let reader = cases.peek(&id).unwrap();
+        assert_eq!(reader.write_all(&files).unwrap_err().kind, FaultKind::Denied);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Every component is opened relative to the one before it with `O_NOFOLLOW`, so that a link or a file swapped in by
 //! somebody else between check and use can't lead outside.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
@@ -98,6 +99,24 @@ impl Confined {
         let shown = self.path.join(parents.join("/"));
         durable::replace(folder.as_fd(), &shown, (&temporary(name), name), bytes, |_| Ok(()))
             .map_err(|error| self.fault("write", path, error))
+    }
+
+    /// Writes several files as [`Self::write`] does each, those of one folder together.
+    pub(crate) fn write_all(&self, files: &[(String, &[u8])]) -> Result<(), Fault> {
+        let mut folders: BTreeMap<Vec<&str>, Vec<(String, &str, &[u8])>> = BTreeMap::new();
+        for (path, bytes) in files {
+            let (parents, name) = split(path)?;
+            folders.entry(parents).or_default().push((temporary(name), name, bytes));
+        }
+        for (parents, files) in &folders {
+            let path = parents.join("/");
+            let Some(folder) = self.folder(parents, true)? else {
+                return Err(Fault::new(FaultKind::NotFound, format!("there is no folder {}", self.show(&path))));
+            };
+            durable::replace_all(folder.as_fd(), &self.path.join(&path), files)
+                .map_err(|error| self.fault("write files into", &path, error))?;
+        }
+        Ok(())
     }
 
     /// Writes a file directly below the folder unless there is one already, which then stays. Mode 0600.

@@ -182,6 +182,45 @@ pub(crate) fn replace(
     sync_folder(folder, shown)
 }
 
+/// Replaces files of one folder as [`replace`] does, each under a temporary name of its own (the first of the three): all are written before the
+/// first is synced, and the folder is synced once. The first sync carries what the others wait for. After a failure some may be replaced.
+pub(crate) fn replace_all(folder: BorrowedFd<'_>, shown: &Path, files: &[(String, &str, &[u8])]) -> io::Result<()> {
+    for some in files.chunks(AT_ONCE) {
+        let replaced = replace_some(folder, shown, some);
+        if replaced.is_err() {
+            for (temporary, ..) in some {
+                let _ = remove(folder, shown, temporary);
+            }
+        }
+        replaced?;
+    }
+    sync_folder(folder, shown)
+}
+
+/// Files that are open at once.
+const AT_ONCE: usize = 128;
+
+fn replace_some(folder: BorrowedFd<'_>, shown: &Path, files: &[(String, &str, &[u8])]) -> io::Result<()> {
+    let mut open = Vec::with_capacity(files.len());
+    for (temporary, _, bytes) in files {
+        match remove(folder, shown, temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = make(folder, shown, temporary)?;
+        write(&mut file, &shown.join(temporary), bytes)?;
+        open.push(file);
+    }
+    for (file, (temporary, ..)) in open.iter().zip(files) {
+        sync(file, &shown.join(temporary))?;
+    }
+    for (temporary, name, _) in files {
+        renameat(folder, temporary.as_str(), folder, *name)?;
+        tell(Change::Renamed(&shown.join(temporary), &shown.join(name)));
+    }
+    Ok(())
+}
+
 /// Gives a file a second name, unless something has it. Nothing is synced yet.
 pub(crate) fn link(folder: BorrowedFd<'_>, shown: &Path, from: &str, to: &str) -> io::Result<()> {
     linkat(folder, from, folder, to, AtFlags::empty())?;

@@ -34,9 +34,9 @@ pub fn open_incident(
     let incident = IncidentId::new(name)
         .map_err(|error| Fault::with(crate::ports::FaultKind::Invalid, "failed to name the incident", error))?;
     let store = cases.open(&incident, true)?;
-    for (path, text) in &policies.texts {
-        store.write(&format!("{POLICIES}/{path}"), text.as_bytes())?;
-    }
+    let copies: Vec<_> =
+        policies.texts.iter().map(|(path, text)| (format!("{POLICIES}/{path}"), text.as_bytes())).collect();
+    store.write_all(&copies)?;
     let opened = Event::IncidentOpened {
         incident,
         reason: opening.reason,

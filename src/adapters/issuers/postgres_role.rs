@@ -37,7 +37,7 @@ pub struct PostgresRole {
 const FRESH: Duration = Duration::from_secs(5);
 /// So many log-ins at once, however many roles there are: each takes one of the server's connections and is work for it, which
 /// the application's own and other credentials' changes compete with.
-const LOGINS: usize = 2;
+const LOGINS: usize = 4;
 /// Bound on one connection.
 const CONNECT: Duration = Duration::from_secs(3);
 

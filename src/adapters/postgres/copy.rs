@@ -110,7 +110,7 @@ mod tests {
     impl RowSink for Seen {
         fn row(&mut self, row: RawRow<'_>) -> Result<(), Fault> {
             self.0.push(
-                (0..2).map(|index| row.cell(index).map(|cell| String::from_utf8_lossy(cell).into_owned())).collect(),
+                (0..2).map(|index| row.cell(index).map(|cell| String::from_utf8_lossy(&cell).into_owned())).collect(),
             );
             Ok(())
         }

@@ -143,7 +143,7 @@ mod tests {
 
     impl RowSink for Seen {
         fn row(&mut self, row: RawRow<'_>) -> Result<(), Fault> {
-            let text = |index| row.cell(index).map(|cell| String::from_utf8_lossy(cell).into_owned());
+            let text = |index| row.cell(index).map(|cell| String::from_utf8_lossy(&cell).into_owned());
             self.0.push((0..2).map(text).collect());
             Ok(())
         }

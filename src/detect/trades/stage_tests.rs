@@ -337,7 +337,9 @@ impl Scan<'_> {
         let mut names = Reader::new(Arc::clone(&self.reference.names));
         let (refusals, mut orders) = (join.refusals(), Vec::new());
         for row in &self.stage.orders {
-            if let Some(order) = raw(row, &layout.columns, |row| Order::of(row, &layout, &mut names, &refusals)) {
+            if let Some(order) =
+                raw(row, &layout.columns, |row| Order::of(row, &layout, &mut names, &refusals, &mut Vec::new()))
+            {
                 order.write(&mut orders);
             }
         }

@@ -98,6 +98,10 @@ impl CaseStore for FaultyCase {
         self.injector.effect_now("case", "write", || self.inner.write(path, bytes))
     }
 
+    fn write_all(&self, files: &[(String, &[u8])]) -> Result<(), Fault> {
+        self.injector.effect_now("case", "write_all", || self.inner.write_all(files))
+    }
+
     fn list(&self, path: &str) -> Result<Vec<String>, Fault> {
         self.injector.reach("case")?;
         self.inner.list(path)
