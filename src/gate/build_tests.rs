@@ -171,8 +171,7 @@ fn each_credential_with_its_rotation_and_its_proof() {
     case.before.push(staged("db", 2));
     let again = predicate(&case).credentials[&credential("db")].clone();
     let line = &case.input().lines[6];
-    let expected =
-        Credential { generation: 2, rotation_leaf: Some(leaf_hash(line)), ..rotated("postgres_role", 5) };
+    let expected = Credential { generation: 2, rotation_leaf: Some(leaf_hash(line)), ..rotated("postgres_role", 5) };
     assert_eq!(again, expected);
 }
 
@@ -199,9 +198,7 @@ fn the_last_run_of_each_scan_with_what_it_covered() {
         ran("logs", 3, Some(Level::Medium), false, 4),
     ]);
     // What is not exact in every reader of JSON is text.
-    let covered = |files: u64| {
-        json!({ "files": files, "bytes": "18446744073709551615", "rules_skipped": [{ "rule": "r", "share": "0.25", "why": null }] })
-    };
+    let covered = |files: u64| json!({ "files": files, "bytes": "18446744073709551615", "rules_skipped": [{ "rule": "r", "share": "0.25", "why": null }] });
     let scans = json!({
         "logs": { "entry": 3, "findings": 3, "highest": "medium", "complete": false, "coverage": covered(4) },
         "trades": { "entry": 2, "findings": 2, "highest": null, "complete": true, "coverage": covered(5) },
@@ -211,7 +208,8 @@ fn the_last_run_of_each_scan_with_what_it_covered() {
 
 #[test]
 fn findings_and_what_people_decided_of_them() {
-    let levels = [("h1", Level::High), ("h2", Level::High), ("h3", Level::High), ("l1", Level::Low), ("l2", Level::Low)];
+    let levels =
+        [("h1", Level::High), ("h2", Level::High), ("h3", Level::High), ("l1", Level::Low), ("l2", Level::Low)];
     let findings: Vec<Finding> = levels.iter().map(|(id, level)| finding(id, *level)).collect();
     let mut case = case(vec![
         crate::gate::fixture::scan("logs", true, &findings),
