@@ -83,6 +83,22 @@ open(copy + "/Cargo.toml", "w").write(
     + "".join(f"[profile.dev.package.{name}]\nopt-level = {level}\n" for name, level in levels.items())
 )
 shutil.copy("Cargo.lock", copy)
+# The first test that fails is enough.
+runner = os.path.abspath(copy + "/first-failure")
+open(runner, "w").write(
+    """#!/usr/bin/env python3
+import subprocess, sys
+tests = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE)
+for line in tests.stdout:
+    sys.stdout.buffer.write(line)
+    if line.startswith(b"test ") and line.endswith(b" FAILED\\n"):
+        tests.kill()
+sys.exit(101 if tests.wait() else 0)
+"""
+)
+os.chmod(runner, 0o755)
+os.makedirs(copy + "/.cargo", exist_ok=True)
+open(copy + "/.cargo/config.toml", "w").write(f"[target.'cfg(all())']\nrunner = {runner!r}\n")
 PYTHON
 config=$PWD/tests/mutants.toml
 cd "$copy"
