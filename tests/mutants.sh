@@ -102,5 +102,5 @@ open(copy + "/.cargo/config.toml", "w").write(f"[target.'cfg(all())']\nrunner = 
 PYTHON
 config=$PWD/tests/mutants.toml
 cd "$copy"
-exec cargo mutants --in-place --no-shuffle --baseline skip --timeout 20 --config "$config" --package "${room}_room" \
+exec cargo mutants --in-place --no-shuffle --baseline skip --timeout 40 --config "$config" --package "${room}_room" \
   --file "$room/src/$room/*.rs" "$@"
