@@ -46,7 +46,9 @@ fn the_incident_its_ledger_and_its_policies() {
     let input = case.input();
     let statement = Statement::parse(input.record.as_ref().unwrap()).unwrap();
     let mut tree = Tree::new();
-    input.lines[..3].iter().for_each(|line| tree.push(line));
+    for line in &input.lines[..3] {
+        tree.push(line);
+    }
     let subject = Subject { name: "portcullis/inc-1".into(), digest: [(ROOT_DIGEST.into(), tree.root())].into() };
     assert_eq!((statement.kind.as_str(), statement.subject), (STATEMENT_TYPE, vec![subject]));
     assert_eq!(statement.predicate_type, PREDICATE_TYPE);
@@ -376,7 +378,9 @@ fn a_refusal_of_an_earlier_record_stays_in_every_later_one() {
     let entries: Vec<Entry> = refused.lines.iter().map(|line| Entry::decode(line).unwrap()).collect();
     let (state, tree) = (IncidentState::replay(&entries).unwrap(), {
         let mut tree = Tree::new();
-        refused.lines.iter().for_each(|line| tree.push(line));
+        for line in &refused.lines {
+            tree.push(line);
+        }
         tree
     });
     let policies = policies(&texts(""));

@@ -20,8 +20,8 @@ fn the_longest_record_is_written_and_read_and_no_longer_one() {
     let mut longer = longest;
     longer.predicate.incident.reason.push_str("xx");
     assert!(matches!(longer.encode(), Err(RecordError::TooLong)));
-    assert!(matches!(Statement::parse(&[b' '; MAX_RECORD_BYTES + 1]), Err(RecordError::TooLong)));
-    assert!(matches!(Statement::parse(&[b' '; MAX_RECORD_BYTES]), Err(RecordError::Malformed { .. })));
+    assert!(matches!(Statement::parse(&vec![b' '; MAX_RECORD_BYTES + 1]), Err(RecordError::TooLong)));
+    assert!(matches!(Statement::parse(&vec![b' '; MAX_RECORD_BYTES]), Err(RecordError::Malformed { .. })));
 }
 
 #[test]

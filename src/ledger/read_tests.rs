@@ -39,7 +39,9 @@ fn lines(machine_key: &str, entries: u64) -> Vec<Vec<u8>> {
 /// The machine's checkpoint over these lines.
 fn checkpoint(lines: &[Vec<u8>]) -> Vec<u8> {
     let (key, mut tree) = (machine("inc-1"), Tree::new());
-    lines.iter().for_each(|line| tree.push(line));
+    for line in lines {
+        tree.push(line);
+    }
     let head = Checkpoint { origin: key.name().into(), size: tree.size(), root: tree.root() };
     head.encode(&key, &pair().sign(head.body().as_bytes()).as_ref().try_into().unwrap()).into_bytes()
 }
@@ -111,6 +113,8 @@ fn what_a_ledger_says_can_be_read_without_asking_whether_it_is_true() {
     let read = replay(bytes(&lines).as_slice(), |entry| seen.push(entry.seq)).unwrap();
     assert_eq!((seen, read.signed, read.state.entries, read.tail), (vec![0, 1, 2], 0, 3, None));
     let mut tree = Tree::new();
-    lines.iter().for_each(|line| tree.push(line));
+    for line in &lines {
+        tree.push(line);
+    }
     assert_eq!(read.tree.root(), tree.root());
 }
