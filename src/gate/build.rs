@@ -277,3 +277,7 @@ fn exceptions(state: &IncidentState) -> Vec<Exception> {
 pub(super) fn open_findings<'a>(state: &IncidentState, all: &'a [Finding], from: Level) -> Vec<&'a Finding> {
     all.iter().filter(|finding| finding.rule.level >= from && is_open(state, &finding.id)).collect()
 }
+
+#[cfg(test)]
+#[path = "build_tests.rs"]
+mod tests;

@@ -119,6 +119,31 @@ fn a_scan_says_whether_it_was_whole_or_who_took_it_as_it_is() {
 }
 
 #[test]
+fn what_people_say_of_one_thing_is_not_said_of_another() {
+    let partial = |item: &str| {
+        with(|case| {
+            let findings = case.findings.clone();
+            case.before.extend([scan("logs", false, &findings), attested(item)]);
+        })
+    };
+    assert_eq!(ruling(&partial("scan.logs"), "scan.logs").0, Verdict::Pass);
+    for other in ["scan.trades", "logs", "customers-told"] {
+        assert_eq!(ruling(&partial(other), "scan.logs").0, Verdict::Refuse, "{other}");
+    }
+    let lost = |item: &str| {
+        with(|case| {
+            let collect = Action::CollectEvidence { what: "sessions".into() };
+            case.before.extend(step("evidence.sessions", Phase::Evidence, collect, Some(Outcome::Failed)));
+            case.before.push(attested(item));
+        })
+    };
+    assert_eq!(ruling(&lost("evidence.sessions"), "steps").0, Verdict::Pass);
+    for other in ["evidence.roles", "sessions", "customers-told"] {
+        assert_eq!(ruling(&lost(other), "steps").0, Verdict::Refuse, "{other}");
+    }
+}
+
+#[test]
 fn names_of_approvers_are_file_names() {
     let named = |name: &str| {
         let text = texts("")["resume.yml"].replace("alice", name);

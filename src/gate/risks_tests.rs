@@ -1,4 +1,4 @@
-use crate::domain::Level;
+use crate::domain::{ChecklistItem, Level};
 use crate::gate::Statement;
 use crate::gate::fixture::{Fixture, finding, pause, texts};
 use crate::ledger::Event;
@@ -96,4 +96,17 @@ fn what_policy_lets_people_do_is_said() {
     assert_eq!(owners, ["policy lets owners of leaked credentials approve"]);
     let witness = "threshold: 2\nwitnesses: [{ kind: directory, name: nas, path: copies }]";
     assert_eq!(with_policy("threshold: 2", witness), [STORE, HAND, OPEN]);
+}
+
+#[test]
+fn what_the_checklist_leaves_open_is_said() {
+    let item = |item: &str, done: bool| ChecklistItem {
+        item: item.into(),
+        done,
+        detail: "ask the broker".into(),
+        attested_by: None,
+    };
+    let items = vec![item("positions", false), item("customers-told", true)];
+    let open = risks(|case| case.before.push(Event::ChecklistReviewed { items, operator: "dana".into() }));
+    assert_eq!(besides(open), ["the checklist is open at `positions`: ask the broker"]);
 }

@@ -162,6 +162,14 @@ mod tests {
         assert_eq!(key.line(), ED.rsplit_once(" comment").unwrap().0);
         assert!(key.fingerprint().starts_with("SHA256:"));
         assert_eq!(key.fingerprint().len(), 50);
+        assert_eq!(format!("{key:?}"), format!("PublicKey(ssh-ed25519 {})", key.fingerprint()));
+    }
+
+    #[test]
+    fn the_longest_line_is_read_and_no_longer_one() {
+        let line = |length: usize| format!("{ED}{}", "x".repeat(length - ED.len()));
+        assert_eq!(PublicKey::parse(&line(MAX_KEY_LINE)), PublicKey::parse(ED));
+        assert_eq!(PublicKey::parse(&line(MAX_KEY_LINE + 1)), Err(KeyError::Line));
     }
 
     #[test]
@@ -197,6 +205,25 @@ mod tests {
         assert!(matches!(PublicKey::parse(&format!("no-pty {ED}")), Err(KeyError::Kind(_))));
         assert_eq!(PublicKey::parse(&ED.replacen("ssh-ed25519", TYPES[1], 1)), Err(KeyError::Blob));
         assert_eq!(PublicKey::parse(&format!("{ED}{}", "x".repeat(3000))), Err(KeyError::Line));
+    }
+
+    #[test]
+    fn a_point_is_uncompressed_and_on_the_curve_that_its_type_names() {
+        let read = |curve: &[u8], first: u8, length: usize| {
+            let mut blob = Vec::new();
+            put(&mut blob, TYPES[1].as_bytes());
+            put(&mut blob, curve);
+            let mut point = vec![7; length];
+            point[0] = first;
+            put(&mut blob, &point);
+            PublicKey::from_blob(&blob).map(|key| key.algorithm)
+        };
+        assert_eq!(read(b"nistp256", 4, 65), Ok(TYPES[1]));
+        for (curve, first, length) in
+            [("nistp256", 2, 65), ("nistp256", 4, 64), ("nistp256", 4, 66), ("nistp256", 2, 33), ("nistp384", 4, 65)]
+        {
+            assert_eq!(read(curve.as_bytes(), first, length), Err(KeyError::Blob), "{curve} {first} {length}");
+        }
     }
 
     #[test]

@@ -173,3 +173,28 @@ proptest! {
         let _ = PublicKey::from_blob(&bytes);
     }
 }
+
+#[test]
+fn what_is_longer_than_any_signature_is_not_looked_at() {
+    let said = |length: usize| SshSignature::parse_any(&vec![b'x'; length]).unwrap_err();
+    assert_eq!(MAX_SIGNATURE_BYTES, 8192);
+    assert_eq!(said(MAX_SIGNATURE_BYTES), SignatureError::Armor);
+    assert_eq!(said(MAX_SIGNATURE_BYTES + 1), SignatureError::TooLong);
+}
+
+#[test]
+fn what_an_agent_signs_becomes_the_file_that_ssh_keygen_writes() {
+    let signer = Signer::ed25519(5);
+    let key = PublicKey::parse(&signer.line(&Form::default())).unwrap();
+    let Signer::Ed25519(pair) = &signer else { panic!("it is an Ed25519 key") };
+    for purpose in Purpose::ALL {
+        let mut answer = Vec::new();
+        put(&mut answer, b"ssh-ed25519");
+        put(&mut answer, pair.sign(&agent_request(purpose, MESSAGE)).as_ref());
+        let file = armored(&key, purpose, &answer);
+        let form = Form { namespace: purpose.namespace().into(), ..Form::default() };
+        assert_eq!(file, signer.sign(MESSAGE, &form));
+        let read = SshSignature::parse_any(&file).unwrap();
+        assert_eq!((read.key(), read.purpose()), (&key, purpose));
+    }
+}

@@ -442,3 +442,7 @@ pub(super) fn made_exact(value: &Value) -> Value {
         other => other.clone(),
     }
 }
+
+#[cfg(test)]
+#[path = "statement_tests.rs"]
+mod tests;

@@ -73,4 +73,14 @@ mod tests {
         assert_eq!(Reader::new(&[0, 0, 0, 9, 1]).string(), None);
         assert_eq!(Reader::new(&[1]).end(), None);
     }
+
+    #[test]
+    fn what_is_read_is_what_lies_there_and_what_is_cut_short_is_nothing() {
+        let mut reader = Reader::new(&[7, 0, 0, 1, 2, 0, 0, 0, 3, b'a', b'b', b'c', 9]);
+        assert_eq!((reader.byte(), reader.number(), reader.string()), (Some(7), Some(0x102), Some(&b"abc"[..])));
+        let rest = reader;
+        assert_eq!((reader.number(), reader.take(2), rest.end()), (None, None, None));
+        assert_eq!((reader.take(1), reader.byte(), reader.take(1)), (Some(&[9][..]), None, None));
+        assert_eq!((reader.take(0), reader.end()), (Some(&[][..]), Some(())));
+    }
 }

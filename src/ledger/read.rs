@@ -131,3 +131,7 @@ fn check_head(
     }
     Ok(checkpoint.size)
 }
+
+#[cfg(test)]
+#[path = "read_tests.rs"]
+mod tests;

@@ -441,3 +441,7 @@ fn signed((approver, key): (&str, &str), record: &Digest, file: &super::FileBind
     let (approver, key, path) = (approver.to_owned(), key.to_owned(), file.path.clone());
     ApprovalState { approver, key, record: *record, path, sha256: file.sha256, at }
 }
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;

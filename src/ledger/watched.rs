@@ -63,4 +63,19 @@ mod tests {
         assert_eq!(watched.unwatched(at(10), at(44)), []);
         assert_eq!(watched.gaps, ["app.log vanished"]);
     }
+
+    #[test]
+    fn a_pause_as_long_as_the_beat_is_watched_and_a_longer_one_is_not() {
+        let ms = |ms: i64| Timestamp::from_millisecond(ms).unwrap();
+        let mut watched = Watched::default();
+        watched.add(ms(10_000), ms(20_000), &[]);
+        watched.add(ms(25_000), ms(30_000), &[]);
+        assert_eq!(watched.stretches, [(ms(10_000), ms(30_000))]);
+        watched.add(ms(35_001), ms(40_000), &[]);
+        assert_eq!(watched.stretches, [(ms(10_000), ms(30_000)), (ms(35_001), ms(40_000))]);
+        assert_eq!(watched.unwatched(ms(5_000), ms(34_999)), []);
+        assert_eq!(watched.unwatched(ms(5_000), ms(35_000)), []);
+        assert_eq!(watched.unwatched(ms(4_999), ms(45_000)), [(ms(4_999), ms(10_000)), (ms(30_000), ms(35_001))]);
+        assert_eq!(watched.unwatched(ms(36_000), ms(45_001)), [(ms(40_000), ms(45_001))]);
+    }
 }
