@@ -103,7 +103,7 @@ impl Confined {
 
     /// Writes several files as [`Self::write`] does each, those of one folder together.
     pub(crate) fn write_all(&self, files: &[(String, &[u8])]) -> Result<(), Fault> {
-        let mut folders: BTreeMap<Vec<&str>, Vec<(String, &str, &[u8])>> = BTreeMap::new();
+        let mut folders: BTreeMap<Vec<&str>, Vec<durable::Replacement<'_>>> = BTreeMap::new();
         for (path, bytes) in files {
             let (parents, name) = split(path)?;
             folders.entry(parents).or_default().push((temporary(name), name, bytes));

@@ -182,9 +182,12 @@ pub(crate) fn replace(
     sync_folder(folder, shown)
 }
 
-/// Replaces files of one folder as [`replace`] does, each under a temporary name of its own (the first of the three): all are written before the
-/// first is synced, and the folder is synced once. The first sync carries what the others wait for. After a failure some may be replaced.
-pub(crate) fn replace_all(folder: BorrowedFd<'_>, shown: &Path, files: &[(String, &str, &[u8])]) -> io::Result<()> {
+/// A file that is to be replaced: its temporary name, its name, its bytes.
+pub(crate) type Replacement<'a> = (String, &'a str, &'a [u8]);
+
+/// Replaces files of one folder as [`replace`] does: all are written before the first is synced, and the folder is synced once. The first sync
+/// carries what the others wait for. After a failure some may be replaced.
+pub(crate) fn replace_all(folder: BorrowedFd<'_>, shown: &Path, files: &[Replacement<'_>]) -> io::Result<()> {
     for some in files.chunks(AT_ONCE) {
         let replaced = replace_some(folder, shown, some);
         if replaced.is_err() {
@@ -200,7 +203,7 @@ pub(crate) fn replace_all(folder: BorrowedFd<'_>, shown: &Path, files: &[(String
 /// Files that are open at once.
 const AT_ONCE: usize = 128;
 
-fn replace_some(folder: BorrowedFd<'_>, shown: &Path, files: &[(String, &str, &[u8])]) -> io::Result<()> {
+fn replace_some(folder: BorrowedFd<'_>, shown: &Path, files: &[Replacement<'_>]) -> io::Result<()> {
     let mut open = Vec::with_capacity(files.len());
     for (temporary, _, bytes) in files {
         match remove(folder, shown, temporary) {
