@@ -52,7 +52,9 @@ fn screen(out: &mut String, root: &Path, words: &[&str]) {
 
 fn screens(root: &Path, commands: &[&[&str]]) -> String {
     let mut out = String::new();
-    commands.iter().for_each(|words| screen(&mut out, root, words));
+    for words in commands {
+        screen(&mut out, root, words);
+    }
     out
 }
 
