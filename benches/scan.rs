@@ -24,12 +24,12 @@ const RULES: usize = 100;
 
 /// Rule files below a folder of the shared data, or the shipped ones, and as many made-up ones as are missing.
 fn rules(folder: Option<&Path>, field: &str, source: &str) -> Ruleset {
-    let mut texts: Vec<(String, String)> = match folder {
-        Some(folder) => policy_files::read(folder).expect("rules of others").into_iter().collect(),
-        None => {
-            let logs = SHIPPED.iter().filter(|(path, _)| path.starts_with("logs/"));
-            logs.map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect()
-        }
+    let shipped = SHIPPED.iter().filter(|(path, _)| path.starts_with("logs/"));
+    let shipped = shipped.map(|(path, text)| ((*path).to_owned(), (*text).to_owned()));
+    let mut texts: Vec<(String, String)> = if let Some(folder) = folder {
+        policy_files::read(folder).expect("rules of others").into_iter().collect()
+    } else {
+        shipped.collect()
     };
     let made = |number: &usize| {
         let name = literal(*number);
