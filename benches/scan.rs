@@ -1,60 +1,175 @@
-//! Throughput of the log scan and of the ledger's tree, on generated data: `cargo bench`.
+//! What the log scan costs: MB of log a second of one core's processor time, beside ripgrep with 100 literals on one thread over
+//! the same bytes in the same run (if `rg` is there), and beside inflating alone: `cargo bench --bench scan`.
+//!
+//! With `PORTCULLIS_SHARED_DATA` the rules of others that lie in that folder are run, and its `CloudTrail` captures and access log
+//! are scanned too, repeated; without it the shipped rules. Rules are made up to 100. `PORTCULLIS_BENCH_MB` is the size of each log.
 
-use std::hint::black_box;
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use portcullis::adapters::policy_files;
 use portcullis::detect::logs::{Ruleset, ScanOptions, scan_reader};
-use portcullis::ledger::merkle::Tree;
 use portcullis::policy::shipped::SHIPPED;
 
-/// Lines of an application log of which every hundredth is a trade by a script.
-fn app_log(lines: usize) -> String {
-    let mut text = String::new();
-    for number in 0..lines {
-        let agent = if number % 100 == 0 { "curl/8.5" } else { "trading-sdk/2.4.1" };
-        text.push_str(&format!(
-            "{{\"time\":\"2026-11-24T01:{:02}:{:02}Z\",\"level\":\"info\",\"event\":\"trade.created\",\"tradeId\":{number},\"apiKeyId\":\"key_1\",\"userAgent\":\"{agent}\",\"value\":\"120.00\"}}\n",
-            number / 60 % 60,
-            number % 60
-        ));
-    }
-    text
+mod logs;
+
+/// Rounds; the best of each counts.
+const ROUNDS: usize = 5;
+/// Rules, and literals for ripgrep.
+const RULES: usize = 100;
+
+/// Rule files below a folder of the shared data, or the shipped ones, and as many made-up ones as are missing.
+fn rules(folder: Option<&Path>, field: &str, source: &str) -> Ruleset {
+    let shipped = SHIPPED.iter().filter(|(path, _)| path.starts_with("logs/"));
+    let shipped = shipped.map(|(path, text)| ((*path).to_owned(), (*text).to_owned()));
+    let mut texts: Vec<(String, String)> = if let Some(folder) = folder {
+        policy_files::read(folder).expect("rules of others").into_iter().collect()
+    } else {
+        shipped.collect()
+    };
+    let made = |number: &usize| {
+        let name = literal(*number);
+        let text = format!(
+            "title: made {number}\nid: made-{number}\nlogsource: {source}\ndetection:\n  s:\n    {field}: {name}\n  condition: s\n"
+        );
+        (format!("made/{number}.yml"), text)
+    };
+    let count = |texts: &[(String, String)]| {
+        Ruleset::from_texts(texts.iter().map(|(path, text)| (path.as_str(), text.as_str()))).rules().len()
+    };
+    texts.extend((0..RULES.saturating_sub(count(&texts))).map(|number| made(&number)));
+    Ruleset::from_texts(texts.iter().map(|(path, text)| (path.as_str(), text.as_str())))
 }
 
-fn scan(criterion: &mut Criterion) {
-    let rules = Ruleset::from_texts(SHIPPED.iter().filter(|(path, _)| path.starts_with("logs/")).copied());
-    let log = app_log(20_000);
-    let mut group = criterion.benchmark_group("scan logs");
-    group.throughput(Throughput::Bytes(log.len() as u64));
-    for prefilter in [true, false] {
-        let options = ScanOptions { prefilter, ..ScanOptions::default() };
-        group.bench_function(if prefilter { "raw bytes filtered first" } else { "every event parsed" }, |bencher| {
-            bencher.iter(|| {
-                let mut found = 0_u64;
-                let reader = Box::new(std::io::Cursor::new(log.clone().into_bytes()));
-                black_box(scan_reader(&rules, "app.log", reader, &options, &mut |_| found += 1));
-                found
-            });
-        });
-    }
-    group.finish();
+/// A name that no log holds.
+fn literal(number: usize) -> String {
+    let verbs = ["Delete", "Disable", "Modify", "Detach", "Revoke"];
+    let nouns = ["Shield", "Ledger", "Vault", "Beacon", "Custody", "Margin", "Escrow", "Signer", "Quorum", "Treasury"];
+    format!("{}{}{}", verbs[number % 5], nouns[number / 5 % 10], ["Policy", "Binding"][number / 50 % 2])
 }
 
-fn tree(criterion: &mut Criterion) {
-    let lines: Vec<Vec<u8>> = (0..10_000).map(|number| format!("{{\"entry\":{number}}}").into_bytes()).collect();
-    let mut group = criterion.benchmark_group("ledger");
-    group.throughput(Throughput::Elements(lines.len() as u64));
-    group.bench_function("root over 10,000 entries", |bencher| {
-        bencher.iter(|| {
-            let mut tree = Tree::default();
-            for line in &lines {
-                tree.push(line);
-            }
-            black_box(tree.root())
-        });
+/// MB a second for so many bytes in the best of the rounds, by ticks of processor time.
+fn speed(bytes: u64, mut round: impl FnMut() -> u64) -> u64 {
+    let best = (0..ROUNDS).map(|_| round()).min().unwrap_or(1).max(1);
+    bytes / 10_000 / best
+}
+
+fn scan(rules: &Ruleset, path: &Path) -> (u64, u64, u64) {
+    let (mut found, mut events) = (0, 0);
+    let bytes = inflated(path);
+    let speed = speed(bytes, || {
+        found = 0;
+        let before = logs::processor_ticks().0;
+        let file = File::open(path).unwrap();
+        let coverage = scan_reader(rules, "log", file, &ScanOptions::default(), &mut |_| found += 1);
+        events = coverage.events;
+        logs::processor_ticks().0 - before
     });
-    group.finish();
+    (speed, found, events)
 }
 
-criterion_group!(benches, scan, tree);
-criterion_main!(benches);
+/// Bytes of a log once it is inflated.
+fn inflated(path: &Path) -> u64 {
+    if path.extension().is_none_or(|ending| ending != "gz") {
+        return fs::metadata(path).unwrap().len();
+    }
+    std::io::copy(
+        &mut flate2::bufread::MultiGzDecoder::new(std::io::BufReader::new(File::open(path).unwrap())),
+        &mut std::io::sink(),
+    )
+    .unwrap()
+}
+
+fn ripgrep(path: &Path, literals: &Path) -> Option<u64> {
+    let run = || {
+        let arguments = ["--no-config", "-j1", "-a", "-c", "-F", "-f"];
+        Command::new("rg").args(arguments).arg(literals).arg(path).stdout(Stdio::null()).status().ok()
+    };
+    run()?;
+    Some(speed(fs::metadata(path).unwrap().len(), || {
+        let before = logs::processor_ticks().1;
+        run();
+        logs::processor_ticks().1 - before
+    }))
+}
+
+fn inflating(path: &Path) -> u64 {
+    speed(inflated(path), || {
+        let before = logs::processor_ticks().0;
+        let mut reader = flate2::bufread::MultiGzDecoder::new(std::io::BufReader::with_capacity(
+            64 << 10,
+            File::open(path).unwrap(),
+        ));
+        let mut buffer = vec![0; 256 << 10];
+        while reader.read(&mut buffer).unwrap() > 0 {}
+        logs::processor_ticks().0 - before
+    })
+}
+
+/// Lines repeated up to a size.
+fn repeated(lines: &str, size: usize) -> String {
+    lines.repeat(size / lines.len().max(1) + 1)
+}
+
+/// The captures of others as JSON lines.
+fn captures(folder: &Path) -> String {
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|ending| ending == "json"));
+    paths.sort();
+    let mut lines = String::new();
+    for path in paths {
+        let read: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+        let records = read.get("Records").unwrap_or(&read);
+        for record in records.as_array().map_or(std::slice::from_ref(records), Vec::as_slice) {
+            lines.push_str(&format!("{record}\n"));
+        }
+    }
+    lines
+}
+
+fn main() {
+    let size = std::env::var("PORTCULLIS_BENCH_MB").ok().and_then(|size| size.parse().ok()).unwrap_or(256_usize) << 20;
+    let shared = std::env::var_os("PORTCULLIS_SHARED_DATA").map(PathBuf::from);
+    let folder = tempfile::tempdir().unwrap();
+    let literals = folder.path().join("literals");
+    fs::write(&literals, (0..RULES).map(|number| literal(number) + "\n").collect::<String>()).unwrap();
+    let below = |path: &str| shared.as_ref().map(|shared| shared.join(path));
+    let cloud =
+        rules(below("sigma/rules/cloud/aws/cloudtrail").as_deref(), "eventName", "{product: aws, service: cloudtrail}");
+    let web = rules(below("sigma/rules/web").as_deref(), "c-uri|contains", "{category: webserver}");
+    let mut bodies =
+        vec![("CloudTrail, quiet", &cloud, logs::cloudtrail(size)), ("access log, quiet", &web, logs::access(size))];
+    if let Some(shared) = &shared {
+        bodies.push(("CloudTrail captures", &cloud, repeated(&captures(&shared.join("cloudtrail/stratus")), size)));
+        let mut access = String::new();
+        let file = File::open(shared.join("text/elastic-examples/apache_access.log.gz")).unwrap();
+        flate2::read::MultiGzDecoder::new(file).read_to_string(&mut access).unwrap();
+        bodies.push(("Apache access log", &web, repeated(&access, size)));
+    }
+    for (name, rules, text) in bodies {
+        let path = folder.path().join("log");
+        fs::write(&path, &text).unwrap();
+        let (speed, found, events) = scan(rules, &path);
+        let rg = ripgrep(&path, &literals);
+        let beside = rg.map_or_else(
+            || "ripgrep is not there".to_owned(),
+            |rg| format!("ripgrep {rg} MB/s, {}.{:02} x of it", speed / rg.max(1), speed * 100 / rg.max(1) % 100),
+        );
+        println!("{name}: {} rules {speed} MB/s, {found} findings in {events} events; {beside}", rules.rules().len());
+        let packed = folder.path().join("log.gz");
+        let mut encoder = flate2::write::GzEncoder::new(File::create(&packed).unwrap(), flate2::Compression::default());
+        encoder.write_all(&text.as_bytes()[..text.len() / 4]).unwrap();
+        encoder.finish().unwrap();
+        let (speed, alone) = (scan(rules, &packed).0, inflating(&packed));
+        println!(
+            "    gzip: {speed} MB/s, inflating alone {alone} MB/s: {}.{:02} x its time",
+            alone / speed,
+            alone * 100 / speed % 100
+        );
+    }
+    println!("most memory, the logs that were made included: {} MB", logs::resident().1 >> 20);
+}

@@ -21,7 +21,7 @@ pub use search::Match;
 use crate::domain::{Level, RuleRef};
 
 /// Shortest part of a text that is looked for, in bytes.
-const SHORTEST_NEEDLE: usize = crate::detect::grams::SHORTEST;
+const SHORTEST_NEEDLE: usize = 3;
 
 /// Indicators, ready to be looked for. A million of them take about 100 bytes each, texts about 200.
 #[derive(Debug, Default)]

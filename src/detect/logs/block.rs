@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, Cursor, Read};
 use std::sync::Arc;
 
+use super::buffer::{Buffer, Spare};
 use super::formats::{self, Format, JsonRecords, Layout, MAX_RECORD};
 use super::part::{Head, Part, Range};
 use super::scan::ScanOptions;
@@ -16,7 +17,7 @@ pub(super) const HEAD: usize = 64 << 10;
 /// Whole records of a stream.
 #[derive(Debug)]
 pub struct Block {
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: Buffer,
     /// Where the block starts in the (decompressed) stream.
     pub(super) offset: u64,
     /// The records, where they are not the lines.
@@ -31,6 +32,11 @@ pub struct Block {
 }
 
 impl Block {
+    fn empty(offset: u64, layout: Arc<Layout>) -> Self {
+        let (bytes, spans, too_long) = (Buffer::default(), None, Vec::new());
+        Self { bytes, offset, spans, too_long, covers: 0, lines: 0, layout }
+    }
+
     /// Bytes of the stream that the block stands for.
     pub fn covers(&self) -> u64 {
         self.covers
@@ -59,12 +65,13 @@ pub struct Blocks<'a> {
     cut: Cut<'a>,
     layout: Option<Arc<Layout>>,
     failed: Option<String>,
+    spare: Spare,
 }
 
 impl<'a> Blocks<'a> {
     /// Finds compression and format of a stream.
     pub fn new(reader: impl Read + Send + 'a, options: &ScanOptions) -> Self {
-        let mut blocks = Self { cut: Cut::Nothing, layout: None, failed: None };
+        let mut blocks = Self { cut: Cut::Nothing, layout: None, failed: None, spare: Spare::default() };
         match decode(reader) {
             Ok(Decoded::Stream(stream)) => blocks.open(stream, options),
             Ok(Decoded::Unsupported(kind)) => {
@@ -104,7 +111,7 @@ impl<'a> Blocks<'a> {
     /// `reader` is at the byte before the range (at the first where it begins with the stream). Records and lines count
     /// from the part's start, bytes from the stream's.
     pub fn part(reader: impl Read + Send + 'a, head: &Head, range: &Range) -> Self {
-        let mut blocks = Self { cut: Cut::Nothing, layout: None, failed: None };
+        let mut blocks = Self { cut: Cut::Nothing, layout: None, failed: None, spare: Spare::default() };
         match Part::begin(reader, head, range) {
             Ok((part, offset)) => blocks.cut(Box::new(part), head.layout.clone(), offset),
             Err(error) => {
@@ -129,8 +136,10 @@ impl<'a> Blocks<'a> {
     pub fn next_block(&mut self) -> Option<Block> {
         let layout = self.layout.clone()?;
         let (block, error) = match &mut self.cut {
-            Cut::Lines { source, rest, offset, ended } => lines(source, rest, offset, ended, layout),
-            Cut::Spans(split) => spans(split.as_mut(), layout),
+            Cut::Lines { source, rest, offset, ended } => {
+                lines(source, self.spare.buffer(), rest, offset, ended, layout)
+            }
+            Cut::Spans(split) => spans(split.as_mut(), self.spare.buffer(), layout),
             Cut::Nothing => return None,
         };
         let at = block.offset + block.covers;
@@ -148,22 +157,21 @@ impl<'a> Blocks<'a> {
 
 fn lines(
     source: &mut dyn Read,
+    mut bytes: Buffer,
     rest: &mut Vec<u8>,
     offset: &mut u64,
     ended: &mut bool,
     layout: Arc<Layout>,
 ) -> (Block, Option<io::Error>) {
-    let mut bytes = Vec::with_capacity(BLOCK + rest.len().min(BLOCK));
-    bytes.append(rest);
-    let start = *offset;
-    let mut block =
-        Block { bytes: Vec::new(), offset: start, spans: None, too_long: Vec::new(), covers: 0, lines: 0, layout };
+    bytes.extend(rest);
+    rest.clear();
+    let mut block = Block::empty(*offset, layout);
     let mut looked = 0;
     let mut failed = None;
     while !*ended {
         let before = bytes.len();
         let wanted = if before < BLOCK { BLOCK - before } else { BLOCK };
-        if let Err(error) = (&mut *source).take(wanted as u64).read_to_end(&mut bytes) {
+        if let Err(error) = bytes.fill(source, wanted) {
             (*ended, failed) = (true, Some(error));
             break;
         }
@@ -172,7 +180,9 @@ fn lines(
             break;
         }
         if let Some(at) = memchr::memrchr(b'\n', &bytes[looked..]) {
-            *rest = bytes.split_off(looked + at + 1);
+            let end = looked + at + 1;
+            rest.extend_from_slice(&bytes[end..]);
+            bytes.truncate(end);
             break;
         }
         looked = bytes.len();
@@ -212,9 +222,9 @@ fn pass_line(source: &mut dyn Read, rest: &mut Vec<u8>) -> (u64, Option<io::Erro
     }
 }
 
-fn spans(split: &mut dyn formats::Split, layout: Arc<Layout>) -> (Block, Option<io::Error>) {
+fn spans(split: &mut dyn formats::Split, buffer: Buffer, layout: Arc<Layout>) -> (Block, Option<io::Error>) {
     let (offset, before) = (split.bytes(), split.lines());
-    let mut block = Block { bytes: Vec::new(), offset, spans: None, too_long: Vec::new(), covers: 0, lines: 0, layout };
+    let mut block = Block { bytes: buffer, ..Block::empty(offset, layout) };
     let mut spans = Vec::new();
     let mut failed = None;
     while block.bytes.len() < BLOCK && split.bytes() - offset < 4 * BLOCK as u64 {
@@ -223,11 +233,7 @@ fn spans(split: &mut dyn formats::Split, layout: Arc<Layout>) -> (Block, Option<
                 None => block.too_long.push(chunk.line - before),
                 Some(bytes) => {
                     let start = block.bytes.len();
-                    if block.bytes.is_empty() {
-                        block.bytes = bytes;
-                    } else {
-                        block.bytes.extend_from_slice(&bytes);
-                    }
+                    block.bytes.extend(&bytes);
                     let end = block.bytes.len();
                     spans.push(Span { start, end, line: chunk.line - before, offset: chunk.offset });
                 }

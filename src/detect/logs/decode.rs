@@ -5,8 +5,8 @@ use flate2::bufread::MultiGzDecoder;
 use lzma_rust2::XzReader;
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
-/// Size of the buffers, in bytes.
-const BUFFER: usize = 256 << 10;
+/// Size of the buffers, in bytes. What reads more at once, as blocks do, reads past them.
+const BUFFER: usize = 64 << 10;
 /// Most memory that an xz stream may ask for, in KiB; `xz -9` asks for 64 MiB.
 const XZ_MEMORY: u32 = 80 << 10;
 

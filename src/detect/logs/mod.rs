@@ -4,6 +4,7 @@
 //! bytes, parses what could match and runs the rules; [`Ordered`] puts the results together. [`scan_reader`] does it all.
 
 mod block;
+mod buffer;
 mod correlate;
 mod decode;
 pub mod formats;
@@ -18,6 +19,7 @@ mod placeholders;
 mod records;
 mod ruleset;
 mod scan;
+mod segments;
 mod shard;
 mod sightings;
 pub mod sigma;

@@ -109,6 +109,13 @@ impl Needs {
     }
 }
 
+impl Needs {
+    /// Whether one of the texts holds a byte.
+    pub(super) fn have(&self, byte: u8) -> bool {
+        self.finders.iter().any(|finder| finder.needle().contains(&byte))
+    }
+}
+
 /// What is known of one record.
 #[derive(Debug)]
 pub(super) struct Look<'a> {

@@ -42,7 +42,7 @@ struct Marks<'a> {
     filter: &'a Filter,
     /// Place and literal, in the order of the text.
     found: Vec<(usize, usize)>,
-    /// Places of escapes that can stand for any letter.
+    /// Places of escapes that can stand for what is looked for.
     escapes: Vec<usize>,
     next: usize,
     next_escape: usize,
@@ -58,18 +58,11 @@ struct Marks<'a> {
 
 impl<'a> Marks<'a> {
     fn new(filter: &'a Filter, bytes: &[u8], used: bool) -> Self {
-        let mut found = Vec::new();
-        let mut escapes = Vec::new();
-        if used {
-            filter.grams.find(bytes, |at, literal| found.push((at, literal)));
-            found.sort_unstable();
-            if filter.escaped {
-                escapes = filter.escape.find_iter(bytes).collect();
-            }
-        }
+        let (found, escapes) =
+            if used { (filter.find(bytes), filter.escapes(bytes)) } else { (Vec::new(), Vec::new()) };
         let stamps = vec![0; filter.rules];
         let everything = !used;
-        let look = Look::new(&filter.needs, used);
+        let look = Look::new(&filter.needs, used && filter.is_thorough());
         let (next, next_escape, whole, rules, stamp) = (0, 0, false, Vec::new(), 0);
         Self { filter, found, escapes, next, next_escape, everything, whole, rules, stamps, stamp, look }
     }
@@ -115,7 +108,7 @@ impl<'a> Marks<'a> {
     /// Whether one of the candidates could match by what it needs in raw bytes, whether or not that was looked at before: the
     /// filter must not be seen in a count.
     fn could_match(&mut self, raw: &[u8]) -> bool {
-        if !self.everything || (self.filter.escaped && self.filter.escape.find(raw).is_some()) {
+        if !self.everything || !self.filter.escapes(raw).is_empty() {
             return true;
         }
         self.look.at(raw, std::iter::empty());

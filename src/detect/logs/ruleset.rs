@@ -9,7 +9,8 @@ use super::logsource::{Class, Names, Sources};
 use super::need::Needs;
 use super::placeholders::Placeholders;
 use super::scan::ScanOptions;
-use super::sigma::{Correlation, Document, Family, Rule, Skipped, parse_file};
+use super::segments::Segments;
+use super::sigma::{Correlation, Document, Family, Literal, Part, Rule, Site, Skipped, parse_file};
 use crate::detect::grams::{Grams, Sample};
 use crate::detect::indicators::Indicators;
 
@@ -61,7 +62,7 @@ impl Default for Terms {
 /// What to look for in the raw bytes of one format.
 #[derive(Debug)]
 pub(super) struct Filter {
-    pub(super) grams: Grams,
+    search: Search,
     /// The rules of each literal.
     pub(super) owners: Vec<Vec<usize>>,
     /// Rules for this format.
@@ -70,9 +71,8 @@ pub(super) struct Filter {
     pub(super) unfiltered: Vec<usize>,
     /// What else the record of a candidate must hold, by rule.
     pub(super) needs: Needs,
-    /// Whether letters can stand as `\u0041`, and the search for it.
-    pub(super) escaped: bool,
-    pub(super) escape: Finder<'static>,
+    /// Ways to write what is looked for differently: letters as `\u0041`, and slashes as `\/`.
+    escapes: Vec<Finder<'static>>,
     /// Rules in all.
     pub(super) rules: usize,
 }
@@ -189,9 +189,10 @@ impl Ruleset {
 
     /// The rules that have to be run on every event of a format, since nothing in raw bytes says that they can't match.
     pub fn unfiltered(&self, format: Format) -> impl Iterator<Item = &Rule> {
-        let family = Family::of(format);
-        let known = move |rule: &Rule| rule.required_literals(family, &|set| set.len() as u64).is_some();
-        self.of_format(format).map(|index| &self.rules[index]).filter(move |rule| !known(rule))
+        let known = move |index: &usize| {
+            self.rules[*index].required_literals(&self.site(*index, format), &|set| set.len() as u64).is_some()
+        };
+        self.of_format(format).filter(move |index| !known(index)).map(|index| &self.rules[index])
     }
 
     /// The rules that are run on events of a format.
@@ -203,23 +204,77 @@ impl Ruleset {
         })
     }
 
+    /// Where a rule is run in files of a format.
+    fn site(&self, rule: usize, format: Format) -> Site<'_> {
+        Site::new(format, self.fits[rule][Class::Text as usize], self.names(), &self.rules[rule].fieldnames)
+    }
+
     /// The filter for a format; `sample` is a piece of the stream.
     pub(super) fn filter(&self, layout: &Layout, sample: &[u8]) -> &Filter {
         self.filters[layout.format as usize].get_or_init(|| {
+            let sites: Vec<_> = (0..self.rules.len()).map(|rule| self.site(rule, layout.format)).collect();
             let all = self.of_format(layout.format).collect();
-            Filter::new(&self.rules, all, Family::of(layout.format), &sample[..sample.len().min(SAMPLE)])
+            Filter::new(&self.rules, &sites, all, Family::of(layout.format), &sample[..sample.len().min(SAMPLE)])
         })
     }
 }
 
+/// How literals are looked for.
+#[derive(Debug)]
+enum Search {
+    Whole(Grams),
+    /// By the parts of lines.
+    Parts(Box<Segments>),
+}
+
+impl Search {
+    /// The one that is likely to cost less.
+    fn or_parts(self, segments: Segments) -> Self {
+        match self {
+            Self::Whole(grams) if grams.cost() > segments.cost() => Self::Parts(Box::new(segments)),
+            other => other,
+        }
+    }
+}
+
 impl Filter {
-    fn new(rules: &[Rule], all: Vec<usize>, family: Family, sample: &[u8]) -> Self {
+    /// The literals that stand in the bytes, each with its place or another in its record, in order.
+    pub(super) fn find(&self, bytes: &[u8]) -> Vec<(usize, usize)> {
+        match &self.search {
+            Search::Whole(grams) => {
+                let mut found = Vec::new();
+                grams.find(bytes, |at, literal| found.push((at, literal)));
+                found.sort_unstable();
+                found
+            }
+            Search::Parts(segments) => segments.find(bytes),
+        }
+    }
+
+    /// Whether a literal that was not found stands nowhere in the record.
+    pub(super) fn is_thorough(&self) -> bool {
+        matches!(self.search, Search::Whole(_))
+    }
+
+    /// Where something may be written differently than it is looked for, in order.
+    pub(super) fn escapes(&self, bytes: &[u8]) -> Vec<usize> {
+        if self.escapes.is_empty() || memchr::memchr(b'\\', bytes).is_none() {
+            return Vec::new();
+        }
+        let mut found: Vec<usize> = self.escapes.iter().flat_map(|escape| escape.find_iter(bytes)).collect();
+        if self.escapes.len() > 1 {
+            found.sort_unstable();
+        }
+        found
+    }
+
+    fn new(rules: &[Rule], sites: &[Site<'_>], all: Vec<usize>, family: Family, sample: &[u8]) -> Self {
         let sample = Sample::new(sample);
-        let cost = |set: &[String]| set.iter().map(|literal| sample.cost(literal.as_bytes())).sum::<u64>();
-        let mut owners: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        let cost = |set: &[Literal]| set.iter().map(|(_, literal)| sample.cost(literal.as_bytes())).sum::<u64>();
+        let mut owners: BTreeMap<Literal, Vec<usize>> = BTreeMap::new();
         let mut unfiltered = Vec::new();
         for index in &all {
-            match rules[*index].required_literals(family, &cost) {
+            match rules[*index].required_literals(&sites[*index], &cost) {
                 Some(literals) => {
                     for literal in literals {
                         let owners = owners.entry(literal).or_default();
@@ -232,16 +287,25 @@ impl Filter {
             }
         }
         let (literals, owners): (Vec<_>, Vec<_>) =
-            owners.into_iter().map(|(literal, owners)| (literal.into_bytes(), owners)).unzip();
-        let needs = Needs::new(rules.iter().map(|rule| rule.need(family)), &literals);
+            owners.into_iter().map(|((part, literal), owners)| ((part, literal.into_bytes()), owners)).unzip();
+        let mut search = Search::Whole(Grams::new(literals.iter().map(|(_, text)| text.clone()).collect(), &sample));
+        if literals.iter().any(|(part, _)| *part != Part::Whole) {
+            search = search.or_parts(Segments::new(&literals, &sample));
+        }
+        let literals: Vec<Vec<u8>> = literals.into_iter().map(|(_, text)| text).collect();
+        let needs = Needs::new(rules.iter().zip(sites).map(|(rule, site)| rule.need(site)), &literals);
+        let escapes: &[&str] = match family {
+            Family::Raw | Family::Quoted => &[],
+            Family::Json if needs.have(b'/') => &["\\u", "\\/"],
+            Family::Json | Family::Escaped => &["\\u"],
+        };
         Self {
             needs,
-            grams: Grams::new(literals, &sample),
+            search,
             owners,
             all,
             unfiltered,
-            escaped: family == Family::Escaped,
-            escape: Finder::new(b"\\u"),
+            escapes: escapes.iter().map(Finder::new).collect(),
             rules: rules.len(),
         }
     }

@@ -169,7 +169,14 @@ fn encoded(form: usize, f: &str, g: &str, mask: u64) -> String {
             f.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"),
             plain(g)
         ),
-        8 => format!("f,g,h\n\"{}\",\"{}\",1\n", f.replace('"', "\"\""), plain(g)),
+        8 => format!(
+            "1.2.3.4 - \"u\" [24/Nov/2026:01:02:03 +0000] \"{}\" 200 5 \"{}\" \"{}\" {}\n",
+            plain(f),
+            f.replace(['\n', '\t'], ""),
+            g.replace(['\n', '\t'], ""),
+            plain(g)
+        ),
+        9 => format!("f,g,h\n\"{}\",\"{}\",1\n", f.replace('"', "\"\""), plain(g)),
         _ => format!("{} {}\n", plain(f), plain(g)),
     }
 }
@@ -185,10 +192,14 @@ proptest! {
     #[test]
     fn the_filter_changes_nothing(
         modifier in proptest::sample::select(vec!["", "|contains", "|startswith", "|endswith", "|cased", "|re", "|re|i", "|contains|all", "|neq"]),
-        field in proptest::sample::select(vec!["f", "g.h", "g", "message", "c-uri", "cs-user-agent", "statement", ""]),
+        field in proptest::sample::select(vec![
+            "f", "g.h", "g", "message", "c-uri", "cs-method", "cs-user-agent", "c-useragent", "cs-referer", "c-uri-extension",
+            "statement", "",
+        ]),
         values in proptest::collection::vec(words(&format!("({WORD}|[*?]){{1,3}}")), 2..4),
         condition in proptest::sample::select(vec!["s", "s and t", "s or t", "not s and t", "1 of them", "all of them"]),
-        form in 0..10_usize,
+        source in proptest::sample::select(vec!["", "logsource: {category: webserver}\n"]),
+        form in 0..11_usize,
         events in proptest::collection::vec((words(&format!("{WORD}{{0,4}}")), words(&format!("{WORD}{{0,4}}")), any::<u64>(), any::<bool>()), 1..4),
     ) {
         let quoted = |value: &String| format!("'{}'", value.replace('\'', "''"));
@@ -199,7 +210,7 @@ proptest! {
         };
         let list: Vec<String> = values.iter().map(quoted).collect();
         let text = format!(
-            "title: t\nid: t\ndetection:\n  s:\n    '{field}{modifier}':\n      - {}\n  t:\n    'f|contains': {}\n  condition: {condition}\n",
+            "title: t\nid: t\n{source}detection:\n  s:\n    '{field}{modifier}':\n      - {}\n  t:\n    'f|contains': {}\n  condition: {condition}\n",
             list.join("\n      - "),
             quoted(&values[0]),
         );

@@ -1,6 +1,27 @@
 //! Common and combined log format (Apache `mod_log_config`; nginx's `combined`), with W3C names for the fields.
 
+use std::ops::Range;
+
 use serde_json::{Map, Value};
+
+/// All fields that an event may have.
+pub(in crate::detect::logs) const FIELDS: [&str; 13] = [
+    "c-ip",
+    "cs-username",
+    "time",
+    "cs-method",
+    "c-uri",
+    "cs-uri-stem",
+    "cs-uri-query",
+    "cs-version",
+    "sc-status",
+    "sc-bytes",
+    "cs-referer",
+    "cs-user-agent",
+    "extra",
+];
+/// Those of which a value stands between quotes, byte for byte.
+pub(in crate::detect::logs) const QUOTED: [&str; 2] = ["cs-referer", "cs-user-agent"];
 
 /// Parses one line; further fields after the combined ones are kept as `extra`.
 pub(super) fn parse(line: &str) -> Option<Map<String, Value>> {
@@ -39,6 +60,26 @@ pub(super) fn parse(line: &str) -> Option<Map<String, Value>> {
         }
     }
     Some(event)
+}
+
+/// Fields that are read from the request.
+pub(in crate::detect::logs) const REQUEST: [&str; 5] =
+    ["cs-method", "c-uri", "cs-uri-stem", "cs-uri-query", "cs-version"];
+
+/// The request of a line, with its quotes; what follows it holds the other quoted texts. Nothing where the line can't be
+/// parsed.
+pub(in crate::detect::logs) fn request(line: &[u8]) -> Option<Range<usize>> {
+    let after = |byte: u8, from: usize| memchr::memchr(byte, line.get(from..)?).map(|at| from + at + 1);
+    let start = [b' ', b' ', b'[', b']', b'"'].into_iter().try_fold(0, |from, byte| after(byte, from))? - 1;
+    let mut at = start + 1;
+    loop {
+        at += memchr::memchr2(b'"', b'\\', line.get(at..)?)? + 1;
+        if line[at - 1] == b'"' {
+            return Some(start..at);
+        }
+        // What a backslash escapes ends nothing.
+        at += 1;
+    }
 }
 
 /// Whether a line looks like one of the log: a date in brackets, then a quote.
@@ -120,8 +161,22 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_line_panics(line in r#"[-0-9a-z"\\ \[\]/:?]{0,60}"#) {
-            let _ = parse(&line);
+        fn a_line_has_known_fields_and_quotes_where_it_is_said(
+            line in r#"[-0-9a-z"\\ \[\]/:?]{0,60}"#,
+            tail in r#"("[a-z"\\ -]{0,6}"?[a-z ]{0,3}){0,4}"#,
+        ) {
+            for line in [line.clone(), format!("1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] \"{line}\" 200 5 {tail}")] {
+                for (name, value) in parse(&line).unwrap_or_default() {
+                    prop_assert!(FIELDS.contains(&name.as_str()));
+                    let request = request(line.as_bytes()).expect("a line that is parsed has a request");
+                    let text = value.as_str().unwrap_or_default();
+                    prop_assert!(!REQUEST.contains(&name.as_str()) || line[request.clone()].contains(text));
+                    prop_assert!(!QUOTED.contains(&name.as_str()) || line[request.end..].contains(text));
+                    if let Some(text) = value.as_str().filter(|_| QUOTED.contains(&name.as_str())) {
+                        prop_assert!(line.contains(&format!("\"{text}\"")), "{}: {}", name, line);
+                    }
+                }
+            }
         }
     }
 }

@@ -16,6 +16,9 @@ pub mod time;
 
 use serde_json::{Map, Value};
 
+pub(super) use access::{
+    FIELDS as ACCESS_FIELDS, QUOTED as ACCESS_QUOTED, REQUEST as ACCESS_REQUEST, request as access_request,
+};
 pub use custom::LogFormat;
 pub use detect::layout;
 pub use json::JsonRecords;

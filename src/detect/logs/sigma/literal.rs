@@ -2,61 +2,135 @@
 
 use regex_syntax::hir::{Class, Hir, HirKind};
 
-use crate::detect::grams::SHORTEST;
+use super::pattern::Piece;
+use super::site::Literal;
 use crate::detect::logs::formats::Format;
 
 /// Most literals that stand for one test, one selection or one rule before it counts as having none.
 pub(super) const MAX_LITERALS: usize = 512;
 
+/// What it is likely to cost to look for a set of literals.
+pub(in crate::detect::logs) type Cost<'a> = &'a dyn Fn(&[Literal]) -> u64;
+
 /// How values stand in the raw record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(in crate::detect::logs) enum Family {
-    /// JSON and other forms with escapes: punctuation may be spelt in several ways, and an object is matched by its
-    /// compact text, whatever white space the record has. Records with a `\u` are not filtered at all.
+    /// Forms with escapes of their own, perhaps one in another: punctuation may be spelt in several ways. Records with a `\u`
+    /// are not filtered at all.
     Escaped = 0,
     /// Byte for byte.
     Raw = 1,
+    /// JSON. An object is matched by its compact text, whatever white space the record has; a text stands between quotes, byte
+    /// for byte but for quotes, backslashes and control characters. Records with a `\u` are not filtered at all, nor those
+    /// with a `\/` where a slash is looked for.
+    Json = 2,
+    /// Byte for byte between quotes.
+    Quoted = 3,
 }
 
 impl Family {
-    /// Both, in the order of their numbers.
-    pub(in crate::detect::logs) const ALL: [Self; 2] = [Self::Escaped, Self::Raw];
+    /// All, in the order of their numbers.
+    pub(in crate::detect::logs) const ALL: [Self; 4] = [Self::Escaped, Self::Raw, Self::Json, Self::Quoted];
 
     /// How values stand in a format's records.
     pub(in crate::detect::logs) fn of(format: Format) -> Self {
-        if format.is_raw() { Self::Raw } else { Self::Escaped }
-    }
-
-    fn safe(self, c: char) -> bool {
-        let printable = c == ' ' || c.is_ascii_graphic();
-        match self {
-            Self::Escaped => printable && !matches!(c, '"' | '\\' | '/' | '{' | '}' | '[' | ']' | ',' | ':'),
-            Self::Raw => printable,
+        match format {
+            Format::JsonLines | Format::JsonDocument => Self::Json,
+            format if format.is_raw() => Self::Raw,
+            _ => Self::Escaped,
         }
     }
 
-    /// Numbers can be spelt in several ways (`1e2`, `0404`).
+    /// Whether a character stands for itself in the raw record; `text` says that the value is one, not an object.
+    fn safe(self, c: char, text: bool) -> bool {
+        let printable = c == ' ' || c.is_ascii_graphic();
+        match self {
+            Self::Escaped => printable && !matches!(c, '"' | '\\' | '/' | '{' | '}' | '[' | ']' | ',' | ':'),
+            Self::Json if text => printable && !matches!(c, '"' | '\\'),
+            Self::Json => printable && !matches!(c, '"' | '\\' | '{' | '}' | '[' | ']' | ','),
+            Self::Raw => printable,
+            // Only at its ends: one in between is behind a backslash, and parts what is looked through.
+            Self::Quoted => printable && c != '"',
+        }
+    }
+
+    /// Numbers can be spelt in several ways (`1e2`, `0404`), and times be put together from their parts.
     fn no_number(self, run: &str) -> bool {
         run.chars().any(|c| match self {
-            Self::Escaped => !matches!(c, '0'..='9' | '+' | '-' | '.' | 'e' | 'E'),
-            Self::Raw => !c.is_ascii_digit(),
+            Self::Escaped | Self::Json => !matches!(c, '0'..='9' | '+' | '-' | '.' | 'e' | 'E'),
+            Self::Raw => !matches!(c, '0'..='9' | '-' | ':' | '.' | 'T' | 't' | 'Z' | 'z'),
+            Self::Quoted => true,
+        })
+    }
+
+    /// Shortest literal that is looked for, in bytes. What stands between quotes has one that few others have.
+    pub(super) fn shortest(self) -> usize {
+        if self == Self::Quoted { crate::detect::grams::SHORTEST } else { 3 }
+    }
+
+    /// The runs of a text that stand byte for byte in the raw record.
+    fn split(self, text: &str, is_text: bool) -> impl Iterator<Item = &str> {
+        text.split(move |c| !self.safe(c, is_text)).map(move |run| {
+            // A colon behind a key may have white space before it; one behind a letter is in a text.
+            if self == Self::Json && !is_text { run.trim_start_matches(':') } else { run }
         })
     }
 }
 
-/// The longest run of these texts that stands byte for byte, but for ASCII case, in the raw record.
-pub(super) fn longest<'a>(texts: impl Iterator<Item = &'a str>, family: Family) -> Option<String> {
-    texts
-        .flat_map(|text| text.split(move |c| !family.safe(c)))
-        .filter(|run| run.len() >= SHORTEST && family.no_number(run))
+/// The longest run of a text that stands byte for byte, but for ASCII case, in the raw record.
+fn longest(text: &str, family: Family) -> Option<String> {
+    family
+        .split(text, false)
+        .filter(|run| run.len() >= family.shortest() && family.no_number(run))
         .max_by_key(|run| run.len())
         .map(str::to_ascii_lowercase)
 }
 
-/// All runs of these texts, of two bytes and more, that stand byte for byte, but for ASCII case, in the raw record.
-pub(super) fn runs<'a>(texts: impl Iterator<Item = &'a str>, family: Family) -> Vec<String> {
-    let runs = texts.flat_map(|text| text.split(move |c| !family.safe(c)));
-    runs.filter(|run| run.len() > 1 && family.no_number(run)).map(str::to_ascii_lowercase).collect()
+/// All runs of a pattern, of two bytes and more, that stand byte for byte, but for ASCII case, in the raw record of every value
+/// that it matches.
+pub(super) fn runs(pieces: &[Piece], family: Family) -> Vec<String> {
+    let first = pieces.first().and_then(Piece::text);
+    let last = pieces.last().and_then(Piece::text);
+    let quoted = match family {
+        Family::Quoted => true,
+        Family::Json => first.is_some_and(begins_text) || last.is_some_and(ends_text),
+        Family::Escaped | Family::Raw => false,
+    };
+    let mut out = Vec::new();
+    if pieces.is_empty() && quoted {
+        out.push("\"\"".to_owned());
+    }
+    for (number, piece) in pieces.iter().enumerate() {
+        let Some(text) = piece.text() else { continue };
+        let ends = (quoted && number == 0, quoted && number + 1 == pieces.len());
+        let mut at = 0;
+        for run in family.split(text, quoted) {
+            let start = text[at..].find(run).map_or(at, |ahead| at + ahead);
+            at = start + run.len();
+            // The quotes of the value itself.
+            let before = if ends.0 && start == 0 { "\"" } else { "" };
+            let after = if ends.1 && at == text.len() { "\"" } else { "" };
+            if family.no_number(run) || !(before.is_empty() && after.is_empty()) {
+                out.push(format!("{before}{}{after}", run.to_ascii_lowercase()));
+            }
+        }
+    }
+    out.retain(|run| run.len() > 1);
+    out
+}
+
+/// Whether a value that begins so is a text: objects, numbers and booleans begin otherwise.
+fn begins_text(start: &str) -> bool {
+    let start = start.to_ascii_lowercase();
+    !start.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '{' | '[' | '-'))
+        && !["true", "false"].iter().any(|word| word.starts_with(&start))
+}
+
+/// Whether a value that ends so is a text.
+fn ends_text(end: &str) -> bool {
+    let end = end.to_ascii_lowercase();
+    !end.ends_with(|c: char| c.is_ascii_digit() || matches!(c, '}' | ']' | '.'))
+        && !["true", "false"].iter().any(|word| word.ends_with(&end))
 }
 
 /// Literals of which every match of a regular expression holds at least one.
@@ -99,13 +173,13 @@ fn concat(parts: &[Hir], family: Family) -> Option<Vec<String>> {
             // What has no width, as `^` and `\b`, parts nothing.
             HirKind::Look(_) | HirKind::Empty => {}
             _ => {
-                offer(longest([run.as_str()].into_iter(), family).map(|one| vec![one]));
+                offer(longest(&run, family).map(|one| vec![one]));
                 run.clear();
                 offer(required(part, family));
             }
         }
     }
-    offer(longest([run.as_str()].into_iter(), family).map(|one| vec![one]));
+    offer(longest(&run, family).map(|one| vec![one]));
     best
 }
 
@@ -121,6 +195,7 @@ fn letter(class: &Class) -> Option<char> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::pattern::pieces;
     use super::*;
 
     #[test]
@@ -136,17 +211,37 @@ mod tests {
 
     #[test]
     fn every_run_must_be_there() {
-        let of = |family| runs(["/api/x", "A", "42", "Key\"Id"].into_iter(), family);
-        assert_eq!(of(Family::Raw), ["/api/x", "key\"id"]);
-        assert_eq!(of(Family::Escaped), ["api", "key", "id"]);
+        let of = |pattern: &str, family| runs(&pieces(pattern), family);
+        assert_eq!(of("*/api/x*A*42*Key\"Id*", Family::Raw), ["/api/x", "key\"id"]);
+        assert_eq!(of("*/api/x*A*42*Key\"Id*", Family::Escaped), ["api", "key", "id"]);
+        assert_eq!(of("*/api/x*A*42*Key\"Id*", Family::Json), ["/api/x", "key", "id"]);
+        assert_eq!(of("2026-11-24T01*", Family::Raw), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_text_in_json_has_its_quotes_where_nothing_else_can_be_meant() {
+        let of = |pattern: &str| runs(&pieces(pattern), Family::Json);
+        assert_eq!(of("Root"), ["\"root\""]);
+        assert_eq!(of("arn:aws*"), ["\"arn:aws"]);
+        assert_eq!(of("*S3, Browser"), ["s3, browser\""]);
+        assert_eq!(of("a:b*: {x}*a"), ["\"a:b", ": {x}", "a\""]);
+        assert_eq!(of("say \"hi\" now"), ["\"say ", "hi", " now\""]);
+        // Booleans, numbers and objects have none; what is in an object may have white space between.
+        assert_eq!(of("true"), ["true"]);
+        for other in ["T*", "*e", "404", "-1*", "*0", "{*", "*}"] {
+            assert_eq!(of(other), Vec::<String>::new(), "{other}");
+        }
+        assert_eq!(of("*\"cidrIp\":\"0.0.0.0/0\"*"), ["cidrip", "0.0.0.0/0"]);
+        assert_eq!(of("*::aws:x,y*"), ["aws:x", "y"].map(str::to_owned)[..1]);
     }
 
     #[test]
     fn escapes_and_numbers_are_left_out() {
-        let of = |text: &str, family| longest([text].into_iter(), family);
+        let of = |text: &str, family| longest(text, family);
         assert_eq!(of("\"cidrIp\":\"0.0.0.0/0\"", Family::Escaped), Some("cidrip".into()));
         assert_eq!(of("/etc/passwd", Family::Escaped), Some("passwd".into()));
         assert_eq!(of("/etc/passwd", Family::Raw), Some("/etc/passwd".into()));
+        assert_eq!(of("GET /etc/passwd", Family::Json), Some("get /etc/passwd".into()));
         assert_eq!(of("1e200", Family::Escaped), None);
         assert_eq!(of("40400", Family::Raw), None);
     }

@@ -1,16 +1,14 @@
 use serde_json::{Map, Value};
 
 use super::condition::Expr;
-use super::literal::{Family, MAX_LITERALS};
+use super::literal::{Cost, MAX_LITERALS};
 use super::modifier::FieldTest;
 use super::parse::Rule;
 use super::pattern::Test;
+use super::site::{Literal, Place, Site};
 use crate::detect::logs::formats::Format;
 use crate::detect::logs::logsource::{Fieldnames, Names};
 use crate::detect::logs::need::Need;
-
-/// What it is likely to cost to look for a set of literals.
-pub(in crate::detect::logs) type Cost<'a> = &'a dyn Fn(&[String]) -> u64;
 
 /// A selection, compiled.
 #[derive(Debug, Clone)]
@@ -236,25 +234,35 @@ impl Node {
         }
     }
 
-    fn need(&self, family: Family) -> Need<String> {
+    fn need(&self, site: &Site<'_>) -> Need<String> {
         match self {
-            Self::All(nodes) => Need::all(nodes.iter().map(|node| node.need(family))),
-            Self::Any(nodes) => Need::any(nodes.iter().map(|node| node.need(family))),
+            Self::All(nodes) => Need::all(nodes.iter().map(|node| node.need(site))),
+            Self::Any(nodes) => Need::any(nodes.iter().map(|node| node.need(site))),
             Self::Field(field) if field.negated => Need::Nothing,
             Self::Field(field) => {
-                let each = field.tests.iter().map(|test| test.need(family));
+                let place = site.place(&field.name);
+                let each = field.tests.iter().map(|test| match place {
+                    Place::Nowhere if test.fails_absent() => Need::Any(Vec::new()),
+                    Place::Nowhere => Need::Nothing,
+                    Place::Some(family, _) => test.need(family),
+                });
                 if field.all { Need::all(each) } else { Need::any(each) }
             }
         }
     }
 
-    fn literals(&self, family: Family, cost: Cost<'_>) -> Option<Vec<String>> {
+    fn literals(&self, site: &Site<'_>, cost: Cost<'_>) -> Option<Vec<Literal>> {
         match self {
-            Self::All(nodes) => best(nodes.iter().map(|node| node.literals(family, cost)), cost),
-            Self::Any(nodes) => union(nodes.iter().map(|node| node.literals(family, cost))),
+            Self::All(nodes) => best(nodes.iter().map(|node| node.literals(site, cost)), cost),
+            Self::Any(nodes) => union(nodes.iter().map(|node| node.literals(site, cost))),
             Self::Field(field) if field.negated => None,
             Self::Field(field) => {
-                let each = field.tests.iter().map(|test| test.literals(family));
+                let place = site.place(&field.name);
+                let each = field.tests.iter().map(|test| match place {
+                    // No record holds what can't hold.
+                    Place::Nowhere => test.fails_absent().then(Vec::new),
+                    Place::Some(family, part) => test.literals(family, part, cost),
+                });
                 if field.all { best(each, cost) } else { union(each) }
             }
         }
@@ -262,12 +270,12 @@ impl Node {
 }
 
 /// Of sets that must all be met, the cheapest.
-fn best(sets: impl Iterator<Item = Option<Vec<String>>>, cost: Cost<'_>) -> Option<Vec<String>> {
+fn best(sets: impl Iterator<Item = Option<Vec<Literal>>>, cost: Cost<'_>) -> Option<Vec<Literal>> {
     sets.flatten().min_by_key(|set| cost(set))
 }
 
 /// Of sets of which one must be met, all of them together; nothing if one is unknown.
-fn union(sets: impl Iterator<Item = Option<Vec<String>>>) -> Option<Vec<String>> {
+fn union(sets: impl Iterator<Item = Option<Vec<Literal>>>) -> Option<Vec<Literal>> {
     let mut out = Vec::new();
     for set in sets {
         out.extend(set?);
@@ -332,15 +340,15 @@ impl Rule {
     }
 
     /// What the raw record of every event that matches holds.
-    pub(in crate::detect::logs) fn need(&self, family: Family) -> Need<String> {
-        self.needed(&self.condition, family)
+    pub(in crate::detect::logs) fn need(&self, site: &Site<'_>) -> Need<String> {
+        self.needed(&self.condition, site)
     }
 
-    fn needed(&self, expr: &Expr, family: Family) -> Need<String> {
-        let of = |index: &usize| self.selections[*index].need(family);
+    fn needed(&self, expr: &Expr, site: &Site<'_>) -> Need<String> {
+        let of = |index: &usize| self.selections[*index].need(site);
         match expr {
-            Expr::And(parts) => Need::all(parts.iter().map(|part| self.needed(part, family))),
-            Expr::Or(parts) => Need::any(parts.iter().map(|part| self.needed(part, family))),
+            Expr::And(parts) => Need::all(parts.iter().map(|part| self.needed(part, site))),
+            Expr::Or(parts) => Need::any(parts.iter().map(|part| self.needed(part, site))),
             Expr::Not(_) => Need::Nothing,
             Expr::Selection(index) => of(index),
             Expr::AtLeast(least, chosen) if *least == chosen.len() => Need::all(chosen.iter().map(of)),
@@ -350,15 +358,15 @@ impl Rule {
 
     /// Texts (lower-case ASCII) of which at least one stands in the raw record of every event that matches, if such a
     /// set is known; of several sets the one that costs least.
-    pub(in crate::detect::logs) fn required_literals(&self, family: Family, cost: Cost<'_>) -> Option<Vec<String>> {
-        self.required(&self.condition, family, cost)
+    pub(in crate::detect::logs) fn required_literals(&self, site: &Site<'_>, cost: Cost<'_>) -> Option<Vec<Literal>> {
+        self.required(&self.condition, site, cost)
     }
 
-    fn required(&self, expr: &Expr, family: Family, cost: Cost<'_>) -> Option<Vec<String>> {
-        let of = |index: &usize| self.selections[*index].literals(family, cost);
+    fn required(&self, expr: &Expr, site: &Site<'_>, cost: Cost<'_>) -> Option<Vec<Literal>> {
+        let of = |index: &usize| self.selections[*index].literals(site, cost);
         match expr {
-            Expr::And(parts) => best(parts.iter().map(|part| self.required(part, family, cost)), cost),
-            Expr::Or(parts) => union(parts.iter().map(|part| self.required(part, family, cost))),
+            Expr::And(parts) => best(parts.iter().map(|part| self.required(part, site, cost)), cost),
+            Expr::Or(parts) => union(parts.iter().map(|part| self.required(part, site, cost))),
             Expr::Not(_) => None,
             Expr::Selection(index) => of(index),
             Expr::AtLeast(least, chosen) if *least == chosen.len() => best(chosen.iter().map(of), cost),

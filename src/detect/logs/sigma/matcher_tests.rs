@@ -102,7 +102,12 @@ fn what_matched_is_explained_and_what_filters_is_not() {
 
 #[test]
 fn literals_are_only_claimed_where_they_are_required() {
-    let literals = |detection: &str| rule(detection).required_literals(Family::Escaped, &|set| set.len() as u64);
+    let own = Fieldnames::new();
+    let site = Site::new(Format::Csv, false, Names::shipped(), &own);
+    let literals = |detection: &str| {
+        let literals = rule(detection).required_literals(&site, &|set| set.len() as u64);
+        literals.map(|literals| literals.into_iter().map(|(_, text)| text).collect::<Vec<_>>())
+    };
     assert_eq!(literals("  a:\n    x: StopLogging\n  condition: a\n"), Some(vec!["stoplogging".into()]));
     assert_eq!(literals("  a:\n    x:\n      - StopLogging\n      - 17\n  condition: a\n"), None);
     assert_eq!(literals("  a:\n    x: StopLogging\n  condition: not a\n"), None);

@@ -6,7 +6,8 @@ use ipnet::IpNet;
 use regex::{Regex, RegexBuilder};
 use serde_json::Value;
 
-use super::literal::{Family, regex_literals};
+use super::literal::{Cost, Family, regex_literals};
+use super::site::{Literal, Part as RecordPart};
 use super::text::{TextPattern, lower};
 use crate::detect::logs::formats::time;
 use crate::detect::logs::need::Need;
@@ -20,6 +21,13 @@ pub(super) enum Piece {
     Text(String),
     Any,
     One,
+}
+
+impl Piece {
+    /// The text, if it is one.
+    pub(super) fn text(&self) -> Option<&str> {
+        if let Self::Text(text) = self { Some(text) } else { None }
+    }
 }
 
 /// Splits a Sigma string at its wildcards. A backslash escapes `*`, `?` and itself; any other backslash is a backslash.
@@ -162,13 +170,25 @@ pub(super) enum Test {
 }
 
 impl Test {
-    /// Literals (lower case) of which the raw record must hold one for the test to hold, if such are known.
-    pub(super) fn literals(&self, family: Family) -> Option<Vec<String>> {
+    /// Literals (lower case) of which that part of the raw record must hold one for the test to hold, if such are known.
+    pub(super) fn literals(&self, family: Family, part: RecordPart, cost: Cost<'_>) -> Option<Vec<Literal>> {
         match self {
-            Self::Text(pattern) => pattern.literal(family).map(|text| vec![text.to_owned()]),
-            Self::Regex(regex) => regex_literals(regex.as_str(), family),
+            Self::Text(pattern) => {
+                // One that is long enough to be looked for; the rarest.
+                let runs = pattern.runs(family).iter().filter(|run| run.len() >= family.shortest());
+                runs.map(|run| vec![(part, run.clone())]).min_by_key(|set| cost(set))
+            }
+            Self::Regex(regex) => {
+                let literals = regex_literals(regex.as_str(), family)?;
+                Some(literals.into_iter().map(|literal| (part, literal)).collect())
+            }
             _ => None,
         }
+    }
+
+    /// Whether it never holds for a field that is not there.
+    pub(super) fn fails_absent(&self) -> bool {
+        !matches!(self, Self::Null | Self::Exists(false))
     }
 
     /// What the raw record must hold for the test to hold.

@@ -2,7 +2,7 @@
 
 use regex::Regex;
 
-use super::literal::{Family, longest, runs};
+use super::literal::{Family, runs};
 use super::pattern::{Piece, regex};
 
 #[derive(Debug, Clone)]
@@ -22,9 +22,8 @@ enum Shape {
 pub(super) struct TextPattern {
     shape: Shape,
     cased: bool,
-    literals: [Option<String>; 2],
     /// Texts (lower-case ASCII) that the raw record of every match holds, for each family.
-    runs: [Vec<String>; 2],
+    runs: [Vec<String>; Family::ALL.len()],
 }
 
 /// A pattern that is one text, in lower-case ASCII, whatever the case of the value.
@@ -73,10 +72,8 @@ impl TextPattern {
             pieces if pieces.contains(&Piece::One) => Shape::Glob(glob(pieces, cased)?),
             pieces => parts(pieces, fold),
         };
-        let texts = || pieces.iter().filter_map(|p| if let Piece::Text(text) = p { Some(text.as_str()) } else { None });
-        let literals = Family::ALL.map(|family| longest(texts(), family));
-        let runs = Family::ALL.map(|family| runs(texts(), family));
-        Ok(Self { shape, cased, literals, runs })
+        let runs = Family::ALL.map(|family| runs(pieces, family));
+        Ok(Self { shape, cased, runs })
     }
 
     /// The one text that it is, if it is as simple as that.
@@ -92,11 +89,6 @@ impl TextPattern {
     /// All texts (lower-case ASCII) that the raw record of every match holds.
     pub(super) fn runs(&self, family: Family) -> &[String] {
         &self.runs[family as usize]
-    }
-
-    /// A text (lower-case ASCII) that the raw record of every match holds, if there is one.
-    pub(super) fn literal(&self, family: Family) -> Option<&str> {
-        self.literals[family as usize].as_deref()
     }
 
     pub(super) fn matches(&self, text: &str) -> bool {

@@ -1,0 +1,111 @@
+//! Logs that look like real ones, and what they cost: shared by the benches of the log scan.
+
+#![allow(dead_code)]
+
+use std::fmt::Write as _;
+
+/// Numbers that look like chance and are the same on every run (Knuth's MMIX constants).
+pub struct Dice(pub u64);
+
+impl Dice {
+    /// A number below another.
+    pub fn next(&mut self, below: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % below
+    }
+
+    /// So many letters of an alphabet.
+    pub fn letters(&mut self, alphabet: &[u8], count: usize) -> String {
+        (0..count).map(|_| char::from(alphabet[usize::try_from(self.next(alphabet.len() as u64)).unwrap()])).collect()
+    }
+
+    /// One of several.
+    pub fn one<'a>(&mut self, of: &[&'a str]) -> &'a str {
+        of[usize::try_from(self.next(of.len() as u64)).unwrap()]
+    }
+
+    fn address(&mut self) -> String {
+        format!("{}.{}.{}.{}", 11 + self.next(80), self.next(256), self.next(256), 1 + self.next(254))
+    }
+}
+
+/// Base32's letters, small letters, and the digits of hex.
+pub const UPPER: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+/// Small letters.
+pub const LOWER: &[u8] = b"abcdefghijklmnopqrstuvwxyz";
+/// Digits of hex.
+pub const HEX: &[u8] = b"0123456789abcdef";
+
+/// `CloudTrail` as JSON lines: quiet events, which hardly a rule is about.
+pub fn cloudtrail(size: usize) -> String {
+    let mut dice = Dice(7);
+    let mut text = String::with_capacity(size + 2_048);
+    while text.len() < size {
+        let name = dice.one(&[
+            "DescribeInstances",
+            "HeadObject",
+            "GetObject",
+            "DescribeVolumes",
+            "GetMetricData",
+            "ListTagsForResource",
+            "Decrypt",
+            "PutLogEvents",
+        ]);
+        let service = dice.one(&["ec2", "s3", "monitoring", "rds", "kms", "logs"]);
+        let (key, id, request) = (dice.letters(UPPER, 16), dice.letters(HEX, 12), dice.letters(HEX, 12));
+        let (second, address, user) = (dice.next(60), dice.address(), dice.letters(LOWER, 8));
+        writeln!(
+            text,
+            "{{\"eventVersion\":\"1.09\",\"userIdentity\":{{\"type\":\"IAMUser\",\"principalId\":\"AIDA{key}\",\"arn\":\
+             \"arn:aws:iam::123456789012:user/{user}\",\"accountId\":\"123456789012\",\"accessKeyId\":\"AKIA{key}\",\"userName\":\
+             \"{user}\"}},\"eventTime\":\"2026-11-24T01:02:{second:02}Z\",\"eventSource\":\"{service}.amazonaws.com\",\"eventName\":\
+             \"{name}\",\"awsRegion\":\"eu-central-1\",\"sourceIPAddress\":\"{address}\",\"userAgent\":\"aws-sdk-java/2.25.11 \
+             Linux/5.10.220 OpenJDK_64-Bit_Server_VM/17.0.11\",\"requestParameters\":{{\"bucketName\":\"trades-{user}\",\"Host\":\
+             \"trades-{user}.s3.eu-central-1.amazonaws.com\"}},\"responseElements\":null,\"requestID\":\"c8f99ffe-e27c-41ab-84a4-\
+             {request}\",\"eventID\":\"48c0979a-5d65-43f7-aa41-{id}\",\"readOnly\":true,\"eventType\":\"AwsApiCall\",\"managementEvent\":\
+             true,\"recipientAccountId\":\"123456789012\",\"eventCategory\":\"Management\",\"tlsDetails\":{{\"tlsVersion\":\"TLSv1.3\",\
+             \"cipherSuite\":\"TLS_AES_128_GCM_SHA256\",\"clientProvidedHostHeader\":\"{service}.eu-central-1.amazonaws.com\"}}}}"
+        )
+        .unwrap();
+    }
+    text
+}
+
+/// nginx's combined format.
+pub fn access(size: usize) -> String {
+    let mut dice = Dice(11);
+    let mut text = String::with_capacity(size + 2_048);
+    while text.len() < size {
+        let (address, second, path, bytes) = (dice.address(), dice.next(60), dice.letters(LOWER, 9), dice.next(90_000));
+        let agent = dice.one(&[
+            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36",
+            "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:132.0) Gecko/20100101 Firefox/132.0",
+            "trading-sdk/2.4.1",
+        ]);
+        writeln!(
+            text,
+            "{address} - - [24/Nov/2026:01:02:{second:02} +0000] \"GET /api/v1/orders/{path}?page=3 HTTP/1.1\" 200 {bytes} \
+             \"https://trade.example.com/orders\" \"{agent}\""
+        )
+        .unwrap();
+    }
+    text
+}
+
+/// Clock ticks (hundredths of a second) of processor time that this process has used, and those that it waited for.
+pub fn processor_ticks() -> (u64, u64) {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after = stat.rsplit(')').next().unwrap_or_default();
+    let fields: Vec<u64> = after.split_whitespace().skip(11).take(4).filter_map(|field| field.parse().ok()).collect();
+    (fields.iter().take(2).sum(), fields.iter().skip(2).sum())
+}
+
+/// Bytes of memory that this process holds, and the most that it held.
+pub fn resident() -> (u64, u64) {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let of = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+        line.split_whitespace().nth(1).and_then(|kilobytes| kilobytes.parse::<u64>().ok()).unwrap_or(0) << 10
+    };
+    (of("VmRSS"), of("VmHWM"))
+}

@@ -1,0 +1,142 @@
+//! Which literals are looked for together: every sweep costs a pass over the text, and its shortest literal says how dense.
+
+use super::Sample;
+use super::sweep::rarest;
+
+/// Length classes, longest first: the shortest literal of each, the width of its grams and the stride that it allows.
+const CLASSES: [(usize, usize, usize); 6] =
+    [(11, 4, 8), (7, 4, 4), (5, 4, 2), (4, 4, 1), (3, 3, 1), (super::SHORTEST, 0, 1)];
+/// The class that has no gram: its literals are always looked for one by one.
+const BARE: usize = CLASSES.len() - 1;
+/// Picoseconds for each byte of text, as measured: of a sweep that looks at every place, of a single literal's search, of the
+/// copy in lower case that such searches need.
+const DENSE: u64 = 1_060;
+const SINGLE: u64 = 110;
+const LOWER: u64 = 110;
+/// Picoseconds to look at a place that the bitmap let through.
+const CHECK: u64 = 8_000;
+/// More literals than this are never looked for one by one.
+const FEW: usize = 12;
+
+/// Literals, by their numbers, that are looked for in one pass.
+pub(super) struct Sweep {
+    pub(super) literals: Vec<usize>,
+    pub(super) width: usize,
+    pub(super) stride: usize,
+}
+
+/// How all literals are looked for.
+#[derive(Default)]
+pub(super) struct Plan {
+    pub(super) sweeps: Vec<Sweep>,
+    /// Those that are looked for one by one.
+    pub(super) single: Vec<usize>,
+    /// What it is likely to cost for each byte of text, in picoseconds.
+    pub(super) cost: u64,
+}
+
+/// What becomes of a class.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    Own,
+    Joined,
+    Single,
+}
+
+/// The plan that is likely to cost least.
+pub(super) fn plan(literals: &[Vec<u8>], sample: &Sample) -> Plan {
+    let mut classes: Vec<Vec<usize>> = vec![Vec::new(); CLASSES.len()];
+    for (number, literal) in literals.iter().enumerate() {
+        if let Some(class) = CLASSES.iter().position(|(shortest, ..)| literal.len() >= *shortest) {
+            classes[class].push(number);
+        }
+    }
+    // What checks cost where a class is swept with a stride.
+    let mut checks = [[0; CLASSES.len()]; CLASSES.len()];
+    for (class, members) in classes.iter().enumerate() {
+        for (under, (_, width, stride)) in CLASSES.iter().enumerate().skip(class) {
+            let count =
+                |number: &usize| rarest(&literals[*number], *width, *stride, |gram| u64::from(sample.count(gram))).1;
+            let all: u64 = if *width == 4 { members.iter().map(count).sum() } else { 0 };
+            checks[class][under] = all * CHECK / *stride as u64 / (sample.text.len() as u64 + 1);
+        }
+    }
+    let ways = [Way::Own, Way::Joined, Way::Single];
+    let combinations = ways.len().pow(u32::try_from(CLASSES.len()).unwrap_or(0));
+    let of = |number: usize| -> Vec<Way> {
+        (0..CLASSES.len()).map(|class| ways[number / ways.len().pow(u32::try_from(class).unwrap_or(0)) % 3]).collect()
+    };
+    let best = (0..combinations).min_by_key(|number| cost(&classes, &checks, &of(*number)));
+    let ways = of(best.unwrap_or(0));
+    Plan { cost: cost(&classes, &checks, &ways), ..made(&classes, &ways) }
+}
+
+/// What a plan costs for each byte; `u64::MAX` if it is none.
+fn cost(classes: &[Vec<usize>], checks: &[[u64; CLASSES.len()]; CLASSES.len()], ways: &[Way]) -> u64 {
+    let mut all = 0;
+    let mut lower = 0;
+    // The classes of the sweep that others may join.
+    let mut open: Vec<usize> = Vec::new();
+    let swept = |open: &[usize]| -> u64 {
+        let Some(last) = open.last() else { return 0 };
+        DENSE / CLASSES[*last].2 as u64 + open.iter().map(|class| checks[*class][*last]).sum::<u64>()
+    };
+    for (class, members) in classes.iter().enumerate().filter(|(_, members)| !members.is_empty()) {
+        match ways[class] {
+            Way::Single if members.len() > FEW && class != BARE => return u64::MAX,
+            Way::Single => {
+                all += SINGLE * members.len() as u64;
+                lower = LOWER;
+            }
+            Way::Own | Way::Joined if class == BARE => return u64::MAX,
+            Way::Own => {
+                all += swept(&open);
+                open = vec![class];
+            }
+            // Grams of another width are of another sweep.
+            Way::Joined if open.is_empty() || CLASSES[class].1 != CLASSES[open[0]].1 => return u64::MAX,
+            Way::Joined => open.push(class),
+        }
+    }
+    all + swept(&open) + lower
+}
+
+fn made(classes: &[Vec<usize>], ways: &[Way]) -> Plan {
+    let mut plan = Plan::default();
+    for (class, members) in classes.iter().enumerate().filter(|(_, members)| !members.is_empty()) {
+        let (_, width, stride) = CLASSES[class];
+        match (ways[class], plan.sweeps.last_mut()) {
+            (Way::Single, _) => plan.single.extend(members),
+            (Way::Joined, Some(sweep)) => {
+                sweep.literals.extend(members);
+                sweep.stride = stride;
+            }
+            _ => plan.sweeps.push(Sweep { literals: members.clone(), width, stride }),
+        }
+    }
+    plan
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn strides(literals: &[&str]) -> (Vec<usize>, usize) {
+        let literals: Vec<Vec<u8>> = literals.iter().map(|literal| literal.as_bytes().to_vec()).collect();
+        let plan = plan(&literals, &Sample::default());
+        (plan.sweeps.iter().map(|sweep| sweep.stride).collect(), plan.single.len())
+    }
+
+    #[test]
+    fn a_few_short_literals_do_not_slow_the_long_ones_down() {
+        let long: Vec<String> = (0..20).map(|n| format!("deletebucket{n:02}")).collect();
+        let mut all: Vec<&str> = long.iter().map(String::as_str).collect();
+        assert_eq!(strides(&all), (vec![8], 0));
+        all.push("root");
+        assert_eq!(strides(&all), (vec![8], 1));
+        let short: Vec<String> = (10..40).map(|n| format!("ab{n}")).collect();
+        all.extend(short.iter().map(String::as_str));
+        assert_eq!(strides(&all), (vec![1], 0));
+        assert_eq!(strides(&[]), (vec![], 0));
+    }
+}
