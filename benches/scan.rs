@@ -45,6 +45,24 @@ fn rules(folder: Option<&Path>, field: &str, source: &str) -> Ruleset {
     Ruleset::from_texts(texts.iter().map(|(path, text)| (path.as_str(), text.as_str())))
 }
 
+/// Words of rules that could be names of events, as many as ripgrep is given; made-up ones fill up what is missing.
+fn words(folder: Option<&Path>) -> Vec<String> {
+    let texts = folder.map(|folder| policy_files::read(folder).expect("rules of others")).unwrap_or_default();
+    let detections = texts.values().filter_map(|text| text.split_once("detection:").map(|(_, detection)| detection));
+    let words = detections.flat_map(|text| text.split(|c: char| !c.is_ascii_alphanumeric()));
+    let name = |word: &&str| word.len() > 8 && word.bytes().filter(u8::is_ascii_uppercase).count() > 1;
+    let mut words: Vec<String> = words.filter(name).map(str::to_owned).collect();
+    words.sort();
+    words.dedup();
+    // Texts that stand in most events say nothing about a search.
+    words.retain(|word| {
+        !["AssumedRole", "AwsServiceEvent", "ConsoleLogin", "GetCallerIdentity"].contains(&word.as_str())
+    });
+    words.extend((0..RULES).map(literal));
+    words.truncate(RULES);
+    words
+}
+
 /// A name that no log holds.
 fn literal(number: usize) -> String {
     let verbs = ["Delete", "Disable", "Modify", "Detach", "Revoke"];
@@ -136,8 +154,8 @@ fn main() {
     let shared = std::env::var_os("PORTCULLIS_SHARED_DATA").map(PathBuf::from);
     let folder = tempfile::tempdir().unwrap();
     let literals = folder.path().join("literals");
-    fs::write(&literals, (0..RULES).map(|number| literal(number) + "\n").collect::<String>()).unwrap();
     let below = |path: &str| shared.as_ref().map(|shared| shared.join(path));
+    fs::write(&literals, words(below("sigma/rules/cloud/aws/cloudtrail").as_deref()).join("\n") + "\n").unwrap();
     let cloud =
         rules(below("sigma/rules/cloud/aws/cloudtrail").as_deref(), "eventName", "{product: aws, service: cloudtrail}");
     let web = rules(below("sigma/rules/web").as_deref(), "c-uri|contains", "{category: webserver}");
