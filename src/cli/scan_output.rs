@@ -86,7 +86,11 @@ impl Record for ScanSummary {
     const TYPE: &'static str = "summary";
 
     fn text(&self, printer: &Printer) -> String {
-        let indicators = if self.indicators > 0 { format!(", {} indicators", self.indicators) } else { String::new() };
+        let indicators = if self.indicators > 0 {
+            format!(", {}", counted(self.indicators, "indicator", "indicators"))
+        } else {
+            String::new()
+        };
         let files = format!("{} ({} bytes)", counted(self.files, "file", "files"), self.bytes);
         // Whoever looks for known values has neither events nor rules.
         let read = if self.events == 0 && self.rules == 0 {

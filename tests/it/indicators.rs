@@ -43,7 +43,7 @@ fn lists_are_looked_for_beside_the_rules_and_bad_lines_are_named() {
     let rules: Vec<_> = named.of_type("finding").iter().map(|f| f["rule"].clone()).collect();
     assert_eq!((rules.len(), &rules[1]["id"], &rules[1]["level"]), (2, &"indicator:domain".into(), &"critical".into()));
     let text = run(root, &["scan", "logs", "app.log", "--rules", "rules.yml"]).expect(3).stdout;
-    assert!(text.contains("1 rules, 1 indicators") && text.contains("a.txt:2:"), "{text}");
+    assert!(text.contains("1 rule, 1 indicator") && text.contains("a.txt:2:"), "{text}");
 
     let gone = scan(&["--indicators", "gone.txt"]).expect(2);
     assert!(gone.stderr.contains("gone.txt"), "{}", gone.stderr);

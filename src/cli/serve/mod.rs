@@ -16,6 +16,8 @@ use crate::ui::{Printer, Record, Style};
 const PAGE: &str = include_str!("page.html");
 const SCRIPT: &str = include_str!("page.js");
 const LOOK: &str = include_str!("page.css");
+/// What browsers ask for by themselves, for the page's tab: a grate.
+const ICON: &str = r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><path d="M3 1v12l1 2 1-2V1m2 0v12l1 2 1-2V1m2 0v12l1 2 1-2V1M1 4h14M1 8h14" fill="none" stroke="#4a6fa5" stroke-width="1.3"/></svg>"##;
 
 /// Nothing but our own script and style; no frame may hold the page.
 const POLICY: &str = "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -118,6 +120,7 @@ impl Door {
             "/" => page("text/html; charset=utf-8", PAGE),
             "/page.js" => page("text/javascript; charset=utf-8", SCRIPT),
             "/page.css" => page("text/css; charset=utf-8", LOOK),
+            "/favicon.ico" => page("image/svg+xml", ICON),
             "/events" => {
                 let given = request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
                 if !given.is_some_and(|given| same(given.as_bytes(), self.token.as_bytes())) {
@@ -182,6 +185,7 @@ mod tests {
         assert_eq!(ask("/", &[("host", "evil.example:3099")]), 403);
         assert_eq!(ask("/", &[]), 403);
         assert_eq!(ask("/", &[host, host]), 403, "a doubled header is none");
+        assert_eq!(ask("/favicon.ico", &[host]), 200);
         assert_eq!(ask("/events", &[host]), 401);
         assert_eq!(ask("/events", &[host, ("authorization", "Bearer secreT")]), 401);
         assert_eq!(ask("/events", &[host, token]), 200);
