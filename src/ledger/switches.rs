@@ -60,8 +60,11 @@ mod tests {
         step(&mut state, release(), Outcome::Failed);
         assert_eq!(state.engaged("flag"), Some(true));
         step(&mut state, release(), Outcome::Done);
-        assert_eq!(state.engaged("flag"), Some(false));
+        assert_eq!((state.engaged("flag"), state.engaged("other")), (Some(false), None));
         step(&mut state, engage(), Outcome::Already);
         assert_eq!(state.engaged("flag"), Some(true));
+        // What is said of one switch says nothing of another.
+        step(&mut state, Action::ReleaseSwitch { switch: "other".into() }, Outcome::Done);
+        assert_eq!((state.engaged("flag"), state.engaged("other")), (Some(true), Some(false)));
     }
 }
