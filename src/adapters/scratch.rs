@@ -28,8 +28,7 @@ impl ScratchFolder {
         let temporary = std::env::temp_dir();
         let base = base.unwrap_or(&temporary);
         sweep(base);
-        Self::made(base)
-            .map_err(|error| Fault::with(FaultKind::Unavailable, "failed to make a scratch folder", error))
+        Self::made(base).map_err(|error| Fault::with(FaultKind::Unavailable, "failed to make a scratch folder", error))
     }
 
     fn made(base: &Path) -> io::Result<Self> {
