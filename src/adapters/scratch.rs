@@ -93,7 +93,9 @@ mod tests {
         fs::write(dead.join(LOCK), "").unwrap();
         // Being made, of another name, and no folder.
         let kept = ["portcullis-scratch-new", "another-scratch-dead"];
-        kept.iter().for_each(|name| fs::create_dir(base.path().join(name)).unwrap());
+        for name in kept {
+            fs::create_dir(base.path().join(name)).unwrap();
+        }
         fs::write(base.path().join(kept[1]).join(LOCK), "").unwrap();
         std::os::unix::fs::symlink(base.path().join(kept[1]), base.path().join("portcullis-scratch-link")).unwrap();
         let second = ScratchFolder::make(Some(base.path())).unwrap();

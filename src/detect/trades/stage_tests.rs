@@ -293,7 +293,9 @@ impl Scan<'_> {
         let mut hits = std::mem::take(&mut reader.seen.hits);
         let (mut gaps, mut doubts) = (Vec::new(), Vec::new());
         for mut follower in Follower::new(plan, &self.reference, records.len() as u64, since, until).halves() {
-            sorted.iter().for_each(|record| follower.record(record));
+            for record in &sorted {
+                follower.record(record);
+            }
             let done = follower.finish();
             hits.extend(done.hits);
             gaps.extend(done.uncovered);
