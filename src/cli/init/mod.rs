@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::{Context, Exit, Failure, fault_failure};
+use crate::domain::counted;
 use crate::policy::shipped::{ENV_EXAMPLE, INDICATORS_EXAMPLE, SHIPPED};
 use crate::policy::starter::{self, Found};
 use crate::ui::{Format, Printer, Record, Style, clean};
@@ -172,7 +173,7 @@ fn write_policies(
         let note = if written > 0 && kept > 0 {
             format!("{written} written, {kept} kept as they are")
         } else {
-            format!("{} files", written + kept)
+            counted(written + kept, "file", "files")
         };
         ctx.printer.emit(&FileRecord { path: format!("{shown}/"), written: written > 0, note });
     }
