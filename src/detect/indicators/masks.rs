@@ -16,6 +16,7 @@ pub(super) struct Places {
 
 impl Places {
     #[inline(always)]
+    #[expect(clippy::inline_always, reason = "what is made for a kind of processor must become part of one function")]
     pub(super) fn of<S: Simd>(simd: S, piece: &[u8; PIECE]) -> Self {
         let bytes = i8x64::simd_from(simd, piece.map(u8::cast_signed));
         let alike = bytes | i8x64::splat(simd, ALIKE.cast_signed());

@@ -1,5 +1,7 @@
 //! The search in a text: raw bytes for a first look, decoded fields for the answer.
 
+#![expect(clippy::inline_always, reason = "what is made for a kind of processor must become part of one function")]
+
 use std::ops::Range;
 
 use fearless_simd::Simd;
@@ -153,7 +155,8 @@ impl<F: FnMut(Match), I: Fn(Literal, usize) -> Option<Range<usize>>> Walk<'_, F,
         let (mut joints, mut pieces, mut counts) = ([0; NOTED], [0; NOTED], (0, 0));
         let points = self.windows.has_points();
         let any = self.wants.v4 || self.wants.v6 || points;
-        let (mut at, mut last) = (0, [0; PIECE]);
+        let mut at = 0;
+        let mut last: [u8; PIECE];
         while at < self.text.len() {
             let piece = if let Some(piece) = self.text[at..].first_chunk::<PIECE>() {
                 piece

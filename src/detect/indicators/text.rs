@@ -176,14 +176,15 @@ pub(super) fn is_mapped(text: &[u8], colon: usize) -> bool {
 #[inline]
 pub(super) fn quad_head(text: &[u8], dot: usize) -> Option<(u32, u32)> {
     const NONE: Option<(u32, u32)> = Some((u32::MAX, u32::MAX));
-    let [a, b, c, d, _, e, f, g, h] = *text.get(dot.checked_sub(4)?..)?.first_chunk()?;
-    let (before, after) = (u32::from_le_bytes([a, b, c, d]) ^ ZEROS, u32::from_le_bytes([e, f, g, h]) ^ ZEROS);
-    let (first, second) = (others(before).leading_zeros() / 8, others(after).trailing_zeros() / 8);
+    let before: [u8; 4] = *text.get(dot.checked_sub(4)?..dot)?.first_chunk()?;
+    let after: [u8; 4] = *text.get(dot + 1..)?.first_chunk()?;
+    let (digits, after) = (u32::from_le_bytes(before) ^ ZEROS, u32::from_le_bytes(after) ^ ZEROS);
+    let (first, second) = (others(digits).leading_zeros() / 8, others(after).trailing_zeros() / 8);
     if first == 0 {
         return NONE;
     }
     // Of four digits none is beside them: the last counts, which is one too.
-    let beside = [a, b, c, d][3 - first.min(3) as usize];
+    let beside = before[3 - first.min(3) as usize];
     if beside.is_ascii_alphanumeric() || matches!(beside, b'%' | b'\\' | b'.') {
         return None;
     }
@@ -192,7 +193,7 @@ pub(super) fn quad_head(text: &[u8], dot: usize) -> Option<(u32, u32)> {
     }
     // What is no digit falls out.
     let drop = 32 - 8 * first;
-    Some((number(before >> drop << drop), number(after << (32 - 8 * second))))
+    Some((number(digits >> drop << drop), number(after << (32 - 8 * second))))
 }
 
 /// The digit 0, four times.

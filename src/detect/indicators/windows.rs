@@ -176,8 +176,10 @@ impl Literals {
         let numbers = 0..u32::try_from(all.len()).unwrap_or(u32::MAX);
         before.extend(numbers.map(|number| last.insert(hash(number), number).map_or(0, |before| before + 1)));
         let mut table = Table::default();
-        last.into_values().for_each(|number| table.add(number, hash));
-        Self { known, all, table, before }
+        for number in last.into_values() {
+            table.add(number, hash);
+        }
+        Self { all, known, table, before }
     }
 
     /// Calls `found` with each literal that is known by a hash of what stands at a place, and where it would begin.
