@@ -51,7 +51,7 @@ pub(in crate::detect::logs) fn head(text: &[u8]) -> Option<usize> {
     let before = |bytes: u64, bits: u32| {
         let kept = 1_u64.checked_shl(bits).map_or(u64::MAX, |bit| bit - 1);
         outside(
-            (bytes & kept) | (ONES * u64::from(b'0') & !kept),
+            (bytes & kept) | ((ONES * u64::from(b'0')) & !kept),
             ONES * u64::from(OF_ADDRESS.0),
             ONES * u64::from(OF_ADDRESS.1),
         )
