@@ -172,6 +172,34 @@ async fn ratio(bench: &Bench, connection: &mut PgConnection, what: &str, asked: 
     least
 }
 
+/// Seconds that the server alone takes to write the same columns of both tables to nowhere, over two connections: nothing that
+/// reads them through COPY can be faster.
+async fn floor(bench: &Bench, one: &mut PgConnection, two: &mut PgConnection) -> f64 {
+    let mut seconds = 0.0;
+    for (table, columns) in [("Trade", "*, xmin"), ("Order", "*")] {
+        let pages = format!("SELECT pg_relation_size('\"{table}\"') / current_setting('block_size')::bigint / 2");
+        let half: i64 = sqlx::query_scalar(AssertSqlSafe(pages)).fetch_one(&mut *one).await.unwrap();
+        let copy = |sign: &str| {
+            format!(
+                "COPY (SELECT {columns} FROM \"{table}\" WHERE ctid {sign} '({half},0)') TO '/dev/null' (FORMAT binary)"
+            )
+        };
+        let mut least = f64::MAX;
+        for _ in 0..ROUNDS {
+            let began = Instant::now();
+            tokio::join!(sql(one, copy("<")), sql(two, copy(">=")));
+            least = least.min(began.elapsed().as_secs_f64());
+        }
+        seconds += least;
+    }
+    let (count, _) = bench.count(one).await;
+    println!(
+        "the server alone, both tables to /dev/null over two connections: {seconds:.2} s, {:.1} x count(*)",
+        seconds / count
+    );
+    seconds
+}
+
 /// What the same policies cost as one query each.
 async fn queries(bench: &Bench, connection: &mut PgConnection, asked: &TradeScan, scan: f64) {
     let written = statements(&bench.database, &bench.policies, asked, Dialect::Postgresql).await.unwrap().0;
@@ -227,6 +255,7 @@ fn main() {
         });
         let records = vec![OtherRecord { kind: Kind::Logs, name: "app.log".into(), open }];
         let logged = ratio(&bench, &mut connection, "with log lines", &TradeScan { records, ..asked.clone() }).await;
+        let alone = floor(&bench, &mut connection, &mut bench.cluster.open("postgres").await).await;
         if std::env::var_os("PORTCULLIS_BENCH_QUERIES").is_some() {
             queries(&bench, &mut connection, &asked, whole.scan.0).await;
         }
@@ -234,6 +263,7 @@ fn main() {
         let (serial, serial_cpu) = whole.count;
         println!("serial count(*) {serial:.3} s, {serial_cpu:.2} s of processor; a week {:.2} s (bar 1)", week.scan.0);
         println!("everything: {:.1} x serial count(*) by the clock (bar 18)", whole.scan.0 / serial);
+        println!("everything: {:.2} x what the server alone takes", whole.scan.0 / alone);
         println!(
             "everything: {:.1} x by the processors' time, shared by {cores} of them",
             whole.scan.1 / cores / serial_cpu

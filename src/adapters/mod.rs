@@ -1,5 +1,5 @@
 //! Adapters: the ports, on real systems. They never import the engine or the command line, nor each other but for the
-//! plumbing that several need (`aws`, `command`, `confined`, `durable`, `http`, `login`, `whole_file`).
+//! plumbing that several need (`aws`, `command`, `confined`, `durable`, `http`, `login`, `scratch`, `whole_file`).
 
 pub mod aws;
 pub mod backup_files;
@@ -25,6 +25,7 @@ pub mod policy_files;
 pub mod postgres;
 pub mod process;
 pub mod s3;
+mod scratch;
 pub mod secrets_manager;
 pub mod service;
 pub mod shard_files;

@@ -9,7 +9,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::adapters::log_files::Input;
 use crate::detect::logs::{Block, Blocks, Coverage, Fed, Head, Ordered, Range, Ruleset, ScanOptions, Scanned, scan};
-use crate::domain::Finding;
+use crate::domain::{Finding, counted};
 use crate::ui::Progress;
 
 use super::scan_resume::Done;
@@ -140,7 +140,7 @@ pub fn run(job: &Job<'_>, outputs: &mut Outputs<'_>) -> Vec<Coverage> {
                 pool.changed.notify_all();
             }
             drop(state);
-            progress.say(&format!("scanning, {} findings", merge.found));
+            progress.say(&format!("scanning, {}", counted(merge.found, "finding", "findings")));
             progress.advance(pool.bytes.swap(0, Ordering::Relaxed));
         }
         progress.finish();

@@ -15,7 +15,7 @@ use crate::adapters::log_files::{Input, Unreadable};
 use crate::adapters::shard_files::ShardFile;
 use crate::detect::logs::{Head, Header, Inputs, Line, Range, Shard, Size, VERSION, pieces};
 use crate::detect::secrets::Redactor;
-use crate::domain::{DigestContext, Timestamp};
+use crate::domain::{DigestContext, Timestamp, counted};
 use crate::settings::Settings;
 use crate::ui::{Printer, Record, Style, clean};
 
@@ -295,8 +295,13 @@ impl Record for ShardSummary {
 
     fn text(&self, printer: &Printer) -> String {
         let headline = format!(
-            "shard {}: {} findings in {} events ({} bytes in {} pieces), {} ms",
-            self.shard, self.findings, self.events, self.bytes, self.pieces, self.elapsed_ms
+            "shard {}: {} in {} ({} bytes in {}), {} ms",
+            self.shard,
+            counted(self.findings, "finding", "findings"),
+            counted(self.events, "event", "events"),
+            self.bytes,
+            counted(self.pieces, "piece", "pieces"),
+            self.elapsed_ms
         );
         let mut text = printer.paint(Style::Strong, headline);
         for path in &self.unreadable {

@@ -67,20 +67,36 @@ impl Case<'_> {
         Ok("nobody refuses this record".into())
     }
 
-    pub(super) fn policies(&self) -> Ruling {
-        let now = self.input.policies.digests();
+    /// Policies that are not what they were when the incident was opened, but for a roster that could decide nothing then.
+    fn edited(&self) -> Vec<String> {
         let opened = &self.state.policies;
-        let mut edited: Vec<String> =
-            changed(opened, &now).into_iter().filter(|name| opened.contains_key(name)).collect();
+        let mut edited = changed(opened, &self.input.policies.digests());
+        edited.retain(|name| opened.contains_key(name));
         if edited.iter().any(|name| name == RESUME) && self.could_nobody_approve() {
             edited.retain(|name| name != RESUME);
         }
+        edited
+    }
+
+    /// Whether these of the signatures are enough for the policies of now and, where those were changed during the incident, for
+    /// those of before.
+    pub(super) fn are_enough(&self, files: &[SignatureFile]) -> bool {
+        let policies = &self.input.policies;
+        let met = self.counted(&policies.resume, &policies.credentials, files).is_ok_and(|quorum| quorum.is_met());
+        let edited = self.edited();
+        met && (edited.is_empty() || self.old_quorum(&edited, files).is_ok())
+    }
+
+    pub(super) fn policies(&self) -> Ruling {
+        let now = self.input.policies.digests();
+        let opened = &self.state.policies;
+        let edited = self.edited();
         let signed = &self.statement()?.predicate.policies;
         let since = changed(signed, &now);
         ensure(since.is_empty(), || {
             format!("changed since the record was made: {}; {HINT_PREPARE}", since.join(", "))
         })?;
-        let agreed = if edited.is_empty() { None } else { Some(self.old_quorum(&edited)?) };
+        let agreed = if edited.is_empty() { None } else { Some(self.old_quorum(&edited, &self.input.approvals)?) };
         let added = now.keys().filter(|name| !opened.contains_key(*name)).count();
         let completed = agreed.is_none() && now.get(RESUME) != opened.get(RESUME);
         let mut words = match &agreed {
@@ -98,7 +114,7 @@ impl Case<'_> {
     }
 
     /// A change of policy during an incident needs the quorum of before beside that of now (as a root of TUF does).
-    fn old_quorum(&self, edited: &[String]) -> Result<String, String> {
+    fn old_quorum(&self, edited: &[String], files: &[SignatureFile]) -> Result<String, String> {
         let back = || {
             format!(
                 "changed since the incident was opened: {}; put the copies in the case folder's {POLICIES}/ back",
@@ -115,8 +131,7 @@ impl Case<'_> {
         let resume: ResumePolicy = crate::policy::parse(RESUME, &text).map_err(unusable)?;
         let text = copy(&self.input.opened_credentials, CREDENTIALS)?;
         let credentials: CredentialsPolicy = crate::policy::parse(CREDENTIALS, &text).map_err(unusable)?;
-        let quorum =
-            self.counted(&resume, &credentials, &self.input.approvals).map_err(|why| format!("{}: {why}", back()))?;
+        let quorum = self.counted(&resume, &credentials, files).map_err(|why| format!("{}: {why}", back()))?;
         ensure(quorum.is_met(), || {
             format!(
                 "{}, or have the record approved by the quorum of before too: {}",

@@ -7,7 +7,7 @@ use super::build::open_findings;
 use super::decide::{Case, LiveCredential, Ruling, ensure};
 use super::quorum::with_cause;
 use super::standing::{attested_after, last_restore, scan_stands, watch_runs};
-use crate::domain::{Action, Canary, CredentialId, Outcome, Phase, Probe, StepId, SwitchState};
+use crate::domain::{Action, Canary, CredentialId, Outcome, Phase, Probe, StepId, SwitchState, counted};
 use crate::ledger::{CosignerKey, StepState, VerifierKey, compare};
 use crate::policy::credentials::{CredentialPolicy, IssuerPolicy, ProofPolicy};
 use crate::policy::pause::GUARD;
@@ -202,12 +202,13 @@ impl Case<'_> {
             .collect();
         ensure(open.is_empty(), || {
             format!(
-                "{} findings at {from} or above that nobody decided on: {}; run: portcullis incident dispose",
-                open.len(),
+                "{} at {from} or above that nobody decided on: {}; run: portcullis incident dispose",
+                counted(open.len(), "finding", "findings"),
                 named(&open)
             )
         })?;
-        Ok(format!("{} findings, none open at {from} or above", self.input.findings.len()))
+        let all = counted(self.input.findings.len(), "finding", "findings");
+        Ok(format!("{all}, none open at {from} or above"))
     }
 
     /// What the last database scan found must be gone, or be benign: a decision alone does not remove a trigger.

@@ -85,7 +85,8 @@ impl Case<'_> {
         })
     }
 
-    /// The entry by which enough of the signatures that count now were on record.
+    /// The entry by which enough of the signatures that count now were on record: enough for the policies of before too, if they
+    /// were changed during the incident.
     fn approved_since(&self) -> Option<u64> {
         let mut first = BTreeMap::new();
         for entry in &self.entries {
@@ -97,10 +98,9 @@ impl Case<'_> {
         let mut recorded: Vec<(u64, &SignatureFile)> =
             self.input.approvals.iter().filter_map(|file| Some((seq(file)?, file))).collect();
         recorded.sort_by_key(|(seq, _)| *seq);
-        let policies = &self.input.policies;
         let too_few = |count: &usize| {
             let files: Vec<SignatureFile> = recorded.iter().take(*count).map(|(_, file)| (*file).clone()).collect();
-            !self.counted(&policies.resume, &policies.credentials, &files).is_ok_and(|quorum| quorum.is_met())
+            !self.are_enough(&files)
         };
         // More signatures never make less of a quorum.
         let counts: Vec<usize> = (1..=recorded.len()).collect();

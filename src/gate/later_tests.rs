@@ -137,6 +137,28 @@ fn a_forged_opening_lifts_nothing() {
     assert_eq!(refusing(&other_file), forged);
 }
 
+/// Where the quorum was lowered during the incident, the record needs that of before too: an opening that was written when only
+/// that of now had approved is no opening, although the others approve afterwards.
+#[test]
+fn an_opening_without_the_quorum_of_before_lifts_nothing() {
+    let lowered = |first: &'static [u8]| {
+        lifted(|case, _| {
+            let text = case.now_with["resume.yml"].replace("threshold: 2", "threshold: 1");
+            assert_ne!(text, case.now_with["resume.yml"]);
+            for policies in [&mut case.prepared_with, &mut case.now_with] {
+                policies.insert("resume.yml".into(), text.clone());
+            }
+            let record = Digest::of(case.input().record.as_ref().unwrap());
+            case.early = Some(Arc::new(move |bytes| {
+                let approvals = first.iter().map(|seed| approved(record, bytes, *seed));
+                approvals.chain([opened(record)]).chain(released("flag")).chain(released("guard")).collect()
+            }));
+        })
+    };
+    assert_eq!(refusing(&lowered(&[1])), [CHECK, "pause", "switches"]);
+    assert_eq!(refusing(&lowered(&[1, 2])), Vec::<String>::new());
+}
+
 /// An approval of the record, as the case records it once more after these events; the file is that person's signature over
 /// `signed`.
 fn approved(record: Digest, signed: &[u8], seed: u8) -> Event {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::decide::ensure;
-use crate::domain::{Action, StepId, Timestamp};
+use crate::domain::{Action, StepId, Timestamp, counted};
 use crate::ledger::{Entry, Event, IncidentState};
 
 /// A watch that wrote nothing for so long runs no more.
@@ -53,7 +53,7 @@ pub fn scan_stands(entries: &[Entry], state: &IncidentState, name: &str) -> Resu
         Some(person) => format!("not complete, accepted by {person}"),
         None => "complete".to_owned(),
     };
-    Ok(format!("{how}, {} findings, entry {}", scan.findings, scan.seq))
+    Ok(format!("{how}, {}, entry {}", counted(scan.findings, "finding", "findings"), scan.seq))
 }
 
 /// Whether a watch runs: it writes an entry when it begins and every ten minutes. Words, or why not.

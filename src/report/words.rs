@@ -1,3 +1,4 @@
+use crate::domain::counted;
 use crate::ledger::Event;
 
 /// An entry in words; steps show their outcome only.
@@ -15,7 +16,7 @@ pub fn words(event: &Event) -> Option<String> {
             format!("a trade is {}: {detail}", if *refused { "refused" } else { "NOT refused" })
         }
         Event::EvidenceCollected { name, .. } => name.clone(),
-        Event::ScanCompleted { scan, findings, .. } => format!("{scan}: {findings} findings"),
+        Event::ScanCompleted { scan, findings, .. } => format!("{scan}: {}", counted(*findings, "finding", "findings")),
         Event::FindingDisposed { findings, verdict, note, operator } => {
             format!("{operator}: {} findings {verdict}: {note}", findings.len())
         }

@@ -43,7 +43,7 @@ const PURE: [&str; 7] = ["domain", "policy", "ledger", "gate", "playbook", "dete
 const IMPURE: &str = r"\b(tokio|sqlx|aws_\w+::|rustix|ureq|tempfile|rand\b|getrandom|ring::rand|std::fs|std::env|std::process|std::io::std\w+|std::net::(?:Tcp|Udp|ToSocket)\w*|SystemTime\b|Instant\b|SystemRandom|Timestamp::now|Zoned::now|async fn)";
 
 /// Adapters that others stand on: a confined folder, an address of a database, the process's own command runner.
-const COMMON_ADAPTERS: [&str; 11] = [
+const COMMON_ADAPTERS: [&str; 12] = [
     "aws",
     "confined",
     "durable",
@@ -53,6 +53,7 @@ const COMMON_ADAPTERS: [&str; 11] = [
     "login",
     "s3",
     "sqlite",
+    "scratch",
     "whole_file",
     "write_pace",
 ];

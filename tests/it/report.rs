@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::peers::address;
-use crate::support::{embedded, finished_drill};
+use crate::support::{deployment, embedded, finished_drill, folder};
 
 const FORMS: &str = "html,markdown,json,csv,stix,ocsf,timesketch";
 
@@ -82,4 +82,30 @@ fn a_report_can_go_elsewhere_and_says_what_it_cannot_do() {
     assert!(several.stderr.contains("hint:"), "{}", several.stderr);
     let unknown = embedded(&root, &["incident", "report", "--as", "pdf"]).expect(2);
     assert!(unknown.stderr.contains("use html, markdown"), "{}", unknown.stderr);
+}
+
+#[test]
+fn five_thousand_findings_make_a_report_below_five_megabytes() {
+    let folder = folder();
+    let root = folder.path();
+    let _deployment = deployment(root, 7);
+    embedded(root, &["--yes", "pause", "on", "--reason", "probes"]).expect(0);
+    let line = |number: u32| {
+        let (host, minute) = (number % 250, number / 60 % 60);
+        format!(
+            "203.0.113.{host} - - [29/Nov/2026:18:{minute:02}:{:02} +0000] \"GET /api/orders?id={number}%27%20UNION%20SELECT%20password%20FROM%20users-- HTTP/1.1\" 200 12 \"-\" \"probe {number}\"\n",
+            number % 60
+        )
+    };
+    std::fs::write(root.join("logs/probes.log"), (0..5_000).map(line).collect::<String>()).unwrap();
+    embedded(root, &["scan", "logs", "logs/probes.log"]).expect(3);
+    let page = root.join("page.html");
+    embedded(root, &["incident", "report", "--as", "html", "--copy", &page.display().to_string()]).expect(0);
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.len() < 5_000_000, "{} bytes", page.len());
+    // Each is there with what it matched.
+    let named = regex::Regex::new(r"id=(\d+)%27").unwrap();
+    let named: std::collections::BTreeSet<u32> =
+        named.captures_iter(&page).map(|one| one[1].parse().unwrap()).collect();
+    assert_eq!(named, (0..5_000).collect());
 }

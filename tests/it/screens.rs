@@ -37,6 +37,22 @@ fn plain(text: &str, root: &Path) -> String {
     text.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }
 
+/// A screen whose lines come in an order of their own: those of steps that run beside each other. What aligns them is left out.
+fn sorted(root: &Path, words: &[&str]) -> String {
+    let ran = embedded(root, words);
+    let words_of = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let said = plain(&format!("{}{}", ran.stdout, ran.stderr), root);
+    let mut lines: Vec<_> = said.lines().map(words_of).filter(|line| !line.is_empty()).collect();
+    lines.sort();
+    let words = plain(&words.join(" "), root);
+    format!(
+        "$ portcullis {}(lines sorted)\n{}\n-- exit code {}\n\n",
+        words.replace('\n', " "),
+        lines.join("\n"),
+        ran.code.unwrap()
+    )
+}
+
 /// One command's screen: what it says, on which stream, and its exit code.
 fn screen(out: &mut String, root: &Path, words: &[&str]) {
     let ran = embedded(root, words);
@@ -87,13 +103,8 @@ fn in_an_open_incident() {
     let folder = folder();
     let _deployment = deployment(folder.path(), 7);
     let root = folder.path();
-    // Its steps end in an order of their own.
-    let ran =
-        embedded(root, &["lockdown", "--reason", "key seen in a log", "--compromised", "trading-api-key", "--yes"]);
-    let mut lines: Vec<_> = plain(&format!("{}{}", ran.stdout, ran.stderr), root).lines().map(String::from).collect();
-    lines.sort();
     let mut shown =
-        format!("$ portcullis lockdown (lines sorted)\n{}\n-- exit code {}\n\n", lines.join("\n"), ran.code.unwrap());
+        sorted(root, &["lockdown", "--reason", "key seen in a log", "--compromised", "trading-api-key", "--yes"]);
     shown += &screens(
         root,
         &[
@@ -135,4 +146,53 @@ fn after_the_resume() {
         ],
     );
     insta::assert_snapshot!("resumed", shown);
+}
+
+#[test]
+fn in_a_recovery() {
+    let folder = folder();
+    let _deployment = deployment(folder.path(), 7);
+    let root = folder.path();
+    let mut shown = sorted(root, &["recover", "breach", "--reason", "somebody was in", "--yes"]);
+    shown += &sorted(root, &["incident", "timeline"]);
+    shown += &screens(
+        root,
+        &[&["scan", "logs", "logs"], &["backup", "drill"], &["restore", "--clean", "--plan"], &["restore", "--clean"]],
+    );
+    shown += &sorted(root, &["restore", "--clean", "--yes"]);
+    shown += &screens(
+        root,
+        &[
+            &["checklist"],
+            &["checklist", "--attest", "documented", "--note", "in the wiki"],
+            &["checklist", "--attest", "nothing", "--note", "x"],
+            &["incident", "report"],
+            &["audit", "export"],
+            &["recover", "fire"],
+        ],
+    );
+    insta::assert_snapshot!("recovery", shown);
+}
+
+#[test]
+fn in_peacetime() {
+    let folder = folder();
+    let _deployment = deployment(folder.path(), 7);
+    let mut shown = sorted(folder.path(), &["contacts", "test"]);
+    shown += &screens(
+        folder.path(),
+        &[
+            &["install"],
+            &["watch", "logs", "--for", "1s"],
+            &["watch", "logs", "--for", "soon"],
+            &["keys", "test"],
+            &["keys", "rotate"],
+            &["scan", "trades", "--explain"],
+            &["incident", "show"],
+            &["incident", "timeline"],
+            &["incident", "report"],
+            &["serve", "--listen", "0.0.0.0:1"],
+        ],
+    );
+    insta::assert_snapshot!("peacetime", shown);
 }

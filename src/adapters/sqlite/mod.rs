@@ -18,6 +18,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _};
 pub use guard::SqliteGuard;
 pub use restore::SqliteRestore;
 
+use crate::adapters::scratch::ScratchFolder;
 use crate::domain::BackupCheck;
 use crate::domain::guard::quote_identifier;
 use crate::policy::recovery::RecoveryPolicy;
@@ -33,7 +34,7 @@ const SCHEMA: &str = "main";
 pub struct SqliteDatabase {
     path: PathBuf,
     /// A scratch copy's folder, gone with the last user of it.
-    _folder: Option<std::sync::Arc<tempfile::TempDir>>,
+    _folder: Option<std::sync::Arc<ScratchFolder>>,
 }
 
 impl SqliteDatabase {
@@ -43,7 +44,7 @@ impl SqliteDatabase {
     }
 
     /// A scratch copy, which goes with its folder.
-    fn scratch(path: PathBuf, folder: tempfile::TempDir) -> Self {
+    fn scratch(path: PathBuf, folder: ScratchFolder) -> Self {
         Self { path, _folder: Some(std::sync::Arc::new(folder)) }
     }
 

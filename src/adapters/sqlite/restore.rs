@@ -11,6 +11,7 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 
 use super::{SqliteDatabase, SqliteGuard, dump, fault, open};
+use crate::adapters::scratch::ScratchFolder;
 use crate::detect::backup::{Dialect, Piece, Statements};
 use crate::policy::pause::GuardPolicy;
 use crate::ports::{Database, Fault, FaultKind, Guard, RestoreProgress, RestoreTarget};
@@ -151,10 +152,7 @@ impl RestoreTarget for SqliteRestore {
         dump: Box<dyn Read + Send>,
         _progress: &RestoreProgress,
     ) -> Result<Arc<dyn Database>, Fault> {
-        let folder = tempfile::Builder::new()
-            .prefix("portcullis-scratch-")
-            .tempdir()
-            .map_err(|error| Fault::with(FaultKind::Unavailable, "failed to make a scratch folder", error))?;
+        let folder = ScratchFolder::make(None)?;
         let file = folder.path().join("scratch.db");
         build(&file, dump).await?;
         Ok(Arc::new(SqliteDatabase::scratch(file, folder)))

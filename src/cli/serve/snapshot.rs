@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::cli::Context;
 use crate::cli::report::incident_or_newest;
-use crate::domain::Level;
+use crate::domain::{Level, counted};
 use crate::engine::audit::bound_findings;
 use crate::engine::findings::FINDINGS;
 use crate::engine::{Deployment, Journal};
@@ -106,7 +106,8 @@ fn blocking(report: &Report, deployment: &Deployment) -> Vec<String> {
     });
     let open = open.count();
     if open > 0 {
-        words.push(format!("{open} findings at {from} or above are undecided: portcullis incident dispose"));
+        let open = counted(open, "finding", "findings");
+        words.push(format!("{open} at {from} or above, undecided: portcullis incident dispose"));
     }
     for item in resume.required_attestations.iter().filter(|item| !report.attested.contains_key(*item)) {
         words.push(format!("nobody attests {item}: portcullis checklist"));

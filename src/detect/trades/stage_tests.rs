@@ -288,24 +288,27 @@ impl Scan<'_> {
             }
             records.push((record, reader.id_hash));
         }
-        let mut follower = Follower::new(plan, &self.reference, records.len() as u64, since, until);
         let mut sorted: Vec<&Record> = records.iter().map(|(record, _)| record).collect();
         sorted.sort_by_key(|record| (record.time, record.id));
-        for record in sorted {
-            follower.record(record);
-        }
-        let done = follower.finish();
         let mut hits = std::mem::take(&mut reader.seen.hits);
-        hits.extend(done.hits);
-        let mut gaps = done.uncovered;
+        let (mut gaps, mut doubts) = (Vec::new(), Vec::new());
+        for mut follower in Follower::new(plan, &self.reference, records.len() as u64, since, until).halves() {
+            for record in &sorted {
+                follower.record(record);
+            }
+            let done = follower.finish();
+            hits.extend(done.hits);
+            gaps.extend(done.uncovered);
+            doubts.extend(done.doubts);
+        }
         gaps.extend(
             std::mem::take(&mut reader.seen.unusable)
                 .into_iter()
                 .map(|((policy, why), count)| (policy, rows(count, why))),
         );
-        let wanted: HashSet<u64> = done.doubts.iter().map(|doubt| doubt.order).collect();
+        let wanted: HashSet<u64> = doubts.iter().map(|doubt| doubt.order).collect();
         let fine = self.orders(&claims, wanted, &mut hits, &mut gaps);
-        done.doubts.into_iter().filter(|doubt| !fine.contains(&doubt.order)).for_each(|doubt| hits.push(doubt.hit));
+        doubts.into_iter().filter(|doubt| !fine.contains(&doubt.order)).for_each(|doubt| hits.push(doubt.hit));
         for with in [Ledger::Logs, Ledger::Fills] {
             self.entries(with, &records, &mut hits, &mut found);
         }

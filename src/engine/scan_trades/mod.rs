@@ -303,23 +303,31 @@ impl Phase<'_> {
         let mut found =
             Found { rows, hits: Hits::default(), whole: Ids::default(), made: Vec::new(), uncovered: Vec::new() };
         let runs: Vec<_> = made.iter_mut().filter_map(|made| made.runs.take()).collect();
-        let mut follower = Follower::new(self.plan, self.reference, rows, since, until);
-        let task = tokio::task::spawn_blocking(move || {
-            spill::merge(&runs, |record| follower.record(record))?;
-            Ok::<Followed, Fault>(follower.finish())
+        let runs = Arc::new(runs);
+        let halves = Follower::new(self.plan, self.reference, rows, since, until).halves();
+        let tasks = halves.map(|mut follower| {
+            let runs = Arc::clone(&runs);
+            tokio::task::spawn_blocking(move || {
+                spill::merge(&runs, |record| follower.record(record))?;
+                Ok::<Followed, Fault>(follower.finish())
+            })
         });
         let orders = self.read_orders(snapshot).await?;
-        let done = task.await.map_err(|error| Fault::with(FaultKind::Invalid, "a check died", error))??;
         self.take_seen(&mut made, &mut found);
-        found.hits.extend(done.hits);
-        found.uncovered.extend(done.uncovered);
-        let wanted: HashSet<u64> = done.doubts.iter().map(|doubt| doubt.order).collect();
+        let mut doubts = Vec::new();
+        for task in tasks {
+            let done = task.await.map_err(|error| Fault::with(FaultKind::Invalid, "a check died", error))??;
+            found.hits.extend(done.hits);
+            found.uncovered.extend(done.uncovered);
+            doubts.extend(done.doubts);
+        }
+        let wanted: HashSet<u64> = doubts.iter().map(|doubt| doubt.order).collect();
         let claims: Vec<_> = made.iter_mut().filter_map(|made| made.claims.take()).collect();
         let extra =
             if keys.is_empty() { Vec::new() } else { self.reconcile(others.books().await?, &mut made, &mut found)? };
         found.made = made;
         let fine = self.join(snapshot, claims, orders, wanted, &mut found).await?;
-        for doubt in done.doubts.into_iter().filter(|doubt| !fine.contains(&doubt.order)) {
+        for doubt in doubts.into_iter().filter(|doubt| !fine.contains(&doubt.order)) {
             found.hits.push(doubt.hit);
         }
         Ok((found, extra))

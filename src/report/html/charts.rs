@@ -1,7 +1,7 @@
 //! Charts as inline SVG: numbers and names of ours only, colours by class so that they follow the page.
 
 use super::page::Page;
-use crate::domain::{Level, Timestamp};
+use crate::domain::{Level, Timestamp, counted};
 use crate::report::build::span;
 use crate::report::model::Report;
 
@@ -63,10 +63,13 @@ pub fn findings(page: &mut Page, report: &Report) {
         columns[column.min(COLUMNS - 1)][*level as usize] += 1;
     }
     let highest = columns.iter().map(|column| column.iter().sum::<u64>()).max().unwrap_or(1);
-    let words = format!("{} findings between {first} and {last}, at most {highest} in one column", timed.len());
+    let words = format!(
+        "{} between {first} and {last}, at most {highest} in one column",
+        counted(timed.len(), "finding", "findings")
+    );
     page.raw("<figure>");
     open(page, BARS + 50.0, "chart-findings", "Findings over time", &words);
-    label(page, "small", "start", LEFT, 16.0, &format!("{highest} findings"));
+    label(page, "small", "start", LEFT, 16.0, &counted(highest, "finding", "findings"));
     let width = (WIDTH - 2.0 * LEFT) / 60.0;
     let mut x = LEFT;
     for column in &columns {

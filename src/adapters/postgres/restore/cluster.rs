@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 
+use crate::adapters::scratch::ScratchFolder;
 use crate::ports::{Fault, FaultKind};
 
 /// Bound on the start of a cluster.
@@ -26,7 +27,7 @@ const DATABASE: &str = "scratch";
 pub(super) struct Cluster {
     server: Child,
     password: String,
-    folder: tempfile::TempDir,
+    folder: ScratchFolder,
 }
 
 fn unavailable(what: &str, error: std::io::Error) -> Fault {
@@ -97,10 +98,7 @@ impl Cluster {
     pub(super) fn start(bin: Option<&str>, folder: Option<&Path>, password: String) -> Result<Self, Fault> {
         let bin = programs(bin)?;
         let user = unprivileged();
-        let mut builder = tempfile::Builder::new();
-        builder.prefix("portcullis-scratch-").permissions(Permissions::from_mode(0o700));
-        let folder = folder.map_or_else(|| builder.tempdir(), |folder| builder.tempdir_in(folder));
-        let folder = folder.map_err(|error| unavailable("failed to make a scratch folder", error))?;
+        let folder = ScratchFolder::make(folder)?;
         let secret = folder.path().join("password");
         let own = |path: &Path| user.map_or(Ok(()), |(user, group)| chown(path, Some(user), Some(group)));
         let prepared = fs::write(&secret, &password)

@@ -50,6 +50,18 @@ enum Memory {
     Written(Written),
 }
 
+impl Memory {
+    /// What a record costs, roughly, in parts of the cheapest.
+    fn cost(&self) -> u32 {
+        match self {
+            Self::Baseline(_) => 4,
+            Self::Burst(_) => 3,
+            Self::Positions(_) | Self::DayValues(_) => 2,
+            Self::Wash(_) | Self::RoundTrips(_) | Self::Duplicates(_) | Self::Written(_) => 1,
+        }
+    }
+}
+
 struct Checked {
     policy: u16,
     memory: Memory,
@@ -130,6 +142,19 @@ impl Follower {
             });
         }
         Self { checks, since, until, last: i64::MIN, hits: Hits::default() }
+    }
+
+    /// Two of them, each with about half of the work; together they find what this one would.
+    pub fn halves(self) -> [Self; 2] {
+        let Self { mut checks, since, until, last, .. } = self;
+        checks.sort_by_key(|check| std::cmp::Reverse(check.memory.cost()));
+        let mut halves = [(); 2].map(|()| (0, Vec::new()));
+        for check in checks {
+            let lighter = usize::from(halves[1].0 < halves[0].0);
+            halves[lighter].0 += check.memory.cost();
+            halves[lighter].1.push(check);
+        }
+        halves.map(|(_, checks)| Self { checks, since, until, last, hits: Hits::default() })
     }
 
     /// Whether there is anything to follow.
