@@ -30,7 +30,7 @@ const SOUGHT: u32 = 18;
 /// What it counts that a window stands once in the piece of a log.
 const SAMPLED: u32 = 64;
 /// Bits for each window in the bitmap of all, and in that of a kind.
-const SPARSE: usize = 32;
+const SPARSE: usize = 64;
 const FEWER: usize = 16;
 
 /// A text that is looked for as it is.
@@ -213,7 +213,7 @@ impl Windows {
             runs: Bits::new(set.runs().count() * WINDOW, FEWER),
             names: Bits::new(names.len() * WINDOW, FEWER),
             masks: Vec::new(),
-            points: Bits::new(short.len() + pointed.len(), 2 * SPARSE),
+            points: Bits::new(short.len() + pointed.len(), SPARSE),
             short_names: !short.is_empty(),
             spanned: Literals::new(spanned, WINDOW, set, span),
             pointed: Literals::new(pointed, 1, set, |text, dot| around(text, dot, u64::MAX)),
