@@ -1,9 +1,10 @@
 //! Many literals at once in raw bytes, without regard to ASCII case.
 //!
-//! A few literals of a length class are searched for one by one. Of the others a few neighbouring grams (4 bytes, or 3 of the
-//! shortest) are put into a bitmap, and only every `stride`-th gram of the text is looked up: a literal that is long enough
-//! holds one of the noted grams at such a place wherever it stands. What the bitmap lets through is compared in full.
+//! A few literals of a length class are searched for one by one, by two of their bytes. Of the others a few neighbouring grams (4
+//! bytes, or 3 of the shortest) are put into a bitmap, and only every `stride`-th gram of the text is looked up: a literal that
+//! is long enough holds one of the noted grams at such a place wherever it stands. What these let through is compared in full.
 
+mod pair;
 mod plan;
 mod sweep;
 
@@ -12,12 +13,13 @@ use std::collections::HashMap;
 use foldhash::fast::FixedState;
 use memchr::memmem::Finder;
 
+use self::pair::Pair;
 use self::plan::{Plan, plan};
-use self::sweep::{Group, fold};
+use self::sweep::{Group, fold, rarest};
 
 /// Shortest literal that can be looked for, in bytes.
 pub(in crate::detect) const SHORTEST: usize = 2;
-/// Bytes of text that are brought into lower case at once.
+/// Bytes of text that are looked through for everything before the next ones are.
 const PIECE: usize = 16 << 10;
 
 /// How often grams occur in a sample of the text, so that rare ones can be chosen.
@@ -42,18 +44,29 @@ impl Sample {
         self.counts.get(&gram).copied().unwrap_or(0)
     }
 
-    /// What it is likely to cost to look for a literal: texts that hold it must be parsed, and a short one takes a search of
-    /// its own or slows that for the others down.
+    /// The text, in lower case.
+    pub(in crate::detect) fn text(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// What it is likely to cost to look for a literal: texts that hold it must be parsed, grams of others that it shares are
+    /// compared, and a short one takes a search of its own or slows that for the others down.
     pub(in crate::detect) fn cost(&self, literal: &[u8]) -> u64 {
-        let rarest = literal.windows(4).map(|gram| u64::from(self.count(fold(gram, 4)))).min();
-        let rarest = rarest.unwrap_or_else(|| Finder::new(literal).find_iter(&self.text).count() as u64);
+        let least = literal.windows(4).map(|gram| u64::from(self.count(fold(gram, 4)))).min();
+        let least = least.unwrap_or_else(|| Finder::new(literal).find_iter(&self.text).count() as u64);
+        let stride = [8, 4, 2].into_iter().find(|stride| literal.len() >= stride + 3).unwrap_or(1);
+        let compared = if literal.len() < 4 {
+            0
+        } else {
+            rarest(literal, 4, stride, |gram| u64::from(self.count(gram))).1 / stride as u64
+        };
         let short = match literal.len() {
             ..=3 => 1_500,
             4..=6 => 700,
             7..=10 => 60,
             _ => 0,
         };
-        rarest * 100 + short + 1_000 / (literal.len() as u64 + 1) + 1
+        least * 100 + compared + short + 1_000 / (literal.len() as u64 + 1) + 1
     }
 }
 
@@ -62,7 +75,7 @@ impl Sample {
 pub(in crate::detect) struct Grams {
     groups: Vec<Group>,
     /// Literals that are looked for one by one, by their numbers.
-    single: Vec<(usize, Finder<'static>)>,
+    single: Vec<(usize, Pair)>,
     literals: Vec<Vec<u8>>,
     cost: u64,
 }
@@ -78,13 +91,12 @@ impl Grams {
         let Plan { sweeps, single, cost } = plan(&literals, sample);
         let group = |sweep: plan::Sweep| Group::new(&literals, &sweep.literals, sweep.width, sweep.stride, sample);
         let groups = sweeps.into_iter().map(group).collect();
-        let single = single.into_iter().map(|at| (at, Finder::new(&literals[at]).into_owned())).collect();
+        let single = single.into_iter().map(|at| (at, Pair::new(&literals[at], sample.text()))).collect();
         Self { groups, single, literals, cost }
     }
 
     /// Calls `found` with the place and the number of each literal, in no order.
     pub(in crate::detect) fn find(&self, text: &[u8], mut found: impl FnMut(usize, usize)) {
-        let mut lower = Vec::new();
         // In pieces that stay in the nearest cache until all has been looked for in them.
         for start in (0..text.len()).step_by(PIECE) {
             for group in &self.groups {
@@ -99,24 +111,9 @@ impl Grams {
                     }
                 });
             }
-            self.find_single(text, start, &mut lower, &mut found);
-        }
-    }
-
-    /// Looks in one piece for the literals that are looked for one by one.
-    fn find_single(&self, text: &[u8], start: usize, lower: &mut Vec<u8>, found: &mut impl FnMut(usize, usize)) {
-        let Some(longest) = self.single.iter().map(|(_, finder)| finder.needle().len()).max() else { return };
-        lower.clear();
-        lower.extend_from_slice(&text[start..text.len().min(start + PIECE + longest - 1)]);
-        lower.make_ascii_lowercase();
-        for (literal, finder) in &self.single {
-            let mut from = 0;
-            // A literal may overlap itself. What begins in the next piece is found there.
-            while let Some(ahead) = lower.get(from..).and_then(|rest| finder.find(rest))
-                && from + ahead < PIECE
-            {
-                found(start + from + ahead, *literal);
-                from += ahead + 1;
+            for (number, pair) in &self.single {
+                let literal = &self.literals[*number];
+                pair.find(text, start..start + PIECE, literal, |at| found(at, *number));
             }
         }
     }

@@ -8,11 +8,9 @@ const CLASSES: [(usize, usize, usize); 6] =
     [(11, 4, 8), (7, 4, 4), (5, 4, 2), (4, 4, 1), (3, 3, 1), (super::SHORTEST, 0, 1)];
 /// The class that has no gram: its literals are always looked for one by one.
 const BARE: usize = CLASSES.len() - 1;
-/// Picoseconds for each byte of text, as measured: of a sweep that looks at every place, of a single literal's search, of the
-/// copy in lower case that such searches need.
-const DENSE: u64 = 1_060;
-const SINGLE: u64 = 110;
-const LOWER: u64 = 110;
+/// Picoseconds for each byte of text, as measured: of a sweep that looks at every place, of a single literal's search.
+const DENSE: u64 = 1_000;
+const SINGLE: u64 = 40;
 /// Picoseconds to look at a place that the bitmap let through.
 const CHECK: u64 = 8_000;
 /// More literals than this are never looked for one by one.
@@ -74,7 +72,6 @@ pub(super) fn plan(literals: &[Vec<u8>], sample: &Sample) -> Plan {
 /// What a plan costs for each byte; `u64::MAX` if it is none.
 fn cost(classes: &[Vec<usize>], checks: &[[u64; CLASSES.len()]; CLASSES.len()], ways: &[Way]) -> u64 {
     let mut all = 0;
-    let mut lower = 0;
     // The classes of the sweep that others may join.
     let mut open: Vec<usize> = Vec::new();
     let swept = |open: &[usize]| -> u64 {
@@ -84,10 +81,7 @@ fn cost(classes: &[Vec<usize>], checks: &[[u64; CLASSES.len()]; CLASSES.len()], 
     for (class, members) in classes.iter().enumerate().filter(|(_, members)| !members.is_empty()) {
         match ways[class] {
             Way::Single if members.len() > FEW && class != BARE => return u64::MAX,
-            Way::Single => {
-                all += SINGLE * members.len() as u64;
-                lower = LOWER;
-            }
+            Way::Single => all += SINGLE * members.len() as u64,
             Way::Own | Way::Joined if class == BARE => return u64::MAX,
             Way::Own => {
                 all += swept(&open);
@@ -98,7 +92,7 @@ fn cost(classes: &[Vec<usize>], checks: &[[u64; CLASSES.len()]; CLASSES.len()], 
             Way::Joined => open.push(class),
         }
     }
-    all + swept(&open) + lower
+    all + swept(&open)
 }
 
 fn made(classes: &[Vec<usize>], ways: &[Way]) -> Plan {

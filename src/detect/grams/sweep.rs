@@ -5,16 +5,18 @@ use std::ops::Range;
 
 use super::Sample;
 
-/// Bits of the bitmap's index: 8 KB, which leaves room in the first-level cache.
-const BITS: u32 = 16;
+/// Bits of the bitmap's index: 16 KB, which leaves room in the first-level cache.
+const BITS: u32 = 17;
 /// The same for more literals (32 KB), for thousands (512 KB), and for more of them (8 MB).
 const MORE: u32 = 18;
 const MANY: u32 = 22;
 const MOST: u32 = 26;
 /// Bits of a bitmap for each noted gram, at least: of the grams that nobody looks for, few then pass.
-const SPARSE: usize = 64;
+const SPARSE: usize = 100;
 /// So many literals, and they are chosen with regard to each other.
 const CROWD: usize = 256;
+/// So many grams that are not noted yet weigh as much as one occurrence in the sample.
+const SHARED: u64 = 16;
 /// Bytes of text that are looked at together.
 const STEP: usize = 64;
 
@@ -67,25 +69,24 @@ pub(super) fn rarest(literal: &[u8], width: usize, stride: usize, count: impl Fn
 impl Group {
     pub(super) fn new(literals: &[Vec<u8>], chosen: &[usize], width: usize, stride: usize, sample: &Sample) -> Self {
         let mut noted: Vec<(u32, Place)> = Vec::new();
-        // Of many literals that begin alike (user agents do) the parts are noted in which they differ.
+        // Of many literals that begin alike (user agents do) the parts are noted in which they differ; of fewer ones those that they
+        // share, if these are as rare: what is noted less often passes less often.
         let crowded = chosen.len() > CROWD;
         let mut taken: HashMap<u32, u32> = HashMap::new();
         for number in chosen {
             let literal = &literals[*number];
             let (start, _) = rarest(literal, width, stride, |gram| {
-                let taken = if crowded { taken.get(&gram).copied().unwrap_or(0) } else { 0 };
-                u64::from(sample.count(gram)) + u64::from(taken)
+                let (count, taken) = (u64::from(sample.count(gram)), taken.get(&gram).copied().unwrap_or(0));
+                if crowded { count + u64::from(taken) } else { count * SHARED + u64::from(taken == 0) }
             });
             let number = u32::try_from(*number).unwrap_or(u32::MAX);
             for at in start..start + stride {
                 let gram = fold(&literal[at..], width);
                 noted.push((gram, (number, u32::try_from(at).unwrap_or(u32::MAX))));
-                if crowded {
-                    *taken.entry(gram).or_default() += 1;
-                }
+                *taken.entry(gram).or_default() += 1;
             }
         }
-        let wide = |index: &u32| 1_usize << index >= noted.len().saturating_mul(SPARSE);
+        let wide = |index: &u32| 1_usize << index >= taken.len().saturating_mul(SPARSE);
         let index = [BITS, MORE, MANY].into_iter().find(wide).unwrap_or(MOST);
         let mut bits = vec![0; 1 << (index - 6)];
         for (gram, _) in &noted {

@@ -7,6 +7,7 @@ mod block;
 mod buffer;
 mod correlate;
 mod decode;
+mod ends;
 pub mod formats;
 mod link;
 mod live;

@@ -6,11 +6,12 @@ use serde_json::{Map, Value};
 
 use super::block::{Block, Span};
 use super::correlate::MAX_VALUE;
+use super::ends::ends;
 use super::formats::{self, Layout, time};
 use super::logsource::Class;
 use super::need::Look;
 use super::ordered::bounded;
-use super::ruleset::{Filter, Ruleset};
+use super::ruleset::{Filter, Found as Stands, Ruleset};
 use super::scan::{Cause, Hit, Place, ScanOptions, Scanned};
 use super::sightings::Sightings;
 use super::sigma::Record;
@@ -23,7 +24,7 @@ pub(super) fn scan_block(rules: &Ruleset, block: &Block, options: &ScanOptions) 
         rules,
         options,
         layout: &block.layout,
-        marks: Marks::new(filter, &block.bytes, options.prefilter),
+        marks: Marks::new(filter, block, options.prefilter),
         sightings: Sightings::new(rules.indicators(), &block.bytes, options.min_level),
         out: Scanned { bytes: block.covers, lines: block.lines, ..Scanned::default() },
     };
@@ -40,10 +41,7 @@ pub(super) fn scan_block(rules: &Ruleset, block: &Block, options: &ScanOptions) 
 /// Which rules could match which records, by their raw bytes.
 struct Marks<'a> {
     filter: &'a Filter,
-    /// Place and literal, in the order of the text.
-    found: Vec<(usize, usize)>,
-    /// Places of escapes that can stand for what is looked for.
-    escapes: Vec<usize>,
+    found: Stands,
     next: usize,
     next_escape: usize,
     everything: bool,
@@ -57,14 +55,25 @@ struct Marks<'a> {
 }
 
 impl<'a> Marks<'a> {
-    fn new(filter: &'a Filter, bytes: &[u8], used: bool) -> Self {
-        let (found, escapes) =
-            if used { (filter.find(bytes), filter.escapes(bytes)) } else { (Vec::new(), Vec::new()) };
+    fn new(filter: &'a Filter, block: &Block, used: bool) -> Self {
+        let lines = block.spans.is_none();
+        let found = if used {
+            filter.find(&block.bytes, lines)
+        } else {
+            Stands { ends: if lines { ends(&block.bytes).0 } else { Vec::new() }, ..Stands::default() }
+        };
         let stamps = vec![0; filter.rules];
         let everything = !used;
         let look = Look::new(&filter.needs, used && filter.is_thorough());
         let (next, next_escape, whole, rules, stamp) = (0, 0, false, Vec::new(), 0);
-        Self { filter, found, escapes, next, next_escape, everything, whole, rules, stamps, stamp, look }
+        Self { filter, found, next, next_escape, everything, whole, rules, stamps, stamp, look }
+    }
+
+    /// Whether nothing was found in the record that ends there, and no rule is run on all of them.
+    fn passes(&self, end: usize) -> bool {
+        let found = self.found.literals.get(self.next).is_some_and(|(at, _)| *at < end);
+        let escape = self.found.escapes.get(self.next_escape).is_some_and(|at| *at < end);
+        !(found || escape || self.everything) && self.filter.unfiltered.is_empty()
     }
 
     /// Whether a rule could match the record that ends there; [`Marks::rules`] says which. Records are asked for in
@@ -73,12 +82,12 @@ impl<'a> Marks<'a> {
         self.rules.clear();
         self.stamp += 1;
         let mut all = self.everything;
-        while self.escapes.get(self.next_escape).is_some_and(|at| *at < end) {
+        while self.found.escapes.get(self.next_escape).is_some_and(|at| *at < end) {
             self.next_escape += 1;
             all = true;
         }
         let from = self.next;
-        while self.found.get(self.next).is_some_and(|(at, _)| *at < end) {
+        while self.found.literals.get(self.next).is_some_and(|(at, _)| *at < end) {
             self.next += 1;
         }
         self.whole = all;
@@ -90,7 +99,7 @@ impl<'a> Marks<'a> {
             return false;
         }
         self.rules.extend_from_slice(&self.filter.unfiltered);
-        for (_, literal) in &self.found[from..self.next] {
+        for (_, literal) in &self.found.literals[from..self.next] {
             for rule in &self.filter.owners[*literal] {
                 if self.stamps[*rule] != self.stamp {
                     self.stamps[*rule] = self.stamp;
@@ -98,7 +107,7 @@ impl<'a> Marks<'a> {
                 }
             }
         }
-        let found = self.found[from..self.next].iter().map(|(_, literal)| *literal);
+        let found = self.found.literals[from..self.next].iter().map(|(_, literal)| *literal);
         self.look.at(raw, found);
         self.rules.retain(|rule| self.look.possible(*rule));
         self.rules.sort_unstable();
@@ -133,11 +142,14 @@ impl Scan<'_> {
 
     fn lines(&mut self, block: &Block) {
         let mut start = 0;
-        let ends = memchr::memchr_iter(b'\n', &block.bytes).map(|at| at + 1);
-        let tail = (!block.bytes.ends_with(b"\n")).then_some(block.bytes.len());
-        for end in ends.chain(tail) {
-            if start < end {
-                self.out.lines += 1;
+        for line in std::mem::take(&mut self.marks.found.ends) {
+            let end = line.place();
+            self.out.lines += 1;
+            // Most lines of most logs: counted, and no more.
+            let passes = self.marks.passes(end) && self.sightings.passes(end);
+            if passes && (line.fits() || self.layout.outline(&block.bytes[start..end]) == formats::Outline::Fits) {
+                self.out.events += 1;
+            } else {
                 let span = Span { start, end, line: self.out.lines, offset: block.offset + start as u64 };
                 self.record(&block.bytes, span);
             }

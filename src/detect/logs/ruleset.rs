@@ -3,6 +3,7 @@ use std::sync::{Arc, OnceLock};
 
 use memchr::memmem::Finder;
 
+use super::ends::{End, ends};
 use super::formats::{Format, Layout};
 use super::link;
 use super::logsource::{Class, Names, Sources};
@@ -237,17 +238,34 @@ impl Search {
     }
 }
 
+/// What stands in the bytes of a block.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Literals by their numbers, each with its place or another in its record, in order.
+    pub(super) literals: Vec<(usize, usize)>,
+    /// Where something may be written differently than it is looked for, in order.
+    pub(super) escapes: Vec<usize>,
+    /// Where lines end, where records are lines.
+    pub(super) ends: Vec<End>,
+}
+
 impl Filter {
-    /// The literals that stand in the bytes, each with its place or another in its record, in order.
-    pub(super) fn find(&self, bytes: &[u8]) -> Vec<(usize, usize)> {
+    /// What stands in the bytes; `lines` says that records are lines.
+    pub(super) fn find(&self, bytes: &[u8], lines: bool) -> Found {
         match &self.search {
             Search::Whole(grams) => {
-                let mut found = Vec::new();
-                grams.find(bytes, |at, literal| found.push((at, literal)));
-                found.sort_unstable();
-                found
+                let mut literals = Vec::new();
+                grams.find(bytes, |at, literal| literals.push((at, literal)));
+                literals.sort_unstable();
+                let (ends, backslash) = if lines { ends(bytes) } else { (Vec::new(), true) };
+                let escapes = if backslash { self.escapes(bytes) } else { Vec::new() };
+                Found { literals, escapes, ends }
             }
-            Search::Parts(segments) => segments.find(bytes),
+            // Nothing is written differently in an access log.
+            Search::Parts(segments) => {
+                let (literals, ends) = segments.find(bytes);
+                Found { literals, escapes: Vec::new(), ends }
+            }
         }
     }
 

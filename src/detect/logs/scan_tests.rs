@@ -222,8 +222,8 @@ proptest! {
         let run = |prefilter| {
             let mut found = Vec::new();
             let options = ScanOptions { prefilter, ..ScanOptions::default() };
-            scan_reader(&rules, "in", input.as_bytes(), &options, &mut |finding| found.push(finding));
-            found
+            let coverage = scan_reader(&rules, "in", input.as_bytes(), &options, &mut |finding| found.push(finding));
+            (found, coverage.events, coverage.lines)
         };
         prop_assert_eq!(run(true), run(false), "{}\n{}", text, input);
     }

@@ -1,12 +1,15 @@
 //! What the lines of an access log hold, by their parts: requests are searched at once, and of the quoted texts behind them,
-//! most of which come again and again (user agents, referers), each only once.
+//! most of which come again and again (user agents, referers), each only once. Of the rest of a line nothing is searched where
+//! its shape says what it can hold.
 
 use std::hash::BuildHasher;
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use foldhash::fast::FixedState;
 
-use super::formats::access_request;
+use super::ends::End;
+use super::formats::{access_head, access_may_hold, access_request, access_status};
 use super::sigma::Part;
 use crate::detect::grams::{Grams, Sample};
 
@@ -21,11 +24,19 @@ const APART: u8 = b'\n';
 const BETWEEN: &[u8] = b"\" \"";
 
 /// The search for all literals of a filter.
+///
+/// A literal for whole lines that has no quote stands between two quotes that follow each other, or before the first or behind
+/// the last: each of these pieces is searched, or remembered, or can't hold the literal by its shape.
 #[derive(Debug)]
 pub(super) struct Segments {
+    /// Literals that may stand where lines are not searched: they are looked for everywhere.
     whole: Searched,
-    request: Searched,
+    /// Those of requests and those of any piece.
+    pieces: Searched,
+    /// Those of quoted texts and those of any piece.
     quoted: Searched,
+    /// Whether a literal, by its number, is one of any piece.
+    any: Vec<bool>,
     /// Literals that stand between any two quoted texts.
     between: Vec<usize>,
     /// What is known of texts; one for each thread that scans.
@@ -37,6 +48,28 @@ pub(super) struct Segments {
 struct Searched {
     grams: Grams,
     numbers: Vec<usize>,
+}
+
+/// A piece of a line, among others.
+struct Piece {
+    /// Where it begins among them.
+    at: usize,
+    /// Where its line begins in the block.
+    line: usize,
+    /// It is a request.
+    request: bool,
+}
+
+/// Lines on their way into pieces.
+struct Walk<'a> {
+    segments: &'a Segments,
+    bytes: &'a [u8],
+    known: Known,
+    text: Vec<u8>,
+    pieces: Vec<Piece>,
+    /// Texts that are not known to hold nothing: a line, and the text's number.
+    uses: Vec<(usize, usize)>,
+    ends: Vec<End>,
 }
 
 /// A text that was met.
@@ -60,8 +93,8 @@ struct Known {
 }
 
 impl Searched {
-    fn new(literals: &[(Part, Vec<u8>)], part: Part, sample: &Sample) -> Self {
-        let numbers: Vec<usize> = (0..literals.len()).filter(|number| literals[*number].0 == part).collect();
+    fn new(literals: &[(Part, Vec<u8>)], chosen: impl Fn(usize) -> bool, sample: &Sample) -> Self {
+        let numbers: Vec<usize> = (0..literals.len()).filter(|number| chosen(*number)).collect();
         let texts = numbers.iter().map(|number| literals[*number].1.clone()).collect();
         Self { grams: Grams::new(texts, sample), numbers }
     }
@@ -76,79 +109,154 @@ impl Searched {
 impl Segments {
     /// Prepares the search for literals, which are found by their numbers.
     pub(super) fn new(literals: &[(Part, Vec<u8>)], sample: &Sample) -> Self {
-        let [whole, request, quoted] =
-            [Part::Whole, Part::Request, Part::Quoted].map(|part| Searched::new(literals, part, sample));
+        let everywhere = |literal: &[u8]| literal.contains(&b'"') || access_may_hold(literal);
+        let any: Vec<bool> = literals.iter().map(|(part, text)| *part == Part::Line && !everywhere(text)).collect();
+        let is = |number: usize, part: Part| literals[number].0 == part;
+        let whole = |number: usize| !any[number] && (is(number, Part::Whole) || is(number, Part::Line));
+        let whole = Searched::new(literals, whole, sample);
+        let requests = Sample::new(&requests(sample.text()));
+        let pieces = Searched::new(literals, |number| any[number] || is(number, Part::Request), &requests);
+        let quoted = Searched::new(literals, |number| any[number] || is(number, Part::Quoted), sample);
         let mut between = Vec::new();
         quoted.find(BETWEEN, |_, literal| between.push(literal));
-        Self { whole, request, quoted, between, known: Mutex::default() }
+        Self { whole, pieces, quoted, any, between, known: Mutex::default() }
     }
 
     /// What it is likely to cost for each byte of text, in picoseconds.
     pub(super) fn cost(&self) -> u64 {
         /// To find the parts; of the text, requests are a quarter or so.
-        const PARTS: u64 = 400;
-        self.whole.grams.cost() + self.request.grams.cost() / 4 + PARTS
+        const PARTS: u64 = 300;
+        self.whole.grams.cost() + self.pieces.grams.cost() / 4 + PARTS
     }
 
-    /// Literals in whole lines, each with a place in its line, in order.
-    pub(super) fn find(&self, bytes: &[u8]) -> Vec<(usize, usize)> {
+    /// Literals in whole lines, each with a place in its line, in order, and where the lines end.
+    pub(super) fn find(&self, bytes: &[u8]) -> (Vec<(usize, usize)>, Vec<End>) {
         let mut found = Vec::new();
         self.whole.find(bytes, |at, literal| found.push((at, literal)));
-        if !self.request.numbers.is_empty() || !self.quoted.numbers.is_empty() {
-            self.find_in_parts(bytes, &mut found);
-        }
-        found.sort_unstable();
-        found
-    }
-
-    fn find_in_parts(&self, bytes: &[u8], found: &mut Vec<(usize, usize)>) {
         let mut known = self.lock().pop().unwrap_or_default();
         known.begin();
-        let mut requests = Vec::with_capacity(bytes.len() / 4);
-        let mut lines: Vec<(usize, usize)> = Vec::new();
-        let mut uses = Vec::new();
+        let mut walk = Walk {
+            segments: self,
+            bytes,
+            known,
+            text: Vec::with_capacity(bytes.len() / 3),
+            pieces: Vec::with_capacity(bytes.len() / 128),
+            uses: Vec::new(),
+            ends: Vec::with_capacity(bytes.len() / 128),
+        };
         let mut start = 0;
-        for end in memchr::memchr_iter(b'\n', bytes).map(|at| at + 1).chain([bytes.len()]) {
-            let line = &bytes[start..end];
-            if let Some(request) = access_request(line) {
-                lines.push((requests.len(), start));
-                requests.extend_from_slice(&line[request.clone()]);
-                requests.push(APART);
-                if !self.quoted.numbers.is_empty() {
-                    self.quoted_texts(&line[request.end..], |text| uses.push((start, known.number(text))));
-                }
-            }
-            start = end;
+        while start < bytes.len() {
+            start = walk.line(start);
         }
-        self.request.find(&requests, |at, literal| {
-            let line = lines.partition_point(|(from, _)| *from <= at).saturating_sub(1);
-            found.push((lines[line].1, literal));
+        let Walk { mut known, text, pieces, uses, ends, .. } = walk;
+        self.pieces.find(&text, |at, literal| {
+            let piece = &pieces[pieces.partition_point(|piece| piece.at <= at).saturating_sub(1)];
+            if piece.request || self.any[literal] {
+                found.push((piece.line, literal));
+            }
         });
         known.search(&self.quoted);
-        for (start, number) in uses {
+        for (line, number) in uses {
             let literals = known.texts.get(number).map_or(&self.between, |text| &text.found);
-            found.extend(literals.iter().map(|literal| (start, *literal)));
+            found.extend(literals.iter().map(|literal| (line, *literal)));
         }
         self.lock().push(known);
-    }
-
-    /// Calls `each` with what stands between two quotes, these included; with nothing where that is known beforehand.
-    fn quoted_texts(&self, rest: &[u8], mut each: impl FnMut(Option<&[u8]>)) {
-        let mut open = None;
-        for quote in memchr::memchr_iter(b'"', rest) {
-            if let Some(from) = open.replace(quote) {
-                let text = &rest[from..=quote];
-                if text != BETWEEN {
-                    each(Some(text));
-                } else if !self.between.is_empty() {
-                    each(None);
-                }
-            }
-        }
+        found.sort_unstable();
+        (found, ends)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The requests of lines, one after another.
+fn requests(lines: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for line in lines.split(|byte| *byte == b'\n') {
+        if let Some(request) = access_request(line) {
+            out.extend_from_slice(&line[request]);
+            out.push(APART);
+        }
+    }
+    out
+}
+
+impl Walk<'_> {
+    /// Takes the line apart that begins there; where it ends.
+    fn line(&mut self, start: usize) -> usize {
+        let rest = &self.bytes[start..];
+        if let Some(quote) = access_head(rest) {
+            let close = memchr::memchr3(b'"', b'\\', b'\n', &rest[quote + 1..]).map(|at| quote + 1 + at);
+            // The first quote behind the date, and the next one with no backslash before it: a request.
+            if let Some(close) = close.filter(|close| rest[*close] == b'"') {
+                self.piece(start, start + quote..start + close + 1, true);
+                let end = self.behind(start, start + close + 1);
+                self.ends.push(End::new(end, true));
+                return end;
+            }
+        }
+        let end = memchr::memchr(b'\n', rest).map_or(self.bytes.len(), |at| start + at + 1);
+        if let Some(request) = access_request(&self.bytes[start..end]) {
+            let (from, to) = (start + request.start, start + request.end);
+            self.piece(start, start..from, false);
+            self.piece(start, from..to, true);
+            self.behind(start, to);
+        } else {
+            self.piece(start, start..end, false);
+        }
+        self.ends.push(End::new(end, false));
+        end
+    }
+
+    fn piece(&mut self, line: usize, range: Range<usize>, request: bool) {
+        self.pieces.push(Piece { at: self.text.len(), line, request });
+        self.text.extend_from_slice(&self.bytes[range]);
+        self.text.push(APART);
+    }
+
+    /// Takes what is behind the request apart; where the line ends.
+    fn behind(&mut self, line: usize, from: usize) -> usize {
+        let bytes = self.bytes;
+        let mut open = from;
+        while bytes.get(open).is_some_and(|byte| access_status(*byte)) {
+            open += 1;
+        }
+        if !matches!(bytes.get(open), None | Some(b'"' | b'\n')) {
+            open = self.odd(line, from);
+        }
+        while bytes.get(open) == Some(&b'"') {
+            let text = &bytes[open + 1..];
+            if text.starts_with(&BETWEEN[1..]) {
+                if !self.segments.between.is_empty() {
+                    self.uses.push((line, usize::MAX));
+                }
+                open += BETWEEN.len() - 1;
+            } else if text.first() == Some(&b'\n') {
+                open += 1;
+            } else if let Some(at) = memchr::memchr2(b'"', b'\n', text)
+                && text[at] == b'"'
+            {
+                let number = self.known.number(&bytes[open..open + at + 2]);
+                if self.known.may_hold(number) {
+                    self.uses.push((line, number));
+                }
+                open += at + 1;
+            } else {
+                open = self.odd(line, open + 1);
+            }
+        }
+        bytes.len().min(open + 1)
+    }
+
+    /// Takes what goes on to the next quote, or the line's end, as a piece of its own; where that is.
+    fn odd(&mut self, line: usize, from: usize) -> usize {
+        let rest = &self.bytes[from..];
+        let to = from + memchr::memchr2(b'"', b'\n', rest).unwrap_or(rest.len());
+        if self.bytes[from..to] != *b"\r" {
+            self.piece(line, from..to, false);
+        }
+        to
     }
 }
 
@@ -160,9 +268,13 @@ impl Known {
         }
     }
 
-    /// The number of a text; one that no text has where nothing need be known of it.
-    fn number(&mut self, text: Option<&[u8]>) -> usize {
-        let Some(text) = text else { return usize::MAX };
+    /// Whether a text, by its number, was not searched yet or holds something.
+    fn may_hold(&self, number: usize) -> bool {
+        number >= self.fresh || self.texts.get(number).is_none_or(|text| !text.found.is_empty())
+    }
+
+    /// The number of a text.
+    fn number(&mut self, text: &[u8]) -> usize {
         let hash = FixedState::with_seed(11).hash_one(text);
         let mut at = usize::try_from(hash).unwrap_or(0) & (SLOTS - 1);
         while let Some(number) = self.slots[at].checked_sub(1) {
@@ -209,30 +321,44 @@ mod tests {
 
     #[test]
     fn literals_are_found_in_their_parts_alone() {
-        let literals = [(Part::Whole, "one"), (Part::Request, "two"), (Part::Quoted, "two"), (Part::Quoted, "\"x\"")];
+        let literals = [
+            (Part::Line, "once"),
+            (Part::Request, "two"),
+            (Part::Quoted, "two"),
+            (Part::Quoted, "\"x\""),
+            (Part::Line, " 200"),
+            (Part::Line, "bobby"),
+        ];
         let literals = literals.map(|(part, text)| (part, text.as_bytes().to_vec()));
         let segments = Segments::new(&literals, &Sample::default());
+        assert_eq!(segments.whole.numbers, [4]);
         let lines = [
             line("GET /two HTTP/1.1", "-", "agent"),
             line("GET /\\\"two HTTP/1.1", "-", "x"),
-            line("GET / HTTP/1.1", "Two one", "agent"),
-            "two one and no request\n".into(),
+            line("GET / HTTP/1.1", "Two once", "agent"),
+            "two once and no request\n".into(),
+            line("GET / HTTP/1.1", "-", "-").replace("- -", "- bobby"),
+            line("GET / HTTP/1.1", "-", "agent\" once=\"x"),
+            line("GET /ONCE HTTP/1.1", "-", "agent").replace("\" 200", "\" x once 200").replace('\n', " two once\r\n"),
         ];
         let text = lines.concat();
         // Twice: what is known of a text is used again.
         for _ in 0..2 {
-            let mut found: Vec<(usize, usize)> = Vec::new();
-            for (at, literal) in segments.find(text.as_bytes()) {
-                found.push((
-                    text[..at].lines().filter(|line| text[..at].contains(&format!("{line}\n"))).count(),
-                    literal,
-                ));
-            }
-            assert_eq!(found, [(0, 1), (1, 1), (1, 3), (2, 2), (2, 0), (3, 0)]);
+            let (found, ends) = segments.find(text.as_bytes());
+            assert_eq!(ends.len(), lines.len());
+            let fit: Vec<bool> = ends.iter().map(|end| end.fits()).collect();
+            assert_eq!(fit, [true, false, true, false, false, true, true]);
+            let number = |at: usize| ends.partition_point(|end| end.place() <= at);
+            let mut found: Vec<(usize, usize)> = found.into_iter().map(|(at, literal)| (number(at), literal)).collect();
+            found.sort_unstable();
+            found.dedup();
+            let all = [(0, 1), (0, 4), (1, 1), (1, 3), (1, 4), (2, 0), (2, 2), (2, 4), (3, 0)];
+            let rest = [(4, 4), (4, 5), (5, 0), (5, 3), (5, 4), (6, 0), (6, 4)];
+            assert_eq!(found, [&all[..], &rest].concat());
         }
     }
 
-    const LITERALS: [(Part, &str); 8] = [
+    const LITERALS: [(Part, &str); 14] = [
         (Part::Request, "ab"),
         (Part::Request, "get /"),
         (Part::Request, "\\\"a"),
@@ -241,27 +367,52 @@ mod tests {
         (Part::Quoted, "b\""),
         (Part::Quoted, "a b"),
         (Part::Quoted, "\" \""),
+        (Part::Line, "abb"),
+        (Part::Line, " ab"),
+        (Part::Line, "a] "),
+        (Part::Line, " 5 "),
+        (Part::Line, "- b"),
+        (Part::Line, "1:0"),
     ];
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2_000))]
+        #![proptest_config(ProptestConfig::with_cases(4_000))]
         #[test]
-        fn nothing_that_a_line_is_parsed_into_is_missed(
+        fn nothing_that_a_line_holds_is_missed(
             lines in proptest::collection::vec(
-                (r#"[ab"\\ \[\]]{0,4}"#, r#"(GET /)?[abAB"\\ ]{0,6}"#, r#"("[abAB"\\ ]{0,6}"? ?){0,3}"#),
+                (
+                    r#"(- -|- -|- -|[ab"\\ \[\]]{0,4})"#, r#"(GET /)?[abAB"\\ ]{0,6}"#,
+                    r"( 200 5| 200 5| a[ab ]{0,3})", r#"( ?"[abAB"\\ ]{0,6}"? ?){0,3}[ab]{0,2}\r?"#,
+                ),
                 1..6,
             ),
+            ended in any::<bool>(),
         ) {
             let literals = LITERALS.map(|(part, text)| (part, text.as_bytes().to_vec()));
             let segments = Segments::new(&literals, &Sample::default());
             let layout = formats::layout(b"", true, Some(&Wanted::Named(Format::Access)));
-            let line = |(user, request, rest): &(String, String, String)| {
-                format!("1.2.3.4 - {user} [24/Nov/2026:01:02:03 +0000] \"{request}\" 200 5 {rest}\n")
+            let line = |(user, request, status, rest): &(String, String, String, String)| {
+                format!("1.2.3.4 {user} [24/Nov/2026:01:02:03 +0000] \"{request}\"{status}{rest}\n")
             };
-            let text: String = lines.iter().map(line).collect();
-            let found = segments.find(text.as_bytes());
+            let mut text: String = lines.iter().map(line).collect();
+            if !ended {
+                text.pop();
+            }
+            let (found, ends) = segments.find(text.as_bytes());
+            let places: Vec<usize> = ends.iter().map(|end| end.place()).collect();
             let mut start = 0;
-            for line in text.split_inclusive('\n') {
+            let want: Vec<usize> = text.split_inclusive('\n').map(|line| { start += line.len(); start }).collect();
+            prop_assert_eq!(places, want);
+            start = 0;
+            for (line, end) in text.split_inclusive('\n').zip(ends) {
+                prop_assert!(!end.fits() || layout.outline(line.as_bytes()) == formats::Outline::Fits, "{}", line);
+                let told = |number: usize| {
+                    found.iter().any(|(at, literal)| *literal == number && (start..start + line.len()).contains(at))
+                };
+                for (number, (part, text)) in LITERALS.iter().enumerate() {
+                    let holds = *part == Part::Line && line.to_lowercase().contains(text);
+                    prop_assert!(!holds || told(number), "{} in {}", text, line);
+                }
                 let fields = layout.parse(line.trim_end()).map(|(fields, _)| fields).unwrap_or_default();
                 for (name, value) in &fields {
                     let Some(value) = value.as_str() else { continue };
@@ -272,11 +423,7 @@ mod tests {
                     };
                     for (number, (_, text)) in LITERALS.iter().enumerate().filter(|(_, literal)| literal.0 == part) {
                         let is = part == Part::Quoted || ACCESS_REQUEST.contains(&name.as_str());
-                        if is && value.contains(text) {
-                            let there = |at: &usize| (start..start + line.len()).contains(at);
-                            let told = found.iter().any(|(at, literal)| *literal == number && there(at));
-                            prop_assert!(told, "{} in {}", text, line);
-                        }
+                        prop_assert!(!is || !value.contains(text) || told(number), "{} in {}", text, line);
                     }
                 }
                 start += line.len();
@@ -290,7 +437,7 @@ mod tests {
         for round in 0..3 {
             let text: String =
                 (0..TEXTS + 9).map(|n| line("GET / HTTP/1.1", "-", &format!("{round} {n} Needle"))).collect();
-            assert_eq!(segments.find(text.as_bytes()).len(), TEXTS + 9);
+            assert_eq!(segments.find(text.as_bytes()).0.len(), TEXTS + 9);
         }
         assert!(segments.lock()[0].texts.len() <= TEXTS + 10);
     }

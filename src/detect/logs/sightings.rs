@@ -37,6 +37,11 @@ impl<'a> Sightings<'a> {
         Self { indicators, from_level, found, next: 0, first: 0 }
     }
 
+    /// Whether none may stand in the record that ends there.
+    pub(super) fn passes(&self, end: usize) -> bool {
+        self.found.get(self.next).is_none_or(|hit| hit.start >= end)
+    }
+
     /// Whether one may stand in the record that ends there. Records are asked for in their order.
     pub(super) fn candidates(&mut self, end: usize) -> bool {
         self.first = self.next;

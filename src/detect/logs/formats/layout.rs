@@ -99,6 +99,9 @@ impl Layout {
 
     /// How a record looks from outside.
     pub(in crate::detect::logs) fn outline(&self, record: &[u8]) -> Outline {
+        if self.format.is_json() && matches!(record, [b'{', .., b'}', b'\n']) {
+            return Outline::Fits;
+        }
         let trimmed = record.trim_ascii();
         let fits = match self.format {
             _ if trimmed.is_empty() => return Outline::Blank,

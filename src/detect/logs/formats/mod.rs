@@ -11,6 +11,7 @@ mod layout;
 mod lines;
 mod logfmt;
 mod postgres;
+mod shape;
 mod syslog;
 pub mod time;
 
@@ -24,6 +25,7 @@ pub use detect::layout;
 pub use json::JsonRecords;
 pub use layout::{Layout, Outline, TEXT, Wanted};
 pub use lines::{Chunk, Continued, Split};
+pub(super) use shape::{head as access_head, is_status as access_status, may_hold as access_may_hold};
 
 /// Largest record that is read, in bytes.
 pub const MAX_RECORD: usize = 4 << 20;

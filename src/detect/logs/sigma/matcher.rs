@@ -184,11 +184,28 @@ impl FieldTest {
             }
             return;
         }
+        if !self.name.is_empty() && self.many.is_plain() && self.explain_single(record, out) {
+            return;
+        }
         for test in &self.tests {
             self.one(test, record, &mut |name, value| {
                 out.insert(name.to_owned(), value.clone());
             });
         }
+    }
+
+    /// Asks all tests at once about the one value of a field; false if there are several values, or none.
+    fn explain_single(&self, record: &Record<'_>, out: &mut Map<String, Value>) -> bool {
+        let (mut count, mut fits) = (0, None);
+        record.any_value(&self.name, &mut |value| {
+            count += 1;
+            fits = (count == 1 && self.many.hold(&self.tests, value)).then(|| value.clone());
+            count > 1
+        });
+        if count == 1 {
+            out.extend(fits.map(|value| (self.name.clone(), value)));
+        }
+        count == 1
     }
 }
 

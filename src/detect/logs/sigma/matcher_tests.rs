@@ -37,6 +37,21 @@ fn null_absent_and_empty_differ_as_they_should() {
 }
 
 #[test]
+fn an_explanation_has_the_values_that_fit() {
+    let explained = |event: &Value| {
+        let list = rule("  a:\n    x.y|contains: [one, two, three, four, five]\n    z: null\n  condition: a\n");
+        let fields = event.as_object().unwrap();
+        let record = Record { fields, raw: None, format: Format::JsonLines, names: Names::shipped(), own: None };
+        Value::Object(list.explain(&record))
+    };
+    assert_eq!(explained(&json!({"x": {"y": "a Two b"}})), json!({"x.y": "a Two b", "z": null}));
+    assert_eq!(explained(&json!({"x": {"y": ["b", "five"]}, "z": null})), json!({"x.y": ["b", "five"], "z": null}));
+    let several = json!({"x": [{"y": "three"}, {"y": "none"}, {"y": "one"}]});
+    assert_eq!(explained(&several), json!({"x.y": "three", "z": null}));
+    assert_eq!(explained(&json!({"x": {"y": "six"}, "z": 1})), json!({}));
+}
+
+#[test]
 fn paths_go_through_maps_arrays_and_dotted_keys() {
     let path = "  a:\n    x.y: v\n  condition: a\n";
     assert!(hits(path, &json!({"x": {"y": "V"}})));

@@ -175,12 +175,16 @@ impl Test {
         match self {
             Self::Text(pattern) => {
                 // One that is long enough to be looked for; the rarest.
-                let runs = pattern.runs(family).iter().filter(|run| run.len() >= family.shortest());
-                runs.map(|run| vec![(part, run.clone())]).min_by_key(|set| cost(set))
+                let runs = pattern.runs(family).iter().flat_map(|run| part.pieces(run));
+                let runs = runs.filter(|run| run.len() >= family.shortest());
+                runs.map(|run| vec![(part, run.to_owned())]).min_by_key(|set| cost(set))
             }
             Self::Regex(regex) => {
-                let literals = regex_literals(regex.as_str(), family)?;
-                Some(literals.into_iter().map(|literal| (part, literal)).collect())
+                let longest = |literal: &String| {
+                    let piece = part.pieces(literal).max_by_key(|piece| piece.len())?;
+                    (piece.len() >= family.shortest()).then(|| (part, piece.to_owned()))
+                };
+                regex_literals(regex.as_str(), family)?.iter().map(longest).collect()
             }
             _ => None,
         }

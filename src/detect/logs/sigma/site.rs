@@ -7,6 +7,8 @@ use crate::detect::logs::logsource::{Fieldnames, Names};
 /// Where a rule is run.
 pub(in crate::detect::logs) struct Site<'a> {
     family: Family,
+    /// Where a value stands of which no more is known.
+    anywhere: Part,
     /// What a field may be called there, where all fields are known: what formats call it, and the rule's log source.
     names: Option<(&'a Names, &'a Fieldnames)>,
 }
@@ -16,10 +18,19 @@ pub(in crate::detect::logs) struct Site<'a> {
 pub(in crate::detect::logs) enum Part {
     /// All of it.
     Whole,
+    /// All of a line of an access log, which is looked through in pieces between quotes: a literal has none.
+    Line,
     /// The request of a line of an access log.
     Request,
     /// A quoted text behind the request, with its quotes.
     Quoted,
+}
+
+impl Part {
+    /// The texts of which each stands in one piece of the part where a text stands in it.
+    pub(super) fn pieces(self, text: &str) -> impl Iterator<Item = &str> {
+        text.split(move |c| self == Self::Line && c == '"')
+    }
 }
 
 /// A text (lower-case ASCII) in raw bytes, and where it stands.
@@ -38,12 +49,13 @@ impl<'a> Site<'a> {
     /// Records of a format; `strays` says that the rule is also run on lines that the format doesn't explain.
     pub(in crate::detect::logs) fn new(format: Format, strays: bool, names: &'a Names, own: &'a Fieldnames) -> Self {
         let known = format == Format::Access && !strays;
-        Self { family: Family::of(format), names: known.then_some((names, own)) }
+        let anywhere = if format == Format::Access { Part::Line } else { Part::Whole };
+        Self { family: Family::of(format), anywhere, names: known.then_some((names, own)) }
     }
 
     /// Where the values of a field stand; a keyword has no field.
     pub(super) fn place(&self, field: &str) -> Place {
-        let anywhere = Place::Some(self.family, Part::Whole);
+        let anywhere = Place::Some(self.family, self.anywhere);
         let Some((names, own)) = self.names.filter(|_| !field.is_empty()) else { return anywhere };
         let own = own.get(field).map_or(&[][..], Vec::as_slice);
         let all =
@@ -71,11 +83,11 @@ mod tests {
         let place = |format, strays, field| Site::new(format, strays, Names::shipped(), &own).place(field);
         assert_eq!(place(Format::Access, false, "c-useragent"), Place::Some(Family::Quoted, Part::Quoted));
         assert_eq!(place(Format::Access, false, "request_uri"), Place::Some(Family::Raw, Part::Request));
-        assert_eq!(place(Format::Access, false, "status"), Place::Some(Family::Raw, Part::Whole));
-        assert_eq!(place(Format::Access, false, "agent"), Place::Some(Family::Raw, Part::Whole));
+        assert_eq!(place(Format::Access, false, "status"), Place::Some(Family::Raw, Part::Line));
+        assert_eq!(place(Format::Access, false, "agent"), Place::Some(Family::Raw, Part::Line));
         assert_eq!(place(Format::Access, false, "c-uri-extension"), Place::Nowhere);
-        assert_eq!(place(Format::Access, false, ""), Place::Some(Family::Raw, Part::Whole));
-        assert_eq!(place(Format::Access, true, "c-uri-extension"), Place::Some(Family::Raw, Part::Whole));
+        assert_eq!(place(Format::Access, false, ""), Place::Some(Family::Raw, Part::Line));
+        assert_eq!(place(Format::Access, true, "c-uri-extension"), Place::Some(Family::Raw, Part::Line));
         assert_eq!(place(Format::JsonLines, false, "c-uri-extension"), Place::Some(Family::Json, Part::Whole));
     }
 }
