@@ -1,6 +1,6 @@
 //! What scans of logs look for: Sigma rules and lists of indicators, read from folders and files.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::log_terms;
@@ -100,13 +100,14 @@ impl SoughtArgs {
             if !given.contains(path) && !has_ending(path, &LISTS) {
                 continue;
             }
-            match read_bytes(input, MAX_LIST) {
-                Ok(bytes) => {
-                    add(&bytes);
-                    reader.read(&input.name(), &bytes);
-                }
-                Err(reason) => reader.unreadable(&input.name(), &reason),
+            let mut digest = DigestContext::new();
+            let read = input
+                .open()
+                .and_then(|list| reader.read_from(&input.name(), Told { list, left: MAX_LIST, digest: &mut digest }));
+            if let Err(error) = read {
+                reader.unreadable(&input.name(), &error.to_string());
             }
+            add(digest.finish().to_string().as_bytes());
         }
         Ok(reader.finish())
     }
@@ -151,6 +152,23 @@ impl SoughtArgs {
         let rules = Ruleset::with_terms(texts.iter().map(|(name, text)| (name.as_str(), text.as_str())), terms);
         skipped.extend(rules.skipped().iter().map(|s| SkippedRule { rule: s.rule.clone(), reason: s.reason.clone() }));
         Ok((rules, skipped, names))
+    }
+}
+
+/// A list of which a digest is made as it is read.
+struct Told<'a, R> {
+    list: R,
+    left: u64,
+    digest: &'a mut DigestContext,
+}
+
+impl<R: Read> Read for Told<'_, R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.list.read(into)?;
+        self.digest.update(&into[..read]);
+        let left = self.left.checked_sub(read as u64);
+        self.left = left.ok_or_else(|| io::Error::other(format!("larger than {MAX_LIST} bytes")))?;
+        Ok(read)
     }
 }
 

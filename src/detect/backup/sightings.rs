@@ -118,7 +118,7 @@ impl<'a> Sighter<'a> {
     /// What was seen, the worst first, and in how many values in all.
     pub(super) fn finish(self) -> (Vec<Sighting>, u64) {
         let sighting = |((level, id, place), (line, count)): (Key, (u64, u64))| Sighting {
-            indicator: self.indicators.value(id).to_owned(),
+            indicator: self.indicators.value(id).into_owned(),
             level: level.0,
             list: self.indicators.origin(id),
             line,

@@ -4,35 +4,67 @@ use super::kind::{KNOWN, Named};
 use super::reader::{Given, Reader};
 use crate::domain::Level;
 
-/// Reads either form: the first line that is no comment says which.
-pub(super) fn read(reader: &mut Reader, text: &str) {
-    let first = text.lines().find(|line| !line.trim().is_empty() && !line.starts_with('#')).unwrap_or_default();
-    match Columns::of(first) {
-        Some(columns) => {
-            reader.format("csv");
-            rows(reader, text, &columns);
-        }
-        None => plain(reader, text),
-    }
+/// Reads either form, part by part: the first line that is no comment says which.
+#[derive(Default)]
+pub(super) struct Lines {
+    /// Whether a line said which form it is.
+    known: bool,
+    /// The columns of CSV.
+    columns: Option<Columns>,
+    /// The line at hand, from 1.
+    number: u64,
+    /// What counts for the values that follow.
+    level: Option<Level>,
+    /// A row of CSV that goes on, and the line in which it begins.
+    row: String,
+    begun: u64,
+    /// Whether the header of CSV was seen.
+    headed: bool,
 }
 
-/// One value a line, perhaps `type:value`, perhaps with `# a description` behind it; `# level: medium` counts for what
-/// follows.
-fn plain(reader: &mut Reader, text: &str) {
-    let mut level = None;
-    for (number, line) in (1..).zip(text.lines()) {
+impl Lines {
+    /// Takes whole lines.
+    pub(super) fn read(&mut self, reader: &mut Reader, text: &str) {
+        for line in text.lines() {
+            self.number += 1;
+            if !self.known && !line.trim().is_empty() && !line.starts_with('#') {
+                self.known = true;
+                self.columns = Columns::of(line);
+                if self.columns.is_some() {
+                    reader.format("csv");
+                }
+            }
+            match self.columns.take() {
+                Some(columns) => {
+                    self.cells(reader, line, &columns);
+                    self.columns = Some(columns);
+                }
+                None => self.value(reader, line),
+            }
+        }
+    }
+
+    /// Says what is left open at the end.
+    pub(super) fn finish(&self, reader: &mut Reader) {
+        if !self.row.is_empty() {
+            reader.refuse(self.begun, "a quote is not closed");
+        }
+    }
+
+    /// One value, perhaps `type:value`, perhaps with `# a description` behind it; `# level: medium` counts for what follows.
+    fn value(&mut self, reader: &mut Reader, line: &str) {
         let line = line.trim();
         if let Some(comment) = line.strip_prefix('#').or_else(|| line.strip_prefix("//")) {
             if let Some(said) = comment.trim().strip_prefix("level:") {
                 match said.trim().parse::<Level>() {
-                    Ok(said) => level = Some(said),
-                    Err(reason) => reader.refuse(number, reason),
+                    Ok(said) => self.level = Some(said),
+                    Err(reason) => reader.refuse(self.number, reason),
                 }
             }
-            continue;
+            return;
         }
         if line.is_empty() {
-            continue;
+            return;
         }
         let (value, note) = line.split_once(" #").unwrap_or((line, ""));
         let (named, value) = match value.split_once(':').map(|(name, rest)| (Named::of(name.trim()), rest)) {
@@ -41,7 +73,32 @@ fn plain(reader: &mut Reader, text: &str) {
         };
         // A single column of CSV may be quoted.
         let value = value.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')).unwrap_or(value);
-        reader.give(Given { named, value, note, level, line: number });
+        reader.give(Given { named, value, note, level: self.level, line: self.number });
+    }
+
+    /// A line of CSV.
+    fn cells(&mut self, reader: &mut Reader, line: &str, columns: &Columns) {
+        if self.row.is_empty() {
+            if line.trim().is_empty() || line.starts_with('#') {
+                return;
+            }
+            self.begun = self.number;
+        } else {
+            // A description may go on over lines.
+            self.row.push(' ');
+        }
+        self.row.push_str(line);
+        let Some(fields) = fields(&self.row, columns.separator) else {
+            if self.row.len() > 64 << 10 {
+                reader.refuse(self.begun, "a quote is not closed within 64 KiB");
+                self.row.clear();
+            }
+            return;
+        };
+        self.row.clear();
+        if std::mem::replace(&mut self.headed, true) {
+            give(reader, &fields, columns, self.begun);
+        }
     }
 }
 
@@ -92,39 +149,6 @@ fn fields(row: &str, separator: char) -> Option<Vec<String>> {
         }
     }
     (!quoted).then_some(out)
-}
-
-fn rows(reader: &mut Reader, text: &str, columns: &Columns) {
-    let mut header = true;
-    let (mut row, mut begun) = (String::new(), 0);
-    for (number, line) in (1..).zip(text.lines()) {
-        if row.is_empty() {
-            if line.trim().is_empty() || line.starts_with('#') {
-                continue;
-            }
-            begun = number;
-            row.push_str(line);
-        } else {
-            // A description may go on over lines.
-            row.push(' ');
-            row.push_str(line);
-        }
-        let Some(fields) = fields(&row, columns.separator) else {
-            if row.len() > 64 << 10 {
-                reader.refuse(begun, "a quote is not closed within 64 KiB");
-                row.clear();
-            }
-            continue;
-        };
-        row.clear();
-        if std::mem::take(&mut header) {
-            continue;
-        }
-        give(reader, &fields, columns, begun);
-    }
-    if !row.is_empty() {
-        reader.refuse(begun, "a quote is not closed");
-    }
 }
 
 fn give(reader: &mut Reader, fields: &[String], columns: &Columns, line: u64) {

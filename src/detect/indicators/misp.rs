@@ -57,9 +57,9 @@ pub(super) fn read(reader: &mut Reader, text: &str) {
     let mut lines = LineOf::new(text);
     match serde_json::from_str::<&RawValue>(text) {
         Ok(all) => {
-            let before = reader.set.entries.len();
+            let before = reader.set.len();
             let any = below(reader, all.get(), &mut lines, &Around::default(), 0);
-            if !any && before == reader.set.entries.len() {
+            if !any && before == reader.set.len() {
                 reader.refuse(1, "neither a STIX 2.1 bundle nor MISP: no `objects`, no `Attribute`");
             }
         }

@@ -6,13 +6,18 @@
 
 mod kind;
 mod lines;
+mod masks;
 mod misp;
 mod reader;
 mod search;
 mod set;
 mod stix;
+mod table;
 mod text;
 mod value;
+mod windows;
+
+use std::borrow::Cow;
 
 pub use kind::Kind;
 pub use reader::{ListFile, Reader, Refused};
@@ -23,7 +28,7 @@ use crate::domain::{Level, RuleRef};
 /// Shortest part of a text that is looked for, in bytes.
 const SHORTEST_NEEDLE: usize = 3;
 
-/// Indicators, ready to be looked for. A million of them take about 100 bytes each, texts about 200.
+/// Indicators, ready to be looked for. A million of them take about 50 bytes each, texts about 100.
 #[derive(Debug, Default)]
 pub struct Indicators {
     set: set::Set,
@@ -34,12 +39,12 @@ pub struct Indicators {
 impl Indicators {
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.set.entries.len()
+        self.set.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.set.entries.is_empty()
+        self.set.len() == 0
     }
 
     /// The lists that were read.
@@ -54,29 +59,29 @@ impl Indicators {
 
     /// The level of an indicator.
     pub fn level(&self, id: u32) -> Level {
-        self.set.entries[id as usize].level
+        self.set.level(id)
     }
 
     /// Its value, as it is shown.
-    pub fn value(&self, id: u32) -> &str {
-        self.set.text(self.set.entries[id as usize].text)
+    pub fn value(&self, id: u32) -> Cow<'_, str> {
+        self.set.value(id)
     }
 
     /// What it is.
     pub fn kind(&self, id: u32) -> Kind {
-        self.set.entries[id as usize].kind
+        self.set.kind(id)
     }
 
     /// What its list says about it; empty if nothing.
     pub fn note(&self, id: u32) -> &str {
-        self.set.text(self.set.entries[id as usize].note)
+        self.set.note(id)
     }
 
     /// The list and the line that it comes from.
     pub fn origin(&self, id: u32) -> String {
-        let entry = self.set.entries[id as usize];
-        let file = self.files.get(usize::from(entry.file)).map_or("?", |file| file.name.as_str());
-        format!("{file}:{}", entry.line)
+        let (list, line) = self.set.origin(id);
+        let file = self.files.get(list).map_or("?", |file| file.name.as_str());
+        format!("{file}:{line}")
     }
 
     /// The rule that its findings name.

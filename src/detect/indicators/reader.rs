@@ -1,10 +1,13 @@
 //! Lists of indicators, whatever their form.
 
+use std::io::{self, Read};
+
 use serde::Serialize;
 
 use super::kind::Named;
+use super::lines::Lines;
 use super::set::Set;
-use super::{Indicators, lines, misp, stix, value};
+use super::{Indicators, misp, stix, value};
 use crate::domain::Level;
 
 /// Most indicators of all lists.
@@ -15,6 +18,8 @@ const MOST_FILES: usize = 10_000;
 const NAMED: u64 = 20;
 /// Longest description that is kept, in bytes.
 const LONGEST_NOTE: usize = 200;
+/// Bytes of a list that are read at once.
+const PIECE: u64 = 256 << 10;
 /// Most bytes of all texts.
 const MOST_BYTES: usize = 1 << 30;
 
@@ -67,31 +72,62 @@ pub(super) struct Given<'a> {
 impl Reader {
     /// Reads a list; its form is found by its content. What is wrong in it is refused by line, the rest is used.
     pub fn read(&mut self, name: &str, bytes: &[u8]) {
+        if let Err(error) = self.read_from(name, bytes) {
+            self.unreadable(name, &error.to_string());
+        }
+    }
+
+    /// Reads a list piece by piece, unless it is JSON; what stands before an error is used.
+    pub fn read_from(&mut self, name: &str, mut from: impl Read) -> io::Result<()> {
         if self.files.len() >= MOST_FILES {
-            return self.refused.push(Refused {
-                file: name.into(),
-                line: 1,
-                reason: format!("more than {MOST_FILES} lists"),
-            });
+            self.unreadable(name, &format!("more than {MOST_FILES} lists"));
+            return Ok(());
         }
         self.files.push(ListFile { name: name.to_owned(), format: "lines", ..ListFile::default() });
-        let text = String::from_utf8_lossy(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes));
-        if text.trim_start().starts_with(['{', '[']) {
-            if stix::is(&text) {
-                self.format("stix");
-                stix::read(self, &text);
-            } else {
-                self.format("misp");
-                misp::read(self, &text);
-            }
-        } else {
-            lines::read(self, &text);
-        }
+        let read = self.pieces(&mut from);
         if let Some(file) = self.files.last()
             && file.refused > NAMED
         {
             let reason = format!("{} more values are refused", file.refused - NAMED);
             self.refused.push(Refused { file: file.name.clone(), line: 1, reason });
+        }
+        read
+    }
+
+    fn pieces(&mut self, from: &mut dyn Read) -> io::Result<()> {
+        let (mut bytes, mut lines, mut first) = (Vec::new(), Lines::default(), true);
+        loop {
+            let before = bytes.len();
+            (&mut *from).take(PIECE).read_to_end(&mut bytes)?;
+            let ended = bytes.len() == before;
+            if std::mem::take(&mut first) {
+                if bytes.starts_with(b"\xef\xbb\xbf") {
+                    bytes.drain(..3);
+                }
+                if matches!(bytes.trim_ascii_start(), [b'{' | b'[', ..]) {
+                    from.read_to_end(&mut bytes)?;
+                    self.json(&String::from_utf8_lossy(&bytes));
+                    return Ok(());
+                }
+            }
+            // A line that is not yet whole waits for its rest.
+            let end = if ended { bytes.len() } else { memchr::memrchr(b'\n', &bytes).map_or(0, |at| at + 1) };
+            lines.read(self, &String::from_utf8_lossy(&bytes[..end]));
+            bytes.drain(..end);
+            if ended {
+                lines.finish(self);
+                return Ok(());
+            }
+        }
+    }
+
+    fn json(&mut self, text: &str) {
+        if stix::is(text) {
+            self.format("stix");
+            stix::read(self, text);
+        } else {
+            self.format("misp");
+            misp::read(self, text);
         }
     }
 
@@ -101,7 +137,8 @@ impl Reader {
     }
 
     /// What was read.
-    pub fn finish(self) -> Indicators {
+    pub fn finish(mut self) -> Indicators {
+        self.set.shrink();
         Indicators { set: self.set, files: self.files, refused: self.refused }
     }
 
@@ -119,7 +156,7 @@ impl Reader {
 
     /// Takes a value, or refuses it.
     pub(super) fn give(&mut self, given: Given<'_>) {
-        if self.set.entries.len() >= MOST || self.set.size() >= MOST_BYTES {
+        if self.set.len() >= MOST || self.set.size() >= MOST_BYTES {
             return self.refuse(given.line, format!("more than {MOST} indicators, or 1 GiB of them"));
         }
         let value = match value::read(given.named, given.value) {

@@ -1,12 +1,26 @@
 //! The search in a text: raw bytes for a first look, decoded fields for the answer.
 
+#![expect(clippy::inline_always, reason = "what is made for a kind of processor must become part of one function")]
+
+use std::ops::Range;
+
+use fearless_simd::Simd;
+
 use super::Indicators;
-use super::text::{full_words, is_host_byte, near_another, run_at, run_readings, v4_at, v6_at};
-use super::value::{LONGEST_HOST, LONGEST_RUN, fits, needle};
+use super::masks::{PIECE, Places};
+use super::set::{Set, Wants};
+use super::table::place_of;
+use super::text::{head_before, host_at, is_mapped, quad_head, run_at, run_readings, v4_at, v6_at};
+use super::value::{LONGEST_HOST, LONGEST_RUN, fits};
+use super::windows::{Literal, WINDOW, Windows, spread};
 use crate::domain::Level;
 
 /// Bytes of a text from which it is chosen what is looked for.
-const SAMPLE: usize = 128 << 10;
+const SAMPLE: usize = 64 << 10;
+/// From one piece of a text to the next: what begins in a piece is told by this piece alone.
+const STEP: usize = PIECE - WINDOW;
+/// The places of a piece at which something may begin.
+const BEGINS: u64 = u64::MAX >> (PIECE - STEP);
 
 /// An indicator that stands in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,152 +35,288 @@ pub struct Match {
 
 impl Indicators {
     /// Calls `found` with what may stand in a record's raw bytes: all that [`Indicators::find`] gives for its decoded texts,
-    /// unless these have letters that are written as `\u0041`, and perhaps more.
-    pub fn sweep(&self, raw: &[u8], from_level: Level, mut found: impl FnMut(Match)) {
-        let mut told = |hit: Match| {
-            if self.level(hit.id) >= from_level {
-                found(hit);
+    /// unless these have letters that are written as `\u0041`, and perhaps more. One can be told more than once.
+    pub fn sweep(&self, raw: &[u8], from_level: Level, found: impl FnMut(Match)) {
+        self.search(raw, from_level, found, |literal, start| {
+            // Where there are escapes, the place of the part that was looked for.
+            let value = self.value(literal.id);
+            let (from, to) = (usize::from(literal.part.0), usize::from(literal.part.1));
+            let part = raw.get(start + from..start + to)?;
+            if !part.eq_ignore_ascii_case(&value.as_bytes()[from..to]) {
+                return None;
             }
-        };
-        self.tables(raw, &mut told);
-        if let Some(grams) = self.set.grams(&raw[..raw.len().min(SAMPLE)]) {
-            grams.find(raw, |at, literal| {
-                let id = self.set.literals[literal].id;
-                let (before, _) = needle(self.value(id)).unwrap_or_default();
-                // Where there are escapes, the place of the part that was looked for.
-                let value = self.value(id).as_bytes();
-                let start = at.saturating_sub(before);
-                let is = raw.get(start..start + value.len()).is_some_and(|is| is.eq_ignore_ascii_case(value));
-                let start = if is { start } else { at };
-                told(Match { id, start, end: (start + value.len()).min(raw.len()) });
-            });
-        }
+            let whole = raw.get(start..start + value.len());
+            let is = whole.is_some_and(|whole| whole.eq_ignore_ascii_case(value.as_bytes()));
+            let start = if is { start } else { start + from };
+            Some(start..(start + value.len()).min(raw.len()))
+        });
     }
 
     /// Calls `found` with the indicators that stand in a decoded text.
-    pub fn find(&self, text: &str, from_level: Level, mut found: impl FnMut(Match)) {
+    pub fn find(&self, text: &str, from_level: Level, found: impl FnMut(Match)) {
         let bytes = text.as_bytes();
+        self.search(bytes, from_level, found, |literal, start| {
+            let value = self.value(literal.id);
+            let end = start + value.len();
+            let is = bytes.get(start..end)?.eq_ignore_ascii_case(value.as_bytes());
+            (is && fits(bytes, start, end, literal.edges)).then_some(start..end)
+        });
+    }
+
+    /// Looks for all; `is` says where a literal stands that seems to begin somewhere.
+    fn search(
+        &self,
+        text: &[u8],
+        from_level: Level,
+        mut found: impl FnMut(Match),
+        is: impl Fn(Literal, usize) -> Option<Range<usize>>,
+    ) {
+        if self.is_empty() {
+            return;
+        }
         let mut told = |hit: Match| {
             if self.level(hit.id) >= from_level {
                 found(hit);
             }
         };
-        self.tables(bytes, &mut told);
-        if let Some(grams) = self.set.grams(&bytes[..bytes.len().min(SAMPLE)]) {
-            grams.find(bytes, |at, literal| {
-                let literal = self.set.literals[literal];
-                let value = self.value(literal.id);
-                let (before, _) = needle(value).unwrap_or_default();
-                let Some(start) = at.checked_sub(before) else { return };
-                let end = start + value.len();
-                let is = bytes.get(start..end).is_some_and(|is| is.eq_ignore_ascii_case(value.as_bytes()));
-                if is && fits(bytes, start, end, literal.edges) {
+        let windows = self.set.windows(&text[..text.len().min(SAMPLE)]);
+        if let Some((grams, literals)) = windows.rest() {
+            grams.find(text, |at, literal| {
+                let literal = literals[literal];
+                let place = at.checked_sub(usize::from(literal.part.0)).and_then(|start| is(literal, start));
+                if let Some(Range { start, end }) = place {
                     told(Match { id: literal.id, start, end });
                 }
             });
         }
+        let (name, run, v6, wants) = (0..0, 0..0, 0, self.set.wants());
+        Walk { set: &self.set, windows, wants, text, found: told, is, name, run, v6 }.all();
+    }
+}
+
+/// Places of which it is noted that something may stand there, until they are looked at.
+const NOTED: usize = 128;
+
+/// A walk through a text.
+struct Walk<'a, F, I> {
+    set: &'a Set,
+    windows: &'a Windows,
+    wants: Wants,
+    text: &'a [u8],
+    found: F,
+    is: I,
+    /// The last name and the last run that were looked at, and where the last IPv6 address ended.
+    name: Range<usize>,
+    run: Range<usize>,
+    v6: usize,
+}
+
+/// Notes the places of the bits behind those that are noted already; how many these are then. What a text holds next can't be
+/// guessed by the processor: the first two are noted without a question.
+#[inline(always)]
+fn note(noted: &mut [usize; NOTED], mut count: usize, mut bits: u64, at: usize) -> usize {
+    for _ in 0..2 {
+        noted[count % NOTED] = at + bits.trailing_zeros() as usize;
+        count += usize::from(bits != 0);
+        bits &= bits.wrapping_sub(1);
+    }
+    while bits != 0 {
+        noted[count % NOTED] = at + bits.trailing_zeros() as usize;
+        count += 1;
+        bits &= bits - 1;
+    }
+    count
+}
+
+impl<F: FnMut(Match), I: Fn(Literal, usize) -> Option<Range<usize>>> Walk<'_, F, I> {
+    fn all(&mut self) {
+        let Some(all) = self.windows.all() else { return self.pieces::<0, 0>(&[]) };
+        match all.words() {
+            (16, words) => self.pieces::<16, { 1 << 10 }>(words),
+            (19, words) => self.pieces::<19, { 1 << 13 }>(words),
+            (20, words) => self.pieces::<20, { 1 << 14 }>(words),
+            (21, words) => self.pieces::<21, { 1 << 15 }>(words),
+            (22, words) => self.pieces::<22, { 1 << 16 }>(words),
+            (_, words) => self.pieces::<25, { 1 << 19 }>(words),
+        }
     }
 
-    fn tables(&self, text: &[u8], found: &mut impl FnMut(Match)) {
-        let wants = self.set.wants();
-        if wants.v4 || wants.hosts {
-            self.points(text, found);
-        }
-        if wants.v6 {
-            let mut looked = 0;
-            for colon in memchr::memmem::find_iter(text, b"::") {
-                if colon >= looked {
-                    looked = self.v6(text, colon, found);
-                }
-            }
-        }
-        if wants.long_v6 || wants.runs {
-            self.long_runs(text, wants.long_v6, found);
-        }
+    /// Looks through all pieces; of a window's hash `INDEX` bits count, if windows are looked for.
+    fn pieces<const INDEX: u32, const WORDS: usize>(&mut self, words: &[u64]) {
+        // Of a length that the compiler sees, so that it leaves out the checks of the index.
+        let Some(words) = words.first_chunk::<WORDS>() else { return };
+        fearless_simd::dispatch!(fearless_simd::Level::new(), simd => self.walk::<_, INDEX, WORDS>(simd, words));
     }
 
-    /// What has a point in it: IPv4 addresses and names of hosts.
-    fn points(&self, text: &[u8], found: &mut impl FnMut(Match)) {
-        let wants = self.set.wants();
-        let mut looked = 0;
-        for dot in memchr::memchr_iter(b'.', text) {
-            let (Some(before), Some(after)) = (dot.checked_sub(1).map(|at| text[at]), text.get(dot + 1)) else {
-                continue;
+    /// Places at which something may stand are noted and looked at together: the first point of an IPv4 address or the first
+    /// colon of an IPv6 one, a point before a letter; and pieces with a window that is known.
+    #[inline(always)]
+    fn walk<S: Simd, const INDEX: u32, const WORDS: usize>(&mut self, simd: S, words: &[u64; WORDS]) {
+        let (mut joints, mut pieces, mut counts) = ([0; NOTED], [0; NOTED], (0, 0));
+        let points = self.windows.has_points();
+        let any = self.wants.v4 || self.wants.v6 || points;
+        let mut at = 0;
+        let mut last: [u8; PIECE];
+        while at < self.text.len() {
+            let piece = if let Some(piece) = self.text[at..].first_chunk::<PIECE>() {
+                piece
+            } else {
+                // What is left is looked at with nothing behind it.
+                let rest = &self.text[at..];
+                last = [0; PIECE];
+                last[..rest.len()].copy_from_slice(rest);
+                &last
             };
-            if before.is_ascii_digit() && after.is_ascii_digit() {
-                if wants.v4 && near_another(text, dot) {
-                    v4_at(text, dot, |start, end, address| {
-                        self.set.v4(address, |id| found(Match { id, start, end }));
-                    });
-                }
-            } else if wants.hosts && dot >= looked && is_host_byte(before) && is_host_byte(*after) {
-                looked = self.host(text, dot, looked, found);
+            if any {
+                counts.0 = note(&mut joints, counts.0, joints_of(simd, piece, points), at);
+            }
+            if INDEX > 0 {
+                pieces[counts.1 % NOTED] = at;
+                counts.1 += usize::from(windows_of::<INDEX, WORDS>(words, piece) & 1 == 1);
+            }
+            at += STEP;
+            if counts.0 > NOTED - STEP || counts.1 == NOTED || at >= self.text.len() {
+                self.look(&joints[..counts.0.min(NOTED)], &pieces[..counts.1.min(NOTED)]);
+                counts = (0, 0);
             }
         }
     }
 
-    /// The name of a host around a point; where it ends.
-    fn host(&self, text: &[u8], dot: usize, from: usize, found: &mut impl FnMut(Match)) -> usize {
-        let mut end = dot + 1;
-        while end < text.len() && is_host_byte(text[end]) {
-            end += 1;
-        }
-        let after = end;
-        while end > dot && text[end - 1] == b'.' {
-            end -= 1;
-        }
-        if !self.set.maybe_host(&text[from.max(end.saturating_sub(LONGEST_HOST))..end]) {
-            return after;
-        }
-        let mut start = dot;
-        while start > from && end - start <= LONGEST_HOST + 6 && is_host_byte(text[start - 1]) {
-            start -= 1;
-        }
-        let labels = (start + 1..end).filter(|at| text[at - 1] == b'.');
-        for at in run_readings(text, start).chain(labels) {
-            if at < end
-                && let Some(id) = self.set.host(&text[at..end])
-            {
-                found(Match { id, start: at, end });
+    /// Looks at the places that were noted.
+    #[inline(never)]
+    fn look(&mut self, joints: &[usize], pieces: &[usize]) {
+        for at in joints {
+            match self.text.get(*at) {
+                Some(b'.') => {
+                    if self.wants.v4 {
+                        self.v4(*at);
+                    }
+                    if self.windows.has_points() && self.windows.point(self.text, *at) {
+                        self.point(*at);
+                    }
+                }
+                Some(b':') if self.wants.v6 => self.v6(*at),
+                _ => {}
             }
         }
-        after
-    }
-
-    fn v6(&self, text: &[u8], colon: usize, found: &mut impl FnMut(Match)) -> usize {
-        v6_at(text, colon, |start, end, address| {
-            self.set.v6(address, |id| found(Match { id, start, end }));
-        })
-    }
-
-    /// Digests, ids of keys and wallets; addresses of IPv6 that are written out.
-    fn long_runs(&self, text: &[u8], v6: bool, found: &mut impl FnMut(Match)) {
-        let (mut looked, mut looked_v6) = (0, 0);
-        full_words(text, |at| {
-            if let Some(colon) = memchr::memchr(b':', &text[at..at + 8]) {
-                if v6 && at + colon >= looked_v6 {
-                    looked_v6 = self.v6(text, at + colon, found);
+        let Some(all) = self.windows.all() else { return };
+        for at in pieces {
+            for at in (*at..at + STEP).step_by(WINDOW) {
+                let Some(window) = self.text.get(at..).and_then(<[u8]>::first_chunk) else { break };
+                let window = spread(*window);
+                if all.look(window) & 1 == 1 {
+                    self.window(window, at);
                 }
-            } else if at >= looked {
-                looked = self.run(text, at, found);
+            }
+        }
+    }
+
+    /// What stands around a window that may be one of a run or a text.
+    fn window(&mut self, window: u64, at: usize) {
+        if self.windows.run(window) && self.text[at..at + WINDOW].iter().all(u8::is_ascii_alphanumeric) {
+            self.run(at);
+        }
+        if self.windows.name(window) {
+            self.host(at);
+        }
+        let (text, is, found) = (self.text, &self.is, &mut self.found);
+        self.windows.around_window(window, text, at, |literal, start| {
+            if let Some(Range { start, end }) = is(literal, start) {
+                found(Match { id: literal.id, start, end });
             }
         });
     }
 
-    /// The run of letters and digits around a place; where it ends.
-    fn run(&self, text: &[u8], at: usize, found: &mut impl FnMut(Match)) -> usize {
-        let (start, mut end) = run_at(text, at, LONGEST_RUN + 6);
-        if end - start > LONGEST_RUN + 6 {
-            while end < text.len() && text[end].is_ascii_alphanumeric() {
-                end += 1;
-            }
-            return end;
+    /// What stands around a point that may be one of a name or a text.
+    fn point(&mut self, at: usize) {
+        if self.windows.has_names() {
+            self.host(at);
         }
-        for from in run_readings(text, start) {
-            if let Some(id) = self.set.run(&text[from..end]) {
-                found(Match { id, start: from, end });
+        let (text, is, found) = (self.text, &self.is, &mut self.found);
+        self.windows.around_point(text, at, |literal, start| {
+            if let Some(Range { start, end }) = is(literal, start) {
+                found(Match { id: literal.id, start, end });
             }
-        }
-        end
+        });
     }
+
+    fn v4(&mut self, dot: usize) {
+        if quad_head(self.text, dot).is_none_or(|(first, second)| self.set.maybe_v4(first, second)) {
+            v4_at(self.text, dot, |start, end, address| {
+                self.set.v4(address, |id| (self.found)(Match { id, start, end }));
+            });
+        }
+    }
+
+    fn v6(&mut self, colon: usize) {
+        if colon < self.v6 {
+            return;
+        }
+        // The first number of an address is known, but for those that are not always written with four digits, and for IPv4
+        // addresses in an IPv6 one.
+        let known = || head_before(self.text, colon).is_some_and(|head| self.set.maybe_v6(head));
+        if !(self.wants.any_v6 || (self.wants.v4 && is_mapped(self.text, colon)) || known()) {
+            return;
+        }
+        self.v6 = v6_at(self.text, colon, |start, end, address| {
+            self.set.v6(address, |id| (self.found)(Match { id, start, end }));
+        });
+    }
+
+    /// The name of a host around a place.
+    fn host(&mut self, at: usize) {
+        if self.name.contains(&at) {
+            return;
+        }
+        let name = host_at(self.text, at, LONGEST_HOST + 6);
+        self.name = name.start..name.after;
+        let labels = (name.start + 1..name.end).filter(|at| self.text[at - 1] == b'.');
+        for start in run_readings(self.text, name.start).chain(labels) {
+            if start < name.end
+                && let Some(id) = self.set.host(&self.text[start..name.end])
+            {
+                (self.found)(Match { id, start, end: name.end });
+            }
+        }
+    }
+
+    /// The run of letters and digits around a place.
+    fn run(&mut self, at: usize) {
+        if self.run.contains(&at) {
+            return;
+        }
+        self.run = run_at(self.text, at);
+        if self.run.len() > LONGEST_RUN + 6 {
+            return;
+        }
+        for start in run_readings(self.text, self.run.start) {
+            if let Some(id) = self.set.run(&self.text[start..self.run.end]) {
+                (self.found)(Match { id, start, end: self.run.end });
+            }
+        }
+    }
+}
+
+/// The places of a piece at which an address may have its first point or colon, and with `points` those of points before a
+/// letter.
+#[inline(always)]
+fn joints_of<S: Simd>(simd: S, piece: &[u8; PIECE], points: bool) -> u64 {
+    let Places { joints, letters } = Places::of(simd, piece);
+    // Another at once, or behind one to four bytes and behind that a third. What lies beyond the piece is taken to be there.
+    let near = joints >> 1 | joints >> 2;
+    let near = near | near >> 2 | joints >> 5 | 31 << (PIECE - 5);
+    let two = joints & near;
+    let two = two >> 2 | two >> 3;
+    let all = joints & (joints >> 1 | two | two >> 2);
+    let letters = if points { joints & letters >> 1 } else { 0 };
+    (all | letters) & BEGINS
+}
+
+/// 1 in the lowest bit if one of the windows of a piece is known.
+#[inline(always)]
+fn windows_of<const INDEX: u32, const WORDS: usize>(words: &[u64; WORDS], piece: &[u8; PIECE]) -> u64 {
+    piece.as_chunks::<WINDOW>().0.iter().take(STEP / WINDOW).fold(0, |known, window| {
+        let (word, bit) = place_of(spread(*window), INDEX);
+        known | words[word] >> bit
+    })
 }

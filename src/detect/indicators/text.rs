@@ -4,6 +4,8 @@
 //! A letter that ends an escape (`\n`, `%2F`, `\x3d`) stands before a name without being part of it, and nobody can tell which
 //! is meant: both readings are tried.
 
+use std::ops::Range;
+
 /// Letters, digits, hyphen, underscore and point.
 pub(super) fn is_host_byte(b: u8) -> bool {
     b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')
@@ -115,12 +117,6 @@ fn colons(text: &[u8]) -> (usize, bool) {
     (count, short)
 }
 
-/// Whether a point is followed by another as near as in an address: numbers of versions are not.
-#[inline]
-pub(super) fn near_another(text: &[u8], dot: usize) -> bool {
-    (2..=4).any(|ahead| text.get(dot + ahead) == Some(&b'.'))
-}
-
 /// Calls `found` with the IPv6 address around a colon; the end of what was looked at.
 pub(super) fn v6_at(text: &[u8], colon: usize, mut found: impl FnMut(usize, usize, u128)) -> usize {
     let part = |b: u8| b.is_ascii_hexdigit() || b == b':';
@@ -159,54 +155,87 @@ pub(super) fn v6_at(text: &[u8], colon: usize, mut found: impl FnMut(usize, usiz
     after
 }
 
-const EACH: u64 = 0x0101_0101_0101_0101;
-const TOP: u64 = 0x80 * EACH;
-
-/// The top bit of each byte that is a letter, a digit or a colon.
-#[inline]
-fn words(eight: u64) -> u64 {
-    let (low, folded) = (eight & !TOP, (eight | (0x20 * EACH)) & !TOP);
-    let letter = (folded + (0x80 - 0x61) * EACH) & !(folded + (0x7f - 0x7a) * EACH);
-    let digit = (low + (0x80 - 0x30) * EACH) & !(low + (0x7f - 0x3a) * EACH);
-    (letter | digit) & !eight & TOP
+/// The number of 16 bits that an IPv6 address begins with whose first colon stands there, if it is written with four digits.
+pub(super) fn head_before(text: &[u8], colon: usize) -> Option<u32> {
+    let digits = text.get(colon.checked_sub(4)?..colon)?;
+    digits
+        .iter()
+        .rev()
+        .zip([0, 4, 8, 12])
+        .try_fold(0, |head, (digit, bits)| Some(head | char::from(*digit).to_digit(16)? << bits))
 }
 
-/// Calls `check` with the place of each aligned word of eight letters, digits and colons that goes on for four more on one
-/// side: every run of fifteen holds one, wherever it stands, and so does every IPv6 address that is written out.
-#[inline]
-pub(super) fn full_words(text: &[u8], mut check: impl FnMut(usize)) {
-    const LOW: u64 = 0x8080_8080;
-    const HIGH: u64 = 0x8080_8080_0000_0000;
-    let mut before = 0;
-    let (whole, rest) = text.as_chunks::<8>();
-    let mut last = |at: usize, is: u64, next: u64, before: u64| {
-        if is == TOP && (before & HIGH == HIGH || next & LOW == LOW) {
-            check(at);
-        }
-    };
-    let mut is = whole.first().map_or(0, |eight| words(u64::from_le_bytes(*eight)));
-    for (at, eight) in whole.iter().enumerate().skip(1) {
-        let next = words(u64::from_le_bytes(*eight));
-        last(at * 8 - 8, is, next, before);
-        (before, is) = (is, next);
-    }
-    let mut end = [0; 8];
-    end[..rest.len()].copy_from_slice(rest);
-    if let Some(at) = whole.len().checked_sub(1) {
-        last(at * 8, is, words(u64::from_le_bytes(end)), before);
-    }
+/// Whether an IPv4 address may follow a colon, or two, in the form of an IPv6 one.
+pub(super) fn is_mapped(text: &[u8], colon: usize) -> bool {
+    let after = colon + 1 + usize::from(text.get(colon + 1) == Some(&b':'));
+    text.get(after..after + 5).is_some_and(|head| head.eq_ignore_ascii_case(b"ffff:"))
 }
 
-/// The whole run of letters and digits around a place, as far as it may go.
-pub(super) fn run_at(text: &[u8], at: usize, longest: usize) -> (usize, usize) {
-    let (mut start, mut end) = (at, at);
-    while start > 0 && at - start <= longest && text[start - 1].is_ascii_alphanumeric() {
+/// The first two numbers of an IPv4 address whose first point stands there; nothing where it takes more than a glance to say.
+/// Where there is none, they are above 255 or of no meaning.
+#[inline]
+pub(super) fn quad_head(text: &[u8], dot: usize) -> Option<(u32, u32)> {
+    const NONE: Option<(u32, u32)> = Some((u32::MAX, u32::MAX));
+    let before: [u8; 4] = *text.get(dot.checked_sub(4)?..dot)?.first_chunk()?;
+    let after: [u8; 4] = *text.get(dot + 1..)?.first_chunk()?;
+    let (digits, after) = (u32::from_le_bytes(before) ^ ZEROS, u32::from_le_bytes(after) ^ ZEROS);
+    let (first, second) = (others(digits).leading_zeros() / 8, others(after).trailing_zeros() / 8);
+    if first == 0 {
+        return NONE;
+    }
+    // Of four digits none is beside them: the last counts, which is one too.
+    let beside = before[3 - first.min(3) as usize];
+    if beside.is_ascii_alphanumeric() || matches!(beside, b'%' | b'\\' | b'.') {
+        return None;
+    }
+    if second == 0 || second == 4 {
+        return NONE;
+    }
+    // What is no digit falls out.
+    let drop = 32 - 8 * first;
+    Some((number(digits >> drop << drop), number(after << (32 - 8 * second))))
+}
+
+/// The digit 0, four times.
+const ZEROS: u32 = 0x3030_3030;
+
+/// The top bit of each byte that is above nine.
+fn others(digits: u32) -> u32 {
+    (((digits & 0x7f7f_7f7f) + 0x7676_7676) | digits) & 0x8080_8080
+}
+
+/// The number that the upper three of four digits make, the last of them uppermost.
+fn number(digits: u32) -> u32 {
+    (digits >> 24) + (digits >> 16 & 0xff) * 10 + (digits >> 8 & 0xff) * 100
+}
+
+/// The name of a host in a text.
+pub(super) struct Host {
+    pub(super) start: usize,
+    /// Where it ends, without the points behind it, and where these end.
+    pub(super) end: usize,
+    pub(super) after: usize,
+}
+
+/// The name around a place, of which at most `longest` bytes count.
+pub(super) fn host_at(text: &[u8], at: usize, longest: usize) -> Host {
+    let after = at + text[at..].iter().take_while(|b| is_host_byte(**b)).count();
+    let mut end = after;
+    while end > at && text[end - 1] == b'.' {
+        end -= 1;
+    }
+    let mut start = at;
+    while start > 0 && end - start <= longest && is_host_byte(text[start - 1]) {
         start -= 1;
     }
-    while end < text.len() && end - start <= longest && text[end].is_ascii_alphanumeric() {
-        end += 1;
-    }
-    (start, end)
+    Host { start, end, after }
+}
+
+/// The whole run of letters and digits around a place.
+pub(super) fn run_at(text: &[u8], at: usize) -> Range<usize> {
+    let end = at + text[at..].iter().take_while(|b| b.is_ascii_alphanumeric()).count();
+    let before = text[..at].iter().rev().take_while(|b| b.is_ascii_alphanumeric()).count();
+    at - before..end
 }
 
 /// Both readings of the run, for the caller.

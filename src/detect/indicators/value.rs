@@ -155,7 +155,7 @@ fn is_wallet(value: &str) -> bool {
 }
 
 /// A network: the address, the bits that count, the bits that there are.
-fn network(value: &str) -> Option<(u128, u8, u8)> {
+pub(super) fn network(value: &str) -> Option<(u128, u8, u8)> {
     let (address, bits) = value.split_once('/').map_or((value, None), |(address, bits)| (address, Some(bits)));
     let bits = bits.map(str::parse::<u8>).transpose().ok()?;
     if let Some((address, end)) = quad(address.as_bytes(), 0)
@@ -304,25 +304,23 @@ fn text(value: &str, edges: Edges) -> Result<Form, String> {
     if EVERYWHERE.iter().any(|common| value.eq_ignore_ascii_case(common)) {
         return Err(format!("`{value}` stands in most events"));
     }
-    if needle(value).is_none() {
+    if alike(value).next().is_none() {
         return Err(format!("`{value}` has no three bytes in a row that logs always write alike"));
     }
     Ok(Form::Text(edges))
 }
 
-/// The longest part of a text that every format writes alike, and where it starts. Quotes, slashes and backslashes can
-/// stand behind an escape, or be doubled.
-pub(super) fn needle(text: &str) -> Option<(usize, &str)> {
-    let alike = |c: char| !matches!(c, '"' | '\\' | '/' | '\'') && !c.is_control();
-    let mut best: Option<(usize, &str)> = None;
+/// The parts of a text that every format writes alike, and where each starts. Quotes, slashes and backslashes can stand
+/// behind an escape, or be doubled.
+pub(super) fn alike(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let odd = |c: char| matches!(c, '"' | '\\' | '/' | '\'') || c.is_control();
     let mut start = 0;
-    for part in text.split(|c| !alike(c)) {
-        if part.len() >= super::SHORTEST_NEEDLE && best.is_none_or(|(_, known)| part.len() > known.len()) {
-            best = Some((start, part));
-        }
-        start += part.len() + 1;
-    }
-    best
+    text.split_inclusive(odd).filter_map(move |part| {
+        let from = start;
+        start += part.len();
+        let part = part.strip_suffix(odd).unwrap_or(part);
+        (part.len() >= super::SHORTEST_NEEDLE).then_some((from, part))
+    })
 }
 
 /// Whether a text could stand there: what is beside it does not make it another.

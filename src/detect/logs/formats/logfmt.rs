@@ -1,15 +1,20 @@
 //! `key=value key="quoted value"`, as Go services and auditd write it.
 
+use std::ops::Range;
+
 use serde_json::{Map, Value};
 
 /// Most pairs of one line.
 const MAX_PAIRS: usize = 2_000;
 
-/// Parses one line; text between the pairs is kept as `message` where no pair has that name.
+/// Parses one line; text between the pairs is kept as `message` where no pair has that name, with the white space that stands
+/// in it: a text that a rule looks for there stands in the line too. A pair within it is a line break.
 pub(super) fn parse(line: &str) -> Option<Map<String, Value>> {
     let mut event = Map::new();
-    let mut free: Vec<&str> = Vec::new();
-    let mut rest = line.trim();
+    let mut free: Vec<Range<usize>> = Vec::new();
+    let mut after_pair = true;
+    let line = line.trim();
+    let mut rest = line;
     while !rest.is_empty() && event.len() < MAX_PAIRS {
         let end = rest.find(|c: char| c.is_whitespace() || c == '=').unwrap_or(rest.len());
         let (key, after) = rest.split_at(end);
@@ -17,10 +22,16 @@ pub(super) fn parse(line: &str) -> Option<Map<String, Value>> {
             let (value, after) = value(after);
             event.insert(key.to_owned(), value.into());
             rest = after.trim_start();
+            after_pair = true;
         } else {
-            let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
-            free.push(&rest[..end]);
-            rest = rest[end..].trim_start();
+            let start = line.len() - rest.len();
+            let end = start + rest.find(char::is_whitespace).unwrap_or(rest.len());
+            match free.last_mut().filter(|_| !after_pair) {
+                Some(before) => before.end = end,
+                None => free.push(start..end),
+            }
+            rest = line[end..].trim_start();
+            after_pair = false;
         }
     }
     if event.is_empty() {
@@ -33,7 +44,8 @@ pub(super) fn parse(line: &str) -> Option<Map<String, Value>> {
         event.entry("time").or_insert(time);
     }
     if !free.is_empty() && !event.contains_key("message") && !event.contains_key("msg") {
-        event.insert("message".into(), free.join(" ").into());
+        let parts: Vec<&str> = free.into_iter().map(|part| &line[part]).collect();
+        event.insert("message".into(), parts.join("\n").into());
     }
     Some(event)
 }
@@ -81,6 +93,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::detect::logs::formats::Format;
+    use crate::detect::logs::{Ruleset, ScanOptions, scan_reader};
 
     #[test]
     fn pairs_become_fields() {
@@ -91,6 +105,29 @@ mod tests {
         let audit = parse(r#"type=EXECVE msg=audit(1364481363.243:24287): argc=2 a0="cat" a1="/etc/shadow""#).unwrap();
         assert_eq!((&audit["a0"], &audit["time"]), (&"cat".into(), &"1364481363.243".into()));
         assert!(parse("no pairs here").is_none());
+        let free = parse("two  words\tmore a=b  at the end c=d").unwrap();
+        assert_eq!(free["message"], "two  words\tmore\nat the end");
+    }
+
+    #[test]
+    fn the_filter_of_raw_bytes_sees_the_text_between_pairs() {
+        let rule = "title: r\nid: r\ndetection:\n  s:\n    message|contains: 'two words'\n  condition: s\n";
+        let rules = Ruleset::from_texts([("r.yml", rule)]);
+        let found = |line: &str, prefilter: bool| {
+            let options = ScanOptions { prefilter, ..ScanOptions::default() };
+            let text = format!("level=info a=b c=d e=f\n{line}\n");
+            let coverage = scan_reader(&rules, "in.log", text.as_bytes(), &options, &mut |_| ());
+            assert_eq!(coverage.format, Some(Format::Logfmt), "{line}");
+            coverage.findings
+        };
+        for (line, want) in [
+            ("level=info a=b c=d e=f two words", 1),
+            ("level=info a=b c=d e=f two\twords", 0),
+            ("level=info a=b c=d e=f two  words", 0),
+            ("level=info a=b c=d two e=f words", 0),
+        ] {
+            assert_eq!((found(line, true), found(line, false)), (want, want), "{line}");
+        }
     }
 
     proptest! {
