@@ -6,7 +6,7 @@ use std::hash::BuildHasher;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 
 use super::ends::End;
 use super::formats::{access_head, access_may_hold, access_request, access_status};
@@ -84,6 +84,8 @@ struct Text {
 /// Texts that were met, and what they hold.
 #[derive(Debug, Default)]
 struct Known {
+    /// Of each process its own: whoever writes a log can't make texts collide.
+    state: RandomState,
     texts: Vec<Text>,
     bytes: Vec<u8>,
     /// Number of the text and one more; 0 where none is.
@@ -275,7 +277,7 @@ impl Known {
 
     /// The number of a text.
     fn number(&mut self, text: &[u8]) -> usize {
-        let hash = FixedState::with_seed(11).hash_one(text);
+        let hash = self.state.hash_one(text);
         let mut at = usize::try_from(hash).unwrap_or(0) & (SLOTS - 1);
         while let Some(number) = self.slots[at].checked_sub(1) {
             let known = &self.texts[number as usize];
