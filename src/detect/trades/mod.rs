@@ -41,7 +41,7 @@ mod stage_tests;
 /// Numbers and moments as databases write them.
 pub mod value;
 
-pub use follow::{Doubt, Followed, Follower};
+pub use follow::{BATCH, Doubt, Followed, Follower};
 pub use hit::{Hit, Hits, MOST, rows};
 pub use ids::{Gap, Ids, made_at};
 pub use names::{Names, Reader};

@@ -138,6 +138,13 @@ impl RowReader {
         let Self { plan, reference, names, seen, scratch, .. } = self;
         seen.rows += 1;
         let place = |role| plan.layout.place(role);
+        // Key and account are looked up first: where they lie in memory is waited for while the rest is read.
+        let mut name = |role| names.of(place(role).and_then(|place| raw.text(place, scratch)));
+        let (account, key) = (name(Role::Account), name(Role::Key));
+        let known = Known {
+            key: reference.keys.as_ref().and_then(|keys| keys.get(&key)),
+            account: reference.accounts.as_ref().and_then(|accounts| accounts.get(&account)),
+        };
         let amount = |role| place(role).map_or(Decimal::Null, |place| decimal(raw, place));
         let time = |role| moment_of(raw, place(role)?);
         let row = Row {
@@ -158,6 +165,8 @@ impl RowReader {
             quantity: row.quantity,
             price: row.price,
             value: row.value,
+            account,
+            key,
             side: Side::read(place(Role::Side).and_then(|place| raw.text(place, scratch))),
             ..Record::default()
         };
@@ -167,8 +176,6 @@ impl RowReader {
         self.id_hash = if plan.hash_ids { hash(Role::Id).unwrap_or(0) } else { 0 };
         self.outer_hash = hash(Role::ExternalRef).unwrap_or(self.id_hash);
         let mut name = |role| names.of(place(role).and_then(|place| raw.text(place, scratch)));
-        record.account = name(Role::Account);
-        record.key = name(Role::Key);
         record.instrument = name(Role::Instrument);
         record.counterparty = name(Role::Counterparty);
         record.destination = name(Role::Destination);
@@ -194,7 +201,7 @@ impl RowReader {
                 || self.until.is_some_and(|until| record.time >= until));
         if !outside {
             let judge = Judge { reference, row: &row, record: &record, seen };
-            judge.all(&self.checks);
+            judge.all(&self.checks, known);
         }
         record
     }
@@ -238,6 +245,13 @@ fn of_one_row(plan: &Plan) -> Vec<u16> {
     (0_u16..).zip(&plan.policies).filter(|(_, policy)| one(&policy.check)).map(|(number, _)| number).collect()
 }
 
+/// A row's key and account, as far as their tables have them.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    key: Option<&'a Key>,
+    account: Option<&'a Account>,
+}
+
 /// One row before its checks.
 struct Judge<'a, 'r> {
     reference: &'a Reference,
@@ -247,10 +261,8 @@ struct Judge<'a, 'r> {
 }
 
 impl Judge<'_, '_> {
-    fn all(mut self, checks: &[u16]) {
-        let (reference, record, plan) = (self.reference, self.record, self.row.plan);
-        let key = reference.keys.as_ref().and_then(|keys| keys.get(&record.key));
-        let account = reference.accounts.as_ref().and_then(|accounts| accounts.get(&record.account));
+    fn all(mut self, checks: &[u16], Known { key, account }: Known<'_>) {
+        let (record, plan) = (self.record, self.row.plan);
         for number in checks {
             let policy = &plan.policies[usize::from(*number)];
             let why = match &policy.check {
