@@ -16,6 +16,7 @@ pub mod finding;
 mod follow;
 mod hit;
 mod ids;
+mod judge;
 /// Log lines of a deployment's own form.
 pub mod line_pattern;
 mod names;
