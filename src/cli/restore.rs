@@ -251,7 +251,9 @@ async fn pick(
     let picked = judge(args, ctx, deployment, journal).await;
     bar.finish();
     let (verdicts, chosen) = picked?;
-    verdicts.iter().for_each(|verdict| ctx.printer.emit(&VerdictRecord::brief(verdict)));
+    for verdict in &verdicts {
+        ctx.printer.emit(&VerdictRecord::brief(verdict));
+    }
     Ok((verdicts, chosen))
 }
 
