@@ -205,7 +205,9 @@ pub async fn conclude(
         redactor.redact(finding);
     }
     let mut shown = Shown::new(&ctx.printer);
-    found.iter().for_each(|finding| shown.give(&ctx.printer, finding));
+    for finding in &found {
+        shown.give(&ctx.printer, finding);
+    }
     shown.end(&ctx.printer);
     keep(ctx, journal, scan, &found, summary, complete)
 }

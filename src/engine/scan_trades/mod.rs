@@ -23,6 +23,7 @@ use serde_json::{Map, Value, json};
 
 use self::other::Shelf;
 use self::pass::{Desk, Made, TradeSink, clear};
+use self::spill::Runs;
 use crate::detect::trades::policy::{Check, Ledger, TradePolicy};
 use crate::detect::trades::roles::{Catalog, Role, RoleOverrides, SchemaMapping, map_schema};
 use crate::detect::trades::sql::{self, Dialect, Statement};
@@ -306,24 +307,7 @@ impl Phase<'_> {
         let mut made = clear(&desk);
         let mut found =
             Found { rows, hits: Hits::default(), whole: Ids::default(), made: Vec::new(), uncovered: Vec::new() };
-        let runs: Vec<_> = made.iter_mut().filter_map(|made| made.runs.take()).collect();
-        let runs = Arc::new(runs);
-        self.scan.progress.enter(Stage::Following, rows);
-        let mut half = 0;
-        let tasks = Follower::new(self.plan, self.reference, rows, since, until).halves().map(|mut follower| {
-            half += 1;
-            // Both take all rows; the first has more work.
-            let (runs, counted) = (Arc::clone(&runs), (half == 1).then(|| Arc::clone(&self.scan.progress)));
-            tokio::task::spawn_blocking(move || {
-                spill::merge(&runs, BATCH, |records| {
-                    follower.records(records);
-                    if let Some(progress) = &counted {
-                        progress.add(records.len() as u64);
-                    }
-                })?;
-                Ok::<Followed, Fault>(follower.finish())
-            })
-        });
+        let tasks = self.follow(made.iter_mut().filter_map(|made| made.runs.take()).collect(), rows);
         let orders = self.read_orders(snapshot).await?;
         self.take_seen(&mut made, &mut found);
         let mut doubts = Vec::new();
@@ -348,6 +332,28 @@ impl Phase<'_> {
             found.hits.push(doubt.hit);
         }
         Ok((found, extra))
+    }
+
+    /// Begins the checks over several rows, on both cores.
+    fn follow(&self, runs: Vec<Runs>, rows: u64) -> [tokio::task::JoinHandle<Result<Followed, Fault>>; 2] {
+        let (since, until) = self.window();
+        let runs = Arc::new(runs);
+        self.scan.progress.enter(Stage::Following, rows);
+        let mut half = 0;
+        Follower::new(self.plan, self.reference, rows, since, until).halves().map(|mut follower| {
+            half += 1;
+            // Both take all rows; the first has more work.
+            let (runs, counted) = (Arc::clone(&runs), (half == 1).then(|| Arc::clone(&self.scan.progress)));
+            tokio::task::spawn_blocking(move || {
+                spill::merge(&runs, BATCH, |records| {
+                    follower.records(records);
+                    if let Some(progress) = &counted {
+                        progress.add(records.len() as u64);
+                    }
+                })?;
+                Ok::<Followed, Fault>(follower.finish())
+            })
+        })
     }
 
     /// What the workers saw; a comparison that never agreed compares what does not mean the same.
