@@ -55,9 +55,9 @@ impl Progress {
                 self.bar.set_style(style.progress_chars("=> ").with_key("rate", rate).with_key("done", done));
             }
             if total > 0 {
-                self.bar.set_length(total)
+                self.bar.set_length(total);
             } else {
-                self.bar.unset_length()
+                self.bar.unset_length();
             }
             if self.bar.message() != what {
                 self.bar.set_message(what.to_owned());
