@@ -25,7 +25,7 @@ use self::pass::{Desk, Made, TradeSink, clear};
 use crate::detect::trades::policy::{Check, Ledger, TradePolicy};
 use crate::detect::trades::roles::{Catalog, Role, RoleOverrides, SchemaMapping, map_schema};
 use crate::detect::trades::sql::{self, Dialect, Statement};
-use crate::detect::trades::{Followed, Follower, Hits, Ids, Means, Plan, Reference, Uncovered, needs_history};
+use crate::detect::trades::{BATCH, Followed, Follower, Hits, Ids, Means, Plan, Reference, Uncovered, needs_history};
 use crate::domain::{Column, Finding, Table, Timestamp};
 use crate::ports::{Database, Fault, FaultKind, RowSink, Snapshot, TableRead, TimeRange};
 
@@ -308,7 +308,7 @@ impl Phase<'_> {
         let tasks = halves.map(|mut follower| {
             let runs = Arc::clone(&runs);
             tokio::task::spawn_blocking(move || {
-                spill::merge(&runs, |record| follower.record(record))?;
+                spill::merge(&runs, BATCH, |records| follower.records(records))?;
                 Ok::<Followed, Fault>(follower.finish())
             })
         });
