@@ -181,7 +181,7 @@ fn peer(text: &str) -> Result<CorrelationEngine, String> {
 fn peer_finds(engine: &mut CorrelationEngine, events: &[(Option<Timestamp>, Value)]) -> BTreeSet<String> {
     let mut titles = BTreeSet::new();
     for (time, event) in events {
-        let second = time.map_or(0, |time| time.as_second());
+        let second = time.map_or(0, Timestamp::as_second);
         let found = engine.process_event_at(&JsonEvent::borrow(event), second);
         titles.extend(found.into_iter().map(|result| result.header.rule_title));
     }
@@ -227,22 +227,39 @@ fn specification() -> Vec<String> {
     differences
 }
 
-/// The rules that come with the program, each on the events that it must find and spare.
+/// Logs for each of the rules that come with the program: what it must find, and what it must spare.
+fn shipped_logs() -> Vec<(&'static str, String)> {
+    let line = |request: &str, agent: &str| {
+        format!("192.0.2.7 - - [24/Nov/2026:01:02:03 +0000] \"GET {request} HTTP/1.1\" 200 5 \"-\" \"{agent}\"\n")
+    };
+    let mut logs: Vec<(&str, String)> = Vec::new();
+    for (name, yes, no) in shipped_cases::CASES {
+        logs.extend([(*name, (*yes).to_owned()), (name, (*no).to_owned())]);
+    }
+    for (name, yes, no) in shipped_cases::correlated() {
+        logs.extend([(name, yes), (name, no)]);
+    }
+    for (name, yes, no) in shipped_cases::REQUESTS {
+        logs.extend(yes.iter().chain(*no).map(|request| (*name, line(request, "x"))));
+    }
+    let agents = shipped_cases::AGENTS.0.iter().chain(shipped_cases::AGENTS.1);
+    logs.extend(agents.map(|agent| ("scanner-user-agent", line("/", agent))));
+    logs
+}
+
+/// The rules that come with the program, each on its logs.
 fn shipped() -> Vec<String> {
     let mut differences = Vec::new();
-    let single = shipped_cases::CASES.iter().map(|(name, yes, no)| (*name, (*yes).to_owned(), (*no).to_owned()));
-    for (name, yes, no) in single.chain(shipped_cases::correlated()) {
+    for (name, log) in shipped_logs() {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("policies/logs/{name}.yml"));
         let text = fs::read_to_string(file).unwrap();
-        let rules = Ruleset::from_texts([("rules.yml", text.as_str())]);
-        for log in [yes, no] {
-            match peer(&text) {
-                Ok(mut engine) => {
-                    let ours = titles(&scanned(&rules, log.as_bytes()).0);
-                    differences.extend(compare(name, &ours, &peer_finds(&mut engine, &events(log.as_bytes()))));
-                }
-                Err(why) => differences.push(format!("{name}: they refuse it: {why}")),
+        match peer(&text) {
+            Ok(mut engine) => {
+                let rules = Ruleset::from_texts([("rules.yml", text.as_str())]);
+                let ours = titles(&scanned(&rules, log.as_bytes()).0);
+                differences.extend(compare(name, &ours, &peer_finds(&mut engine, &events(log.as_bytes()))));
             }
+            Err(why) => differences.push(format!("{name}: they refuse it: {why}")),
         }
     }
     differences

@@ -189,6 +189,117 @@ pub const CASES: &[(&str, &str, &str)] = &[
     ),
 ];
 
+/// Rules on requests: the file's name, requests that it must find, answered with success, and some that it must not.
+pub const REQUESTS: &[(&str, &[&str], &[&str])] = &[
+    (
+        "sql-injection-probe",
+        &[
+            "/item?id=1+UnIoN+sElEcT+1,2,3",
+            "/item?id=1/**/UNION/**/SELECT/**/1,2",
+            "/item?id=1%2f%2a%2a%2fUNION%2f%2a%2a%2fSELECT%201",
+            "/item?id=1%2527%2520UNION%2520SELECT%25201",
+            "/item?id=1%0d%0aUNION%0d%0aSELECT+1",
+            "/item?id=1%a0union%a0select%a01",
+            "/item?id=1%20/*!50000UNION*/%20/*!50000SELECT*/%201",
+            "/item?id=1)%20union%20(select%201)",
+            "/login?user=admin'--",
+            "/login?user=admin%27%20--%20",
+            "/login?user=admin%27%23",
+            "/login?u=%27%7C%7C%27",
+            "/login?u=x%27%20or%201%3D1--",
+            "/item?id=1%20or%201=1",
+            "/item?id=1%20AND%20281=282",
+            "/item?id=-57%27%29%20OR%20294%3D294--",
+            "/item?q=a%27%29%20OR%20(%27a%27%3D%27a",
+            "/item?id=1%20or%20true--",
+            "/item?id=1;SELECT%20PG_SLEEP(5)--",
+            "/item?id=1%3B%20DROP%20TABLE%20trades",
+            "/item?id=1%27%3bwaitfor+delay+%270%3a0%3a5%27--",
+            "/item?id=1%20and%20ascii(substring((select%20password%20from%20users),1,1))%3E64",
+            "/item?id=(SELECT%20(CASE%20WHEN%20(1%3D1)%20THEN%201%20ELSE%202%20END))",
+            "/item?id=1+order+by+10--",
+            "/item?id=1%27%20into%20outfile%20%27/tmp/x%27",
+        ],
+        &[
+            "/?q=select",
+            "/union/select/committee",
+            "/docs/sql/union-select-tutorial",
+            "/search?q=european+union+select+committee",
+            "/search?q=how+to+select+a+union+representative",
+            "/search?q=rock%20and%20roll",
+            "/search?q=5%20or%206%20bedrooms",
+            "/search?q=windows+7+and+8",
+            "/search?q=O%27Reilly",
+            "/search?q=dungeons%27+and+dragons",
+            "/search?q=%22foo%22+and+%22bar%22",
+            "/search?q=order+by+phone",
+            "/products?sort=created_at&order=desc",
+            "/odata/T?$filter=Price%20gt%2020%20and%20Qty%20lt%205",
+            "/blog/drop-table-jokes",
+            "/css2?family=Roboto:wght@300;400&display=swap",
+            "/x?d=2026-01-01;update=1",
+            "/sleep-tracker?q=x",
+        ],
+    ),
+    (
+        "path-traversal-probe",
+        &[
+            "/static/..%2f..%2f..%2fetc%2fpasswd",
+            "/static/..%252f..%252f..%252fetc/hostname",
+            "/cgi-bin/.%2e/.%2e/.%2e/bin/ls",
+            "/icons/.%%32%65/.%%32%65/x",
+            "/x?f=..%5c..%5cboot.ini",
+            "/x?f=....//....//etc/x",
+            "/x?f=%c0%ae%c0%ae/x",
+            "/x?f=%2fetc%2fpasswd",
+            "/x?f=../../../../var/log/auth.log",
+            "/x?f=file:///home/x",
+            "/x?f=php://filter/convert.base64-encode/resource=index.php",
+            "/x?f=/proc/self/environ",
+            "/a/..;/manager/html",
+            "/.ssh/id_rsa",
+            "/api/.env",
+            "/.git/HEAD",
+        ],
+        &[
+            "/a/b/../c.css",
+            "/v1..2/notes",
+            "/compare/v1.0...v2.0",
+            "/images/..jpg",
+            "/environment",
+            "/passwd-reset",
+            "/docs/proc/self-service",
+            "/.well-known/security.txt",
+        ],
+    ),
+    (
+        "webshell",
+        &["/a.php?cmd=uname%20-a", "/img/x.php?c=id", "/b.aspx?exec=cmd.exe+/c+dir", "/x.jsp?cmd=/bin/bash+-c+id"],
+        &["/seashell.php", "/index.php?sort=id&c=3", "/shop.php?c=cats", "/x.php?cmd=start", "/play?command=id"],
+    ),
+    (
+        "admin-endpoint",
+        &["/admin", "/ADMIN/users", "//admin/users", "/api/v1/admin/keys", "/admin?tab=users", "/administrator/"],
+        &["/administrators", "/administration-guide", "/adminton-club", "/docs/admin-guide", "/useradmin"],
+    ),
+    (
+        "metadata-service-asked-for",
+        &[
+            "/f?url=http://169.254.169.254/x",
+            "/f?url=http%253A%252F%252F169.254.169.254%252F",
+            "/f?url=http://169.254.170.2/v2/credentials/",
+            "/f?url=http://2852039166/",
+        ],
+        &["/latest/meta-data-model", "/metadata/latest"],
+    ),
+];
+
+/// User agents of tools that look for weaknesses, and others.
+pub const AGENTS: (&[&str], &[&str]) = (
+    &["ffuf/2.1.0", "Fuzz Faster U Fool v2.1.0-dev", "Wfuzz/3.1.0", "ZAP/2.14.0", "Mozilla/5.0 (Hydra)", "dirsearch"],
+    &["Mozilla/5.0 (Hydrate; Zapier)", "Hydrawise/2.0", "curl/8.5.0", "kube-probe/1.29", "Googlebot/2.1"],
+);
+
 /// One event of a correlation, `second` seconds after one o'clock.
 fn at(second: u32, rest: &str) -> String {
     format!("{{\"time\":\"2026-11-24T01:{:02}:{:02}Z\",{rest}}}\n", second / 60, second % 60)

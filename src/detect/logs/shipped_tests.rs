@@ -1,6 +1,6 @@
 //! Every rule that comes with the program, on an event that it must find and on one that it must not.
 
-use super::shipped_cases::{CASES, correlated};
+use super::shipped_cases::{AGENTS, CASES, REQUESTS, correlated};
 use super::*;
 use crate::policy::shipped::SHIPPED;
 
@@ -31,6 +31,26 @@ fn every_shipped_rule_finds_its_event_and_spares_the_other() {
         assert!(!found_by(name, &positive).is_empty(), "{name} misses {positive}");
         assert_eq!(found_by(name, &negative), [], "{name} finds {negative}");
     }
+}
+
+#[test]
+fn attacks_are_found_however_they_are_written_and_what_looks_like_them_is_not() {
+    let line = |request: &str, agent: &str| {
+        format!("192.0.2.7 - - [24/Nov/2026:01:02:03 +0000] \"GET {request} HTTP/1.1\" 200 5 \"-\" \"{agent}\"")
+    };
+    let mut wrong = Vec::new();
+    let mut check = |name: &str, line: String, wanted: bool| {
+        if found_by(name, &line).is_empty() == wanted {
+            wrong.push(format!("{name} {} {line}", if wanted { "misses" } else { "finds" }));
+        }
+    };
+    for (name, yes, no) in REQUESTS {
+        yes.iter().for_each(|request| check(name, line(request, "x"), true));
+        no.iter().for_each(|request| check(name, line(request, "x"), false));
+    }
+    AGENTS.0.iter().for_each(|agent| check("scanner-user-agent", line("/", agent), true));
+    AGENTS.1.iter().for_each(|agent| check("scanner-user-agent", line("/", agent), false));
+    assert_eq!(wrong, [] as [&str; 0]);
 }
 
 #[test]
