@@ -1,5 +1,7 @@
 //! How findings and summaries are shown, and how they get into the case.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -7,7 +9,7 @@ use super::{Context, Exit, Failure, journal_failure};
 use crate::detect::secrets::Redactor;
 use crate::domain::{Finding, Level, Source, counted};
 use crate::engine::{Deployment, Journal, findings, known_values};
-use crate::ui::{Printer, Record, Style, clean};
+use crate::ui::{Format, Printer, Record, Style, clean};
 use secrecy::ExposeSecret;
 
 /// A finding's record.
@@ -46,6 +48,67 @@ impl Record for FindingRecord<'_> {
     }
 }
 
+/// Findings of one rule that a terminal is given: nobody reads more there.
+const ON_A_TERMINAL: u64 = 50;
+
+/// Prints findings as they come: into a file or a pipe all of them, on a terminal the first of each rule, and at the end how many more there are.
+#[derive(Debug)]
+pub struct Shown {
+    bounded: bool,
+    /// Title and number of findings, by rule.
+    rules: BTreeMap<String, (String, u64)>,
+}
+
+impl Shown {
+    /// None was shown yet.
+    pub fn new(printer: &Printer) -> Self {
+        let bounded = printer.watched().out && printer.format() == Format::Text;
+        Self { bounded, rules: BTreeMap::new() }
+    }
+
+    /// Prints a finding, or counts it.
+    pub fn give(&mut self, printer: &Printer, finding: &Finding) {
+        if self.counts(finding) {
+            printer.emit(&FindingRecord(finding));
+        }
+    }
+
+    /// Whether it is one of those that are printed.
+    fn counts(&mut self, finding: &Finding) -> bool {
+        if !self.bounded {
+            return true;
+        }
+        let rule = self.rules.entry(finding.rule.id.clone()).or_insert_with(|| (finding.rule.title.clone(), 0));
+        rule.1 += 1;
+        rule.1 <= ON_A_TERMINAL
+    }
+
+    /// Says what was not printed, and how to see it.
+    pub fn end(self, printer: &Printer) {
+        for line in self.left() {
+            printer.say(line);
+        }
+    }
+
+    fn left(&self) -> Vec<String> {
+        let more = self.rules.values().filter(|(_, count)| *count > ON_A_TERMINAL);
+        let mut lines: Vec<String> =
+            more.map(|(title, count)| format!("  {} more: {}", count - ON_A_TERMINAL, clean(title))).collect();
+        if !lines.is_empty() {
+            lines.push(
+                "  (a terminal is shown the first 50 of each rule: send the output into a file or a pager for all)"
+                    .into(),
+            );
+        }
+        lines
+    }
+}
+
+/// A time that a scan took: milliseconds as long as they are few.
+pub fn took(ms: u64) -> String {
+    if ms < 10_000 { format!("{ms} ms") } else { format!("{}.{} s", ms / 1000, ms % 1000 / 100) }
+}
+
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), String::from)
 }
@@ -75,7 +138,7 @@ impl Record for ScanSummary {
         let found = number("findings").unwrap_or(0);
         let style = if found == 0 { Style::Good } else { Style::Bad };
         let head = printer.paint(style, counted(found, "finding", "findings"));
-        let ms = number("elapsed_ms").map_or(String::new(), |ms| format!(" in {ms} ms"));
+        let ms = number("elapsed_ms").map_or(String::new(), |ms| format!(" in {}", took(ms)));
         let mut text = format!("\n{head} in {}{ms}", parts.join(", "));
         for (required, reason, whose) in gaps(self.0.get("uncovered").and_then(Value::as_array)) {
             let (word, style) =
@@ -141,9 +204,11 @@ pub async fn conclude(
     for finding in &mut found {
         redactor.redact(finding);
     }
+    let mut shown = Shown::new(&ctx.printer);
     for finding in &found {
-        ctx.printer.emit(&FindingRecord(finding));
+        shown.give(&ctx.printer, finding);
     }
+    shown.end(&ctx.printer);
     keep(ctx, journal, scan, &found, summary, complete)
 }
 
@@ -199,5 +264,33 @@ mod tests {
         let expected = [(true, "no key", "burst revoked-key"), (false, "no account", "wash closed-account")];
         assert_eq!(said, expected.map(|(required, reason, whose)| (required, reason.to_owned(), whose.to_owned())));
         assert_eq!(gaps(None), []);
+    }
+
+    #[test]
+    fn long_scans_took_seconds() {
+        assert_eq!([0, 9_999, 10_000, 75_960].map(took), ["0 ms", "9999 ms", "10.0 s", "75.9 s"]);
+    }
+
+    #[test]
+    fn a_terminal_is_shown_some_of_each_rule_and_told_of_the_others() {
+        let finding = |rule: &str| Finding {
+            id: String::new(),
+            kind: crate::domain::FindingKind::Trade,
+            rule: crate::domain::RuleRef { id: rule.into(), title: format!("Title of {rule}"), level: Level::High },
+            time: None,
+            source: Source::Table { table: "Trade".into(), key: Map::new() },
+            matched: Map::new(),
+            event: Map::new(),
+        };
+        let count = |bounded| {
+            let mut shown = Shown { bounded, rules: BTreeMap::new() };
+            let printed = [("few", 50), ("many", 1_060)]
+                .map(|(rule, of)| (0..of).filter(|_| shown.counts(&finding(rule))).count());
+            (printed, shown.left())
+        };
+        let (printed, left) = count(true);
+        assert_eq!(printed, [50, 50]);
+        assert_eq!((left.len(), left[0].as_str()), (2, "  1010 more: Title of many"));
+        assert_eq!(count(false), ([50, 1_060], vec![]));
     }
 }

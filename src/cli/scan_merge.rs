@@ -57,9 +57,9 @@ pub async fn run(args: MergeArgs, ctx: &Context) -> Result<Exit, Failure> {
     let mut collector = Collector::new(ctx, case, redactor(ctx).await);
     let mut correlator = Correlator::default();
     let mut merge = Merge::default();
-    let progress = Progress::rows("merging, shards");
+    let progress = Progress::rows("merging");
     for (at, shard) in shards.iter().enumerate() {
-        progress.at(at as u64, shards.len() as u64);
+        progress.say(&format!("merging shard {} of {}", at + 1, shards.len()));
         let before = at.checked_sub(1).map_or(0, |at| shards[at].header.shard.index());
         if shard.header.shard.index() > before + 1 {
             merge.skip();
