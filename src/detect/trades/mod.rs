@@ -16,6 +16,7 @@ pub mod finding;
 mod follow;
 mod hit;
 mod ids;
+mod judge;
 /// Log lines of a deployment's own form.
 pub mod line_pattern;
 mod names;
@@ -41,7 +42,7 @@ mod stage_tests;
 /// Numbers and moments as databases write them.
 pub mod value;
 
-pub use follow::{Doubt, Followed, Follower};
+pub use follow::{BATCH, Doubt, Followed, Follower};
 pub use hit::{Hit, Hits, MOST, rows};
 pub use ids::{Gap, Ids, made_at};
 pub use names::{Names, Reader};
