@@ -50,7 +50,14 @@ impl Pair {
     }
 
     #[inline(always)]
-    fn find_with<S: Simd>(self, simd: S, text: &[u8], part: Range<usize>, literal: &[u8], mut found: impl FnMut(usize)) {
+    fn find_with<S: Simd>(
+        self,
+        simd: S,
+        text: &[u8],
+        part: Range<usize>,
+        literal: &[u8],
+        mut found: impl FnMut(usize),
+    ) {
         let mut check = |start: usize| {
             if text.get(start..start + literal.len()).is_some_and(|is| is.eq_ignore_ascii_case(literal)) {
                 found(start);
