@@ -10,39 +10,16 @@ use portcullis::policy::shipped::SHIPPED;
 
 mod logs;
 
-use logs::{Dice, HEX, LOWER, UPPER, processor_ticks, resident};
+use logs::{processor_ticks, resident};
 
 /// Bytes of each log.
 const LOG: usize = 128 << 20;
 /// Rounds; the best of each counts.
 const ROUNDS: usize = 5;
 
-/// A list as people have them: addresses and networks, domains, digests, key ids and wallets, a few texts.
-fn list(count: usize) -> String {
-    let mut dice = Dice(13);
-    let mut text = String::new();
-    for number in 0..count {
-        let line = match number % 20 {
-            // Out of the range of the logs' addresses: what is measured is the looking.
-            0..=7 => format!("{}.{}.{}.{}", 130 + dice.next(30), dice.next(256), dice.next(256), dice.next(256)),
-            8 => format!("{}.{}.{}.0/24", 130 + dice.next(30), dice.next(256), dice.next(256)),
-            9 => format!("2a02:{:x}:{:x}::{:x}", dice.next(65_536), dice.next(65_536), 1 + dice.next(65_535)),
-            10..=13 => format!("{}.example-{}.net", dice.letters(LOWER, 6), dice.letters(LOWER, 5)),
-            14..=16 => dice.letters(HEX, 64),
-            17 => format!("AKIA{}", dice.letters(UPPER, 16)),
-            18 => format!("0x{}", dice.letters(HEX, 40)),
-            _ if number % 200 == 19 => format!("string:{} {}", dice.letters(LOWER, 7), dice.letters(LOWER, 7)),
-            _ => format!("https://{}.example.org/{}", dice.letters(LOWER, 8), dice.letters(LOWER, 6)),
-        };
-        text.push_str(&line);
-        text.push('\n');
-    }
-    text
-}
-
 fn rules(count: usize) -> Ruleset {
     let rules = Ruleset::from_texts(SHIPPED.iter().filter(|(path, _)| path.starts_with("logs/")).copied());
-    let list = list(count);
+    let list = logs::indicators(count);
     let before = resident().0;
     let mut reader = Reader::default();
     reader.read("list", list.as_bytes());

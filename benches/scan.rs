@@ -1,5 +1,7 @@
 //! What the log scan costs: MB of log a second of one core's processor time, beside ripgrep with 100 literals on one thread over
-//! the same bytes in the same run (if `rg` is there), and beside inflating alone: `cargo bench --bench scan`.
+//! the same bytes in the same run (if `rg` is there), and beside inflating alone, with what is used here and with `gzip -dc`.
+//! Then the program itself: two cores beside one (by the clock; `taskset` pins them), and the most memory that it held, with a
+//! million indicators too: `cargo bench --bench scan`.
 //!
 //! With `PORTCULLIS_SHARED_DATA` the rules of others that lie in that folder are run, and its `CloudTrail` captures and access log
 //! are scanned too, repeated; without it the shipped rules. Rules are made up to 100. `PORTCULLIS_BENCH_MB` is the size of each log.
@@ -10,6 +12,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use portcullis::adapters::policy_files;
 use portcullis::detect::logs::{Ruleset, ScanOptions, scan_reader};
@@ -22,8 +25,14 @@ const ROUNDS: usize = 5;
 /// Rules, and literals for ripgrep.
 const RULES: usize = 100;
 
+/// Most memory that the program may hold, in MB, and least that two cores are to be faster than one, in hundredths.
+const MEMORY: u64 = 64;
+const TWO_CORES: u128 = 180;
+/// Indicators with which its memory is looked at too.
+const MILLION: usize = 1_000_000;
+
 /// Rule files below a folder of the shared data, or the shipped ones, and as many made-up ones as are missing.
-fn rules(folder: Option<&Path>, field: &str, source: &str) -> Ruleset {
+fn rules(folder: Option<&Path>, field: &str, source: &str) -> Vec<(String, String)> {
     let shipped = SHIPPED.iter().filter(|(path, _)| path.starts_with("logs/"));
     let shipped = shipped.map(|(path, text)| ((*path).to_owned(), (*text).to_owned()));
     let mut texts: Vec<(String, String)> = if let Some(folder) = folder {
@@ -38,10 +47,12 @@ fn rules(folder: Option<&Path>, field: &str, source: &str) -> Ruleset {
         );
         (format!("made/{number}.yml"), text)
     };
-    let count = |texts: &[(String, String)]| {
-        Ruleset::from_texts(texts.iter().map(|(path, text)| (path.as_str(), text.as_str()))).rules().len()
-    };
-    texts.extend((0..RULES.saturating_sub(count(&texts))).map(|number| made(&number)));
+    let count = ruleset(&texts).rules().len();
+    texts.extend((0..RULES.saturating_sub(count)).map(|number| made(&number)));
+    texts
+}
+
+fn ruleset(texts: &[(String, String)]) -> Ruleset {
     Ruleset::from_texts(texts.iter().map(|(path, text)| (path.as_str(), text.as_str())))
 }
 
@@ -102,17 +113,20 @@ fn inflated(path: &Path) -> u64 {
     .unwrap()
 }
 
-fn ripgrep(path: &Path, literals: &Path) -> Option<u64> {
-    let run = || {
-        let arguments = ["--no-config", "-j1", "-a", "-c", "-F", "-f"];
-        Command::new("rg").args(arguments).arg(literals).arg(path).stdout(Stdio::null()).status().ok()
-    };
+/// The speed of another program on so many bytes; nothing if it is not there.
+fn peer(program: &str, arguments: &[&str], paths: &[&Path], bytes: u64) -> Option<u64> {
+    let run = || Command::new(program).args(arguments).args(paths).stdout(Stdio::null()).status().ok();
     run()?;
-    Some(speed(fs::metadata(path).unwrap().len(), || {
+    Some(speed(bytes, || {
         let before = logs::processor_ticks().1;
         run();
         logs::processor_ticks().1 - before
     }))
+}
+
+fn ripgrep(path: &Path, literals: &Path) -> Option<u64> {
+    let bytes = fs::metadata(path).unwrap().len();
+    peer("rg", &["--no-config", "-j1", "-a", "-c", "-F", "-f"], &[literals, path], bytes)
 }
 
 fn inflating(path: &Path) -> u64 {
@@ -126,6 +140,57 @@ fn inflating(path: &Path) -> u64 {
         while reader.read(&mut buffer).unwrap() > 0 {}
         logs::processor_ticks().0 - before
     })
+}
+
+/// How long the program takes for a log on some cores, and the most memory that it held; nothing if `taskset` is not there.
+fn program(cores: &str, rules: &Path, list: Option<&Path>, log: &Path) -> Option<(Duration, u64)> {
+    let mut command = Command::new("taskset");
+    command.args(["-c", cores, env!("CARGO_BIN_EXE_portcullis"), "scan", "logs", "--rules"]).arg(rules);
+    if let Some(list) = list {
+        command.arg("--indicators").arg(list);
+    }
+    command.arg(log).current_dir(log.parent().unwrap()).stdout(Stdio::null()).stderr(Stdio::null());
+    let begun = Instant::now();
+    let mut child = command.spawn().ok()?;
+    let mut memory = 0;
+    loop {
+        memory = logs::resident_of(&child.id().to_string()).1.max(memory);
+        if child.try_wait().unwrap().is_some() {
+            return Some((begun.elapsed(), memory));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// The program on a log: two cores beside one, and its memory.
+fn whole(folder: &Path, texts: &[(String, String)], log: &Path) {
+    let rules = folder.join("rules");
+    for (path, text) in texts {
+        let file = rules.join(path);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text).unwrap();
+    }
+    let run = |cores: &str| {
+        let runs: Option<Vec<_>> = (0..ROUNDS).map(|_| program(cores, &rules, None, log)).collect();
+        let runs = runs?;
+        Some((runs.iter().map(|run| run.0).min()?.as_millis(), runs.iter().map(|run| run.1).max()?))
+    };
+    let Some(((one, _), (two, memory))) = run("0").zip(run("0,1")) else {
+        println!("the program: taskset is not there");
+        return;
+    };
+    let ratio = one * 100 / two.max(1);
+    println!(
+        "the program: {one} ms on one core, {two} ms on two: {}.{:02} x (bar: {}.{:02} x)",
+        ratio / 100,
+        ratio % 100,
+        TWO_CORES / 100,
+        TWO_CORES % 100
+    );
+    let list = folder.join("list");
+    fs::write(&list, logs::indicators(MILLION)).unwrap();
+    let with = program("0,1", &rules, Some(&list), log).map_or(0, |run| run.1);
+    println!("    its memory: {} MB, with a million indicators {} MB (bar: {MEMORY} MB)", memory >> 20, with >> 20);
 }
 
 /// Lines repeated up to a size.
@@ -159,6 +224,10 @@ fn main() {
     let cloud =
         rules(below("sigma/rules/cloud/aws/cloudtrail").as_deref(), "eventName", "{product: aws, service: cloudtrail}");
     let web = rules(below("sigma/rules/web").as_deref(), "c-uri|contains", "{category: webserver}");
+    let log = folder.path().join("whole.jsonl");
+    fs::write(&log, logs::cloudtrail(size).repeat(4)).unwrap();
+    whole(folder.path(), &cloud, &log);
+    fs::remove_file(&log).unwrap();
     let mut bodies =
         vec![("CloudTrail, quiet", &cloud, logs::cloudtrail(size)), ("access log, quiet", &web, logs::access(size))];
     if let Some(shared) = &shared {
@@ -168,7 +237,8 @@ fn main() {
         flate2::read::MultiGzDecoder::new(file).read_to_string(&mut access).unwrap();
         bodies.push(("Apache access log", &web, repeated(&access, size)));
     }
-    for (name, rules, text) in bodies {
+    for (name, texts, text) in bodies {
+        let rules = &ruleset(texts);
         let path = folder.path().join("log");
         fs::write(&path, &text).unwrap();
         let (speed, found, events) = scan(rules, &path);
@@ -188,6 +258,9 @@ fn main() {
             alone / speed,
             alone * 100 / speed % 100
         );
+        if let Some(gzip) = peer("gzip", &["-dc"], &[&packed], inflated(&packed)) {
+            println!("    gzip -dc alone {gzip} MB/s: {}.{:02} x its speed", speed / gzip, speed * 100 / gzip % 100);
+        }
     }
     println!("most memory, the logs that were made included: {} MB", logs::resident().1 >> 20);
 }

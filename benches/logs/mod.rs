@@ -92,6 +92,29 @@ pub fn access(size: usize) -> String {
     text
 }
 
+/// A list of indicators as people have them: addresses and networks, domains, digests, key ids and wallets, a few texts.
+pub fn indicators(count: usize) -> String {
+    let mut dice = Dice(13);
+    let mut text = String::new();
+    for number in 0..count {
+        let line = match number % 20 {
+            // Out of the range of the logs' addresses: what is measured is the looking.
+            0..=7 => format!("{}.{}.{}.{}", 130 + dice.next(30), dice.next(256), dice.next(256), dice.next(256)),
+            8 => format!("{}.{}.{}.0/24", 130 + dice.next(30), dice.next(256), dice.next(256)),
+            9 => format!("2a02:{:x}:{:x}::{:x}", dice.next(65_536), dice.next(65_536), 1 + dice.next(65_535)),
+            10..=13 => format!("{}.example-{}.net", dice.letters(LOWER, 6), dice.letters(LOWER, 5)),
+            14..=16 => dice.letters(HEX, 64),
+            17 => format!("AKIA{}", dice.letters(UPPER, 16)),
+            18 => format!("0x{}", dice.letters(HEX, 40)),
+            _ if number % 200 == 19 => format!("string:{} {}", dice.letters(LOWER, 7), dice.letters(LOWER, 7)),
+            _ => format!("https://{}.example.org/{}", dice.letters(LOWER, 8), dice.letters(LOWER, 6)),
+        };
+        text.push_str(&line);
+        text.push('\n');
+    }
+    text
+}
+
 /// Clock ticks (hundredths of a second) of processor time that this process has used, and those that it waited for.
 pub fn processor_ticks() -> (u64, u64) {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
@@ -102,7 +125,12 @@ pub fn processor_ticks() -> (u64, u64) {
 
 /// Bytes of memory that this process holds, and the most that it held.
 pub fn resident() -> (u64, u64) {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    resident_of("self")
+}
+
+/// The same of another process.
+pub fn resident_of(process: &str) -> (u64, u64) {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let of = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
         line.split_whitespace().nth(1).and_then(|kilobytes| kilobytes.parse::<u64>().ok()).unwrap_or(0) << 10

@@ -103,6 +103,8 @@ struct Pool<'a> {
     job: &'a Job<'a>,
     state: Mutex<State>,
     changed: Condvar,
+    /// Blocks that are cut before they are asked for: two for each other thread, so that the next is at hand when one is done.
+    ahead: usize,
     /// Bytes read of the files as they are.
     bytes: AtomicU64,
 }
@@ -122,7 +124,13 @@ impl<R: Read> Read for Counted<'_, R> {
 pub fn run(job: &Job<'_>, outputs: &mut Outputs<'_>) -> Vec<Coverage> {
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let progress = Progress::bytes(job.pieces.iter().map(Piece::size).sum(), "scanning, 0 findings");
-    let pool = Pool { job, state: Mutex::default(), changed: Condvar::new(), bytes: AtomicU64::new(0) };
+    let pool = Pool {
+        job,
+        state: Mutex::default(),
+        changed: Condvar::new(),
+        ahead: 2 * (workers - 1),
+        bytes: AtomicU64::new(0),
+    };
     let (sender, receiver) = sync_channel(QUEUE);
     std::thread::scope(|scope| {
         for _ in 0..workers {
@@ -236,14 +244,16 @@ impl Pool<'_> {
             let task = Task { file, number, block, options: options.clone() };
             number += 1;
             let mut state = self.lock();
-            // Two for each free thread: the next is at hand when one is done.
-            if state.idle > 0 && state.tasks.len() < 2 * state.idle {
-                state.tasks.push_back(task);
-                drop(state);
+            state.tasks.push_back(task);
+            // The one that waits longest, so that no result waits for it without end.
+            let due = if state.tasks.len() > self.ahead { state.tasks.pop_front() } else { None };
+            let waited_for = state.idle > 0;
+            drop(state);
+            if waited_for {
                 self.changed.notify_one();
-            } else {
-                drop(state);
-                self.scan(&task, sender);
+            }
+            if let Some(due) = due {
+                self.scan(&due, sender);
             }
         }
         let _ = sender.send(Message::Ended(file, number, blocks.failed().map(str::to_owned)));
