@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bigdecimal::BigDecimal;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -140,6 +141,7 @@ impl Record for ScanSummary {
         let head = printer.paint(style, counted(found, "finding", "findings"));
         let ms = number("elapsed_ms").map_or(String::new(), |ms| format!(" in {}", took(ms)));
         let mut text = format!("\n{head} in {}{ms}", parts.join(", "));
+        text.extend(self.0.get("money_at_risk").and_then(at_risk));
         for (required, reason, whose) in gaps(self.0.get("uncovered").and_then(Value::as_array)) {
             let (word, style) =
                 if required { ("NOT COVERED", Style::Warn) } else { ("left out, not required", Style::Dim) };
@@ -161,6 +163,27 @@ impl Record for ScanSummary {
         }
         text
     }
+}
+
+/// Accounts that are named under the money at risk; the JSON has more.
+const ACCOUNTS: usize = 5;
+
+/// What the trades with a finding at `high` or above are worth, in all and by account; nothing if there is none.
+fn at_risk(money: &Value) -> Option<String> {
+    let total = money.get("total").map(plain).filter(|total| total != "0")?;
+    let amount = |worth: &Value| plain(worth).parse::<BigDecimal>().unwrap_or_default();
+    let mut accounts: Vec<(&String, &Value)> = money.get("accounts")?.as_object()?.iter().collect();
+    accounts.sort_by_key(|(_, worth)| std::cmp::Reverse(amount(worth)));
+    let unnamed = money.get("accounts_not_named").and_then(Value::as_u64).unwrap_or(0);
+    let count = accounts.len() as u64 + unnamed;
+    let mut text = format!("\n  money at risk: {} in {}", clean(&total), counted(count, "account", "accounts"));
+    for (account, worth) in accounts.iter().take(ACCOUNTS) {
+        text.push_str(&format!("\n      {:<24} {}", clean(account), clean(&plain(worth))));
+    }
+    if count > ACCOUNTS as u64 {
+        text.push_str(&format!("\n      and {} more", count - ACCOUNTS as u64));
+    }
+    Some(text)
 }
 
 /// Reasons why something was not covered, each once, with what it kept from being evaluated; what the policies require comes first.
@@ -264,6 +287,19 @@ mod tests {
         let expected = [(true, "no key", "burst revoked-key"), (false, "no account", "wash closed-account")];
         assert_eq!(said, expected.map(|(required, reason, whose)| (required, reason.to_owned(), whose.to_owned())));
         assert_eq!(gaps(None), []);
+    }
+
+    #[test]
+    fn money_at_risk_is_said_with_the_accounts_that_have_most_of_it() {
+        let accounts: Map<String, Value> = (1..=7).map(|n| (format!("a{n}"), json!(format!("{}", n * 9)))).collect();
+        let money = json!({"total": "252.5", "accounts": accounts, "accounts_not_named": 3});
+        let text = at_risk(&money).unwrap();
+        let lines: Vec<String> =
+            text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        let expected =
+            ["", "money at risk: 252.5 in 10 accounts", "a7 63", "a6 54", "a5 45", "a4 36", "a3 27", "and 5 more"];
+        assert_eq!(lines, expected);
+        assert_eq!(at_risk(&json!({"total": "0", "accounts": {}, "accounts_not_named": 0})), None);
     }
 
     #[test]

@@ -67,7 +67,7 @@ pub async fn run(args: MergeArgs, ctx: &Context) -> Result<Exit, Failure> {
         let mut lines = ShardLines::open(&shard.path).map_err(|error| unreadable(&shard.path, &error))?;
         while let Some(line) = lines.next_line().map_err(|error| unreadable(&shard.path, &error))? {
             match merge.take(line).map_err(|error| refused(&error).cause(shard.path.display().to_string()))? {
-                Some(Merged::Finding(finding)) => drop(collector.give(finding)),
+                Some(Merged::Finding(finding)) => progress.above(|| drop(collector.give(finding))),
                 Some(Merged::Event(event)) => correlator.add(&event),
                 None => {}
             }

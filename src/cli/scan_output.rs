@@ -221,6 +221,8 @@ pub fn scan_files<C: Send>(
         let mut waiting: Vec<Vec<Finding>> = inputs.iter().map(|_| Vec::new()).collect();
         let mut said: Vec<Option<C>> = inputs.iter().map(|_| None).collect();
         let mut current = 0;
+        // What is printed must not end up in the bar's line.
+        let mut give = |finding| progress.above(|| give(finding));
         for message in receiver {
             match message {
                 Message::Finding(index, finding) if index == current => give(*finding),
