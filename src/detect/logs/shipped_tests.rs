@@ -93,7 +93,14 @@ fn sshd_refuses_in_many_words() {
     let let_in = "Nov 24 01:01:00 web sshd[77]: Accepted publickey for eve from 1.2.3.4 port 5 ssh2\n";
     let line = |(n, said): (usize, &&str)| format!("Nov 24 01:00:{n:02} web sshd-session[7]: {said} port 5 ssh2\n");
     let log: String = said.iter().enumerate().map(line).collect();
-    assert_eq!(found_by("ssh-brute-force", &(log.clone() + let_in)).len(), 1);
+    let titles = |log: &str| -> Vec<String> {
+        found_by("ssh-brute-force", log).into_iter().map(|found| found.rule.title).collect()
+    };
+    assert_eq!(titles(&log), ["Passwords guessed over SSH"]);
+    let both = ["Passwords guessed over SSH", "Log-in over SSH after many refused ones"];
+    assert_eq!(titles(&(log.clone() + let_in)), both);
+    let old = "Jun 14 15:16:01 combo sshd(pam_unix)[7]: authentication failure; logname= uid=0 tty=NODEVssh ruser= rhost=1.2.3.4 \n";
+    assert_eq!(titles(&old.repeat(10)), ["Passwords guessed over SSH"]);
     let fewer: String = log.split_inclusive('\n').skip(1).collect();
     assert_eq!(found_by("ssh-brute-force", &(fewer + let_in)), []);
     let keys = "Nov 24 01:00:00 web sshd[7]: Failed publickey for eve from 1.2.3.4 port 5 ssh2\n".repeat(20);
