@@ -129,6 +129,18 @@ fn the_shipped_rules_are_quick() {
     }
 }
 
+/// A rule whose filter lets every request through makes a scan many times slower.
+#[test]
+fn ordinary_requests_are_not_parsed() {
+    let rules = Ruleset::from_texts(shipped());
+    for request in ["/api/v1/orders/ock?page=3", "/groups/5", "/static/app.js", "/search?q=black+shoes", "/login", "/"]
+    {
+        let line = format!("192.0.2.7 - - [24/Nov/2026:01:02:03 +0000] \"GET {request} HTTP/1.1\" 200 5 \"-\" \"x\"\n");
+        let coverage = scan_reader(&rules, "x", line.as_bytes(), &ScanOptions::default(), &mut |_| {});
+        assert_eq!((coverage.events, coverage.parsed), (1, 0), "{request}");
+    }
+}
+
 #[test]
 fn the_shipped_rules_say_what_they_are() {
     for (path, text) in shipped() {
