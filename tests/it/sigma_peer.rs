@@ -242,6 +242,10 @@ fn shipped_logs() -> Vec<(&'static str, String)> {
     for (name, yes, no) in shipped_cases::REQUESTS {
         logs.extend(yes.iter().chain(*no).map(|request| (*name, line(request, "x"))));
     }
+    for (name, yes, no) in shipped_cases::STATEMENTS {
+        let line = |message| format!("2026-11-24 01:02:03 UTC [5] LOG:  {message}\n");
+        logs.extend(yes.iter().chain(*no).map(|message| (*name, line(message))));
+    }
     let agents = shipped_cases::AGENTS.0.iter().chain(shipped_cases::AGENTS.1);
     logs.extend(agents.map(|agent| ("scanner-user-agent", line("/", agent))));
     logs

@@ -71,7 +71,7 @@ impl Class {
                 let has = |name: &str| fields.contains_key(name);
                 if has("eventSource") && has("eventName") {
                     Self::CloudTrail
-                } else if WEB_KEYS.iter().any(|name| has(name)) {
+                } else if is_web(fields) {
                     Self::WebJson
                 } else if has("MESSAGE") && (has("SYSLOG_IDENTIFIER") || has("_SYSTEMD_UNIT") || has("_COMM")) {
                     Self::Syslog
@@ -85,8 +85,28 @@ impl Class {
     }
 }
 
-const WEB_KEYS: [&str; 8] =
-    ["c-uri", "cs-uri", "cs-uri-query", "cs-uri-stem", "cs-method", "c-useragent", "request_uri", "cs-user-agent"];
+/// Whether JSON speaks of a web request: by a name that nothing else has, by method and path, or as an object of its own.
+fn is_web(fields: &Map<String, Value>) -> bool {
+    const OWN: [&str; 11] = [
+        "c-uri",
+        "cs-uri",
+        "cs-uri-query",
+        "cs-uri-stem",
+        "cs-method",
+        "c-useragent",
+        "request_uri",
+        "cs-user-agent",
+        "http_user_agent",
+        "RequestPath",
+        "httpRequest",
+    ];
+    const METHODS: [&str; 4] = ["method", "request_method", "http_method", "verb"];
+    const PATHS: [&str; 6] = ["url", "uri", "path", "request", "request_path", "requestPath"];
+    const INSIDE: [(&str, &str); 3] = [("request", "uri"), ("req", "url"), ("http", "request")];
+    let any = |names: &[&str]| names.iter().any(|name| fields.contains_key(*name));
+    let inside = |(outer, inner): &(&str, &str)| fields.get(*outer).is_some_and(|object| object.get(*inner).is_some());
+    any(&OWN) || (any(&METHODS) && any(&PATHS)) || INSIDE.iter().any(inside)
+}
 
 /// The text of a sources file.
 #[derive(Deserialize)]
@@ -335,7 +355,7 @@ mod tests {
         let names = Names::shipped();
         assert_eq!(names.of(Format::Access, "request_uri"), ["c-uri"]);
         assert_eq!(names.of(Format::PostgresText, "query"), ["statement", "message"]);
-        assert_eq!(names.of(Format::JsonDocument, "c-ip"), ["ip", "clientIp", "remote_addr"]);
+        assert_eq!(names.of(Format::JsonDocument, "c-ip")[..3], ["ip", "clientIp", "remote_addr"]);
         assert!(names.of(Format::Text, "c-ip").is_empty());
         for group in &names.by_format[..] {
             assert!(group.values().all(|names| !names.is_empty()));

@@ -1,7 +1,7 @@
 use std::io::Write;
 
 use proptest::prelude::*;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::domain::Source;
@@ -176,6 +176,13 @@ fn encoded(form: usize, f: &str, g: &str, mask: u64) -> String {
             g.replace(['\n', '\t'], ""),
             plain(g)
         ),
+        10 => format!("api-1  | {event}\n"),
+        11 => format!("2026-11-24T01:02:03Z stdout F prog {} {}\n", plain(f), plain(g)),
+        12 => format!(
+            "www.x:443 1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] \"GET /{} HTTP/1.1\" 200 5 \"-\" \"{}\"\n",
+            plain(f),
+            plain(g)
+        ),
         9 => format!("f,g,h\n\"{}\",\"{}\",1\n", f.replace('"', "\"\""), plain(g)),
         _ => format!("{} {}\n", plain(f), plain(g)),
     }
@@ -199,7 +206,7 @@ proptest! {
         values in proptest::collection::vec(words(&format!("({WORD}|[*?]){{1,3}}")), 2..4),
         condition in proptest::sample::select(vec!["s", "s and t", "s or t", "not s and t", "1 of them", "all of them"]),
         source in proptest::sample::select(vec!["", "logsource: {category: webserver}\n"]),
-        form in 0..11_usize,
+        form in 0..14_usize,
         events in proptest::collection::vec((words(&format!("{WORD}{{0,4}}")), words(&format!("{WORD}{{0,4}}")), any::<u64>(), any::<bool>()), 1..4),
     ) {
         let quoted = |value: &String| format!("'{}'", value.replace('\'', "''"));
@@ -230,7 +237,7 @@ proptest! {
 
     #[test]
     fn any_bytes_in_any_format_are_survived(
-        form in 0..10_usize,
+        form in 0..13_usize,
         wanted in proptest::option::of(0..Format::ALL.len()),
         edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4_u8), 0..12),
         tail in proptest::collection::vec(any::<u8>(), 0..80),
@@ -259,6 +266,29 @@ proptest! {
                 let _ = run(&[magic, &bytes].concat(), &ScanOptions::default());
             }
         }
+    }
+}
+
+/// JSON of web requests has no names of its own: servers, proxies and frameworks each have theirs.
+#[test]
+fn web_rules_find_requests_in_json_of_every_server() {
+    const RULE: &str = "title: t\nid: t\nlogsource: {category: webserver}\ndetection:\n  s:\n    c-uri|contains: union%20select\n    \
+                        cs-method: GET\n    sc-status: 200\n    cs-user-agent|contains: sqlmap\n    c-ip: 192.0.2.7\n  condition: s\n";
+    let uri = "/x?id=1%20union%20select%201";
+    for event in [
+        json!({"remote_addr": "192.0.2.7", "request_method": "GET", "request_uri": uri, "status": "200", "http_user_agent": "sqlmap"}),
+        json!({"request": {"remote_ip": "192.0.2.7", "method": "GET", "uri": uri, "headers": {"User-Agent": ["sqlmap"]}}, "status": 200}),
+        json!({"ClientHost": "192.0.2.7", "RequestMethod": "GET", "RequestPath": uri, "DownstreamStatus": 200, "request_User-Agent": "sqlmap"}),
+        json!({"req": {"remoteAddress": "192.0.2.7", "method": "GET", "url": uri, "headers": {"user-agent": "sqlmap"}}, "res": {"statusCode": 200}}),
+        json!({"source": {"ip": "192.0.2.7"}, "http": {"request": {"method": "GET"}, "response": {"status_code": 200}},
+            "url": {"original": uri}, "user_agent": {"original": "sqlmap"}}),
+        json!({"httpRequest": {"remoteIp": "192.0.2.7", "requestMethod": "GET", "requestUrl": uri, "status": 200, "userAgent": "sqlmap"}}),
+        json!({"ip": "192.0.2.7", "method": "GET", "path": uri, "status": 200, "userAgent": "sqlmap"}),
+    ] {
+        let rules = Ruleset::from_texts([("r.yml", RULE)]);
+        let mut found = 0;
+        scan_reader(&rules, "x", event.to_string().as_bytes(), &ScanOptions::default(), &mut |_| found += 1);
+        assert_eq!(found, 1, "{event}");
     }
 }
 

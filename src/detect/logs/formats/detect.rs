@@ -1,7 +1,7 @@
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
-use super::{Format, Layout, Wanted, access, csv, logfmt, postgres, syslog};
+use super::{Format, Layout, Wanted, access, csv, docker, logfmt, postgres, syslog};
 
 /// Whether a line is of a format.
 type Fits = fn(&str) -> bool;
@@ -43,7 +43,8 @@ fn by_content(text: &str, whole: bool) -> Layout {
     if postgres::parse_csv(&first_row(text)).is_some_and(|event| event.contains_key("error_severity")) {
         return Layout::plain(Format::PostgresCsv);
     }
-    let named: [(Format, Fits); 5] = [
+    let named: [(Format, Fits); 6] = [
+        (Format::Docker, docker::carries),
         (Format::Access, |line| access::parse(line.trim()).is_some()),
         (Format::PostgresText, |line| postgres::parse(line).is_some()),
         (Format::Syslog, |line| syslog::parse(line.trim()).is_some()),

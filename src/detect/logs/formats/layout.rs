@@ -105,6 +105,7 @@ impl Layout {
         let trimmed = record.trim_ascii();
         let fits = match self.format {
             _ if trimmed.is_empty() => return Outline::Blank,
+            Format::Docker if !trimmed.starts_with(b"{") => true,
             Format::JsonLines | Format::JsonDocument | Format::Docker => {
                 trimmed.starts_with(b"{") && trimmed.ends_with(b"}")
             }

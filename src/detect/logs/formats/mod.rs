@@ -40,7 +40,7 @@ pub enum Format {
     JsonLines,
     /// JSON arrays, `{"Records":[..]}`, pretty-printed objects.
     JsonDocument,
-    /// Docker's `json-file`: lines of any format, each in a JSON object.
+    /// Lines of any format that a container's runtime carries: docker's `json-file`, CRI's, docker compose's.
     Docker,
     /// Web access log: common or combined log format.
     Access,
@@ -84,7 +84,7 @@ impl Format {
         match self {
             Self::JsonLines => "JSON lines",
             Self::JsonDocument => "JSON document",
-            Self::Docker => "docker json-file",
+            Self::Docker => "container log",
             Self::Access => "access log",
             Self::Custom => "access log of the given form",
             Self::Syslog => "syslog",

@@ -85,9 +85,10 @@ pub(super) fn outline(line: &[u8]) -> bool {
 /// Parses a line with the lines that continue it.
 pub(super) fn parse(record: &str) -> Option<Map<String, Value>> {
     let (prefix, severity, message) = split(record)?;
-    // Other logs have words in capitals too: a prefix starts with a time, or names a process.
-    let dated = prefix.bytes().next().is_some_and(|b| b.is_ascii_digit());
-    if !dated && !prefix.contains('[') {
+    // Other logs have words in capitals too: a prefix holds a time or names a process, and none is followed by two blanks.
+    let dated = prefix.bytes().next().is_some_and(|b| b.is_ascii_digit()) || time_at(prefix).is_some();
+    let bare = prefix.is_empty() && record[severity.len()..].starts_with(":  ");
+    if !(dated || bare || prefix.contains('[')) {
         return None;
     }
     let mut event = Map::new();
@@ -149,18 +150,23 @@ fn is_pid(text: &str) -> bool {
     text.bytes().next().is_some_and(|b| b.is_ascii_digit()) && text.bytes().all(|b| b.is_ascii_digit() || b == b'-')
 }
 
-/// `2026-11-24 01:02:03.456 UTC` at the start, without what is no part of a time.
+/// Where `2026-11-24 01:02:03` stands.
+fn time_at(prefix: &str) -> Option<usize> {
+    const SHAPE: &[u8] = b"0000-00-00 00:00:00";
+    let fits = |window: &[u8]| {
+        window.iter().zip(SHAPE).all(|(byte, shape)| if *shape == b'0' { byte.is_ascii_digit() } else { byte == shape })
+    };
+    prefix.as_bytes().windows(SHAPE.len()).position(fits)
+}
+
+/// `2026-11-24 01:02:03.456 UTC`, without what is no part of a time.
 fn time_of(prefix: &str) -> Option<String> {
-    let date = prefix.get(..10)?;
-    let time = prefix.get(11..19)?;
-    let digits = |text: &str, at: &[usize]| at.iter().all(|at| text.as_bytes()[*at].is_ascii_digit());
-    if !digits(date, &[0, 3, 5, 6, 8, 9]) || !digits(time, &[0, 1, 3, 4, 6, 7]) || date.as_bytes()[4] != b'-' {
-        return None;
-    }
-    let rest = &prefix[19..];
+    let (time, rest) = prefix[time_at(prefix)?..].split_at(19);
     let fraction = rest.strip_prefix('.').map_or(0, |f| 1 + f.bytes().take_while(u8::is_ascii_digit).count());
-    let zone = rest[fraction..].trim_start().split([' ', ':', '[', ',']).next().unwrap_or_default();
-    Some(format!("{date} {time}{} {zone}", &rest[..fraction]).trim_end().to_owned())
+    let zone = rest[fraction..].trim_start().split([' ', ':', '[', ',', '>']).next().unwrap_or_default();
+    // Of a zone without a name (`-03`) the sign is a part.
+    let zone = zone.get(1..).and_then(|rest| rest.find('-')).map_or(zone, |at| &zone[..=at]);
+    Some(format!("{time}{} {zone}", &rest[..fraction]).trim_end().to_owned())
 }
 
 /// Parses a row of `csvlog`.
@@ -224,6 +230,21 @@ mod tests {
             get("2025-01-21 18:32:48.288 CET [7-1] eve@shop FATAL:  password authentication failed", "pid"),
             "7"
         );
+        for prefix in [
+            "< 2026-11-23 04:05:06.789 UTC >",
+            "<2026-11-23 04:05:06.789 UTC eve shop 1.2.3.4>",
+            "t=2026-11-23 04:05:06.789 UTC p=7 u=eve ",
+            "eve@shop 1.2.3.4 2026-11-23 04:05:06.789 UTC ",
+            "2026-11-23 04:05:06.789 UTC-656a1b2c.1f4-",
+        ] {
+            let line = format!("{prefix}LOG:  statement: create role x");
+            assert_eq!(get(&line, "timestamp"), "2026-11-23 04:05:06.789 UTC", "{line}");
+            assert_eq!(get(&line, "statement"), "create role x", "{line}");
+        }
+        assert_eq!(get("2026-11-23 04:05:06 -03 [5] LOG:  x", "timestamp"), "2026-11-23 04:05:06 -03");
+        assert_eq!(get("eve@shop 1.2.3.4 2026-11-23 04:05:06 UTC LOG:  x", "user"), "eve");
+        assert_eq!(get("LOG:  statement: create role x", "statement"), "create role x");
+        assert!(parse("ERROR: one blank is anybody's").is_none());
         assert!(parse("pg_ctl: could not start server").is_none());
         assert!(parse("plain words ERROR: x").is_none());
     }

@@ -16,12 +16,22 @@ pub(super) fn parse(line: &str) -> Option<Map<String, Value>> {
         }
     }
     let (time, rest) = timestamp(rest)?;
-    let (host, rest) = rest.split_once(' ')?;
-    if host.is_empty() || host.ends_with(':') {
+    event.insert("time".into(), time.into());
+    let (first, after) = rest.split_once(' ')?;
+    // Some leave the host out, and some say facility and level before the program.
+    let rest = if has_pid(first) || is_level(first) {
+        rest
+    } else if first.is_empty() || first.ends_with(':') {
+        return None;
+    } else {
+        event.insert("host".into(), first.into());
+        after
+    };
+    let rest = rest.split_once(' ').filter(|(word, _)| is_level(word)).map_or(rest, |(_, rest)| rest);
+    // Other logs have a date and a space too: only a process tells.
+    if time.as_bytes()[10] == b' ' && time.as_bytes()[4] == b'-' && !rest.split(' ').next().is_some_and(has_pid) {
         return None;
     }
-    event.insert("time".into(), time.into());
-    event.insert("host".into(), host.into());
     let tag = rest.split_once(": ").or_else(|| rest.strip_suffix(':').map(|tag| (tag, "")));
     match tag.filter(|(tag, _)| tag.len() <= 128 && !tag.is_empty() && !tag.contains(char::is_whitespace)) {
         Some((tag, message)) => {
@@ -36,12 +46,30 @@ pub(super) fn parse(line: &str) -> Option<Map<String, Value>> {
     Some(event)
 }
 
-/// Whether a line looks like one of the log: a priority, a month or a year.
+/// Whether a word is `program[123]:`.
+fn has_pid(word: &str) -> bool {
+    let pid = word.strip_suffix("]:").and_then(|tag| tag.rsplit_once('[')).map(|(_, pid)| pid);
+    pid.is_some_and(|pid| !pid.is_empty() && pid.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// Whether a word is facility and level: `auth.info`.
+fn is_level(word: &str) -> bool {
+    const FACILITIES: [&str; 12] =
+        ["auth", "authpriv", "cron", "daemon", "ftp", "kern", "lpr", "mail", "news", "syslog", "user", "uucp"];
+    const LEVELS: [&str; 11] =
+        ["emerg", "panic", "alert", "crit", "err", "error", "warning", "warn", "notice", "info", "debug"];
+    let known = |name: &str| FACILITIES.contains(&name) || name.strip_prefix("local").is_some_and(|n| n.len() == 1);
+    word.split_once('.').is_some_and(|(name, level)| known(name) && LEVELS.contains(&level))
+}
+
+/// Whether a line looks like one of the log: a priority, or a time in one of the forms of [`timestamp`].
 pub(super) fn outline(line: &[u8]) -> bool {
+    let is = |at: usize, byte: u8| line.get(at) == Some(&byte);
+    let clock = |at: usize| is(at, b':') && is(at + 3, b':');
     match line.first() {
         Some(b'<') => true,
-        Some(b'0'..=b'9') => line.get(4) == Some(&b'-') && line.get(10) == Some(&b'T'),
-        Some(b'A'..=b'Z') => line.get(3) == Some(&b' ') && line.get(9) == Some(&b':') && line.get(12) == Some(&b':'),
+        Some(b'0'..=b'9') => is(4, b'-') && (is(10, b'T') || is(10, b' ')) || is(4, b' ') && clock(14),
+        Some(b'A'..=b'Z') => is(3, b' ') && (clock(9) || is(11, b' ') && clock(14) || is(7, b' ') && clock(13)),
         _ => false,
     }
 }
@@ -58,23 +86,40 @@ fn put_program(tag: &str, event: &mut Map<String, Value>) {
     }
 }
 
-/// Who, and from where, as sshd and sudo say it in words: `Failed password for invalid user eve from 1.2.3.4 port 5 ssh2`.
+/// Who, and from where, as sshd and sudo say it in words.
 fn put_who(message: &str, event: &mut Map<String, Value>) {
     let program = event.get("program").and_then(Value::as_str).unwrap_or_default();
-    let word = |text: &str| text.split(' ').next().filter(|word| !word.is_empty()).map(str::to_owned);
     let (user, from) = if program.starts_with("sshd") {
-        let Some((before, after)) = message.rsplit_once(" from ") else { return };
-        let named = before.split_once(" for ").map(|(_, user)| user).or_else(|| before.strip_prefix("Invalid user "));
-        (named.and_then(|user| word(user.strip_prefix("invalid user ").unwrap_or(user))), word(after))
+        sshd_who(message)
     } else if program == "sudo" {
-        (message.split_once(" : ").and_then(|(user, _)| word(user.trim_start())), None)
+        (message.split_once(" : ").map_or("", |(user, _)| user.trim_start()), "")
     } else {
         return;
     };
+    let word = |text: &str| text.split(' ').next().filter(|word| !word.is_empty()).map(str::to_owned);
     // A user may be called anything: only what looks like an address is taken for one.
-    let from = from.filter(|from| from.parse::<std::net::IpAddr>().is_ok());
-    event.extend(user.map(|user| ("user".to_owned(), Value::from(user))));
+    let from = word(from).filter(|from| from.parse::<std::net::IpAddr>().is_ok());
+    event.extend(word(user).map(|user| ("user".to_owned(), Value::from(user))));
     event.extend(from.map(|from| ("src_ip".to_owned(), Value::from(from))));
+}
+
+/// What begins with the user and with the address: `Failed password for invalid user eve from 1.2.3.4 port 5 ssh2`,
+/// `Connection closed by authenticating user eve 1.2.3.4 port 5 [preauth]`, `authentication failure; .. rhost=1.2.3.4  user=eve`.
+fn sshd_who(message: &str) -> (&str, &str) {
+    let message = message.strip_prefix("Disconnected from ").unwrap_or(message);
+    if let Some((before, after)) = message.rsplit_once(" from ") {
+        let named = before.split_once(" for ").map(|(_, user)| user);
+        let named = named.or_else(|| before.strip_prefix("Invalid user ")).or_else(|| before.strip_prefix("User "));
+        let named = named.unwrap_or_default();
+        let unknown = ["invalid user ", "illegal user "].into_iter().find_map(|words| named.strip_prefix(words));
+        return (unknown.unwrap_or(named), after);
+    }
+    if let Some((_, after)) = message.split_once(" rhost=") {
+        return (after.split_once(" user=").map_or("", |(_, user)| user), after);
+    }
+    let Some((before, _)) = message.rsplit_once(" port ") else { return ("", "") };
+    let (before, from) = before.rsplit_once(' ').unwrap_or(("", before));
+    (before.split_once("user ").map_or("", |(_, user)| user), from)
 }
 
 fn priority(line: &str) -> (Option<u64>, &str) {
@@ -85,18 +130,27 @@ fn priority(line: &str) -> (Option<u64>, &str) {
     }
 }
 
-/// The time at the start and what follows the space after it.
+/// The time at the start and what follows the space after it: `Nov 23 04:05:06` (perhaps with a fraction, or the year behind it or
+/// before the time of day, or a weekday first), `2026 Nov 23 04:05:06`, or ISO 8601.
 fn timestamp(text: &str) -> Option<(&str, &str)> {
-    if MONTHS.iter().any(|month| text.starts_with(month)) {
-        let (time, rest) = (text.get(..15)?, text.get(15..)?);
-        let bytes = time.as_bytes();
-        let fits = bytes[3] == b' ' && bytes[6] == b' ' && bytes[9] == b':' && bytes[12] == b':';
-        return fits.then(|| rest.strip_prefix(' ').map(|rest| (time, rest)))?;
-    }
-    let (time, rest) = text.split_once(' ')?;
-    let bytes = time.as_bytes();
-    let fits = bytes.len() >= 19 && bytes[4] == b'-' && bytes[10] == b'T' && bytes[13] == b':';
-    fits.then_some((time, rest))
+    let bytes = text.as_bytes();
+    let month = |from: usize| text.get(from..).is_some_and(|rest| MONTHS.iter().any(|month| rest.starts_with(month)));
+    let is = |at: usize, byte: u8| bytes.get(at) == Some(&byte);
+    let clock = |at: usize| is(at - 3, b' ') && is(at, b':') && is(at + 3, b':');
+    let digits = |from: usize| bytes.get(from..from + 4).is_some_and(|year| year.iter().all(u8::is_ascii_digit));
+    let day = |text: &str| matches!(text.get(..4), Some("Mon " | "Tue " | "Wed " | "Thu " | "Fri " | "Sat " | "Sun "));
+    let end = if day(text) && month(4) && clock(13) {
+        20 + if digits(20) { 4 } else { return timestamp(&text[4..]) }
+    } else if month(0) && is(3, b' ') && clock(9) {
+        let fraction = if is(15, b'.') { bytes[16..].iter().take_while(|b| b.is_ascii_digit()).count() + 1 } else { 0 };
+        if digits(16) && is(20, b' ') { 20 } else { 15 + fraction }
+    } else if (month(0) && digits(7) || digits(0) && month(5)) && clock(14) {
+        20
+    } else {
+        let shaped = text.len() >= 19 && is(4, b'-') && (is(10, b'T') || is(10, b' ')) && is(13, b':');
+        11 + text.get(11..)?.find(' ').filter(|_| shaped)?
+    };
+    Some((text.get(..end)?, text.get(end..)?.strip_prefix(' ')?))
 }
 
 fn rfc5424(text: &str, mut event: Map<String, Value>) -> Option<Map<String, Value>> {
@@ -164,9 +218,65 @@ mod tests {
         assert!(parse("Mar 27 13:06:5\u{e9} x y: z").is_none());
     }
 
+    #[test]
+    fn times_of_every_writer_are_read() {
+        for (before, time, host) in [
+            ("Nov 23 04:05:06 web sshd[7]: ", "Nov 23 04:05:06", Some("web")),
+            ("Nov  3 04:05:06.123 web sshd[7]: ", "Nov  3 04:05:06.123", Some("web")),
+            ("<38>Nov 23 2026 04:05:06 web sshd[7]: ", "Nov 23 2026 04:05:06", Some("web")),
+            ("Nov 23 04:05:06 2026 web sshd[7]: ", "Nov 23 04:05:06 2026", Some("web")),
+            ("2026 Nov 23 04:05:06 web sshd[7]: ", "2026 Nov 23 04:05:06", Some("web")),
+            ("Mon Nov 23 04:05:06 2026 auth.info sshd[7]: ", "Mon Nov 23 04:05:06 2026", None),
+            ("2026-11-23 04:05:06.5 web sshd[7]: ", "2026-11-23 04:05:06.5", Some("web")),
+            ("2026-11-23T04:05:06+0100 web sshd[7]: ", "2026-11-23T04:05:06+0100", Some("web")),
+            ("Nov 23 04:05:06 sshd[7]: ", "Nov 23 04:05:06", None),
+            ("Nov 23 04:05:06 web authpriv.info sshd[7]: ", "Nov 23 04:05:06", Some("web")),
+            ("Nov 23 04:05:06 web.info sshd[7]: ", "Nov 23 04:05:06", Some("web.info")),
+        ] {
+            let line = format!("{before}Accepted password for eve from 1.2.3.4 port 5 ssh2");
+            let event = parse(&line).unwrap_or_else(|| panic!("{line}"));
+            assert!(outline(line.as_bytes()), "{line}");
+            assert_eq!((&event["time"], event.get("host")), (&time.into(), host.map(Value::from).as_ref()), "{line}");
+            assert_eq!((&event["program"], &event["src_ip"]), (&"sshd".into(), &"1.2.3.4".into()), "{line}");
+            let written = "2026-12-01T00:00:00Z".parse().unwrap();
+            assert!(super::super::time::of_event(&event, written).is_some(), "{line}");
+        }
+        for line in
+            ["2026-11-23 04:05:06 INFO com.acme.Shop: started", "Nov 23 04:05:06 ERROR: x", "Nov 23", "2026 Nov"]
+        {
+            assert!(parse(line).is_none(), "{line}");
+        }
+    }
+
+    #[test]
+    fn whom_sshd_refused_is_known_by_each_of_its_messages() {
+        for (message, user) in [
+            ("Failed none for invalid user eve from 1.2.3.4 port 5 ssh2", "eve"),
+            ("error: maximum authentication attempts exceeded for eve from 1.2.3.4 port 5 ssh2 [preauth]", "eve"),
+            ("message repeated 5 times: [ Failed password for eve from 1.2.3.4 port 5 ssh2]", "eve"),
+            ("error: PAM: Authentication failure for illegal user eve from 1.2.3.4", "eve"),
+            ("User eve from 1.2.3.4 not allowed because not listed in AllowUsers", "eve"),
+            ("Connection closed by authenticating user eve 1.2.3.4 port 5 [preauth]", "eve"),
+            ("Connection reset by invalid user 6.6.6.6 port 7 1.2.3.4 port 5 [preauth]", "6.6.6.6"),
+            ("Disconnected from user eve 1.2.3.4 port 5", "eve"),
+            ("Disconnecting authenticating user eve 1.2.3.4 port 5: Too many authentication failures [preauth]", "eve"),
+            (
+                "pam_unix(sshd:auth): authentication failure; logname= uid=0 tty=ssh ruser= rhost=1.2.3.4  user=eve",
+                "eve",
+            ),
+        ] {
+            let event = parse(&format!("Mar 27 13:06:56 h sshd-session[1]: {message}")).unwrap();
+            assert_eq!((&event["user"], &event["src_ip"]), (&user.into(), &"1.2.3.4".into()), "{message}");
+        }
+        let event = parse("Mar 27 13:06:56 h sshd[1]: Disconnected from 1.2.3.4 port 5").unwrap();
+        assert_eq!((event.get("user"), &event["src_ip"]), (None, &"1.2.3.4".into()));
+        let event = parse("Mar 27 13:06:56 h sshd[1]: Server listening on 0.0.0.0 port 22.").unwrap();
+        assert_eq!(event.get("user"), None);
+    }
+
     proptest! {
         #[test]
-        fn no_line_panics(line in "(<[0-9]{1,3}>|1 |Mar 27 |13:06:56 |\\[|\\]|\"|\\\\|: |\u{e9}|[a-z]+ ){0,12}") {
+        fn no_line_panics(line in "(<[0-9]{1,3}>|1 |Mon |Mar 27 |2026 |2026-03-27|13:06:56 |.5 |\\[|\\]|\"|\\\\|: |\u{e9}|[a-z]+ ){0,12}") {
             let _ = parse(&line);
         }
     }

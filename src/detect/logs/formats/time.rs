@@ -94,9 +94,12 @@ pub fn parse(text: &str, written: Timestamp) -> Option<Timestamp> {
     }
     if text.as_bytes().first().is_some_and(u8::is_ascii_alphabetic) {
         return without_year(text, written).or_else(|| {
-            let forms = ["%a %b %e %H:%M:%S%.f %Y", "%b %e %Y %H:%M:%S"];
+            let forms = ["%a %b %e %H:%M:%S%.f %Y", "%b %e %Y %H:%M:%S", "%b %e %H:%M:%S %Y"];
             forms.into_iter().find_map(|form| DateTime::strptime(form, text).ok()).and_then(utc)
         });
+    }
+    if text.as_bytes().get(4) == Some(&b' ') {
+        return DateTime::strptime("%Y %b %e %H:%M:%S", text).ok().and_then(utc);
     }
     zoned(text).or_else(|| text.parse::<f64>().ok().and_then(of_number))
 }

@@ -133,12 +133,7 @@ impl Burst {
                 hits.push(Hit { policy, id: *id, time: *time, why });
             }
         }
-        if self.overflow > 0 {
-            match hits.dropped.iter_mut().find(|(one, _)| *one == policy) {
-                Some((_, more)) => *more += self.overflow,
-                None => hits.dropped.push((policy, self.overflow)),
-            }
-        }
+        hits.miss(policy, self.overflow);
     }
 }
 

@@ -98,7 +98,7 @@ impl Checked {
             Memory::Burst(memory) => memory.record(record),
             Memory::DayValues(memory) => memory.record(record),
             Memory::Positions(memory) => memory.record(record),
-            Memory::Wash(memory) => memory.record(record),
+            Memory::Wash(memory) => memory.record(record, report),
             Memory::RoundTrips(memory) => memory.record(record),
             Memory::Duplicates(memory) => memory.record(record, report),
             Memory::Baseline(memory) => memory.record(record),
@@ -256,6 +256,10 @@ impl Follower {
             }
             match check.memory {
                 Memory::Burst(burst) => burst.finish(policy, &mut done.hits),
+                Memory::Wash(wash) => {
+                    done.hits.miss(policy, wash.overflow);
+                    wash.finish(policy).filter(|hit| hit.time >= from).for_each(|hit| done.hits.push(hit));
+                }
                 Memory::Duplicates(duplicates) => done.doubts.extend(duplicates.finish()),
                 Memory::Written(written) => match written.finish(policy) {
                     Ok(hits) => hits.into_iter().for_each(|hit| done.hits.push(hit)),

@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 use std::hash::BuildHasher;
 
 use super::super::decimal::Decimal;
-use super::super::hit::Hit;
+use super::super::hit::{Hit, MOST};
 use super::super::record::{Record, Side};
 use super::{Map, Said, named};
 
@@ -65,23 +65,45 @@ impl<T: Default> Pairs<T> {
     }
 }
 
-/// The same quantity bought and sold at the same price.
+/// The same quantity bought and sold at the same price, and little else beside it: where hundreds of trades are made in a minute, as a market maker does,
+/// some are alike by chance.
 pub(super) struct Wash {
     within: i64,
     trades: usize,
-    pairs: Pairs<VecDeque<(Leg, bool)>>,
+    pairs: Pairs<Legs>,
+    suspects: Vec<Suspect>,
+    /// Suspects that are not kept.
+    pub(super) overflow: u64,
+}
+
+#[derive(Default)]
+struct Legs {
+    /// Those of the window; whether the opposite was found.
+    legs: VecDeque<(Leg, bool)>,
+    /// Suspects of this pair whose window is not over.
+    open: Vec<usize>,
+}
+
+/// What is a wash trade unless its window, before it and after it, holds as much that is unlike it.
+struct Suspect {
+    time: i64,
+    matched: usize,
+    legs: usize,
+    rows: Vec<(i64, i64)>,
+    why: String,
 }
 
 impl Wash {
     pub(super) fn new(within: i64, trades: usize) -> Self {
-        Self { within, trades: trades.max(1), pairs: Pairs::new() }
+        Self { within, trades: trades.max(1), pairs: Pairs::new(), suspects: Vec::new(), overflow: 0 }
     }
 
-    pub(super) fn record(&mut self, record: &Record) -> Said {
+    pub(super) fn record(&mut self, record: &Record, report: bool) -> Said {
         let Some((key, leg)) = leg(record) else { return Said::Nothing };
-        let old = |than: &Leg| leg.time.saturating_sub(than.time) > self.within;
-        let legs = self.pairs.of(key, |legs| legs.back().is_none_or(|(last, _)| old(last)));
-        while legs.front().is_some_and(|(first, _)| old(first)) || legs.len() > REMEMBERED {
+        let (within, suspects) = (self.within, &mut self.suspects);
+        let old = |than: i64| leg.time.saturating_sub(than) > within;
+        let Legs { legs, open } = self.pairs.of(key, |known| known.legs.back().is_none_or(|(last, _)| old(last.time)));
+        while legs.front().is_some_and(|(first, _)| old(first.time)) || legs.len() > REMEMBERED {
             legs.pop_front();
         }
         let opposite = legs.iter_mut().rev().find(|(other, matched)| {
@@ -92,17 +114,40 @@ impl Wash {
             *matched = true;
         }
         legs.push_back((leg, matched));
-        let pairs: Vec<_> = legs.iter().filter(|(_, matched)| *matched).map(|(leg, _)| (leg.id, leg.time)).collect();
-        if !matched || pairs.len() < self.trades * 2 {
+        open.retain(|suspect| !old(suspects[*suspect].time));
+        for suspect in open.iter() {
+            suspects[*suspect].legs += 1;
+            suspects[*suspect].matched += if matched { 2 } else { 0 };
+        }
+        if !matched {
             return Said::Nothing;
         }
+        let pairs: Vec<_> = legs.iter().filter(|(_, matched)| *matched).map(|(leg, _)| (leg.id, leg.time)).collect();
+        if pairs.len() < self.trades * 2 || pairs.len() * 2 <= legs.len() || !report {
+            return Said::Nothing;
+        }
+        if suspects.len() >= MOST {
+            self.overflow += 1;
+            return Said::Nothing;
+        }
+        let counts = (pairs.len(), legs.len());
         // At the threshold the earlier legs are reported with it; later, the two new ones.
-        let news = if pairs.len() < self.trades * 2 + 2 { pairs } else { pairs[pairs.len() - 2..].to_vec() };
+        let rows = if pairs.len() < self.trades * 2 + 2 { pairs } else { pairs[pairs.len() - 2..].to_vec() };
         let how = if named(record.counterparty) { "between the same two accounts" } else { "by the same account" };
-        Said::These(
-            news,
-            format!("the same quantity was bought and sold at the same price {how} within {} s", self.within / 1000),
-        )
+        let why = format!("the same quantity was bought and sold at the same price {how} within {} s", within / 1000);
+        if open.len() >= REMEMBERED {
+            open.remove(0);
+        }
+        open.push(suspects.len());
+        suspects.push(Suspect { time: leg.time, matched: counts.0, legs: counts.1, rows, why });
+        Said::Nothing
+    }
+
+    pub(super) fn finish(self, policy: u16) -> impl Iterator<Item = Hit> {
+        let washed = self.suspects.into_iter().filter(|suspect| suspect.matched * 2 > suspect.legs);
+        washed.flat_map(move |Suspect { rows, why, .. }| {
+            rows.into_iter().map(move |(id, time)| Hit { policy, id, time, why: why.clone() })
+        })
     }
 }
 
@@ -221,7 +266,7 @@ impl Duplicates {
         );
         let key = self.state.hash_one(same);
         self.queue.push_back((record.time, key));
-        if self.last.insert(key, record.time).is_some() && report && self.doubts.len() < super::super::hit::MOST {
+        if self.last.insert(key, record.time).is_some() && report && self.doubts.len() < MOST {
             let why = format!(
                 "a trade with the same account, instrument, side, quantity, price and order was made within {} ms before it",
                 self.within
