@@ -116,6 +116,22 @@ impl Ids {
     }
 }
 
+/// Most ids that a rolled-back insert takes.
+pub(super) const ROLLED_BACK: i128 = 3;
+/// So many gaps of one size are what rolled-back inserts leave.
+pub(super) const USUAL: usize = 20;
+
+/// Leaves out the small gaps that a table has everywhere; gives how many those were.
+pub fn without_usual(gaps: &mut Vec<Gap>) -> usize {
+    let all = gaps.len();
+    for size in 1..=ROLLED_BACK {
+        if gaps.iter().filter(|gap| gap.count() == size).count() >= USUAL {
+            gaps.retain(|gap| gap.count() != size);
+        }
+    }
+    all - gaps.len()
+}
+
 /// The moment that an id was made, in milliseconds, where its form holds one: UUID version 7 (RFC 9562), ULID, cuid
 /// (version 1, Prisma's default), `ObjectId` of `MongoDB`.
 pub fn made_at(id: &[u8]) -> Option<i64> {

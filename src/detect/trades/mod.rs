@@ -7,6 +7,7 @@
 
 #[cfg(test)]
 mod cases_tests;
+mod changes;
 /// Exact numbers in few bytes.
 pub mod decimal;
 /// Conditions on one row.
@@ -43,9 +44,10 @@ pub mod value;
 
 pub use follow::{Doubt, Followed, Follower};
 pub use hit::{Hit, Hits, MOST, rows};
-pub use ids::{Gap, Ids, made_at};
+pub use ids::{Gap, Ids, made_at, without_usual};
 pub use names::{Names, Reader};
 pub use plan::{Layout, Means, Plan, Uncovered, needs_history};
 pub use record::{NO_TIME, Record, SIZE, Side};
 pub use reference::Reference;
+pub use changes::Changes;
 pub use row::{RowReader, Seen};

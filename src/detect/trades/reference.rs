@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::names::{NONE, Names};
 use super::policy::Amount;
-use super::roles::{Mapping, Role};
+use super::roles::{Mapping, Role, decimal_places};
 use super::value::{Number, millis};
 use crate::domain::RawRow;
 
@@ -26,6 +26,34 @@ pub struct Reference {
     pub traces: Vec<Trace>,
     /// The moment of the scan, in milliseconds.
     pub now: i64,
+    /// How limits are brought to the units of trades.
+    pub units: Units,
+}
+
+/// Powers of ten between the units of limits and of trades (`limit_cents` and `qty_e8`), as far as names say them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Units {
+    /// From what a trade is worth to a limit of it.
+    pub limit: i64,
+    /// To a limit of a day.
+    pub daily: i64,
+    /// From a quantity to a limit of a position.
+    pub position: i64,
+}
+
+impl Units {
+    /// What the names of the columns say.
+    pub fn of(trades: &Mapping, accounts: &Mapping) -> Self {
+        let power = |mapping: &Mapping, role: Role| mapping.column(role).map(decimal_places);
+        let quantity = power(trades, Role::Quantity).unwrap_or(0);
+        let worth = power(trades, Role::Value).unwrap_or_else(|| quantity + power(trades, Role::Price).unwrap_or(0));
+        let from = |unit: i64, role: Role| power(accounts, role).map_or(0, |limit| unit - limit);
+        Self {
+            limit: from(worth, Role::Limit),
+            daily: from(worth, Role::DailyLimit),
+            position: from(quantity, Role::PositionLimit),
+        }
+    }
 }
 
 /// One API key.
@@ -95,6 +123,38 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// What a key may do, in lower case: a yes or no is about trading.
+fn scope_of(bytes: &[u8]) -> String {
+    let scope = text(bytes).to_lowercase();
+    match scope.as_str() {
+        "t" | "true" | "1" => "trade".into(),
+        "f" | "false" | "0" => "nothing".into(),
+        _ => scope,
+    }
+}
+
+/// Whether a list of scopes, in lower case, names one of the words: not as what may only be read (`orders:read`), not as what is not so
+/// (`{"trade": false}`).
+pub fn allows(scope: &str, words: &[String]) -> bool {
+    let denied = |what: &str| ["false", "null", "0"].contains(&what.trim().trim_matches('"'));
+    let entry = |entry: &str| {
+        let plain = entry.trim().trim_matches(['"', '\'']);
+        let (name, value) = plain.rsplit_once([':', '.', '/']).unwrap_or((plain, ""));
+        let value = value.trim().trim_matches('"');
+        if denied(value) && !name.is_empty() || ["read", "view", "get", "list", "readonly", "read-only", "read_only"].contains(&value) {
+            return false;
+        }
+        words.iter().any(|word| {
+            // Short words are within others: `all` in `wallet`.
+            if word.len() > 3 {
+                return plain.contains(word.as_str());
+            }
+            plain.split(|letter: char| !letter.is_alphanumeric() && letter != '*').any(|token| token == word)
+        })
+    };
+    scope.split([',', ';', '|', ' ', '\n', '[', ']', '{', '}']).map(str::trim).filter(|part| !part.is_empty()).any(entry)
+}
+
 /// Addresses in a text: an array of PostgreSQL, JSON, or a list with commas.
 fn addresses(bytes: &[u8]) -> Option<Vec<ipnet::IpNet>> {
     let text = text(bytes);
@@ -117,7 +177,7 @@ impl Reference {
             revoked: time(Role::RevokedAt),
             expires: time(Role::ExpiresAt),
             made: time(Role::CreatedAt),
-            scope: get(Role::Scope).map(|scope| text(&scope).to_lowercase()),
+            scope: get(Role::Scope).map(|scope| scope_of(&scope)),
             addresses: get(Role::Ip).and_then(|list| addresses(&list)),
         };
         let number = self.names.of(&id);
@@ -129,14 +189,15 @@ impl Reference {
         let get = |role| cell(row, roles, role);
         let time = |role| get(role).and_then(|text| millis(&text));
         let Some(id) = get(Role::Id) else { return };
-        let amount = |role| match Number::parse(std::str::from_utf8(&get(role)?).ok()?) {
-            Number::Finite(value) => Some(Amount::new(value)),
+        let amount = |role, power: i64| match Number::parse(std::str::from_utf8(&get(role)?).ok()?) {
+            Number::Finite(value) if power == 0 => Some(Amount::new(value)),
+            Number::Finite(value) => Some(Amount::new(value * bigdecimal::BigDecimal::new(1.into(), -power))),
             Number::Infinite | Number::Unusable => None,
         };
         let account = Account {
-            limit: amount(Role::Limit),
-            daily: amount(Role::DailyLimit),
-            position: amount(Role::PositionLimit),
+            limit: amount(Role::Limit, self.units.limit),
+            daily: amount(Role::DailyLimit, self.units.daily),
+            position: amount(Role::PositionLimit, self.units.position),
             made: time(Role::CreatedAt),
             closed: time(Role::RevokedAt),
         };

@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::changes::{Changes, asks_for_changes};
 use super::decimal::Decimal;
 use super::expression::{Cells, worth};
 use super::hit::{Hit, Hits};
@@ -9,7 +10,7 @@ use super::names::{NONE, Reader};
 use super::plan::Plan;
 use super::policy::{Amount, Check, LookupTable, Problem, Sequence};
 use super::record::{NO_TIME, Record, Side};
-use super::reference::{Account, Key, Reference};
+use super::reference::{Account, Key, Reference, allows};
 use super::roles::Role;
 use super::value::{Number, millis};
 use crate::domain::{RawRow, Timestamp};
@@ -52,6 +53,10 @@ pub struct Seen {
     pub hits: Hits,
     /// Whole-number ids.
     pub whole: Ids,
+    /// Rows within the window that was asked for.
+    pub judged: u64,
+    /// Rows that were changed late, by policy.
+    pub changes: std::collections::BTreeMap<u16, Changes>,
 }
 
 /// The cells of a row.
@@ -169,12 +174,15 @@ impl RowReader {
         let mut name = |role| names.of(place(role).and_then(|place| raw.text(place, scratch)));
         record.account = name(Role::Account);
         record.key = name(Role::Key);
-        record.instrument = name(Role::Instrument);
+        record.instrument = if plan.layout.pair { 0 } else { name(Role::Instrument) };
         record.counterparty = name(Role::Counterparty);
         record.destination = name(Role::Destination);
         record.ip = name(Role::Ip);
+        if plan.layout.pair {
+            record.instrument = names.of_pair(raw, [Role::Instrument, Role::Currency].map(place), scratch);
+        }
         if plan.xmin {
-            let xmin = whole(raw, plan.layout.columns.len(), scratch);
+            let xmin = whole(raw, plan.layout.width(), scratch);
             record.xmin = xmin.and_then(|xmin| u32::try_from(xmin).ok()).unwrap_or(0);
         }
         record.id = match place(Role::Id).filter(|place| raw.has(*place)) {
@@ -193,6 +201,7 @@ impl RowReader {
             && (self.since.is_some_and(|since| record.time < since)
                 || self.until.is_some_and(|until| record.time >= until));
         if !outside {
+            seen.judged += 1;
             let judge = Judge { reference, row: &row, record: &record, seen };
             judge.all(&self.checks);
         }
@@ -274,8 +283,12 @@ impl Judge<'_, '_> {
                 }
                 _ => continue,
             };
-            if let Some(why) = why {
-                self.seen.hits.push(Hit { policy: *number, id: record.id, time: record.time, why });
+            let Some(why) = why else { continue };
+            let hit = Hit { policy: *number, id: record.id, time: record.time, why };
+            if asks_for_changes(&policy.check) {
+                self.seen.changes.entry(*number).or_default().add(record.created, record.updated, hit);
+            } else {
+                self.seen.hits.push(hit);
             }
         }
     }
@@ -307,8 +320,7 @@ impl Judge<'_, '_> {
             Problem::OtherAccount => self.other_account(key, told.number),
             Problem::OutOfScope => {
                 let scope = key.scope.as_ref()?;
-                let may = told.words.iter().any(|word| scope.contains(word.as_str()));
-                (!may).then(|| format!("its key may only do `{}`", scope.chars().take(80).collect::<String>()))
+                (!allows(scope, told.words)).then(|| format!("its key may only do `{}`", scope.chars().take(80).collect::<String>()))
             }
             Problem::OtherAddress => {
                 let allowed = key.addresses.as_ref()?;

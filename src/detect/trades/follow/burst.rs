@@ -7,6 +7,9 @@ use super::{Map, Said, named};
 
 /// Windows with trades that must be known before what is usual excuses anything.
 const KNOWN_WINDOWS: u32 = 10;
+/// Days with such a window after which it is this one's way of trading.
+const KNOWN_DAYS: u32 = 10;
+const DAY: i64 = 86_400_000;
 /// Most trades that wait for what is usual.
 const WAITING: usize = 200_000;
 
@@ -28,14 +31,43 @@ struct Whose {
     fixed: (i64, u32),
     /// Fixed windows with trades, by the power of two of their number.
     usual: [u32; 20],
+    /// The day, and the most trades of one of its fixed windows.
+    day: (i64, u32),
+    /// Days by the power of two of that.
+    days: [u32; 20],
+}
+
+fn power(trades: u32) -> usize {
+    usize::try_from(trades.max(1).ilog2()).unwrap_or(0).min(19)
 }
 
 impl Whose {
     fn close(&mut self) {
-        if self.fixed.1 > 0 {
-            let power = usize::try_from(self.fixed.1.ilog2()).unwrap_or(0).min(19);
-            self.usual[power] = self.usual[power].saturating_add(1);
+        let (start, trades) = self.fixed;
+        if trades == 0 {
+            return;
         }
+        let power = power(trades);
+        self.usual[power] = self.usual[power].saturating_add(1);
+        let day = start.div_euclid(DAY);
+        if day != self.day.0 {
+            self.close_day();
+            self.day = (day, 0);
+        }
+        self.day.1 = self.day.1.max(trades);
+    }
+
+    fn close_day(&mut self) {
+        if self.day.1 > 0 {
+            let power = power(self.day.1);
+            self.days[power] = self.days[power].saturating_add(1);
+        }
+    }
+
+    /// Whether many days have such a window: a fixed one holds at least half of a sliding one.
+    fn is_wont(&self, count: usize) -> bool {
+        let from = power(u32::try_from(count).unwrap_or(u32::MAX)).saturating_sub(1);
+        self.days[from..].iter().sum::<u32>() >= KNOWN_DAYS
     }
 
     /// Trades of a usual window, rounded down to a power of two; `None` where too few are known.
@@ -116,7 +148,10 @@ impl Burst {
     }
 
     pub(super) fn finish(mut self, policy: u16, hits: &mut Hits) {
-        self.keys.values_mut().for_each(Whose::close);
+        for whose in self.keys.values_mut() {
+            whose.close();
+            whose.close_day();
+        }
         for (whose, count, id, time) in &self.waiting {
             if exceeds(&self.keys, *whose, *count, self.times_usual) {
                 let why = self.words(self.keys.get(whose).and_then(Whose::usual));
@@ -133,6 +168,10 @@ impl Burst {
 }
 
 fn exceeds(keys: &Map<u32, Whose>, whose: u32, count: usize, times: u32) -> bool {
-    let usual = keys.get(&whose).and_then(Whose::usual);
+    let state = keys.get(&whose);
+    if state.is_some_and(|state| state.is_wont(count)) {
+        return false;
+    }
+    let usual = state.and_then(Whose::usual);
     usual.is_none_or(|usual| count > usize::try_from(usual.saturating_mul(times)).unwrap_or(usize::MAX))
 }

@@ -85,9 +85,15 @@ impl Base<'_> {
             "u",
             "SELECT whose, min(power) AS usual FROM p WHERE below * 2 > all_of AND all_of >= 10 GROUP BY whose".into(),
         ));
+        // Who has such a window on ten days trades so.
+        self.parts.push(("y", format!("SELECT whose, CASE {powers} ELSE 1 END AS power FROM (SELECT whose, first_day, max(n) AS n FROM (SELECT whose, {} AS first_day, count(*) AS n FROM w GROUP BY whose, {place}) x GROUP BY whose, first_day) z", self.dialect.divide(&format!("({place} * {within})"), DAY))));
+        self.parts.push((
+            "z",
+            "SELECT whose, power AS most FROM (SELECT whose, power, row_number() OVER (PARTITION BY whose ORDER BY power DESC) AS place FROM y) x WHERE place = 10".into(),
+        ));
         let most = trades.saturating_mul(64);
         format!(
-            "SELECT w.id, w.time FROM w LEFT JOIN u ON u.whose = w.whose WHERE many > {trades} AND (usual IS NULL OR least(many, {most}) > usual * {times_usual})"
+            "SELECT w.id, w.time FROM w LEFT JOIN u ON u.whose = w.whose LEFT JOIN z ON z.whose = w.whose WHERE many > {trades} AND (usual IS NULL OR least(many, {most}) > usual * {times_usual}) AND (most IS NULL OR least(many, {most}) >= most * 4)"
         )
     }
 
