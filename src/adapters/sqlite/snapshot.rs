@@ -42,7 +42,8 @@ impl Snapshot for SqliteSnapshot {
             // Each table by itself, so that columns of the same name are told apart.
             let inner = list.iter().enumerate().map(|(place, column)| format!("{column} AS c{place}"));
             let inner: Vec<_> = inner.chain([format!("{} AS joined", quote_identifier(&join.by))]).collect();
-            let outer = join.columns.iter().enumerate().map(|(place, column)| format!("{} AS d{place}", as_text(column)));
+            let outer =
+                join.columns.iter().enumerate().map(|(place, column)| format!("{} AS d{place}", as_text(column)));
             let outer: Vec<_> = outer.chain([format!("{} AS id", quote_identifier(&join.id))]).collect();
             let (own, other) = (inner.join(", "), outer.join(", "));
             from = format!(

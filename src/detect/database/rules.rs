@@ -5,7 +5,7 @@ use crate::domain::guard::{
 use crate::domain::{DatabaseObject, Level};
 
 /// Number of rules below.
-pub(super) const COUNT: usize = 26;
+pub(super) const COUNT: usize = 33;
 
 /// Extensions through which files, hosts or commands are reached.
 const REACHING: [&str; 10] = [
@@ -83,7 +83,59 @@ pub(super) fn judge(object: &DatabaseObject, dialect: &str) -> Option<Verdict> {
             String::new(),
         ),
         "hba" => hba(object),
+        "call" | "unusual" | "shadow" | "public_right" | "parameter_right" | "large_object" => unusual(object),
         _ => reaching_out(object),
+    }
+}
+
+/// What PostgreSQL has and a back end on Prisma has no use for.
+fn unusual(object: &DatabaseObject) -> Option<Verdict> {
+    match object.class.as_str() {
+        "call" => verdict(
+            "db-function-called",
+            "Function that runs unasked",
+            Level::High,
+            "the function runs whenever rows are written or read, an index is used or values are compared, as whoever does that",
+            String::new(),
+        ),
+        "unusual" => verdict(
+            "db-unusual-object",
+            "Object of a kind that is not expected",
+            Level::Medium,
+            &object.definition,
+            String::new(),
+        ),
+        "shadow" => verdict(
+            "db-shadow",
+            "Named like a part of PostgreSQL itself",
+            Level::High,
+            "is taken for the system's own, where its arguments fit better or its schema is searched first",
+            String::new(),
+        ),
+        "public_right" => verdict(
+            "db-public-right",
+            "Everybody may write",
+            Level::Medium,
+            "any role that may log in changes the table",
+            format!(
+                "REVOKE ALL ON {} FROM PUBLIC",
+                object.name.split('.').map(quote_identifier).collect::<Vec<_>>().join(".")
+            ),
+        ),
+        "parameter_right" => verdict(
+            "db-parameter-right",
+            "Right on a setting of superusers",
+            Level::High,
+            "whoever has it sets what only superusers may, libraries to load among it",
+            String::new(),
+        ),
+        _ => verdict(
+            "db-large-object",
+            "Large objects",
+            Level::Medium,
+            "hold any bytes beside all tables, and can be written out as files of the server",
+            String::new(),
+        ),
     }
 }
 
@@ -327,6 +379,25 @@ fn membership(object: &DatabaseObject) -> Option<Verdict> {
             "Member of a role that reaches the server",
             Level::Critical,
             "may start programs or read and write files as the server's operating-system user",
+            remove,
+        );
+    }
+    if object.definition.contains("of a superuser") {
+        return verdict(
+            "db-superuser",
+            "Superuser that is not expected",
+            Level::Critical,
+            "may become a superuser by SET ROLE",
+            remove,
+        );
+    }
+    if ["pg_write_all_data", "pg_read_all_data"].contains(&role) {
+        let writes = role == "pg_write_all_data";
+        return verdict(
+            "db-all-data",
+            "Member of a role that reaches all tables",
+            if writes { Level::High } else { Level::Low },
+            if writes { "may write every table" } else { "may read every table; roles for backups may" },
             remove,
         );
     }

@@ -163,6 +163,22 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn gaps_that_are_everywhere_are_rolled_back_inserts() {
+        let gap = |from, count| Gap { from, to: from + count - 1 };
+        let gaps = |count: i64, size| (0..count).map(|place| gap(place * 100, size)).collect::<Vec<_>>();
+        let mut few = gaps(19, 1);
+        assert_eq!((without_usual(&mut few), few.len()), (0, 19));
+        let mut many: Vec<_> = gaps(20, 1).into_iter().chain([gap(5_000, 2), gap(6_000, 12)]).collect();
+        assert_eq!((without_usual(&mut many), many), (20, vec![gap(5_000, 2), gap(6_000, 12)]));
+        let mut large = gaps(40, 4);
+        assert_eq!(
+            (without_usual(&mut large), large.len()),
+            (0, 40),
+            "four at once were one transaction's, or deleted"
+        );
+    }
+
     proptest! {
         #[test]
         fn gaps_are_what_is_missing(ids in proptest::collection::vec(-40_i64..60, 0..90), split in 0_usize..90) {

@@ -42,6 +42,7 @@ mod stage_tests;
 /// Numbers and moments as databases write them.
 pub mod value;
 
+pub use changes::Changes;
 pub use follow::{Doubt, Followed, Follower};
 pub use hit::{Hit, Hits, MOST, rows};
 pub use ids::{Gap, Ids, made_at, without_usual};
@@ -49,5 +50,4 @@ pub use names::{Names, Reader};
 pub use plan::{Layout, Means, Plan, Uncovered, needs_history};
 pub use record::{NO_TIME, Record, SIZE, Side};
 pub use reference::Reference;
-pub use changes::Changes;
 pub use row::{RowReader, Seen};

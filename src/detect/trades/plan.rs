@@ -407,7 +407,9 @@ fn missing_tables(policy: &TradePolicy, mapping: &SchemaMapping, reference: &Ref
             let taken = role.iter().find(|role| !own(role) && mapping.trades.has(**role));
             let taken = taken.filter(|_| *problem == Difference::Differs);
             let taken = taken.map(|role| format!("trades have it only from their orders: {}", role.name()));
-            taken.or_else(|| std::iter::once(Role::Id).chain(role).find_map(|role| column(&mapping.orders, "order", role)))
+            taken.or_else(|| {
+                std::iter::once(Role::Id).chain(role).find_map(|role| column(&mapping.orders, "order", role))
+            })
         }
         _ => None,
     }

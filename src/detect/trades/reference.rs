@@ -136,23 +136,32 @@ fn scope_of(bytes: &[u8]) -> String {
 /// Whether a list of scopes, in lower case, names one of the words: not as what may only be read (`orders:read`), not as what is not so
 /// (`{"trade": false}`).
 pub fn allows(scope: &str, words: &[String]) -> bool {
-    let denied = |what: &str| ["false", "null", "0"].contains(&what.trim().trim_matches('"'));
-    let entry = |entry: &str| {
-        let plain = entry.trim().trim_matches(['"', '\'']);
-        let (name, value) = plain.rsplit_once([':', '.', '/']).unwrap_or((plain, ""));
-        let value = value.trim().trim_matches('"');
-        if denied(value) && !name.is_empty() || ["read", "view", "get", "list", "readonly", "read-only", "read_only"].contains(&value) {
-            return false;
+    use serde_json::Value;
+    if let Ok(Value::Object(fields)) = serde_json::from_str(scope) {
+        return fields.iter().any(|(name, value)| match value {
+            Value::Bool(true) => grants(name, words),
+            Value::Bool(false) | Value::Null => false,
+            other => allows(&other.to_string(), words),
+        });
+    }
+    scope
+        .split([',', ';', '|', ' ', '\n', '[', ']', '{', '}'])
+        .map(|entry| entry.trim().trim_matches(['"', '\'']))
+        .any(|entry| !entry.is_empty() && grants(entry, words))
+}
+
+fn grants(entry: &str, words: &[String]) -> bool {
+    let (_, last) = entry.rsplit_once([':', '.', '/']).unwrap_or(("", ""));
+    if ["read", "view", "get", "list", "readonly", "read-only", "read_only"].contains(&last) {
+        return false;
+    }
+    words.iter().any(|word| {
+        // Short words are within others: `all` in `wallet`.
+        if word.len() > 3 {
+            return entry.contains(word.as_str());
         }
-        words.iter().any(|word| {
-            // Short words are within others: `all` in `wallet`.
-            if word.len() > 3 {
-                return plain.contains(word.as_str());
-            }
-            plain.split(|letter: char| !letter.is_alphanumeric() && letter != '*').any(|token| token == word)
-        })
-    };
-    scope.split([',', ';', '|', ' ', '\n', '[', ']', '{', '}']).map(str::trim).filter(|part| !part.is_empty()).any(entry)
+        entry.split(|letter: char| !letter.is_alphanumeric() && letter != '*').any(|token| token == word)
+    })
 }
 
 /// Addresses in a text: an array of PostgreSQL, JSON, or a list with commas.
@@ -209,5 +218,49 @@ impl Reference {
     pub fn add_trace(&mut self, role: Role, name: &str, from: i64, to: i64) {
         let number = self.names.of(name.as_bytes());
         self.traces.push(Trace { role, name: number, text: name.to_owned(), from, to });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::trades::roles::{Catalog, RoleOverrides, map_schema};
+    use crate::domain::{Column, Relations, Table, TableName};
+
+    fn table(name: &str, columns: &[&str]) -> Table {
+        let column = |name: &&str| Column {
+            name: (*name).into(),
+            data_type: "bigint".into(),
+            nullable: true,
+            primary_key: *name == "id",
+            generated: false,
+        };
+        Table {
+            name: TableName { schema: "public".into(), name: name.into() },
+            columns: columns.iter().map(column).collect(),
+        }
+    }
+
+    #[test]
+    fn limits_in_other_units_are_brought_to_those_of_trades() {
+        let accounts = table("accounts", &["id", "max_trade_value_cents", "daily_limit", "position_limit"]);
+        let units = |columns: &[&str]| {
+            let tables = [table("trades", columns), accounts.clone()];
+            let (relations, overrides) = (Relations::default(), RoleOverrides::default());
+            let catalog = Catalog { tables: &tables, relations: &relations, overrides: &overrides };
+            let mapping = map_schema(catalog, None, "trades").unwrap();
+            Units::of(&mapping.trades, mapping.accounts.as_ref().unwrap())
+        };
+        let whole = units(&["id", "account_id", "qty_e8", "price_e8"]);
+        assert_eq!(whole, Units { limit: 14, daily: 16, position: 8 });
+        let with_value = units(&["id", "account_id", "qty_e8", "price_e8", "value_cents"]);
+        assert_eq!(with_value, Units { limit: 0, daily: 2, position: 8 });
+        let mut reference = Reference { units: whole, ..Reference::default() };
+        let row = b"a5001";
+        reference
+            .add_account(RawRow::new(row, &[(0, 1), (1, 4), (4, 5)]), &[Role::Id, Role::Limit, Role::PositionLimit]);
+        let account = reference.accounts.unwrap().into_values().next().unwrap();
+        assert_eq!(account.limit.unwrap().exact, "50000000000000000".parse().unwrap());
+        assert_eq!(account.position.unwrap().exact, "100000000".parse().unwrap());
     }
 }

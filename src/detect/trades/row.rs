@@ -320,7 +320,11 @@ impl Judge<'_, '_> {
             Problem::OtherAccount => self.other_account(key, told.number),
             Problem::OutOfScope => {
                 let scope = key.scope.as_ref()?;
-                (!allows(scope, told.words)).then(|| format!("its key may only do `{}`", scope.chars().take(80).collect::<String>()))
+                if allows(scope, told.words) {
+                    *self.seen.agreed.entry(told.number).or_default() += 1;
+                    return None;
+                }
+                Some(format!("its key may only do `{}`", scope.chars().take(80).collect::<String>()))
             }
             Problem::OtherAddress => {
                 let allowed = key.addresses.as_ref()?;

@@ -96,7 +96,12 @@ pub(super) async fn findings(
                 Ok(mut gaps) => {
                     let usual = without_usual(&mut gaps);
                     if usual > 0 {
-                        let mut gap = say(number, format!("{usual} gaps of a few ids are as many as rolled-back inserts leave, and are not listed; the logs (--logs) tell of a single deleted row"));
+                        let mut gap = say(
+                            number,
+                            format!(
+                                "{usual} gaps of a few ids are as many as rolled-back inserts leave, and are not listed; the logs (--logs) tell of a single deleted row"
+                            ),
+                        );
                         gap.optional = true;
                         uncovered.push(gap);
                     }

@@ -20,6 +20,8 @@ pub(super) struct Burst {
     trades: usize,
     times_usual: u32,
     keys: Map<u32, Whose>,
+    /// Days with their most trades, of each account over all of its keys.
+    accounts: Map<u32, [u32; 20]>,
     waiting: Vec<(u32, usize, i64, i64)>,
     overflow: u64,
 }
@@ -35,6 +37,14 @@ struct Whose {
     day: (i64, u32),
     /// Days by the power of two of that.
     days: [u32; 20],
+    /// The account of its first trade: keys change, and their account trades on.
+    account: u32,
+}
+
+/// Whether many days have such a window: a fixed one holds at least half of a sliding one.
+fn is_wont(days: &[u32; 20], count: usize) -> bool {
+    let from = power(u32::try_from(count).unwrap_or(u32::MAX)).saturating_sub(1);
+    days[from..].iter().sum::<u32>() >= KNOWN_DAYS
 }
 
 fn power(trades: u32) -> usize {
@@ -64,12 +74,6 @@ impl Whose {
         }
     }
 
-    /// Whether many days have such a window: a fixed one holds at least half of a sliding one.
-    fn is_wont(&self, count: usize) -> bool {
-        let from = power(u32::try_from(count).unwrap_or(u32::MAX)).saturating_sub(1);
-        self.days[from..].iter().sum::<u32>() >= KNOWN_DAYS
-    }
-
     /// Trades of a usual window, rounded down to a power of two; `None` where too few are known.
     fn usual(&self) -> Option<u32> {
         let all: u32 = self.usual.iter().sum();
@@ -90,6 +94,7 @@ impl Burst {
             trades: trades.max(1),
             times_usual,
             keys: Map::default(),
+            accounts: Map::default(),
             waiting: Vec::new(),
             overflow: 0,
         }
@@ -100,7 +105,8 @@ impl Burst {
         if !named(whose) {
             return Said::Nothing;
         }
-        let state = self.keys.entry(whose).or_default();
+        let first = || Whose { account: record.account, ..Whose::default() };
+        let state = self.keys.entry(whose).or_insert_with(first);
         if self.times_usual > 0 {
             let (start, _) = state.fixed;
             if record.time < start || record.time.saturating_sub(start) >= self.within {
@@ -151,8 +157,16 @@ impl Burst {
         for whose in self.keys.values_mut() {
             whose.close();
             whose.close_day();
+            if named(whose.account) {
+                let days = self.accounts.entry(whose.account).or_default();
+                days.iter_mut().zip(whose.days).for_each(|(all, own)| *all = all.saturating_add(own));
+            }
         }
         for (whose, count, id, time) in &self.waiting {
+            let days = self.keys.get(whose).map(|state| self.accounts.get(&state.account).unwrap_or(&state.days));
+            if days.is_some_and(|days| is_wont(days, *count)) {
+                continue;
+            }
             if exceeds(&self.keys, *whose, *count, self.times_usual) {
                 let why = self.words(self.keys.get(whose).and_then(Whose::usual));
                 hits.push(Hit { policy, id: *id, time: *time, why });
@@ -168,10 +182,6 @@ impl Burst {
 }
 
 fn exceeds(keys: &Map<u32, Whose>, whose: u32, count: usize, times: u32) -> bool {
-    let state = keys.get(&whose);
-    if state.is_some_and(|state| state.is_wont(count)) {
-        return false;
-    }
-    let usual = state.and_then(Whose::usual);
+    let usual = keys.get(&whose).and_then(Whose::usual);
     usual.is_none_or(|usual| count > usize::try_from(usual.saturating_mul(times)).unwrap_or(usize::MAX))
 }

@@ -128,7 +128,8 @@ impl<'a> Chooser<'a> {
         let is = |names: &[&str]| names.iter().any(|name| data_type.starts_with(name));
         let last = self.words[index][0].last().map_or("", String::as_str);
         is(&["timestamp", "date", "time"])
-            || (is(&["bigint", "int"]) && ["at", "on", "time", "ts", "ms", "millis", "epoch", "timestamp"].contains(&last))
+            || (is(&["bigint", "int"])
+                && ["at", "on", "time", "ts", "ms", "millis", "epoch", "timestamp"].contains(&last))
     }
 
     fn done(mut self, reason: String) -> Mapping {
@@ -156,6 +157,23 @@ fn meaning(target: &TableName) -> Option<Role> {
     ];
     let is = |(names, _): &&(&[&str], Role)| ends_with(&target.name, names);
     kinds.iter().find(is).map(|(_, role)| *role)
+}
+
+/// Whether a table, whatever it is called, says who wants how much of what at which price.
+fn is_like_an_order(catalog: Catalog<'_>, target: &TableName) -> bool {
+    let Some(table) = catalog.tables.iter().find(|table| table.name == *target) else { return false };
+    let no_order =
+        ["position", "positions", "holding", "holdings", "lot", "lots", "signal", "strategy", "bot", "trade", "trades"];
+    if ends_with(&target.name, &no_order) || ends_with(&target.name, TRADE_TABLES) {
+        return false;
+    }
+    let mut chooser = Chooser::new(table);
+    let wanted = [Role::Account, Role::Instrument, Role::Quantity, Role::Price];
+    for known in TRADE.iter().filter(|known| wanted.contains(&known.role)) {
+        chooser.by_name(known);
+        chooser.by_meaning(known);
+    }
+    wanted.iter().all(|role| chooser.has(*role))
 }
 
 /// What an enumeration's labels say.
@@ -193,10 +211,13 @@ fn map_table(catalog: Catalog<'_>, table: &Table, known: &[Known], told: &TableO
         chooser.by_name(one);
     }
     for (index, column) in table.columns.iter().enumerate() {
-        if let Some(target) = catalog.relations.target(&table.name, &column.name)
-            && let Some(role) = meaning(target)
-            && asks(role)
-        {
+        let Some(target) = catalog.relations.target(&table.name, &column.name) else { continue };
+        let of_order = || (*target != table.name && is_like_an_order(catalog, target)).then_some(Role::Order);
+        let Some(role) = meaning(target).or_else(of_order) else { continue };
+        let other_side = ["sell", "seller", "maker", "counter", "ask"];
+        let other = words(&column.name).iter().any(|word| other_side.contains(&word.as_str()));
+        let role = if role == Role::Order && other { Role::CounterOrder } else { role };
+        if asks(role) {
             chooser.give(role, index, format!("foreign key to {target}"));
         }
     }

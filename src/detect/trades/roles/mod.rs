@@ -12,9 +12,9 @@ mod names;
 mod through;
 mod words;
 
+pub use find::{map_schema, role_of_field, trade_tables};
 pub use through::Through;
 pub use words::decimal_places;
-pub use find::{map_schema, role_of_field, trade_tables};
 
 /// What a column means, whatever it is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

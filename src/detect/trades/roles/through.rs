@@ -26,7 +26,8 @@ pub(super) fn through(catalog: Catalog<'_>, trades: &Mapping, orders: &Mapping) 
     let of = |mapping: &Mapping, role: Role| mapping.roles.iter().find(|mapped| mapped.role == role).cloned();
     let (by, id) = (of(trades, Role::Order)?, of(orders, Role::Id)?);
     let table = catalog.tables.iter().find(|table| table.name == orders.table)?;
-    let keys: Vec<&str> = table.columns.iter().filter(|column| column.primary_key).map(|column| column.name.as_str()).collect();
+    let keys: Vec<&str> =
+        table.columns.iter().filter(|column| column.primary_key).map(|column| column.name.as_str()).collect();
     if keys != [id.column.as_str()] || by.data_type != id.data_type {
         return None;
     }

@@ -169,9 +169,9 @@ pub(super) fn without(mut words: Vec<String>, prefix: Option<&str>) -> Vec<Strin
 /// Whether a table is called by one of these names, or by one of them after other words: `tbl_trade_history`, `p2p_trades`.
 pub(super) fn ends_with(name: &str, names: &[&str]) -> bool {
     let (plain, usual) = (words(name), usual(&words(name)));
-    [plain, usual].iter().any(|words| {
-        (0..words.len()).rev().take(3).any(|start| names.contains(&words[start..].concat().as_str()))
-    })
+    [plain, usual]
+        .iter()
+        .any(|words| (0..words.len()).rev().take(3).any(|start| names.contains(&words[start..].concat().as_str())))
 }
 
 /// How many places of a whole number are behind the point, as a column's name says it: `fee_cents`, `qty_e8`, `amountWei`.

@@ -125,7 +125,9 @@ impl Base<'_> {
             changes::AT_LEAST,
             changes::DAYS
         );
-        format!("SELECT id, time FROM l CROSS JOIN a CROSS JOIN b CROSS JOIN y CROSS JOIN u WHERE NOT ({rule}) OR hours * 2 > usual * 3")
+        format!(
+            "SELECT id, time FROM l CROSS JOIN a CROSS JOIN b CROSS JOIN y CROSS JOIN u WHERE NOT ({rule}) OR hours * 2 > usual * 3"
+        )
     }
 
     fn gaps(&mut self, ignore: i64) -> String {
