@@ -1,5 +1,8 @@
 //! How findings and summaries are shown, and how they get into the case.
 
+use std::collections::BTreeMap;
+
+use bigdecimal::BigDecimal;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -7,7 +10,7 @@ use super::{Context, Exit, Failure, journal_failure};
 use crate::detect::secrets::Redactor;
 use crate::domain::{Finding, Level, Source, counted};
 use crate::engine::{Deployment, Journal, findings, known_values};
-use crate::ui::{Printer, Record, Style, clean};
+use crate::ui::{Format, Printer, Record, Style, clean};
 use secrecy::ExposeSecret;
 
 /// A finding's record.
@@ -46,6 +49,67 @@ impl Record for FindingRecord<'_> {
     }
 }
 
+/// Findings of one rule that a terminal is given: nobody reads more there.
+const ON_A_TERMINAL: u64 = 50;
+
+/// Prints findings as they come: into a file or a pipe all of them, on a terminal the first of each rule, and at the end how many more there are.
+#[derive(Debug)]
+pub struct Shown {
+    bounded: bool,
+    /// Title and number of findings, by rule.
+    rules: BTreeMap<String, (String, u64)>,
+}
+
+impl Shown {
+    /// None was shown yet.
+    pub fn new(printer: &Printer) -> Self {
+        let bounded = printer.watched().out && printer.format() == Format::Text;
+        Self { bounded, rules: BTreeMap::new() }
+    }
+
+    /// Prints a finding, or counts it.
+    pub fn give(&mut self, printer: &Printer, finding: &Finding) {
+        if self.counts(finding) {
+            printer.emit(&FindingRecord(finding));
+        }
+    }
+
+    /// Whether it is one of those that are printed.
+    fn counts(&mut self, finding: &Finding) -> bool {
+        if !self.bounded {
+            return true;
+        }
+        let rule = self.rules.entry(finding.rule.id.clone()).or_insert_with(|| (finding.rule.title.clone(), 0));
+        rule.1 += 1;
+        rule.1 <= ON_A_TERMINAL
+    }
+
+    /// Says what was not printed, and how to see it.
+    pub fn end(self, printer: &Printer) {
+        for line in self.left() {
+            printer.say(line);
+        }
+    }
+
+    fn left(&self) -> Vec<String> {
+        let more = self.rules.values().filter(|(_, count)| *count > ON_A_TERMINAL);
+        let mut lines: Vec<String> =
+            more.map(|(title, count)| format!("  {} more: {}", count - ON_A_TERMINAL, clean(title))).collect();
+        if !lines.is_empty() {
+            lines.push(
+                "  (a terminal is shown the first 50 of each rule: send the output into a file or a pager for all)"
+                    .into(),
+            );
+        }
+        lines
+    }
+}
+
+/// A time that a scan took: milliseconds as long as they are few.
+pub fn took(ms: u64) -> String {
+    if ms < 10_000 { format!("{ms} ms") } else { format!("{}.{} s", ms / 1000, ms % 1000 / 100) }
+}
+
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), String::from)
 }
@@ -75,8 +139,9 @@ impl Record for ScanSummary {
         let found = number("findings").unwrap_or(0);
         let style = if found == 0 { Style::Good } else { Style::Bad };
         let head = printer.paint(style, counted(found, "finding", "findings"));
-        let ms = number("elapsed_ms").map_or(String::new(), |ms| format!(" in {ms} ms"));
+        let ms = number("elapsed_ms").map_or(String::new(), |ms| format!(" in {}", took(ms)));
         let mut text = format!("\n{head} in {}{ms}", parts.join(", "));
+        text.extend(self.0.get("money_at_risk").and_then(at_risk));
         for (required, reason, whose) in gaps(self.0.get("uncovered").and_then(Value::as_array)) {
             let (word, style) =
                 if required { ("NOT COVERED", Style::Warn) } else { ("left out, not required", Style::Dim) };
@@ -98,6 +163,27 @@ impl Record for ScanSummary {
         }
         text
     }
+}
+
+/// Accounts that are named under the money at risk; the JSON has more.
+const ACCOUNTS: usize = 5;
+
+/// What the trades with a finding at `high` or above are worth, in all and by account; nothing if there is none.
+fn at_risk(money: &Value) -> Option<String> {
+    let total = money.get("total").map(plain).filter(|total| total != "0")?;
+    let amount = |worth: &Value| plain(worth).parse::<BigDecimal>().unwrap_or_default();
+    let mut accounts: Vec<(&String, &Value)> = money.get("accounts")?.as_object()?.iter().collect();
+    accounts.sort_by_key(|(_, worth)| std::cmp::Reverse(amount(worth)));
+    let unnamed = money.get("accounts_not_named").and_then(Value::as_u64).unwrap_or(0);
+    let count = accounts.len() as u64 + unnamed;
+    let mut text = format!("\n  money at risk: {} in {}", clean(&total), counted(count, "account", "accounts"));
+    for (account, worth) in accounts.iter().take(ACCOUNTS) {
+        text.push_str(&format!("\n      {:<24} {}", clean(account), clean(&plain(worth))));
+    }
+    if count > ACCOUNTS as u64 {
+        text.push_str(&format!("\n      and {} more", count - ACCOUNTS as u64));
+    }
+    Some(text)
 }
 
 /// Reasons why something was not covered, each once, with what it kept from being evaluated; what the policies require comes first.
@@ -141,9 +227,11 @@ pub async fn conclude(
     for finding in &mut found {
         redactor.redact(finding);
     }
+    let mut shown = Shown::new(&ctx.printer);
     for finding in &found {
-        ctx.printer.emit(&FindingRecord(finding));
+        shown.give(&ctx.printer, finding);
     }
+    shown.end(&ctx.printer);
     keep(ctx, journal, scan, &found, summary, complete)
 }
 
@@ -199,5 +287,46 @@ mod tests {
         let expected = [(true, "no key", "burst revoked-key"), (false, "no account", "wash closed-account")];
         assert_eq!(said, expected.map(|(required, reason, whose)| (required, reason.to_owned(), whose.to_owned())));
         assert_eq!(gaps(None), []);
+    }
+
+    #[test]
+    fn money_at_risk_is_said_with_the_accounts_that_have_most_of_it() {
+        let accounts: Map<String, Value> = (1..=7).map(|n| (format!("a{n}"), json!(format!("{}", n * 9)))).collect();
+        let money = json!({"total": "252.5", "accounts": accounts, "accounts_not_named": 3});
+        let text = at_risk(&money).unwrap();
+        let lines: Vec<String> =
+            text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        let expected =
+            ["", "money at risk: 252.5 in 10 accounts", "a7 63", "a6 54", "a5 45", "a4 36", "a3 27", "and 5 more"];
+        assert_eq!(lines, expected);
+        assert_eq!(at_risk(&json!({"total": "0", "accounts": {}, "accounts_not_named": 0})), None);
+    }
+
+    #[test]
+    fn long_scans_took_seconds() {
+        assert_eq!([0, 9_999, 10_000, 75_960].map(took), ["0 ms", "9999 ms", "10.0 s", "75.9 s"]);
+    }
+
+    #[test]
+    fn a_terminal_is_shown_some_of_each_rule_and_told_of_the_others() {
+        let finding = |rule: &str| Finding {
+            id: String::new(),
+            kind: crate::domain::FindingKind::Trade,
+            rule: crate::domain::RuleRef { id: rule.into(), title: format!("Title of {rule}"), level: Level::High },
+            time: None,
+            source: Source::Table { table: "Trade".into(), key: Map::new() },
+            matched: Map::new(),
+            event: Map::new(),
+        };
+        let count = |bounded| {
+            let mut shown = Shown { bounded, rules: BTreeMap::new() };
+            let printed = [("few", 50), ("many", 1_060)]
+                .map(|(rule, of)| (0..of).filter(|_| shown.counts(&finding(rule))).count());
+            (printed, shown.left())
+        };
+        let (printed, left) = count(true);
+        assert_eq!(printed, [50, 50]);
+        assert_eq!((left.len(), left[0].as_str()), (2, "  1010 more: Title of many"));
+        assert_eq!(count(false), ([50, 1_060], vec![]));
     }
 }

@@ -131,8 +131,12 @@ pub fn run(job: &Job<'_>, outputs: &mut Outputs<'_>) -> Vec<Coverage> {
         }
         drop(sender);
         let mut merge = Merge::new(job);
+        let Outputs { finding, feed, done } = outputs;
+        // What is printed must not end up in the bar's line.
+        let mut finding = |at, found| progress.above(|| finding(at, found));
+        let mut outputs = Outputs { finding: &mut finding, feed, done };
         for message in receiver {
-            merge.take(message, outputs);
+            merge.take(message, &mut outputs);
             let now = (merge.current, merge.waiting());
             let mut state = pool.lock();
             if (state.current, state.waiting) != now {

@@ -1,75 +1,27 @@
 //! The four recoveries, each one command: what is wrong, services stopped, state put back, validated, services started, healthy; measured
 //! against the objectives, and ended in the checklist.
 
-use std::path::PathBuf;
+mod args;
+mod plan;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::Parser;
 use serde::Serialize;
 
+pub use self::args::RecoverCommand;
+use self::args::is_careful;
 use super::config_bundle::KeyArgs;
 use super::restore::RestoreArgs;
 use super::scan_trades::records;
 use super::{Cli, Context, Exit, Failure, checklist, journal_failure, lockdown, restore};
-use crate::domain::{CredentialId, Timestamp};
+use crate::domain::Timestamp;
 use crate::engine::lockdown::open;
 use crate::engine::{Deployment, Journal, Opening};
 use crate::ports::Clock;
 use crate::ui::{Printer, Record, Style, clean};
-
-/// The four disasters.
-#[derive(Debug, Subcommand)]
-pub enum RecoverCommand {
-    /// The database is gone or does not answer: the newest backup that verifies is put back
-    Database(RecoverArgs),
-    /// The server is gone: configuration from a bundle, then the database
-    Server(ServerArgs),
-    /// Data are wrong: the newest backup from before that, and what it lacks is listed
-    Corruption(RecoverArgs),
-    /// Somebody was in: contained first, then the newest backup that is shown to be clean
-    Breach(BreachArgs),
-}
-
-/// What every recovery takes.
-#[derive(Debug, clap::Args)]
-pub struct RecoverArgs {
-    /// Why, for the record
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
-    /// This backup, and no other
-    #[arg(long, value_name = "FILE")]
-    from: Option<String>,
-    /// Only backups that were started before this moment
-    #[arg(long, value_name = "TIME", conflicts_with = "from")]
-    before: Option<Timestamp>,
-    /// Logs that know trades: those without a row are listed (files or folders) [default: logs: of monitoring.yml]
-    #[arg(long, value_name = "PATH")]
-    logs: Vec<String>,
-}
-
-/// Arguments of `recover server`.
-#[derive(Debug, clap::Args)]
-pub struct ServerArgs {
-    #[command(flatten)]
-    common: RecoverArgs,
-    /// Bundle with .env, certificates and keys (made by `backup config`)
-    #[arg(long, value_name = "BUNDLE")]
-    config: Option<PathBuf>,
-    #[command(flatten)]
-    key: KeyArgs,
-}
-
-/// Arguments of `recover breach`.
-#[derive(Debug, clap::Args)]
-pub struct BreachArgs {
-    #[command(flatten)]
-    common: RecoverArgs,
-    /// Credential that has leaked (may be given more than once)
-    #[arg(long, value_name = "ID")]
-    compromised: Vec<CredentialId>,
-}
 
 /// What was found at the start: the seed of every procedure.
 #[derive(Debug, Serialize)]
@@ -202,7 +154,7 @@ fn phases(scenario: &str, bundle: bool) -> Vec<(&'static str, &'static str)> {
     let configuration = ("configuration", ".env, certificates and keys from the bundle");
     let scans =
         [("scan trades", "what somebody did in the trades"), ("scan database", "what was left in the database")];
-    let careful = matches!(scenario, "breach" | "corruption");
+    let careful = is_careful(scenario);
     let mut phases = Vec::new();
     phases.extend(bundle.then_some(configuration));
     phases.push(("symptoms", "what is wrong"));
@@ -223,18 +175,17 @@ fn phases(scenario: &str, bundle: bool) -> Vec<(&'static str, &'static str)> {
 
 /// Carries a recovery out.
 pub async fn run(command: RecoverCommand, ctx: &Context) -> Result<Exit, Failure> {
-    let (scenario, common, bundle, key, compromised) = match command {
-        RecoverCommand::Database(common) => ("database", common, None, KeyArgs::default(), None),
-        RecoverCommand::Server(args) => ("server", args.common, args.config, args.key, None),
-        RecoverCommand::Corruption(common) => ("corruption", common, None, KeyArgs::default(), None),
-        RecoverCommand::Breach(args) => ("breach", args.common, None, KeyArgs::default(), Some(args.compromised)),
-    };
     // A slip of the pen is told now, not in the middle.
-    records(ctx, &common.logs, &[])?;
+    records(ctx, &command.common().logs, &[])?;
+    if command.common().plan {
+        return plan::show(&command, ctx).await;
+    }
+    let scenario = command.scenario();
     if !ctx
         .confirm(&format!("This recovers from: {scenario}. Services are stopped and the live database is replaced."))?
     {
-        return Err(Failure::new(Exit::Usage, "not confirmed; nothing was touched"));
+        let failure = Failure::new(Exit::Usage, "not confirmed; nothing was touched");
+        return Err(failure.hint("see the phases, the backup and every step with: --plan"));
     }
     // Asked once: the phases are its consequences.
     let inner = Context {
@@ -247,10 +198,10 @@ pub async fn run(command: RecoverCommand, ctx: &Context) -> Result<Exit, Failure
         phase: true,
     };
     let clock = ctx.deployment()?.clock;
-    let (began, at, phases) = (clock.elapsed(), clock.now(), phases(scenario, bundle.is_some()));
+    let (began, at, phases) = (clock.elapsed(), clock.now(), phases(scenario, command.bundle().is_some()));
     let mut recovery =
         Recovery { ctx: &inner, scenario, clock, began, at, phases, begun: 0, failed: Vec::new(), restored: false };
-    recovery.play(common, bundle, key, compromised).await?;
+    recovery.play(command).await?;
     recovery.end().await
 }
 
@@ -275,15 +226,16 @@ impl Recovery<'_> {
         false
     }
 
-    async fn play(
-        &mut self,
-        common: RecoverArgs,
-        bundle: Option<PathBuf>,
-        key: KeyArgs,
-        compromised: Option<Vec<CredentialId>>,
-    ) -> Result<(), Failure> {
-        let reason = common.reason.clone().unwrap_or_else(|| format!("recovery from: {}", self.scenario));
-        if let Some(config) = bundle {
+    async fn play(&mut self, command: RecoverCommand) -> Result<(), Failure> {
+        let reason = command.common().reason.clone();
+        let reason = reason.unwrap_or_else(|| format!("recovery from: {}", self.scenario));
+        let asked = command.restore();
+        let (config, key, compromised) = match command {
+            RecoverCommand::Server(args) => (args.config, args.key, None),
+            RecoverCommand::Breach(args) => (None, KeyArgs::default(), Some(args.compromised)),
+            RecoverCommand::Database(_) | RecoverCommand::Corruption(_) => (None, KeyArgs::default(), None),
+        };
+        if let Some(config) = config {
             let args = RestoreArgs { config: Some(config), key, ..RestoreArgs::default() };
             self.begin();
             let put_back = restore::run(args, self.ctx).await;
@@ -303,19 +255,10 @@ impl Recovery<'_> {
         } else {
             self.open(&deployment, reason)?;
         }
-        let careful = matches!(self.scenario, "breach" | "corruption") && common.from.is_none();
-        let args = RestoreArgs {
-            clean: careful,
-            newest: !careful && common.from.is_none(),
-            file: common.from,
-            before: common.before,
-            logs: common.logs,
-            ..RestoreArgs::default()
-        };
         self.begin();
-        let restored = restore::run(args, self.ctx).await;
+        let restored = restore::run(asked, self.ctx).await;
         self.restored = self.ended("restore", restored);
-        if self.scenario == "breach" || self.scenario == "corruption" {
+        if is_careful(self.scenario) {
             self.scan().await;
         }
         for service in &deployment.services {

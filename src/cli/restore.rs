@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::backup::{VerdictRecord, find};
 use super::config_bundle::{KeyArgs, put_back};
 use super::scan_trades::records;
-use super::steps::{carry, ending, print_plan, told_lines};
+use super::steps::{carry, ending, show_steps, told_lines};
 use super::{Context, Exit, Failure, fault_failure, journal_failure, sought};
 use crate::domain::{Backup, BackupVerdict, CredentialId, Timestamp};
 use crate::engine::notices::{GRACE, Notices};
@@ -65,28 +65,18 @@ pub async fn run(args: RestoreArgs, ctx: &Context) -> Result<Exit, Failure> {
     if let Some(bundle) = &args.config {
         return put_back(ctx, &deployment, bundle, &args.key).await;
     }
+    if args.plan {
+        let (steps, exit) = show(&args, ctx, &deployment).await?;
+        ctx.printer.say(format!("\n{steps} steps; nothing was touched."));
+        return Ok(exit);
+    }
     let journal = Arc::new(ctx.open_case(&deployment)?);
     if let Some(note) = args.note.as_ref().filter(|_| args.replay) {
         return replay(ctx, &deployment, &journal, note).await;
     }
     let records = logs(&args, ctx, &deployment)?;
-    let bar = ctx.progress(&deployment, "judging the backups");
-    let picked = pick(&args, ctx, &deployment, &journal).await;
-    bar.finish();
-    let (verdicts, chosen) = picked?;
-    for verdict in &verdicts {
-        ctx.printer.emit(&VerdictRecord::brief(verdict));
-    }
+    let (verdicts, chosen) = pick(&args, ctx, &deployment, Some(&journal)).await?;
     let round = u32::try_from(journal.state().entries).unwrap_or(u32::MAX);
-    if args.plan {
-        if let Some(backup) = &chosen {
-            print_plan(
-                ctx,
-                &playbook::recovery(&deployment.policies, &backup.path, round, &replaced(&journal.state())),
-            );
-        }
-        return Ok(if chosen.is_some() { Exit::Done } else { Exit::Failed });
-    }
     let event = Event::BackupChosen {
         path: chosen.as_ref().map(|backup| backup.path.clone()),
         sha256: chosen.as_ref().and_then(|backup| backup.sha256),
@@ -235,11 +225,43 @@ async fn replay(ctx: &Context, deployment: &Deployment, journal: &Arc<Journal>, 
     Ok(if carried.tally.failed == 0 { Exit::Done } else { Exit::Incomplete })
 }
 
+/// Which backup a restore would take now, and its steps; says how many. Without an open incident there are no findings to be older than.
+pub async fn show(args: &RestoreArgs, ctx: &Context, deployment: &Deployment) -> Result<(usize, Exit), Failure> {
+    let open = ctx.incident.is_some() || !ctx.open_incidents(deployment)?.is_empty();
+    let journal = if open { Some(ctx.open_case(deployment)?) } else { None };
+    let (_, chosen) = pick(args, ctx, deployment, journal.as_ref()).await?;
+    let Some(backup) = chosen else {
+        ctx.printer.say("  no backup passed: none would be put back");
+        return Ok((0, Exit::Failed));
+    };
+    let state = journal.as_ref().map(Journal::state).unwrap_or_default();
+    let round = u32::try_from(state.entries).unwrap_or(u32::MAX);
+    let plan = playbook::recovery(&deployment.policies, &backup.path, round, &replaced(&state));
+    Ok((show_steps(ctx, &plan), Exit::Done))
+}
+
+/// Judges the backups, and shows what was said of each.
 async fn pick(
     args: &RestoreArgs,
     ctx: &Context,
     deployment: &Deployment,
-    journal: &Journal,
+    journal: Option<&Journal>,
+) -> Result<(Vec<BackupVerdict>, Option<Backup>), Failure> {
+    let bar = ctx.progress(deployment, "judging the backups");
+    let picked = judge(args, ctx, deployment, journal).await;
+    bar.finish();
+    let (verdicts, chosen) = picked?;
+    for verdict in &verdicts {
+        ctx.printer.emit(&VerdictRecord::brief(verdict));
+    }
+    Ok((verdicts, chosen))
+}
+
+async fn judge(
+    args: &RestoreArgs,
+    ctx: &Context,
+    deployment: &Deployment,
+    journal: Option<&Journal>,
 ) -> Result<(Vec<BackupVerdict>, Option<Backup>), Failure> {
     let failed = |fault: crate::ports::Fault| fault_failure("failed to judge the backups", &fault);
     let indicators = sought::indicators(ctx)?;
@@ -248,7 +270,7 @@ async fn pick(
             return newest(deployment, args.before, &indicators).await.map_err(failed);
         }
         // What a person names counts as much as what a scan saw.
-        let span = findings::malicious(journal).map_err(|error| journal_failure(&error))?;
+        let span = journal.map(findings::malicious).transpose().map_err(|error| journal_failure(&error))?.flatten();
         let first = span.map(|(first, _)| first);
         let first = first.into_iter().chain(args.before).min();
         return choose(deployment, first, &indicators).await.map_err(failed);

@@ -57,9 +57,9 @@ pub async fn run(args: MergeArgs, ctx: &Context) -> Result<Exit, Failure> {
     let mut collector = Collector::new(ctx, case, redactor(ctx).await);
     let mut correlator = Correlator::default();
     let mut merge = Merge::default();
-    let progress = Progress::rows("merging, shards");
+    let progress = Progress::rows("merging");
     for (at, shard) in shards.iter().enumerate() {
-        progress.at(at as u64, shards.len() as u64);
+        progress.say(&format!("merging shard {} of {}", at + 1, shards.len()));
         let before = at.checked_sub(1).map_or(0, |at| shards[at].header.shard.index());
         if shard.header.shard.index() > before + 1 {
             merge.skip();
@@ -67,7 +67,7 @@ pub async fn run(args: MergeArgs, ctx: &Context) -> Result<Exit, Failure> {
         let mut lines = ShardLines::open(&shard.path).map_err(|error| unreadable(&shard.path, &error))?;
         while let Some(line) = lines.next_line().map_err(|error| unreadable(&shard.path, &error))? {
             match merge.take(line).map_err(|error| refused(&error).cause(shard.path.display().to_string()))? {
-                Some(Merged::Finding(finding)) => drop(collector.give(finding)),
+                Some(Merged::Finding(finding)) => progress.above(|| drop(collector.give(finding))),
                 Some(Merged::Event(event)) => correlator.add(&event),
                 None => {}
             }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::findings::FindingRecord;
+use super::findings::{Shown, took};
 use super::{Context, Exit, Failure, journal_failure};
 use crate::adapters::aws::Aws;
 use crate::adapters::log_files::{self, Input, Unreadable};
@@ -99,7 +99,8 @@ impl Record for ScanSummary {
             let events = counted(self.events, "event", "events");
             format!("{events} of {files}, {}{indicators}", counted(self.rules, "rule", "rules"))
         };
-        let headline = format!("{} in {read}, {} ms", counted(self.findings, "finding", "findings"), self.elapsed_ms);
+        let findings = counted(self.findings, "finding", "findings");
+        let headline = format!("{findings} in {read}, {}", took(self.elapsed_ms));
         let style = if self.findings > 0 { Style::Bad } else { Style::Strong };
         let mut text = printer.paint(style, headline);
         let mut line = |what: &str, detail: String| {
@@ -220,6 +221,8 @@ pub fn scan_files<C: Send>(
         let mut waiting: Vec<Vec<Finding>> = inputs.iter().map(|_| Vec::new()).collect();
         let mut said: Vec<Option<C>> = inputs.iter().map(|_| None).collect();
         let mut current = 0;
+        // What is printed must not end up in the bar's line.
+        let mut give = |finding| progress.above(|| give(finding));
         for message in receiver {
             match message {
                 Message::Finding(index, finding) if index == current => give(*finding),
@@ -246,6 +249,7 @@ pub struct Collector<'a> {
     ctx: &'a Context,
     case: Option<Journal>,
     redactor: Redactor,
+    shown: Shown,
     kept: Vec<Finding>,
     count: u64,
     started: Instant,
@@ -254,14 +258,22 @@ pub struct Collector<'a> {
 impl<'a> Collector<'a> {
     /// For the case, if there is one.
     pub fn new(ctx: &'a Context, case: Option<Journal>, redactor: Redactor) -> Self {
-        Self { ctx, case, redactor, kept: Vec::new(), count: 0, started: Instant::now() }
+        Self {
+            ctx,
+            case,
+            redactor,
+            shown: Shown::new(&ctx.printer),
+            kept: Vec::new(),
+            count: 0,
+            started: Instant::now(),
+        }
     }
 
     /// Takes a finding; gives it back as it was shown, without secrets.
     pub fn give(&mut self, mut finding: Finding) -> Finding {
         self.redactor.redact(&mut finding);
         self.count += 1;
-        self.ctx.printer.emit(&FindingRecord(&finding));
+        self.shown.give(&self.ctx.printer, &finding);
         if self.case.is_some() {
             self.kept.push(finding.clone());
         }
@@ -274,6 +286,7 @@ impl<'a> Collector<'a> {
         summary.findings = self.count;
         let since = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         summary.elapsed_ms = summary.elapsed_ms.saturating_add(since);
+        self.shown.end(&self.ctx.printer);
         self.ctx.printer.emit(&summary);
         if let Some(journal) = &self.case {
             let complete = summary.unreadable.is_empty()

@@ -1,11 +1,10 @@
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::json;
 
-use super::findings::{FindingRecord, case, keep, redactor};
+use super::findings::{Shown, case, keep, redactor};
 use super::scan_output::resolve;
 use super::scan_trades_sql::{Engine, write};
 use super::{Context, Exit, Failure, fault_failure};
@@ -155,16 +154,17 @@ pub async fn run(args: TradesArgs, ctx: &Context) -> Result<Exit, Failure> {
     let redactor = redactor(&deployment).await;
     let mut findings = Vec::new();
     let result = {
-        let watch = Watch::start(&request.progress);
+        let (watch, mut shown) = (Watch::start(&request.progress), Shown::new(&ctx.printer));
         let result = scan(database.as_ref(), &policies, &request, &mut |finding| {
             let mut finding = finding.clone();
             redactor.redact(&mut finding);
-            watch.bar.above(|| ctx.printer.emit(&FindingRecord(&finding)));
+            watch.bar.above(|| shown.give(&ctx.printer, &finding));
             findings.push(finding);
         })
         .await
         .map_err(failed)?;
         watch.bar.finish();
+        shown.end(&ctx.printer);
         result
     };
     let mut summary = result.summary();
@@ -207,7 +207,8 @@ impl Watch {
         let task = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(Duration::from_millis(200)).await;
-                own.at(progress.rows.load(Ordering::Relaxed), progress.total.load(Ordering::Relaxed));
+                let (stage, rows, total) = progress.now();
+                own.at(stage.words(), rows, total);
             }
         });
         Self { bar, task }

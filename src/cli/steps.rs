@@ -71,10 +71,14 @@ fn planned(spec: &StepSpec) -> PlannedRecord {
 
 /// Prints a plan; nothing is touched.
 pub fn print_plan(ctx: &Context, plan: &Plan) {
-    for spec in &plan.steps {
-        ctx.printer.emit(&planned(spec));
-    }
-    ctx.printer.say(format!("\n{} steps; nothing was touched.", plan.steps.len()));
+    let steps = show_steps(ctx, plan);
+    ctx.printer.say(format!("\n{steps} steps; nothing was touched."));
+}
+
+/// The steps of a plan; says how many there are.
+pub fn show_steps(ctx: &Context, plan: &Plan) -> usize {
+    plan.steps.iter().for_each(|spec| ctx.printer.emit(&planned(spec)));
+    plan.steps.len()
 }
 
 /// Shows steps: on a terminal as a table that is redrawn in place, else each as a line when it ends.

@@ -46,7 +46,10 @@ mod screens;
 mod secrets;
 mod serve;
 mod shards;
+#[path = "../../src/detect/logs/shipped_cases.rs"]
+mod shipped_cases;
 mod sigma;
+mod sigma_peer;
 mod slurm;
 mod small;
 mod support;

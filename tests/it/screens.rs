@@ -153,7 +153,16 @@ fn in_a_recovery() {
     let folder = folder();
     let _deployment = deployment(folder.path(), 7);
     let root = folder.path();
-    let mut shown = sorted(root, &["recover", "breach", "--reason", "somebody was in", "--yes"]);
+    let mut shown = screens(
+        root,
+        &[
+            &["recover", "breach", "--compromised", "trading-key", "--plan"],
+            &["recover", "breach", "--compromised", "trading-api-key", "--plan"],
+            &["recover", "corruption", "--before", "2000-01-01T00:00:00Z", "--plan"],
+            &["incident", "show"],
+        ],
+    );
+    shown += &sorted(root, &["recover", "breach", "--reason", "somebody was in", "--yes"]);
     shown += &sorted(root, &["incident", "timeline"]);
     shown += &screens(
         root,

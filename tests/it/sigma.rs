@@ -6,9 +6,9 @@
 use portcullis::detect::logs::{Ruleset, ScanOptions, scan_reader};
 
 /// Section, detection (YAML), events that match, events that don't.
-type Row = (&'static str, &'static str, &'static [&'static str], &'static [&'static str]);
+pub type Row = (&'static str, &'static str, &'static [&'static str], &'static [&'static str]);
 
-const CASES: &[Row] = &[
+pub const CASES: &[Row] = &[
     // Values: strings.
     (
         "R Detection, General: values are compared without regard to case",
@@ -550,7 +550,7 @@ const CASES: &[Row] = &[
 ];
 
 /// Rules that must not be run, and a part of the reason.
-const REFUSED: &[(&str, &str, &str)] = &[
+pub const REFUSED: &[(&str, &str, &str)] = &[
     ("M Specific: a placeholder without a value is refused", "{s: {f|expand: '%admins%'}, condition: s}", "expand"),
     ("M: an unknown modifier", "{s: {f|nonsense: x}, condition: s}", "unknown modifier"),
     ("M Regular expression: what is not supported", "{s: {f|re: '(?=a)b'}, condition: s}", "regular expression"),

@@ -4,6 +4,7 @@
 //! itself are known by their exact definition; names that a deployment expects are given by `policies/database.yml`.
 
 mod known;
+mod reach;
 mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,6 +1,10 @@
-//! One literal, looked for by two of its bytes: a comparison of many places at once, which the compiler makes vectors of.
+//! One literal, looked for by two of its bytes: a comparison of many places at once.
+
+#![expect(clippy::inline_always, reason = "what is made for a kind of processor must become part of one function")]
 
 use std::ops::Range;
+
+use fearless_simd::{Simd, SimdBase, SimdFrom, SimdMask, u8x64};
 
 /// Places that are looked at together.
 const STEP: usize = 64;
@@ -41,7 +45,19 @@ impl Pair {
     }
 
     /// Calls `found` with each place in a part of the text at which the literal (in lower case) begins.
-    pub(super) fn find(self, text: &[u8], part: Range<usize>, literal: &[u8], mut found: impl FnMut(usize)) {
+    pub(super) fn find(self, text: &[u8], part: Range<usize>, literal: &[u8], found: impl FnMut(usize)) {
+        fearless_simd::dispatch!(fearless_simd::Level::new(), simd => self.find_with(simd, text, part, literal, found));
+    }
+
+    #[inline(always)]
+    fn find_with<S: Simd>(
+        self,
+        simd: S,
+        text: &[u8],
+        part: Range<usize>,
+        literal: &[u8],
+        mut found: impl FnMut(usize),
+    ) {
         let mut check = |start: usize| {
             if text.get(start..start + literal.len()).is_some_and(|is| is.eq_ignore_ascii_case(literal)) {
                 found(start);
@@ -53,13 +69,15 @@ impl Pair {
             let chunk = |at: usize| text.get(at..).and_then(<[u8]>::first_chunk::<STEP>);
             let first = start + self.at;
             let (Some(ones), Some(others)) = (chunk(first), chunk(first + self.apart)) else { break };
-            let mut any = 0;
-            for place in 0..STEP {
-                any |= u8::from(fold(ones[place]) == one) & u8::from(fold(others[place]) == other);
-            }
-            if any != 0 {
-                let here = |place: &usize| fold(ones[*place]) == one && fold(others[*place]) == other;
-                (0..STEP.min(end - start)).filter(here).for_each(|place| check(start + place));
+            let all = |byte: u8| u8x64::splat(simd, byte);
+            let is = |bytes: &[u8; STEP], byte| (u8x64::simd_from(simd, *bytes) | all(fold(0))).simd_eq(all(byte));
+            let mut places = (is(ones, one) & is(others, other)).to_bitmask();
+            while places != 0 {
+                let place = start + places.trailing_zeros() as usize;
+                if place < end {
+                    check(place);
+                }
+                places &= places - 1;
             }
             start += STEP;
         }

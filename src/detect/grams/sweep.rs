@@ -1,5 +1,7 @@
 //! A bitmap of grams, and the grams of a text looked up in it.
 
+#![expect(clippy::inline_always, reason = "what is made for a kind of processor must become part of one function")]
+
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -120,15 +122,33 @@ impl Group {
         check: &mut impl FnMut(usize, u32),
     ) {
         match self.index {
-            BITS => self.sweep::<WIDTH, STRIDE, BITS, { 1 << (BITS - 6) }>(text, part, check),
-            MORE => self.sweep::<WIDTH, STRIDE, MORE, { 1 << (MORE - 6) }>(text, part, check),
-            MANY => self.sweep::<WIDTH, STRIDE, MANY, { 1 << (MANY - 6) }>(text, part, check),
-            _ => self.sweep::<WIDTH, STRIDE, MOST, { 1 << (MOST - 6) }>(text, part, check),
+            BITS => self.dispatch::<WIDTH, STRIDE, BITS, { 1 << (BITS - 6) }>(text, part, check),
+            MORE => self.dispatch::<WIDTH, STRIDE, MORE, { 1 << (MORE - 6) }>(text, part, check),
+            MANY => self.dispatch::<WIDTH, STRIDE, MANY, { 1 << (MANY - 6) }>(text, part, check),
+            _ => self.dispatch::<WIDTH, STRIDE, MOST, { 1 << (MOST - 6) }>(text, part, check),
         }
     }
 
-    fn sweep<const WIDTH: usize, const STRIDE: usize, const INDEX: u32, const WORDS: usize>(
+    fn dispatch<const WIDTH: usize, const STRIDE: usize, const INDEX: u32, const WORDS: usize>(
         &self,
+        text: &[u8],
+        part: Range<usize>,
+        check: &mut impl FnMut(usize, u32),
+    ) {
+        // Where few places are looked at, gathering them into vectors costs more than it saves.
+        if STRIDE < 4 {
+            let level = fearless_simd::Level::new();
+            fearless_simd::dispatch!(level, simd => self.sweep::<_, WIDTH, STRIDE, INDEX, WORDS>(simd, text, part, check));
+        } else {
+            self.sweep::<_, WIDTH, STRIDE, INDEX, WORDS>((), text, part, check);
+        }
+    }
+
+    /// Nothing here says so, but the compiler makes vectors of it where the processor has them.
+    #[inline(always)]
+    fn sweep<S, const WIDTH: usize, const STRIDE: usize, const INDEX: u32, const WORDS: usize>(
+        &self,
+        _: S,
         text: &[u8],
         part: Range<usize>,
         check: &mut impl FnMut(usize, u32),

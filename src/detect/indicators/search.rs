@@ -52,6 +52,17 @@ impl Indicators {
         });
     }
 
+    /// The texts that are looked for as they are (in lower case), and by which part of each raw bytes are searched. All other
+    /// indicators are known by addresses, names, and runs of letters and digits. Which part it is may be chosen by what a log is
+    /// like, of which this is a sample.
+    pub fn texts(&self, sample: &[u8]) -> impl Iterator<Item = (Vec<u8>, Range<usize>)> {
+        let part = |literal: &Literal| {
+            let part = usize::from(literal.part.0)..usize::from(literal.part.1);
+            (self.value(literal.id).as_bytes().to_ascii_lowercase(), part)
+        };
+        self.set.windows(&sample[..sample.len().min(SAMPLE)]).literals().map(part)
+    }
+
     /// Calls `found` with the indicators that stand in a decoded text.
     pub fn find(&self, text: &str, from_level: Level, found: impl FnMut(Match)) {
         let bytes = text.as_bytes();

@@ -321,6 +321,11 @@ impl Windows {
         }
     }
 
+    /// All texts.
+    pub(super) fn literals(&self) -> impl Iterator<Item = &Literal> {
+        self.spanned.all.iter().chain(&self.pointed.all).chain(&self.rest)
+    }
+
     /// The search for the other texts, if there are any.
     pub(super) fn rest(&self) -> Option<(&Grams, &[Literal])> {
         Some((self.grams.as_ref()?, &self.rest))

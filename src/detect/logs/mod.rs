@@ -27,6 +27,8 @@ pub mod sigma;
 mod window;
 
 #[cfg(test)]
+mod shipped_cases;
+#[cfg(test)]
 mod shipped_tests;
 #[cfg(test)]
 mod sightings_tests;

@@ -15,17 +15,20 @@ use super::ruleset::{Filter, Found as Stands, Ruleset};
 use super::scan::{Cause, Hit, Place, ScanOptions, Scanned};
 use super::sightings::Sightings;
 use super::sigma::Record;
+use crate::detect::indicators::Indicators;
 use crate::domain::Timestamp;
 
 /// Scans one block.
 pub(super) fn scan_block(rules: &Ruleset, block: &Block, options: &ScanOptions) -> Scanned {
     let filter = rules.filter(&block.layout, &block.bytes);
+    let mut marks = Marks::new(filter, block, options.prefilter, rules.indicators());
+    let seen = marks.found.seen.take();
     let mut scan = Scan {
         rules,
         options,
         layout: &block.layout,
-        marks: Marks::new(filter, block, options.prefilter),
-        sightings: Sightings::new(rules.indicators(), &block.bytes, options.min_level),
+        marks,
+        sightings: Sightings::new(rules.indicators(), seen, &block.bytes, options.min_level),
         out: Scanned { bytes: block.covers, lines: block.lines, ..Scanned::default() },
     };
     for line in &block.too_long {
@@ -55,10 +58,10 @@ struct Marks<'a> {
 }
 
 impl<'a> Marks<'a> {
-    fn new(filter: &'a Filter, block: &Block, used: bool) -> Self {
+    fn new(filter: &'a Filter, block: &Block, used: bool, indicators: Option<&Indicators>) -> Self {
         let lines = block.spans.is_none();
         let found = if used {
-            filter.find(&block.bytes, lines)
+            filter.find(&block.bytes, lines, indicators)
         } else {
             Stands { ends: if lines { ends(&block.bytes).0 } else { Vec::new() }, ..Stands::default() }
         };

@@ -9,9 +9,12 @@ use std::sync::{Mutex, PoisonError};
 use foldhash::fast::RandomState;
 
 use super::ends::End;
-use super::formats::{access_head, access_may_hold, access_request, access_status};
+use super::formats::{access_address_end, access_head, access_may_hold, access_request, access_status};
+use super::ruleset::Found;
 use super::sigma::Part;
 use crate::detect::grams::{Grams, Sample};
+use crate::detect::indicators::{Indicators, Match};
+use crate::domain::Level;
 
 /// Texts that are remembered at most, and their bytes.
 const TEXTS: usize = 8_192;
@@ -39,6 +42,8 @@ pub(super) struct Segments {
     any: Vec<bool>,
     /// Literals that stand between any two quoted texts.
     between: Vec<usize>,
+    /// Whether indicators are looked for by pieces too.
+    seeks: bool,
     /// What is known of texts; one for each thread that scans.
     known: Mutex<Vec<Known>>,
 }
@@ -50,14 +55,32 @@ struct Searched {
     numbers: Vec<usize>,
 }
 
+/// What a piece of a line is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// The address of a line of the usual shape: no literal stands there, but indicators do.
+    Address,
+    Request,
+    Other,
+}
+
 /// A piece of a line, among others.
 struct Piece {
     /// Where it begins among them.
     at: usize,
-    /// Where its line begins in the block.
+    /// Where it begins in the block, and where its line does.
+    from: usize,
     line: usize,
-    /// It is a request.
-    request: bool,
+    kind: Kind,
+}
+
+/// A quoted text that is not known to hold nothing.
+struct Use {
+    /// Where its line begins in the block, and where it does itself.
+    line: usize,
+    from: usize,
+    /// The text's number.
+    number: usize,
 }
 
 /// Lines on their way into pieces.
@@ -65,10 +88,11 @@ struct Walk<'a> {
     segments: &'a Segments,
     bytes: &'a [u8],
     known: Known,
+    /// Whether addresses of lines of the usual shape are pieces.
+    addresses: bool,
     text: Vec<u8>,
     pieces: Vec<Piece>,
-    /// Texts that are not known to hold nothing: a line, and the text's number.
-    uses: Vec<(usize, usize)>,
+    uses: Vec<Use>,
     ends: Vec<End>,
 }
 
@@ -79,6 +103,8 @@ struct Text {
     start: usize,
     end: usize,
     found: Vec<usize>,
+    /// Indicators that may stand in it, by their places in it.
+    seen: Vec<Match>,
 }
 
 /// Texts that were met, and what they hold.
@@ -110,7 +136,7 @@ impl Searched {
 
 impl Segments {
     /// Prepares the search for literals, which are found by their numbers.
-    pub(super) fn new(literals: &[(Part, Vec<u8>)], sample: &Sample) -> Self {
+    pub(super) fn new(literals: &[(Part, Vec<u8>)], sample: &Sample, indicators: Option<&Indicators>) -> Self {
         let everywhere = |literal: &[u8]| literal.contains(&b'"') || access_may_hold(literal);
         let any: Vec<bool> = literals.iter().map(|(part, text)| *part == Part::Line && !everywhere(text)).collect();
         let is = |number: usize, part: Part| literals[number].0 == part;
@@ -121,7 +147,15 @@ impl Segments {
         let quoted = Searched::new(literals, |number| any[number] || is(number, Part::Quoted), sample);
         let mut between = Vec::new();
         quoted.find(BETWEEN, |_, literal| between.push(literal));
-        Self { whole, pieces, quoted, any, between, known: Mutex::default() }
+        // None that holds a quote, or that may stand in what is passed over.
+        let piece = |(text, part): (Vec<u8>, Range<usize>)| !(text.contains(&b'"') || access_may_hold(&text[part]));
+        let seeks = indicators.is_some_and(|indicators| indicators.texts(sample.text()).all(piece));
+        Self { whole, pieces, quoted, any, between, seeks, known: Mutex::default() }
+    }
+
+    /// Whether indicators are looked for too.
+    pub(super) fn seeks(&self) -> bool {
+        self.seeks
     }
 
     /// What it is likely to cost for each byte of text, in picoseconds.
@@ -131,8 +165,10 @@ impl Segments {
         self.whole.grams.cost() + self.pieces.grams.cost() / 4 + PARTS
     }
 
-    /// Literals in whole lines, each with a place in its line, in order, and where the lines end.
-    pub(super) fn find(&self, bytes: &[u8]) -> (Vec<(usize, usize)>, Vec<End>) {
+    /// Literals in whole lines, each with a place in its line, in order, and where the lines end; indicators, if they can be
+    /// looked for by pieces.
+    pub(super) fn find(&self, bytes: &[u8], indicators: Option<&Indicators>) -> Found {
+        let indicators = indicators.filter(|_| self.seeks);
         let mut found = Vec::new();
         self.whole.find(bytes, |at, literal| found.push((at, literal)));
         let mut known = self.lock().pop().unwrap_or_default();
@@ -141,6 +177,7 @@ impl Segments {
             segments: self,
             bytes,
             known,
+            addresses: indicators.is_some(),
             text: Vec::with_capacity(bytes.len() / 3),
             pieces: Vec::with_capacity(bytes.len() / 128),
             uses: Vec::new(),
@@ -152,23 +189,48 @@ impl Segments {
         }
         let Walk { mut known, text, pieces, uses, ends, .. } = walk;
         self.pieces.find(&text, |at, literal| {
-            let piece = &pieces[pieces.partition_point(|piece| piece.at <= at).saturating_sub(1)];
-            if piece.request || self.any[literal] {
+            let piece = Piece::at(&pieces, at);
+            if piece.kind == Kind::Request || (piece.kind == Kind::Other && self.any[literal]) {
                 found.push((piece.line, literal));
             }
         });
-        known.search(&self.quoted);
-        for (line, number) in uses {
-            let literals = known.texts.get(number).map_or(&self.between, |text| &text.found);
-            found.extend(literals.iter().map(|literal| (line, *literal)));
+        known.search(&self.quoted, indicators);
+        for text in &uses {
+            let literals = known.texts.get(text.number).map_or(&self.between, |text| &text.found);
+            found.extend(literals.iter().map(|literal| (text.line, *literal)));
         }
+        let seen = indicators.map(|indicators| {
+            let mut seen = Vec::new();
+            indicators.sweep(&text, Level::Informational, |hit| {
+                let piece = Piece::at(&pieces, hit.start);
+                seen.push(moved(hit, piece.at, piece.from));
+            });
+            for text in &uses {
+                let hits = known.texts.get(text.number).map_or(&[][..], |text| &text.seen);
+                seen.extend(hits.iter().map(|hit| moved(*hit, 0, text.from)));
+            }
+            seen
+        });
         self.lock().push(known);
         found.sort_unstable();
-        (found, ends)
+        Found { literals: found, escapes: Vec::new(), ends, seen }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A match in a piece that begins at `from`, with places that count from `to`.
+fn moved(hit: Match, from: usize, to: usize) -> Match {
+    let place = |at: usize| at.saturating_sub(from) + to;
+    Match { start: place(hit.start), end: place(hit.end), ..hit }
+}
+
+impl Piece {
+    /// The piece that a place lies in.
+    fn at(pieces: &[Self], place: usize) -> &Self {
+        &pieces[pieces.partition_point(|piece| piece.at <= place).saturating_sub(1)]
     }
 }
 
@@ -192,7 +254,10 @@ impl Walk<'_> {
             let close = memchr::memchr3(b'"', b'\\', b'\n', &rest[quote + 1..]).map(|at| quote + 1 + at);
             // The first quote behind the date, and the next one with no backslash before it: a request.
             if let Some(close) = close.filter(|close| rest[*close] == b'"') {
-                self.piece(start, start + quote..start + close + 1, true);
+                if self.addresses {
+                    self.piece(start, start..start + access_address_end(quote), Kind::Address);
+                }
+                self.piece(start, start + quote..start + close + 1, Kind::Request);
                 let end = self.behind(start, start + close + 1);
                 self.ends.push(End::new(end, true));
                 return end;
@@ -201,18 +266,18 @@ impl Walk<'_> {
         let end = memchr::memchr(b'\n', rest).map_or(self.bytes.len(), |at| start + at + 1);
         if let Some(request) = access_request(&self.bytes[start..end]) {
             let (from, to) = (start + request.start, start + request.end);
-            self.piece(start, start..from, false);
-            self.piece(start, from..to, true);
+            self.piece(start, start..from, Kind::Other);
+            self.piece(start, from..to, Kind::Request);
             self.behind(start, to);
         } else {
-            self.piece(start, start..end, false);
+            self.piece(start, start..end, Kind::Other);
         }
         self.ends.push(End::new(end, false));
         end
     }
 
-    fn piece(&mut self, line: usize, range: Range<usize>, request: bool) {
-        self.pieces.push(Piece { at: self.text.len(), line, request });
+    fn piece(&mut self, line: usize, range: Range<usize>, kind: Kind) {
+        self.pieces.push(Piece { at: self.text.len(), from: range.start, line, kind });
         self.text.extend_from_slice(&self.bytes[range]);
         self.text.push(APART);
     }
@@ -231,7 +296,7 @@ impl Walk<'_> {
             let text = &bytes[open + 1..];
             if text.starts_with(&BETWEEN[1..]) {
                 if !self.segments.between.is_empty() {
-                    self.uses.push((line, usize::MAX));
+                    self.uses.push(Use { line, from: open, number: usize::MAX });
                 }
                 open += BETWEEN.len() - 1;
             } else if text.first() == Some(&b'\n') {
@@ -241,7 +306,7 @@ impl Walk<'_> {
             {
                 let number = self.known.number(&bytes[open..open + at + 2]);
                 if self.known.may_hold(number) {
-                    self.uses.push((line, number));
+                    self.uses.push(Use { line, from: open, number });
                 }
                 open += at + 1;
             } else {
@@ -256,7 +321,7 @@ impl Walk<'_> {
         let rest = &self.bytes[from..];
         let to = from + memchr::memchr2(b'"', b'\n', rest).unwrap_or(rest.len());
         if self.bytes[from..to] != *b"\r" {
-            self.piece(line, from..to, false);
+            self.piece(line, from..to, Kind::Other);
         }
         to
     }
@@ -272,7 +337,8 @@ impl Known {
 
     /// Whether a text, by its number, was not searched yet or holds something.
     fn may_hold(&self, number: usize) -> bool {
-        number >= self.fresh || self.texts.get(number).is_none_or(|text| !text.found.is_empty())
+        let holds = |text: &Text| !(text.found.is_empty() && text.seen.is_empty());
+        number >= self.fresh || self.texts.get(number).is_none_or(holds)
     }
 
     /// The number of a text.
@@ -293,19 +359,27 @@ impl Known {
         }
         let start = self.bytes.len();
         self.bytes.extend_from_slice(text);
-        self.texts.push(Text { hash, start, end: self.bytes.len(), found: Vec::new() });
+        self.texts.push(Text { hash, start, end: self.bytes.len(), found: Vec::new(), seen: Vec::new() });
         self.bytes.push(APART);
         number
     }
 
     /// Searches the texts that are new.
-    fn search(&mut self, quoted: &Searched) {
+    fn search(&mut self, quoted: &Searched, indicators: Option<&Indicators>) {
         let Some(from) = self.texts.get(self.fresh).map(|text| text.start) else { return };
         let texts = &mut self.texts;
+        let number_at = |texts: &[Text], at| texts.partition_point(|text| text.start <= from + at).saturating_sub(1);
         quoted.find(&self.bytes[from..], |at, literal| {
-            let number = texts.partition_point(|text| text.start <= from + at).saturating_sub(1);
+            let number = number_at(texts, at);
             texts[number].found.push(literal);
         });
+        if let Some(indicators) = indicators {
+            indicators.sweep(&self.bytes[from..], Level::Informational, |hit| {
+                let number = number_at(texts, hit.start);
+                let start = texts[number].start - from;
+                texts[number].seen.push(moved(hit, start, 0));
+            });
+        }
         self.fresh = texts.len();
     }
 }
@@ -332,7 +406,7 @@ mod tests {
             (Part::Line, "bobby"),
         ];
         let literals = literals.map(|(part, text)| (part, text.as_bytes().to_vec()));
-        let segments = Segments::new(&literals, &Sample::default());
+        let segments = Segments::new(&literals, &Sample::default(), None);
         assert_eq!(segments.whole.numbers, [4]);
         let lines = [
             line("GET /two HTTP/1.1", "-", "agent"),
@@ -346,7 +420,7 @@ mod tests {
         let text = lines.concat();
         // Twice: what is known of a text is used again.
         for _ in 0..2 {
-            let (found, ends) = segments.find(text.as_bytes());
+            let Found { literals: found, ends, .. } = segments.find(text.as_bytes(), None);
             assert_eq!(ends.len(), lines.len());
             let fit: Vec<bool> = ends.iter().map(|end| end.fits()).collect();
             assert_eq!(fit, [true, false, true, false, false, true, true]);
@@ -391,7 +465,7 @@ mod tests {
             ended in any::<bool>(),
         ) {
             let literals = LITERALS.map(|(part, text)| (part, text.as_bytes().to_vec()));
-            let segments = Segments::new(&literals, &Sample::default());
+            let segments = Segments::new(&literals, &Sample::default(), None);
             let layout = formats::layout(b"", true, Some(&Wanted::Named(Format::Access)));
             let line = |(user, request, status, rest): &(String, String, String, String)| {
                 format!("1.2.3.4 {user} [24/Nov/2026:01:02:03 +0000] \"{request}\"{status}{rest}\n")
@@ -400,7 +474,7 @@ mod tests {
             if !ended {
                 text.pop();
             }
-            let (found, ends) = segments.find(text.as_bytes());
+            let Found { literals: found, ends, .. } = segments.find(text.as_bytes(), None);
             let places: Vec<usize> = ends.iter().map(|end| end.place()).collect();
             let mut start = 0;
             let want: Vec<usize> = text.split_inclusive('\n').map(|line| { start += line.len(); start }).collect();
@@ -433,13 +507,73 @@ mod tests {
         }
     }
 
+    /// Indicators of every kind that can be looked for by pieces.
+    const INDICATORS: &str = "1.2.3.4\n12.0.0.0/8\n2001:67::1\nab.ba.example\na1.b\nkey-id:ABABABABABABABAB12\n\
+        string:/ab ab\nstring:a/b-a-b-a-b-a-b-a-b-a\nuser-agent:babab/1.0\nhttps://a.bab.example/abab\n";
+
+    fn indicators(list: &str) -> Indicators {
+        let mut reader = crate::detect::indicators::Reader::default();
+        reader.read("list", list.as_bytes());
+        let indicators = reader.finish();
+        assert_eq!(indicators.refused(), []);
+        indicators
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4_000))]
+        #[test]
+        fn indicators_in_pieces_are_those_in_whole_lines(
+            parts in proptest::collection::vec(
+                proptest::sample::select(vec![
+                    "1.2.3.4", "12.3.4.5", "2001:67::1", "9.9.9.9", "AB.ba.example", "x.ab.ba.example", "A1.b", "ababABABABABABAB12",
+                    "/ab ab", "/AB aB", "a/b-a-b-a-b-a-b-a-b-a", "Babab/1.0", "https://a.bab.example/abab", " - - ", " - bab ",
+                    "[24/Nov/2026:01:02:03 +0000]", " \"", "\"", "\" \"", "\\\"", "GET /", " HTTP/1.1\" ", "200 5", "\n", "\n1.2.3.4 - - ",
+                    "\n12.3.4.5 - - [24/Nov/2026:01:02:03 +0000] \"GET ", "\n9.9.9.9 - - [24/Nov/2026:01:02:03 +0000] \"", "%2f", "\\n",
+                    " ", ".", ":", "a", "\r\n", "\u{e9}",
+                ]),
+                0..30,
+            ),
+        ) {
+            let indicators = indicators(INDICATORS);
+            let segments = Segments::new(&[], &Sample::default(), Some(&indicators));
+            prop_assert!(segments.seeks());
+            let text = parts.concat();
+            // Twice: what is known of a text is used again.
+            for block in [&text, &text].into_iter().flat_map(|text| text.split_inclusive('\n')) {
+                agree(&segments, &indicators, block);
+            }
+        }
+    }
+
+    /// A block gives the same indicators in pieces as in whole.
+    fn agree(segments: &Segments, indicators: &Indicators, block: &str) {
+        let mut whole = Vec::new();
+        indicators.sweep(block.as_bytes(), Level::Informational, |hit| whole.push(hit));
+        let pieces = segments.find(block.as_bytes(), Some(indicators)).seen.unwrap();
+        let [whole, pieces] = [whole, pieces].map(|hits| {
+            let mut places: Vec<_> = hits.iter().map(|hit| (hit.start, hit.id)).collect();
+            places.sort_unstable();
+            places.dedup();
+            places
+        });
+        assert_eq!(pieces, whole, "{block}");
+    }
+
+    #[test]
+    fn indicators_that_may_stand_in_what_is_passed_over_are_not_looked_for_in_pieces() {
+        for text in ["string:nov/2026", "key-id:24242", "string:- - [2", "string:b\"ababab"] {
+            let set = indicators(&format!("{text}\n1.2.3.4\n"));
+            assert!(!Segments::new(&[], &Sample::default(), Some(&set)).seeks(), "{text}");
+        }
+    }
+
     #[test]
     fn so_many_texts_are_forgotten_again() {
-        let segments = Segments::new(&[(Part::Quoted, b"needle".to_vec())], &Sample::default());
+        let segments = Segments::new(&[(Part::Quoted, b"needle".to_vec())], &Sample::default(), None);
         for round in 0..3 {
             let text: String =
                 (0..TEXTS + 9).map(|n| line("GET / HTTP/1.1", "-", &format!("{round} {n} Needle"))).collect();
-            assert_eq!(segments.find(text.as_bytes()).0.len(), TEXTS + 9);
+            assert_eq!(segments.find(text.as_bytes(), None).literals.len(), TEXTS + 9);
         }
         assert!(segments.lock()[0].texts.len() <= TEXTS + 10);
     }

@@ -1,254 +1,8 @@
 //! Every rule that comes with the program, on an event that it must find and on one that it must not.
 
+use super::shipped_cases::{AGENTS, CASES, REQUESTS, correlated};
 use super::*;
 use crate::policy::shipped::SHIPPED;
-
-const CASES: &[(&str, &str, &str)] = &[
-    (
-        "revoked-key-used",
-        r#"{"event":"auth.rejected","reason":"key revoked","apiKeyId":"key_2"}"#,
-        r#"{"event":"auth.rejected","reason":"bad signature"}"#,
-    ),
-    (
-        "leaked-key-trade",
-        r#"{"time":"2026-11-24T01:02:03.004Z","event":"trade.created","userAgent":"curl/8.5","value":"120000.00"}"#,
-        r#"{"event":"trade.created","userAgent":"web-client/2.1"}"#,
-    ),
-    (
-        "pause-flag-changed",
-        r#"{"event":"config.changed","key":"TRADING_PAUSED","value":"false"}"#,
-        r#"{"event":"config.changed","key":"theme"}"#,
-    ),
-    (
-        "admin-endpoint",
-        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /admin/users HTTP/1.1" 200 5 "-" "x""#,
-        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /admin/users HTTP/1.1" 403 5 "-" "x""#,
-    ),
-    (
-        "sql-injection-probe",
-        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /t?id=1%27%20OR%201=1 HTTP/1.1" 200 5 "-" "x""#,
-        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /t?sort=selected HTTP/1.1" 200 5 "-" "x""#,
-    ),
-    (
-        "path-traversal-probe",
-        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /x/..%2F..%2Fetc/passwd HTTP/1.1" 404 5 "-" "x""#,
-        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /x/v1..2/doc HTTP/1.1" 200 5 "-" "x""#,
-    ),
-    (
-        "sudo-root-shell",
-        "Nov 24 01:02:03 web sudo: eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/bin/bash",
-        "Nov 24 01:02:03 web sudo: eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/bin/ls",
-    ),
-    (
-        "ssh-root-password",
-        "Nov 24 01:02:03 web sshd[77]: Accepted password for root from 1.2.3.4 port 5 ssh2",
-        "Nov 24 01:02:03 web sshd[77]: Accepted publickey for root from 1.2.3.4 port 5 ssh2",
-    ),
-    (
-        "secrets-mass-read",
-        r#"{"eventSource":"secretsmanager.amazonaws.com","eventName":"BatchGetSecretValue"}"#,
-        r#"{"eventSource":"secretsmanager.amazonaws.com","eventName":"GetSecretValue","userAgent":"aws-sdk-js/3"}"#,
-    ),
-    (
-        "cloudtrail-stopped",
-        r#"{"eventSource":"cloudtrail.amazonaws.com","eventName":"StopLogging"}"#,
-        r#"{"eventSource":"cloudtrail.amazonaws.com","eventName":"DescribeTrails"}"#,
-    ),
-    (
-        "iam-access-key-created",
-        r#"{"eventSource":"iam.amazonaws.com","eventName":"CreateAccessKey"}"#,
-        r#"{"eventSource":"iam.amazonaws.com","eventName":"CreateAccessKey","errorCode":"AccessDenied"}"#,
-    ),
-    (
-        "database-persistence",
-        "2026-11-24 01:02:03 UTC [5] LOG:  statement: CREATE OR REPLACE FUNCTION x() RETURNS void",
-        "2026-11-24 01:02:03 UTC [5] LOG:  statement: select 'create role x'",
-    ),
-    (
-        "console-login-without-mfa",
-        r#"{"eventSource":"signin.amazonaws.com","eventName":"ConsoleLogin","additionalEventData":{"MFAUsed":"No"},"responseElements":{"ConsoleLogin":"Success"}}"#,
-        r#"{"eventSource":"signin.amazonaws.com","eventName":"ConsoleLogin","additionalEventData":{"MFAUsed":"Yes"},"responseElements":{"ConsoleLogin":"Success"}}"#,
-    ),
-    (
-        "aws-root-used",
-        r#"{"eventSource":"iam.amazonaws.com","eventName":"ListUsers","eventType":"AwsApiCall","userIdentity":{"type":"Root"}}"#,
-        r#"{"eventSource":"kms.amazonaws.com","eventName":"Decrypt","eventType":"AwsApiCall","userIdentity":{"type":"Root","invokedBy":"s3.amazonaws.com"}}"#,
-    ),
-    (
-        "aws-logs-off",
-        r#"{"eventSource":"ec2.amazonaws.com","eventName":"DeleteFlowLogs"}"#,
-        r#"{"eventSource":"s3.amazonaws.com","eventName":"PutBucketLogging","requestParameters":{"BucketLoggingStatus":{"LoggingEnabled":{"TargetBucket":"b"}}}}"#,
-    ),
-    (
-        "kms-key-disabled",
-        r#"{"eventSource":"kms.amazonaws.com","eventName":"ScheduleKeyDeletion"}"#,
-        r#"{"eventSource":"kms.amazonaws.com","eventName":"DisableKey","errorCode":"AccessDenied"}"#,
-    ),
-    (
-        "security-group-opened",
-        r#"{"eventSource":"ec2.amazonaws.com","eventName":"AuthorizeSecurityGroupIngress","requestParameters":{"ipPermissions":{"items":[{"ipRanges":{"items":[{"cidrIp":"0.0.0.0/0"}]}}]}}}"#,
-        r#"{"eventSource":"ec2.amazonaws.com","eventName":"AuthorizeSecurityGroupIngress","requestParameters":{"ipPermissions":{"items":[{"ipRanges":{"items":[{"cidrIp":"10.0.0.0/8"}]}}]}}}"#,
-    ),
-    (
-        "sts-session-made",
-        r#"{"eventSource":"sts.amazonaws.com","eventName":"GetFederationToken"}"#,
-        r#"{"eventSource":"sts.amazonaws.com","eventName":"GetCallerIdentity"}"#,
-    ),
-    (
-        "iam-rights-widened",
-        r#"{"eventSource":"iam.amazonaws.com","eventName":"AttachUserPolicy","requestParameters":{"policyArn":"x"}}"#,
-        r#"{"eventSource":"iam.amazonaws.com","eventName":"ListAttachedUserPolicies"}"#,
-    ),
-    (
-        "iam-console-access-made",
-        r#"{"eventSource":"iam.amazonaws.com","eventName":"CreateLoginProfile"}"#,
-        r#"{"eventSource":"iam.amazonaws.com","eventName":"GetLoginProfile"}"#,
-    ),
-    (
-        "snapshot-shared",
-        r#"{"eventSource":"rds.amazonaws.com","eventName":"ModifyDBSnapshotAttribute","requestParameters":{"attributeName":"restore","valuesToAdd":["all"]}}"#,
-        r#"{"eventSource":"rds.amazonaws.com","eventName":"ModifyDBSnapshotAttribute","requestParameters":{"attributeName":"restore","valuesToRemove":["all"]}}"#,
-    ),
-    (
-        "api-key-made",
-        r#"{"event":"apikey.created","apiKeyId":"key_9","user":"eve"}"#,
-        r#"{"event":"apikey.listed","user":"eve"}"#,
-    ),
-    (
-        "user-role-raised",
-        r#"{"event":"user.role_changed","user":"eve","newRole":"admin"}"#,
-        r#"{"event":"user.role_changed","user":"eve","newRole":"viewer"}"#,
-    ),
-    (
-        "withdrawal-address-changed",
-        r#"{"event":"withdrawal.address_changed","account":"a","address":"x"}"#,
-        r#"{"event":"withdrawal.requested","account":"a"}"#,
-    ),
-    (
-        "scanner-user-agent",
-        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET / HTTP/1.1" 200 5 "-" "sqlmap/1.7""#,
-        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /sqlmap HTTP/1.1" 200 5 "-" "Mozilla/5.0""#,
-    ),
-    (
-        "metadata-service-asked-for",
-        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /fetch?url=http://169.254.169.254/latest/meta-data/iam/ HTTP/1.1" 200 5 "-" "x""#,
-        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /latest/news HTTP/1.1" 200 5 "-" "x""#,
-    ),
-    (
-        "webshell",
-        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /uploads/a.php?cmd=whoami HTTP/1.1" 200 5 "-" "x""#,
-        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /uploads/a.php?cmd=whoami HTTP/1.1" 404 5 "-" "x""#,
-    ),
-    (
-        "database-program-run",
-        "2026-11-24 01:02:03 UTC [5] LOG:  statement: COPY t FROM PROGRAM 'curl http://x'",
-        "2026-11-24 01:02:03 UTC [5] LOG:  statement: COPY t FROM STDIN",
-    ),
-    (
-        "database-superuser",
-        "2026-11-24 01:02:03 UTC [5] LOG:  statement: ALTER ROLE app WITH SUPERUSER",
-        "2026-11-24 01:02:03 UTC [5] LOG:  statement: ALTER ROLE app WITH NOSUPERUSER",
-    ),
-    (
-        "database-log-changed",
-        "2026-11-24 01:02:03 UTC [5] LOG:  statement: ALTER SYSTEM SET log_statement = 'none'",
-        "2026-11-24 01:02:03 UTC [5] LOG:  statement: ALTER SYSTEM SET work_mem = '64MB'",
-    ),
-    (
-        "pause-guard-touched",
-        "2026-11-24 01:02:03 UTC [5] LOG:  statement: DROP TRIGGER portcullis_guard ON \"Trade\"",
-        "2026-11-24 01:02:03 UTC [5] LOG:  statement: SELECT * FROM portcullis.flag",
-    ),
-    (
-        "authorized-keys-changed",
-        "Nov 24 01:02:03 web sudo: eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/tee -a /root/.ssh/authorized_keys",
-        "Nov 24 01:02:03 web sshd[77]: Authentication refused: bad ownership for file /root/.ssh/authorized_keys",
-    ),
-    (
-        "cron-changed",
-        "Nov 24 01:02:03 web crontab[9]: (eve) REPLACE (eve)",
-        "Nov 24 01:02:03 web crontab[9]: (eve) LIST (eve)",
-    ),
-    (
-        "ssh-forwarding",
-        "Nov 24 01:02:03 web sshd[77]: debug1: server_input_channel_open: ctype direct-tcpip rchan 2",
-        "Nov 24 01:02:03 web sshd[77]: Accepted publickey for eve from 1.2.3.4 port 5 ssh2",
-    ),
-    (
-        "user-made-on-host",
-        "Nov 24 01:02:03 web usermod[9]: add 'eve' to group 'sudo'",
-        "Nov 24 01:02:03 web usermod[9]: add 'eve' to group 'games'",
-    ),
-    (
-        "logs-cut",
-        "Nov 24 01:02:03 web sudo: eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/journalctl --vacuum-time=1s",
-        "Nov 24 01:02:03 web sudo: eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/journalctl -f",
-    ),
-    (
-        "logs-silent",
-        "Nov 24 01:02:03 web systemd-journald[9]: Suppressed 512 messages from app.service",
-        "Nov 24 01:02:03 web systemd-journald[9]: Journal started",
-    ),
-];
-
-/// One event of a correlation, `second` seconds after one o'clock.
-fn at(second: u32, rest: &str) -> String {
-    format!("{{\"time\":\"2026-11-24T01:{:02}:{:02}Z\",{rest}}}\n", second / 60, second % 60)
-}
-
-fn sshd(second: u32, message: &str) -> String {
-    format!("Nov 24 01:{:02}:{:02} web sshd[77]: {message} port 5 ssh2\n", second / 60, second % 60)
-}
-
-/// Correlations: a file, events that it must find, events that it must not.
-fn correlated() -> Vec<(&'static str, String, String)> {
-    let login = |n: u32, user: &str, ip: &str, event: &str| {
-        at(n, &format!("\"event\":\"{event}\",\"user\":\"{user}\",\"ip\":\"{ip}\""))
-    };
-    let refused = |n: u32| login(n, "eve", "1.2.3.4", "login.failed");
-    let many = |count: u32, one: &dyn Fn(u32) -> String| (0..count).map(one).collect::<String>();
-    let let_in = login(90, "eve", "1.2.3.4", "login.succeeded");
-    let addresses = |count: u32| many(count, &|n| login(n, "eve", &format!("1.2.3.{n}"), "login.succeeded"));
-    let sprayed = |count: u32| many(count, &|n| login(n, &format!("user{n}"), "1.2.3.4", "login.failed"));
-    let knocked = |from: &str| many(25, &|n| sshd(n, &format!("Failed password for root from {from}")));
-    let secret = |count: u32| {
-        let one = |n: u32| {
-            format!(
-                "{{\"eventTime\":\"2026-11-24T01:00:{n:02}Z\",\"eventSource\":\"secretsmanager.amazonaws.com\",\
-                 \"eventName\":\"GetSecretValue\",\"userIdentity\":{{\"accessKeyId\":\"AKIAX\"}},\
-                 \"requestParameters\":{{\"secretId\":\"s{n}\"}}}}\n"
-            )
-        };
-        many(count, &one)
-    };
-    let export = |count: u32| {
-        let line = |n: u32| {
-            format!(
-                "1.2.3.4 - - [24/Nov/2026:01:02:{n:02} +0000] \"GET /api/export?page={n} HTTP/1.1\" 200 5 \"-\" \"x\"\n"
-            )
-        };
-        many(count, &line)
-    };
-    let guessed = |count: u32| {
-        let line = |n: u32| {
-            format!("2026-11-24 01:02:{n:02} UTC [5] FATAL:  password authentication failed for user \"app\"\n")
-        };
-        many(count, &line)
-    };
-    vec![
-        ("user-from-many-addresses", addresses(3), addresses(2)),
-        ("brute-force-then-login", many(10, &refused) + &let_in, many(9, &refused) + &let_in),
-        ("password-spraying", sprayed(10), sprayed(9)),
-        (
-            "ssh-brute-force",
-            knocked("1.2.3.4") + &sshd(50, "Accepted password for root from 1.2.3.4"),
-            sshd(0, "Failed password for root from 1.2.3.5") + &sshd(50, "Accepted password for root from 1.2.3.5"),
-        ),
-        ("secrets-swept", secret(10), secret(9)),
-        ("mass-export", export(20), export(19)),
-        ("database-password-guessing", guessed(20), guessed(19)),
-    ]
-}
 
 /// The rule files by name.
 fn shipped() -> Vec<(&'static str, &'static str)> {
@@ -277,6 +31,26 @@ fn every_shipped_rule_finds_its_event_and_spares_the_other() {
         assert!(!found_by(name, &positive).is_empty(), "{name} misses {positive}");
         assert_eq!(found_by(name, &negative), [], "{name} finds {negative}");
     }
+}
+
+#[test]
+fn attacks_are_found_however_they_are_written_and_what_looks_like_them_is_not() {
+    let line = |request: &str, agent: &str| {
+        format!("192.0.2.7 - - [24/Nov/2026:01:02:03 +0000] \"GET {request} HTTP/1.1\" 200 5 \"-\" \"{agent}\"")
+    };
+    let mut wrong = Vec::new();
+    let mut check = |name: &str, line: String, wanted: bool| {
+        if found_by(name, &line).is_empty() == wanted {
+            wrong.push(format!("{name} {} {line}", if wanted { "misses" } else { "finds" }));
+        }
+    };
+    for (name, yes, no) in REQUESTS {
+        yes.iter().for_each(|request| check(name, line(request, "x"), true));
+        no.iter().for_each(|request| check(name, line(request, "x"), false));
+    }
+    AGENTS.0.iter().for_each(|agent| check("scanner-user-agent", line("/", agent), true));
+    AGENTS.1.iter().for_each(|agent| check("scanner-user-agent", line("/", agent), false));
+    assert_eq!(wrong, [] as [&str; 0]);
 }
 
 #[test]

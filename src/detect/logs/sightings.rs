@@ -28,10 +28,19 @@ pub(super) struct Sighting {
 }
 
 impl<'a> Sightings<'a> {
-    pub(super) fn new(indicators: Option<&'a Indicators>, bytes: &[u8], from_level: Level) -> Self {
+    /// `seen` is what the filter saw of them, if it looked.
+    pub(super) fn new(
+        indicators: Option<&'a Indicators>,
+        seen: Option<Vec<Match>>,
+        bytes: &[u8],
+        from_level: Level,
+    ) -> Self {
         let mut found = Vec::new();
         if let Some(indicators) = indicators {
-            indicators.sweep(bytes, from_level, |hit| found.push(hit));
+            match seen {
+                Some(seen) => found.extend(seen.into_iter().filter(|hit| indicators.level(hit.id) >= from_level)),
+                None => indicators.sweep(bytes, from_level, |hit| found.push(hit)),
+            }
             found.sort_unstable_by_key(|hit| (hit.start, hit.id));
         }
         Self { indicators, from_level, found, next: 0, first: 0 }

@@ -116,7 +116,7 @@ impl Decimal {
     /// As a whole number of `10^-18`; `None` beyond 1.7 · 10^20 or with no finite value.
     pub fn fixed(self) -> Option<i128> {
         let (mantissa, places) = self.parts()?;
-        scaled(i128::from(mantissa), i32::from(places))
+        short_scaled(mantissa, i32::from(places))
     }
 
     /// The same where nothing is cut: `None` for numbers with more places, too.
@@ -136,7 +136,11 @@ impl Decimal {
     /// The product as a whole number of `10^-18`; digits beyond are dropped.
     pub fn times(self, other: Self) -> Option<i128> {
         let ((one, places), (two, more)) = (self.parts()?, other.parts()?);
-        scaled(i128::from(one) * i128::from(two), i32::from(places) + i32::from(more))
+        let places = i32::from(places) + i32::from(more);
+        match one.checked_mul(two) {
+            Some(product) => short_scaled(product, places),
+            None => scaled(i128::from(one) * i128::from(two), places),
+        }
     }
 
     fn parts(self) -> Option<(i64, i8)> {
@@ -181,6 +185,24 @@ impl Decimal {
 /// Powers of ten that a 128-bit number holds.
 const POWERS: [i128; 39] = {
     let mut powers = [1; 39];
+    let mut at = 1;
+    while at < powers.len() {
+        powers[at] = powers[at - 1] * 10;
+        at += 1;
+    }
+    powers
+};
+
+/// The same for a mantissa of 64 bits, which most have: its product with up to 10^18 always fits, and takes one multiplication.
+fn short_scaled(mantissa: i64, places: i32) -> Option<i128> {
+    match usize::try_from(PLACES - places).ok().and_then(|place| SHORT_POWERS.get(place)) {
+        Some(factor) => Some(i128::from(mantissa) * i128::from(*factor)),
+        None => scaled(i128::from(mantissa), places),
+    }
+}
+
+const SHORT_POWERS: [i64; 19] = {
+    let mut powers = [1; 19];
     let mut at = 1;
     while at < powers.len() {
         powers[at] = powers[at - 1] * 10;

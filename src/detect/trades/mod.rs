@@ -17,6 +17,8 @@ pub mod finding;
 mod follow;
 mod hit;
 mod ids;
+mod json_fields;
+mod judge;
 /// Log lines of a deployment's own form.
 pub mod line_pattern;
 mod names;
@@ -43,7 +45,7 @@ mod stage_tests;
 pub mod value;
 
 pub use changes::Changes;
-pub use follow::{Doubt, Followed, Follower};
+pub use follow::{BATCH, Doubt, Followed, Follower};
 pub use hit::{Hit, Hits, MOST, rows};
 pub use ids::{Gap, Ids, made_at, without_usual};
 pub use names::{Names, Reader};

@@ -2,12 +2,13 @@ use std::collections::{HashMap, HashSet};
 
 use super::decimal::{Decimal, fixed_text};
 use super::hit::{Hit, Hits};
+use super::judge::moment;
 use super::names::{NONE, Reader};
 use super::plan::{Layout, Plan};
 use super::policy::{Check, Difference, Ledger};
 use super::record::{Bytes, NO_TIME, Record, Side, write_decimal};
 use super::roles::Role;
-use super::row::{decimal, moment, moment_of};
+use super::row::{decimal, moment_of};
 use crate::domain::RawRow;
 
 /// Bytes of a [`Claim`].

@@ -1,19 +1,20 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::changes::{Changes, asks_for_changes};
+use super::changes::Changes;
 use super::decimal::Decimal;
-use super::expression::{Cells, worth};
-use super::hit::{Hit, Hits};
-use super::ids::{Ids, made_at};
-use super::names::{NONE, Reader};
+use super::expression::Cells;
+use super::hit::Hits;
+use super::ids::Ids;
+use super::judge::{Judge, Known};
+use super::names::Reader;
 use super::plan::Plan;
-use super::policy::{Amount, Check, LookupTable, Problem, Sequence};
+use super::policy::{Check, Sequence};
 use super::record::{NO_TIME, Record, Side};
-use super::reference::{Account, Key, Reference, allows};
+use super::reference::Reference;
 use super::roles::Role;
-use super::value::{Number, millis};
-use crate::domain::{RawRow, Timestamp};
+use super::value::millis;
+use crate::domain::RawRow;
 
 /// Reads rows in any order: makes their records, and runs the checks that need one row only.
 pub struct RowReader {
@@ -60,16 +61,16 @@ pub struct Seen {
 }
 
 /// The cells of a row.
-struct Row<'r> {
-    raw: RawRow<'r>,
-    plan: &'r Plan,
-    now: i64,
-    quantity: Decimal,
-    price: Decimal,
-    value: Decimal,
-    executed: Option<i64>,
-    created: Option<i64>,
-    updated: Option<i64>,
+pub(super) struct Row<'r> {
+    pub(super) raw: RawRow<'r>,
+    pub(super) plan: &'r Plan,
+    pub(super) now: i64,
+    pub(super) quantity: Decimal,
+    pub(super) price: Decimal,
+    pub(super) value: Decimal,
+    pub(super) executed: Option<i64>,
+    pub(super) created: Option<i64>,
+    pub(super) updated: Option<i64>,
 }
 
 impl Cells for Row<'_> {
@@ -143,6 +144,13 @@ impl RowReader {
         let Self { plan, reference, names, seen, scratch, .. } = self;
         seen.rows += 1;
         let place = |role| plan.layout.place(role);
+        // Key and account are looked up first: where they lie in memory is waited for while the rest is read.
+        let mut name = |role| names.of(place(role).and_then(|place| raw.text(place, scratch)));
+        let (account, key) = (name(Role::Account), name(Role::Key));
+        let known = Known {
+            key: reference.keys.as_ref().and_then(|keys| keys.get(&key)),
+            account: reference.accounts.as_ref().and_then(|accounts| accounts.get(&account)),
+        };
         let amount = |role| place(role).map_or(Decimal::Null, |place| decimal(raw, place));
         let time = |role| moment_of(raw, place(role)?);
         let row = Row {
@@ -163,6 +171,8 @@ impl RowReader {
             quantity: row.quantity,
             price: row.price,
             value: row.value,
+            account,
+            key,
             side: Side::read(place(Role::Side).and_then(|place| raw.text(place, scratch))),
             ..Record::default()
         };
@@ -172,8 +182,6 @@ impl RowReader {
         self.id_hash = if plan.hash_ids { hash(Role::Id).unwrap_or(0) } else { 0 };
         self.outer_hash = hash(Role::ExternalRef).unwrap_or(self.id_hash);
         let mut name = |role| names.of(place(role).and_then(|place| raw.text(place, scratch)));
-        record.account = name(Role::Account);
-        record.key = name(Role::Key);
         record.instrument = if plan.layout.pair { 0 } else { name(Role::Instrument) };
         record.counterparty = name(Role::Counterparty);
         record.destination = name(Role::Destination);
@@ -203,7 +211,7 @@ impl RowReader {
         if !outside {
             seen.judged += 1;
             let judge = Judge { reference, row: &row, record: &record, seen };
-            judge.all(&self.checks);
+            judge.all(&self.checks, known);
         }
         record
     }
@@ -245,220 +253,4 @@ fn of_one_row(plan: &Plan) -> Vec<u16> {
         _ => false,
     };
     (0_u16..).zip(&plan.policies).filter(|(_, policy)| one(&policy.check)).map(|(number, _)| number).collect()
-}
-
-/// One row before its checks.
-struct Judge<'a, 'r> {
-    reference: &'a Reference,
-    row: &'a Row<'r>,
-    record: &'a Record,
-    seen: &'a mut Seen,
-}
-
-impl Judge<'_, '_> {
-    fn all(mut self, checks: &[u16]) {
-        let (reference, record, plan) = (self.reference, self.record, self.row.plan);
-        let key = reference.keys.as_ref().and_then(|keys| keys.get(&record.key));
-        let account = reference.accounts.as_ref().and_then(|accounts| accounts.get(&record.account));
-        for number in checks {
-            let policy = &plan.policies[usize::from(*number)];
-            let why = match &policy.check {
-                Check::Row { when } => when.holds(self.row).then(|| policy.title.to_lowercase()),
-                Check::Lookup { table, problem, tolerance_s, null_is_missing, words, limit } => {
-                    let told = Told {
-                        number: *number,
-                        tolerance: tolerance_s.saturating_mul(1000),
-                        null: *null_is_missing,
-                        words,
-                    };
-                    match table {
-                        LookupTable::Keys => self.key(key, *problem, &told),
-                        LookupTable::Accounts => self.account(account, *problem, &told, limit.as_ref()),
-                        LookupTable::Pauses => self.paused(told.tolerance),
-                        LookupTable::Intruder => self.intruder(told.tolerance),
-                    }
-                }
-                Check::Sequence { tolerance_s, .. } => {
-                    self.id_of_another_time(*number, tolerance_s.saturating_mul(1000))
-                }
-                _ => continue,
-            };
-            let Some(why) = why else { continue };
-            let hit = Hit { policy: *number, id: record.id, time: record.time, why };
-            if asks_for_changes(&policy.check) {
-                self.seen.changes.entry(*number).or_default().add(record.created, record.updated, hit);
-            } else {
-                self.seen.hits.push(hit);
-            }
-        }
-    }
-
-    fn skip(&mut self, policy: u16, why: &'static str) {
-        *self.seen.unusable.entry((policy, why)).or_default() += 1;
-    }
-
-    /// The row's time, where it may be compared; a row without one is counted.
-    fn timed(&mut self, number: u16) -> Option<i64> {
-        if self.record.time == NO_TIME {
-            self.skip(number, "the row's time can't be read");
-            return None;
-        }
-        Some(self.record.time)
-    }
-
-    fn key(&mut self, key: Option<&Key>, problem: Problem, told: &Told<'_>) -> Option<String> {
-        if self.record.key == NONE {
-            return (problem == Problem::Missing && told.null).then(|| "it has no key".to_owned());
-        }
-        let Some(key) = key else {
-            return (problem == Problem::Missing).then(|| "its key is not in the key table".to_owned());
-        };
-        match problem {
-            Problem::Revoked => late(self.timed(told.number)?, key.revoked, told.tolerance, "its key was revoked at"),
-            Problem::Expired => late(self.timed(told.number)?, key.expires, told.tolerance, "its key expired at"),
-            Problem::NotYetMade => early(self.timed(told.number)?, key.made, told.tolerance, "its key was made at"),
-            Problem::OtherAccount => self.other_account(key, told.number),
-            Problem::OutOfScope => {
-                let scope = key.scope.as_ref()?;
-                if allows(scope, told.words) {
-                    *self.seen.agreed.entry(told.number).or_default() += 1;
-                    return None;
-                }
-                Some(format!("its key may only do `{}`", scope.chars().take(80).collect::<String>()))
-            }
-            Problem::OtherAddress => {
-                let allowed = key.addresses.as_ref()?;
-                let text = self.row.text(Role::Ip)?;
-                let text = std::str::from_utf8(&text).ok()?;
-                let address: std::net::IpAddr = text.split('/').next()?.parse().ok()?;
-                (!allowed.iter().any(|net| net.contains(&address)))
-                    .then(|| format!("its key may not be used from {address}"))
-            }
-            _ => None,
-        }
-    }
-
-    fn other_account(&mut self, key: &Key, number: u16) -> Option<String> {
-        if key.account == NONE || self.record.account == NONE {
-            return None;
-        }
-        if key.account == self.record.account {
-            *self.seen.agreed.entry(number).or_default() += 1;
-            return None;
-        }
-        Some("its key belongs to another account".to_owned())
-    }
-
-    fn account(
-        &mut self,
-        known: Option<&Account>,
-        problem: Problem,
-        told: &Told<'_>,
-        fallback: Option<&Amount>,
-    ) -> Option<String> {
-        match problem {
-            Problem::Missing => match (self.record.account, known) {
-                (NONE, _) => told.null.then(|| "it has no account".to_owned()),
-                (_, None) => Some("its account is not in the account table".to_owned()),
-                _ => None,
-            },
-            Problem::Revoked => {
-                late(self.timed(told.number)?, known?.closed, told.tolerance, "its account was closed at")
-            }
-            Problem::NotYetMade => {
-                early(self.timed(told.number)?, known?.made, told.tolerance, "its account was made at")
-            }
-            Problem::OverLimit => {
-                let limit = known.and_then(|account| account.limit.as_ref()).or(fallback)?;
-                self.over(limit, told.number)
-            }
-            _ => None,
-        }
-    }
-
-    /// Exact: the approximation only spares rows that are below the limit for sure.
-    fn over(&mut self, limit: &Amount, number: u16) -> Option<String> {
-        if self.record.approximate_worth().is_some_and(|about| about < limit.below) {
-            return None;
-        }
-        let worth = match worth(self.row) {
-            Some(Number::Finite(worth)) if worth > limit.exact => worth.normalized().to_plain_string(),
-            Some(Number::Infinite) => "infinite".to_owned(),
-            Some(Number::Finite(_)) => return None,
-            Some(Number::Unusable) | None => {
-                self.skip(number, "what the trade is worth can't be read");
-                return None;
-            }
-        };
-        Some(format!("it is worth {worth}, the limit is {}", limit.exact.normalized().to_plain_string()))
-    }
-
-    fn paused(&self, tolerance: i64) -> Option<String> {
-        let time = (self.record.time != NO_TIME).then_some(self.record.time)?;
-        let inside =
-            |(from, to): &&(i64, Option<i64>)| time.saturating_sub(*from) > tolerance && to.is_none_or(|to| time < to);
-        let (from, to) = self.reference.pauses.iter().find(inside)?;
-        Some(format!("trading was paused from {} until {}", moment(*from), to.map_or("now".to_owned(), moment)))
-    }
-
-    fn intruder(&self, tolerance: i64) -> Option<String> {
-        let (row, record) = (self.row, self.record);
-        let time = (record.time != NO_TIME).then_some(record.time)?;
-        let trace = self.reference.traces.iter().find(|trace| {
-            let meant = time >= trace.from.saturating_sub(tolerance) && time <= trace.to.saturating_add(tolerance);
-            meant
-                && match trace.role {
-                    Role::Account => record.account == trace.name,
-                    Role::Key => record.key == trace.name,
-                    Role::Ip => row
-                        .text(Role::Ip)
-                        .is_some_and(|ip| ip.split(|byte| *byte == b'/').next() == Some(trace.text.as_bytes())),
-                    role => row.text(role).as_deref() == Some(trace.text.as_bytes()),
-                }
-        })?;
-        Some(format!(
-            "{} {} was the intruder's from {} until {}, by the log findings of this case",
-            trace.role.name(),
-            trace.text,
-            moment(trace.from),
-            moment(trace.to)
-        ))
-    }
-
-    fn id_of_another_time(&mut self, number: u16, tolerance: i64) -> Option<String> {
-        let (made, created) = (made_at(&self.row.text(Role::Id)?)?, self.row.created?);
-        if (made - created).abs() <= tolerance {
-            *self.seen.agreed.entry(number).or_default() += 1;
-            return None;
-        }
-        Some(format!("its id was made at {}, the row says {}", moment(made), moment(created)))
-    }
-}
-
-/// What a policy says of a lookup.
-struct Told<'a> {
-    number: u16,
-    tolerance: i64,
-    null: bool,
-    words: &'a [String],
-}
-
-fn late(time: i64, than: Option<i64>, tolerance: i64, words: &str) -> Option<String> {
-    let late = time.saturating_sub(than?);
-    (late > tolerance).then(|| format!("{words} {}, {} s before the trade", moment(than.unwrap_or(0)), seconds(late)))
-}
-
-fn early(time: i64, than: Option<i64>, tolerance: i64, words: &str) -> Option<String> {
-    let early = than?.saturating_sub(time);
-    (early > tolerance).then(|| format!("{words} {}, {} s after the trade", moment(than.unwrap_or(0)), seconds(early)))
-}
-
-/// Rounded up: a trade 0.2 s after the tolerance is after it.
-fn seconds(millis: i64) -> i64 {
-    millis.div_euclid(1000) + i64::from(millis.rem_euclid(1000) > 0)
-}
-
-/// A moment for people.
-pub(super) fn moment(millis: i64) -> String {
-    Timestamp::from_millisecond(millis).map_or_else(|_| "an unknown moment".to_owned(), |time| time.to_string())
 }

@@ -8,6 +8,7 @@ mod gather;
 mod join;
 mod other;
 mod pass;
+mod progress;
 mod report;
 mod spill;
 pub mod traces;
@@ -22,15 +23,18 @@ use serde_json::{Map, Value, json};
 
 use self::other::Shelf;
 use self::pass::{Desk, Made, TradeSink, clear};
+use self::spill::Runs;
 use crate::detect::trades::policy::{Check, Ledger, TradePolicy};
 use crate::detect::trades::roles::{Catalog, Role, RoleOverrides, SchemaMapping, map_schema};
 use crate::detect::trades::sql::{self, Dialect, Statement};
-use crate::detect::trades::{Changes, Followed, Follower, Hits, Ids, Means, Plan, Reference, Uncovered, needs_history};
+use crate::detect::trades::{
+    BATCH, Changes, Followed, Follower, Hits, Ids, Means, Plan, Reference, Uncovered, needs_history,
+};
 use crate::domain::{Column, Finding, Table, Timestamp};
 use crate::ports::{Database, Fault, FaultKind, Join, RowSink, Snapshot, TableRead, TimeRange};
 
 pub use self::other::{Open, OtherRecord};
-pub use self::pass::Progress;
+pub use self::progress::{Progress, Stage};
 
 /// Connections that read at once.
 const CONNECTIONS: i64 = 2;
@@ -152,7 +156,6 @@ pub async fn run_with(
     let mut others = Shelf::open(scan, &reference.names).await?;
     let has = |others: &Shelf, ledger: Ledger| others.keys.iter().any(|(one, _)| *one == ledger);
     let estimate = snapshot.estimate(&mapping.trades.table).await.unwrap_or(0);
-    scan.progress.total.store(estimate, std::sync::atomic::Ordering::Relaxed);
     let mut result = TradeScanResult {
         findings: Vec::new(),
         rows: 0,
@@ -191,6 +194,7 @@ pub async fn run_with(
             plan: &plan,
             scan,
             windowed: *windowed,
+            estimate,
         };
         let (found, extra) = phase.run(snapshot.as_mut(), &mut others).await?;
         result.rows = result.rows.max(found.rows);
@@ -254,6 +258,8 @@ struct Phase<'a> {
     plan: &'a Arc<Plan>,
     scan: &'a TradeScan,
     windowed: bool,
+    /// Rows of the whole table, roughly.
+    estimate: u64,
 }
 
 impl Phase<'_> {
@@ -311,20 +317,12 @@ impl Phase<'_> {
             range: self.range(if self.looks_back() { BEFORE } else { 0 }),
             join: self.order_columns(),
         };
+        self.scan.progress.enter(Stage::Reading, if self.windowed { 0 } else { self.estimate });
         let rows = snapshot.read(&read, sinks).await?;
         let mut made = clear(&desk);
         let mut found =
             Found { rows, hits: Hits::default(), whole: Ids::default(), made: Vec::new(), uncovered: Vec::new() };
-        let runs: Vec<_> = made.iter_mut().filter_map(|made| made.runs.take()).collect();
-        let runs = Arc::new(runs);
-        let halves = Follower::new(self.plan, self.reference, rows, since, until).halves();
-        let tasks = halves.map(|mut follower| {
-            let runs = Arc::clone(&runs);
-            tokio::task::spawn_blocking(move || {
-                spill::merge(&runs, |record| follower.record(record))?;
-                Ok::<Followed, Fault>(follower.finish())
-            })
-        });
+        let tasks = self.follow(made.iter_mut().filter_map(|made| made.runs.take()).collect(), rows);
         let orders = self.read_orders(snapshot).await?;
         self.take_seen(&mut made, &mut found);
         let mut doubts = Vec::new();
@@ -336,14 +334,41 @@ impl Phase<'_> {
         }
         let wanted: HashSet<u64> = doubts.iter().map(|doubt| doubt.order).collect();
         let claims: Vec<_> = made.iter_mut().filter_map(|made| made.claims.take()).collect();
+        if !keys.is_empty() {
+            self.scan.progress.enter(Stage::Reconciling, 0);
+        }
         let extra =
             if keys.is_empty() { Vec::new() } else { self.reconcile(others.books().await?, &mut made, &mut found)? };
         found.made = made;
+        self.scan.progress.enter(Stage::Joining, 0);
         let fine = self.join(snapshot, claims, orders, wanted, &mut found).await?;
+        self.scan.progress.enter(Stage::Writing, 0);
         for doubt in doubts.into_iter().filter(|doubt| !fine.contains(&doubt.order)) {
             found.hits.push(doubt.hit);
         }
         Ok((found, extra))
+    }
+
+    /// Begins the checks over several rows, on both cores.
+    fn follow(&self, runs: Vec<Runs>, rows: u64) -> [tokio::task::JoinHandle<Result<Followed, Fault>>; 2] {
+        let (since, until) = self.window();
+        let runs = Arc::new(runs);
+        self.scan.progress.enter(Stage::Following, rows);
+        let mut half = 0;
+        Follower::new(self.plan, self.reference, rows, since, until).halves().map(|mut follower| {
+            half += 1;
+            // Both take all rows; the first has more work.
+            let (runs, counted) = (Arc::clone(&runs), (half == 1).then(|| Arc::clone(&self.scan.progress)));
+            tokio::task::spawn_blocking(move || {
+                spill::merge(&runs, BATCH, |records| {
+                    follower.records(records);
+                    if let Some(progress) = &counted {
+                        progress.add(records.len() as u64);
+                    }
+                })?;
+                Ok::<Followed, Fault>(follower.finish())
+            })
+        })
     }
 
     /// What the workers saw; a comparison that never agreed compares what does not mean the same.

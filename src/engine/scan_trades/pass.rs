@@ -1,8 +1,8 @@
 //! The one pass over the trade table, and the one over the order table.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::progress::Progress;
 use super::spill::{Parted, Runs, Spill};
 use crate::detect::trades::orders::{Claim, Order};
 use crate::detect::trades::policy::Ledger;
@@ -51,15 +51,6 @@ pub(super) type Desk<T> = Arc<Mutex<Vec<T>>>;
 /// Everything on the desk.
 pub(super) fn clear<T>(desk: &Desk<T>) -> Vec<T> {
     std::mem::take(&mut *desk.lock().unwrap_or_else(PoisonError::into_inner))
-}
-
-/// How far a scan is.
-#[derive(Debug, Default)]
-pub struct Progress {
-    /// Rows read.
-    pub rows: AtomicU64,
-    /// Rows that there will be, roughly.
-    pub total: AtomicU64,
 }
 
 /// Takes trade rows.
@@ -134,7 +125,7 @@ impl RowSink for TradeSink {
         }
         self.uncounted += 1;
         if self.uncounted == 4096 {
-            self.progress.rows.fetch_add(self.uncounted, Ordering::Relaxed);
+            self.progress.add(self.uncounted);
             self.uncounted = 0;
         }
         Ok(())

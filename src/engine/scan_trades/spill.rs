@@ -107,8 +107,9 @@ impl Reader<'_> {
     }
 }
 
-/// Gives all records of all runs in the order of time.
-pub(super) fn merge(all: &[Runs], mut give: impl FnMut(&Record)) -> Result<(), Fault> {
+/// Gives all records of all runs in the order of time, so many at once.
+pub(super) fn merge(all: &[Runs], most: usize, mut give: impl FnMut(&[Record])) -> Result<(), Fault> {
+    let mut batch = Vec::with_capacity(most);
     let mut readers = Vec::new();
     for runs in all {
         for (start, count) in &runs.sorted {
@@ -129,8 +130,10 @@ pub(super) fn merge(all: &[Runs], mut give: impl FnMut(&Record)) -> Result<(), F
         // Runs seldom overlap: stay with this one as long as it is first.
         while let Some(order) = reader.order().filter(|order| next.is_none_or(|next| *order <= next)) {
             let _ = order;
-            if let Some(record) = &reader.head {
-                give(record);
+            batch.extend(reader.head);
+            if batch.len() >= most {
+                give(&batch);
+                batch.clear();
             }
             reader.advance()?;
         }
@@ -141,6 +144,7 @@ pub(super) fn merge(all: &[Runs], mut give: impl FnMut(&Record)) -> Result<(), F
             reader.bytes = Vec::new();
         }
     }
+    give(&batch);
     Ok(())
 }
 

@@ -25,7 +25,9 @@ pub use detect::layout;
 pub use json::JsonRecords;
 pub use layout::{Layout, Outline, TEXT, Wanted};
 pub use lines::{Chunk, Continued, Split};
-pub(super) use shape::{head as access_head, is_status as access_status, may_hold as access_may_hold};
+pub(super) use shape::{
+    address_end as access_address_end, head as access_head, is_status as access_status, may_hold as access_may_hold,
+};
 
 /// Largest record that is read, in bytes.
 pub const MAX_RECORD: usize = 4 << 20;

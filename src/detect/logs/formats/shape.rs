@@ -69,6 +69,11 @@ pub(in crate::detect::logs) fn head(text: &[u8]) -> Option<usize> {
     (odd == 0 && (1..=ADDRESS).contains(&length)).then_some(length + BEHIND.len() - 1)
 }
 
+/// Where the address ends in a line of that shape, by where its request's quote is.
+pub(in crate::detect::logs) const fn address_end(quote: usize) -> usize {
+    quote + 1 - BEHIND.len()
+}
+
 /// Bytes of a status and a size, and of a line's end.
 const STATUS: [bool; 256] = {
     let mut bytes = [false; 256];

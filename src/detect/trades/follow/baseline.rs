@@ -104,6 +104,26 @@ impl Baseline {
         }
     }
 
+    /// See [`super::Memory::warm`].
+    pub(super) fn touch(&self, record: &Record) -> u64 {
+        let number = |whose: u64| {
+            let latest = self.numbers.get(&whose).and_then(|known| known.ring.get(known.next));
+            latest.map_or(0, |number| u64::from(number.to_bits()))
+        };
+        let account = || self.accounts.get(&record.account).map_or(0, |known| known.last.cast_unsigned());
+        let seen = |value: u32| account() ^ u64::from(self.pairs.contains(&pair(record.account, value)));
+        match self.of {
+            Measure::Value => number(u64::from(record.account)),
+            Measure::Quantity => number(pair(record.account, record.instrument)),
+            Measure::Instrument => seen(record.instrument),
+            Measure::Destination => seen(record.destination),
+            Measure::Ip => seen(record.ip),
+            Measure::Hour | Measure::Gap | Measure::First => account(),
+            // What is remembered of instruments is little.
+            Measure::Price | Measure::ValueRatio => 0,
+        }
+    }
+
     pub(super) fn record(&mut self, record: &Record) -> Said {
         match self.of {
             Measure::Price => self.price(record),

@@ -100,8 +100,18 @@ impl Burst {
         }
     }
 
+    fn whose(&self, record: &Record) -> u32 {
+        if self.by == By::Key { record.key } else { record.account }
+    }
+
+    /// See [`super::Memory::warm`].
+    pub(super) fn touch(&self, record: &Record) -> u64 {
+        let first = self.keys.get(&self.whose(record)).and_then(|known| known.times.front());
+        first.map_or(0, |first| first.cast_unsigned())
+    }
+
     pub(super) fn record(&mut self, record: &Record) -> Said {
-        let whose = if self.by == By::Key { record.key } else { record.account };
+        let whose = self.whose(record);
         if !named(whose) {
             return Said::Nothing;
         }

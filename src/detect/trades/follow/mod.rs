@@ -62,6 +62,23 @@ impl Memory {
     }
 }
 
+impl Memory {
+    /// Reads what these records will ask for. What each needs lies anywhere in memory, but no read depends on another, so the processor waits
+    /// for many at once and not for one after the other.
+    fn warm(&self, records: &[Record]) {
+        let touch = |record: &Record| match self {
+            Self::Burst(memory) => memory.touch(record),
+            Self::DayValues(memory) => memory.touch(record),
+            Self::Positions(memory) => memory.touch(record),
+            Self::Baseline(memory) => memory.touch(record),
+            // What they remember is little.
+            Self::Wash(_) | Self::RoundTrips(_) | Self::Duplicates(_) | Self::Written(_) => 0,
+        };
+        // Without a use the reads would be left out.
+        std::hint::black_box(records.iter().fold(0, |sum, record| sum ^ touch(record)));
+    }
+}
+
 struct Checked {
     policy: u16,
     memory: Memory,
@@ -70,6 +87,52 @@ struct Checked {
     waiting: VecDeque<Hit>,
     unusable: std::collections::BTreeMap<&'static str, u64>,
 }
+
+impl Checked {
+    fn record(&mut self, record: &Record, report: bool, hits: &mut Hits) {
+        if record.time == NO_TIME {
+            *self.unusable.entry("the row's time can't be read").or_default() += 1;
+            return;
+        }
+        let said = match &mut self.memory {
+            Memory::Burst(memory) => memory.record(record),
+            Memory::DayValues(memory) => memory.record(record),
+            Memory::Positions(memory) => memory.record(record),
+            Memory::Wash(memory) => memory.record(record),
+            Memory::RoundTrips(memory) => memory.record(record),
+            Memory::Duplicates(memory) => memory.record(record, report),
+            Memory::Baseline(memory) => memory.record(record),
+            Memory::Written(memory) => memory.record(record, report),
+        };
+        let policy = self.policy;
+        let found = match said {
+            Said::Nothing => return,
+            Said::Unusable(why) => {
+                *self.unusable.entry(why).or_default() += 1;
+                return;
+            }
+            Said::This(why) => vec![Hit { policy, id: record.id, time: record.time, why }],
+            Said::These(rows, why) => {
+                rows.into_iter().map(|(id, time)| Hit { policy, id, time, why: why.clone() }).collect()
+            }
+        };
+        if !report {
+            return;
+        }
+        match self.recent {
+            None => found.into_iter().for_each(|hit| hits.push(hit)),
+            Some(recent) => {
+                self.waiting.extend(found);
+                while self.waiting.front().is_some_and(|hit| record.time.saturating_sub(hit.time) > recent) {
+                    self.waiting.pop_front();
+                }
+            }
+        }
+    }
+}
+
+/// Records that are best taken at once: they and what they need fit into a core's own memory.
+pub const BATCH: usize = 128;
 
 /// Takes records in the order of time.
 pub struct Follower {
@@ -162,50 +225,19 @@ impl Follower {
         self.checks.is_empty()
     }
 
-    /// Takes the next record, in the order of [`Record::time`].
-    pub fn record(&mut self, record: &Record) {
-        let report = record.time != NO_TIME
-            && self.since.is_none_or(|since| record.time >= since)
-            && self.until.is_none_or(|until| record.time < until);
-        self.last = self.last.max(record.time);
-        for check in &mut self.checks {
-            if record.time == NO_TIME {
-                *check.unusable.entry("the row's time can't be read").or_default() += 1;
-                continue;
-            }
-            let said = match &mut check.memory {
-                Memory::Burst(memory) => memory.record(record),
-                Memory::DayValues(memory) => memory.record(record),
-                Memory::Positions(memory) => memory.record(record),
-                Memory::Wash(memory) => memory.record(record),
-                Memory::RoundTrips(memory) => memory.record(record),
-                Memory::Duplicates(memory) => memory.record(record, report),
-                Memory::Baseline(memory) => memory.record(record),
-                Memory::Written(memory) => memory.record(record, report),
-            };
-            let found = match said {
-                Said::Nothing => continue,
-                Said::Unusable(why) => {
-                    *check.unusable.entry(why).or_default() += 1;
-                    continue;
-                }
-                Said::This(why) => vec![Hit { policy: check.policy, id: record.id, time: record.time, why }],
-                Said::These(rows, why) => rows
-                    .into_iter()
-                    .map(|(id, time)| Hit { policy: check.policy, id, time, why: why.clone() })
-                    .collect(),
-            };
-            if !report {
-                continue;
-            }
-            match check.recent {
-                None => found.into_iter().for_each(|hit| self.hits.push(hit)),
-                Some(recent) => {
-                    check.waiting.extend(found);
-                    while check.waiting.front().is_some_and(|hit| record.time.saturating_sub(hit.time) > recent) {
-                        check.waiting.pop_front();
-                    }
-                }
+    /// Takes the next records, in the order of [`Record::time`]; best [`BATCH`] at once.
+    pub fn records(&mut self, records: &[Record]) {
+        let Self { checks, since, until, last, hits } = self;
+        let reports = |record: &Record| {
+            record.time != NO_TIME
+                && since.is_none_or(|since| record.time >= since)
+                && until.is_none_or(|until| record.time < until)
+        };
+        *last = records.iter().map(|record| record.time).fold(*last, i64::max);
+        for check in checks {
+            check.memory.warm(records);
+            for record in records {
+                check.record(record, reports(record), hits);
             }
         }
     }

@@ -29,6 +29,12 @@ impl DayValues {
         Self { limits, fallback: fallback.and_then(Amount::cut), days: Map::default() }
     }
 
+    /// See [`super::Memory::warm`].
+    pub(super) fn touch(&self, record: &Record) -> u64 {
+        let limit = self.limits.contains_key(&record.account);
+        self.days.get(&record.account).map_or(u64::from(limit), |(day, _)| day.cast_unsigned())
+    }
+
     pub(super) fn record(&mut self, record: &Record) -> Said {
         let Some(limit) = self.limits.get(&record.account).copied().or(self.fallback) else { return Said::Nothing };
         if !named(record.account) {
@@ -63,6 +69,12 @@ impl Positions {
     pub(super) fn new(reference: &Arc<Reference>, fallback: Option<&Amount>) -> Self {
         let limits = limits(reference, |account| account.position.as_ref()?.cut());
         Self { limits, fallback: fallback.and_then(Amount::cut), held: Map::default() }
+    }
+
+    /// See [`super::Memory::warm`].
+    pub(super) fn touch(&self, record: &Record) -> u64 {
+        let held = self.held.contains_key(&(record.account, record.instrument));
+        u64::from(held) + u64::from(self.limits.contains_key(&record.account))
     }
 
     pub(super) fn record(&mut self, record: &Record) -> Said {

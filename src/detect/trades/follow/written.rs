@@ -105,7 +105,7 @@ impl Written {
             let after = self.medians.partition_point(|(median, _)| median < number);
             let Some((_, written)) = after.checked_sub(1).and_then(|index| self.medians.get(index)) else { continue };
             if written.saturating_sub(*said) > self.tolerance {
-                let at = super::super::row::moment(*written);
+                let at = super::super::judge::moment(*written);
                 let why = if self.transactions {
                     format!(
                         "the row was written again after {at}, and neither its time of making nor of change says so"
@@ -113,7 +113,7 @@ impl Written {
                 } else {
                     format!(
                         "the row says it was made at {}, but its id was given after {at}",
-                        super::super::row::moment(*said)
+                        super::super::judge::moment(*said)
                     )
                 };
                 hits.push(Hit { policy, id: *id, time: *time, why });

@@ -3,6 +3,57 @@
 use super::Role;
 use super::names::{Known, known};
 
+/// What an order was for: not what came of it.
+pub(super) const ORDERED: Known = known(
+    Role::Quantity,
+    &[
+        "quantity",
+        "qty",
+        "orderquantity",
+        "orderqty",
+        "originalquantity",
+        "origquantity",
+        "requestedquantity",
+        "amount",
+        "size",
+        "shares",
+        "lotsize",
+        "lots",
+        "units",
+        "volume",
+        "contracts",
+        "baseamount",
+        "basequantity",
+        "amount*",
+    ],
+    &["quantity", "qty", "shares", "size", "lots", "units", "contracts", "volume", "amount"],
+    &[
+        "fee",
+        "fees",
+        "total",
+        "risk",
+        "min",
+        "max",
+        "remaining",
+        "quote",
+        "value",
+        "tick",
+        "id",
+        "filled",
+        "fill",
+        "executed",
+        "cum",
+        "cumulative",
+        "matched",
+        "traded",
+        "open",
+        "cancelled",
+        "canceled",
+        "display",
+        "visible",
+    ],
+);
+
 pub(super) const KEYS: &[Known] = &[
     known(Role::Id, &["id", "keyid", "apikeyid", "uuid"], &[], &[]),
     known(

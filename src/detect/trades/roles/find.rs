@@ -1,8 +1,8 @@
 use super::beside::{
-    ACCOUNT_TABLES, ACCOUNTS, INSTRUMENT_TABLES, KEY_TABLES, KEYS, NOT_TRADES, ORDER_TABLES, SESSION_TABLES, SESSIONS,
-    TRADE_TABLES,
+    ACCOUNT_TABLES, ACCOUNTS, INSTRUMENT_TABLES, KEY_TABLES, KEYS, NOT_TRADES, ORDER_TABLES, ORDERED, SESSION_TABLES,
+    SESSIONS, TRADE_TABLES,
 };
-use super::names::{Known, ORDERED, TRADE, names_an_id};
+use super::names::{Known, TRADE, names_an_id};
 use super::through::through;
 use super::words::{common_prefix, ends_with, usual, without, words};
 use super::{Catalog, Mapped, Mapping, Role, SchemaMapping, TableOverride, type_fits};

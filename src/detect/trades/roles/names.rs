@@ -26,57 +26,6 @@ pub(super) const fn known(
 const IDS: [&str; 6] = ["id", "uuid", "ref", "hash", "code", "no"];
 const LIMITS: &[&str] = &["stop", "limit", "take", "target", "trigger", "min", "max", "model", "pricing", "profit"];
 
-/// What an order was for: not what came of it.
-pub(super) const ORDERED: Known = known(
-    Role::Quantity,
-    &[
-        "quantity",
-        "qty",
-        "orderquantity",
-        "orderqty",
-        "originalquantity",
-        "origquantity",
-        "requestedquantity",
-        "amount",
-        "size",
-        "shares",
-        "lotsize",
-        "lots",
-        "units",
-        "volume",
-        "contracts",
-        "baseamount",
-        "basequantity",
-        "amount*",
-    ],
-    &["quantity", "qty", "shares", "size", "lots", "units", "contracts", "volume", "amount"],
-    &[
-        "fee",
-        "fees",
-        "total",
-        "risk",
-        "min",
-        "max",
-        "remaining",
-        "quote",
-        "value",
-        "tick",
-        "id",
-        "filled",
-        "fill",
-        "executed",
-        "cum",
-        "cumulative",
-        "matched",
-        "traded",
-        "open",
-        "cancelled",
-        "canceled",
-        "display",
-        "visible",
-    ],
-);
-
 /// The trade table, in the order in which roles choose their columns.
 pub(super) const TRADE: &[Known] = &[
     known(Role::Id, &["id", "tradeid", "uuid", "executionid", "fillid", "transactionid", "dealid"], &[], &[]),

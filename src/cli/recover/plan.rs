@@ -1,0 +1,46 @@
+//! What a recovery would do: its phases, the backup that it would take today, and every step. Nothing is stopped, changed or recorded.
+
+use super::{PhaseRecord, RecoverCommand, identify, phases};
+use crate::cli::lockdown::check_known;
+use crate::cli::restore::{self, RestoreArgs};
+use crate::cli::steps::show_steps;
+use crate::cli::{Context, Exit, Failure, journal_failure};
+use crate::engine::Journal;
+use crate::engine::lockdown::plan_lockdown;
+
+/// Shows it; failed if no backup would be put back.
+pub(super) async fn show(command: &RecoverCommand, ctx: &Context) -> Result<Exit, Failure> {
+    let deployment = ctx.deployment()?;
+    let compromised = match command {
+        RecoverCommand::Breach(args) => args.compromised.as_slice(),
+        _ => &[],
+    };
+    check_known(&deployment, compromised)?;
+    let phases = phases(command.scenario(), command.bundle().is_some());
+    let (mut steps, mut ended) = (0, Exit::Done);
+    for (index, (phase, words)) in phases.iter().copied().enumerate() {
+        ctx.printer.emit(&PhaseRecord { phase, number: index + 1, phases: phases.len(), words });
+        match phase {
+            "symptoms" => identify(ctx, &deployment).await,
+            "lockdown" => {
+                let open = ctx.incident.is_some() || !ctx.open_incidents(&deployment)?.is_empty();
+                let case = if open { Some(ctx.peek_case(&deployment)?) } else { None };
+                let state = case.map(|case| Journal::read_state(case.as_ref())).transpose();
+                let state = state.map_err(|error| journal_failure(&error))?;
+                steps += show_steps(ctx, &plan_lockdown(&deployment, state.as_ref(), compromised));
+            }
+            "restore" => {
+                let args = RestoreArgs { plan: true, ..command.restore() };
+                let (shown, exit) = restore::show(&args, ctx, &deployment).await?;
+                steps += shown;
+                ended = exit;
+                if command.scenario() == "breach" {
+                    ctx.printer.say("  what the scans before it find may rule this backup out");
+                }
+            }
+            _ => {}
+        }
+    }
+    ctx.printer.say(format!("\n{steps} steps; nothing was touched."));
+    Ok(ended)
+}
