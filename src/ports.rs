@@ -15,7 +15,7 @@ pub use backups::{
     BackupAccess, BackupFacts, BackupList, BackupRecords, BackupStore, FileDigest, ObjectVersions, OpenBackup,
     RestoreProgress, RestoreTarget, UnreadPlace,
 };
-pub use database::{Database, RowSink, Snapshot, TableRead, TimeRange, Told};
+pub use database::{Database, Join, RowSink, Snapshot, TableRead, TimeRange, Told};
 
 pub use crate::domain::{Column, DatabaseObject, ObjectList, RawRow, Relations, Row, Table, TableName};
 use crate::policy::credentials::{CredentialPolicy, StorePolicy};

@@ -7,7 +7,7 @@ use super::findings::{case, conclude};
 use super::{Context, Exit, Failure, fault_failure};
 use crate::adapters::baseline_file;
 use crate::detect::backup::{Dialect, survey};
-use crate::detect::database::{DatabasePolicy, Known, dump_findings};
+use crate::detect::database::{DatabasePolicy, Known, Migrations, dump_findings};
 use crate::detect::logs::{Decoded, decode};
 use crate::engine::scan_database::run_since as scan;
 
@@ -39,7 +39,7 @@ pub async fn run(args: DatabaseArgs, ctx: &Context) -> Result<Exit, Failure> {
     };
     let journal = case(ctx, &deployment)?;
     if let Some(path) = &args.dump {
-        let (found, mut summary, complete) = dump(path)?;
+        let (found, mut summary, complete) = dump(path, &args, ctx)?;
         summary.insert("elapsed_ms".into(), elapsed());
         return conclude(ctx, &deployment, journal.as_ref(), "dump", found, summary, complete).await;
     }
@@ -60,16 +60,21 @@ pub async fn run(args: DatabaseArgs, ctx: &Context) -> Result<Exit, Failure> {
 fn known(args: &DatabaseArgs, ctx: &Context, dialect: &str) -> Result<Known, Failure> {
     let failed = |fault: crate::ports::Fault| fault_failure("failed to learn what is expected in the database", &fault);
     let baseline = baseline_file::read(&ctx.root.join(&ctx.settings.home)).map_err(failed)?;
+    let migrations = migrations(args, ctx, Dialect::named(dialect).unwrap_or(Dialect::Postgres))?;
+    Ok(Known { baseline, migrations })
+}
+
+fn migrations(args: &DatabaseArgs, ctx: &Context, dialect: Dialect) -> Result<Migrations, Failure> {
+    let failed = |fault: crate::ports::Fault| fault_failure("failed to read the migrations", &fault);
     let usual = ctx.root.join(MIGRATIONS);
     let folder = args.migrations.clone().or_else(|| usual.is_dir().then_some(usual));
-    let dialect = Dialect::named(dialect).unwrap_or(Dialect::Postgres);
     let migrations = folder.map(|folder| baseline_file::migrations(&folder, dialect)).transpose().map_err(failed)?;
-    Ok(Known { baseline, migrations: migrations.unwrap_or_default() })
+    Ok(migrations.unwrap_or_default())
 }
 
 type Scanned = (Vec<crate::domain::Finding>, Map<String, Value>, bool);
 
-fn dump(path: &Path) -> Result<Scanned, Failure> {
+fn dump(path: &Path, args: &DatabaseArgs, ctx: &Context) -> Result<Scanned, Failure> {
     let shown = path.display().to_string();
     let failed = |error: std::io::Error| Failure::from_error(Exit::Failed, format!("failed to read {shown}"), &error);
     let open = || -> std::io::Result<Box<dyn std::io::Read>> {
@@ -82,9 +87,10 @@ fn dump(path: &Path) -> Result<Scanned, Failure> {
     };
     let mut head = Vec::new();
     std::io::Read::read_to_end(&mut std::io::Read::take(open().map_err(failed)?, 4096), &mut head).map_err(failed)?;
-    let survey = survey(BufReader::new(open().map_err(failed)?), Dialect::guess(&head))
+    let dialect = Dialect::guess(&head);
+    let survey = survey(BufReader::new(open().map_err(failed)?), dialect)
         .map_err(|error| Failure::from_error(Exit::Failed, format!("failed to read {shown}"), &error))?;
-    let found = dump_findings(&shown, &survey);
+    let found = dump_findings(&shown, &survey, &migrations(args, ctx, dialect)?, dialect);
     let mut uncovered = Vec::new();
     if let Some(why) = &survey.incomplete {
         uncovered.push(json!({"policy": "dump", "reason": why}));

@@ -87,6 +87,10 @@ fn table(printer: &Printer, what: &str, mapping: &Mapping) -> String {
     for column in &mapping.unmapped {
         text.push_str(&format!("  {:<13} {}\n", "-", clean(column)));
     }
+    for (through, mapped) in mapping.through.iter().flat_map(|one| one.roles.iter().map(move |mapped| (one, mapped))) {
+        let why = format!("of {}, by {}", through.table, through.by);
+        text.push_str(&format!("  {:<13} {:<24} {}\n", mapped.role.name(), clean(&mapped.column), clean(&why)));
+    }
     text
 }
 

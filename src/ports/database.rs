@@ -71,6 +71,21 @@ pub struct TableRead {
     pub xmin: bool,
     /// Only rows of a time; where the column's type can't be compared with a moment, all rows are read.
     pub range: Option<TimeRange>,
+    /// Columns of another table, given after those of this one.
+    pub join: Option<Join>,
+}
+
+/// A table that is read with another one: at most one row of it for each of the other's.
+#[derive(Debug, Clone)]
+pub struct Join {
+    /// The table that is joined.
+    pub table: TableName,
+    /// Its key.
+    pub id: String,
+    /// The column of the other table that names it.
+    pub by: String,
+    /// Its columns.
+    pub columns: Vec<String>,
 }
 
 /// Rows of a time.
@@ -99,6 +114,10 @@ pub trait RowSink: Send {
 pub trait Snapshot: Send {
     /// Whether rows tell which transaction wrote them.
     fn tells_transactions(&self) -> bool;
+    /// Whether a table can be read with another one ([`TableRead::join`]).
+    fn joins(&self) -> bool {
+        true
+    }
     /// Rows that the table has, roughly, for the progress; 0 if that is not known.
     async fn estimate(&mut self, table: &TableName) -> Result<u64, Fault>;
     /// Reads a table in as many parts at once as there are sinks, each row once. Returns the number of rows.

@@ -49,7 +49,7 @@ const CLASSES: &[(&str, &str)] = &[
     ),
     (
         "membership",
-        "SELECT m.rolname || ' in ' || r.rolname, NULL::text, CASE WHEN a.admin_option THEN 'with admin option' ELSE 'member' END \
+        "SELECT m.rolname || ' in ' || r.rolname, NULL::text, CASE WHEN a.admin_option THEN 'with admin option' ELSE 'member' END || CASE WHEN r.rolsuper THEN ' of a superuser' ELSE '' END \
         FROM pg_auth_members a JOIN pg_roles r ON r.oid = a.roleid JOIN pg_roles m ON m.oid = a.member WHERE m.rolname NOT LIKE 'pg\\_%' ORDER BY 1",
     ),
     (
@@ -123,6 +123,74 @@ const CLASSES: &[(&str, &str)] = &[
     ),
 ];
 
+/// Objects whose parts are functions of this database, and what else no back end on Prisma makes; by the server's number, since older servers lack some catalogs.
+const REACHED: &[(i64, &str, &str)] = &[
+    (
+        100_000,
+        "call",
+        "SELECT DISTINCT o.type || ' ' || o.identity, NULL::text, 'calls ' || string_agg(n.nspname || '.' || p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')', '; ' ORDER BY n.nspname, p.proname) \
+        FROM pg_depend d JOIN pg_proc p ON d.refclassid = 'pg_proc'::regclass AND p.oid = d.refobjid JOIN pg_namespace n ON n.oid = p.pronamespace \
+        CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, d.objsubid) o \
+        WHERE p.oid >= 16384 AND d.deptype IN ('n', 'a') AND d.classid NOT IN ('pg_trigger'::regclass, 'pg_event_trigger'::regclass, 'pg_language'::regclass, 'pg_foreign_data_wrapper'::regclass) \
+        AND NOT EXISTS (SELECT 1 FROM pg_depend e WHERE e.classid = 'pg_proc'::regclass AND e.objid = p.oid AND e.deptype = 'e') \
+        AND NOT EXISTS (SELECT 1 FROM pg_depend e WHERE e.classid = d.classid AND e.objid = d.objid AND e.deptype = 'e') \
+        AND n.nspname <> 'portcullis' GROUP BY o.type, o.identity ORDER BY 1",
+    ),
+    (
+        100_000,
+        "unusual",
+        "SELECT o.type || ' ' || o.identity, NULL::text, u.what FROM ( \
+        SELECT 'pg_cast'::regclass AS classid, oid, 'converts values wherever the types meet' AS what FROM pg_cast \
+        UNION ALL SELECT 'pg_operator'::regclass, oid, 'takes the place of an operator where its types fit better' FROM pg_operator \
+        UNION ALL SELECT 'pg_opclass'::regclass, oid, 'its functions run whenever an index is used' FROM pg_opclass \
+        UNION ALL SELECT 'pg_conversion'::regclass, oid, 'runs on every text of a client with that encoding' FROM pg_conversion \
+        UNION ALL SELECT 'pg_ts_template'::regclass, oid, 'its functions run whenever texts are searched' FROM pg_ts_template \
+        UNION ALL SELECT 'pg_ts_parser'::regclass, oid, 'its functions run whenever texts are searched' FROM pg_ts_parser \
+        UNION ALL SELECT 'pg_am'::regclass, oid, 'its handler is code of the server that reads and writes tables' FROM pg_am \
+        UNION ALL SELECT 'pg_transform'::regclass, oid, 'runs whenever a function of its language takes such a value' FROM pg_transform \
+        UNION ALL SELECT 'pg_type'::regclass, rngtypid, 'its functions run whenever such a value is made' FROM pg_range WHERE rngcanonical <> 0 OR rngsubdiff <> 0 \
+        ) u CROSS JOIN LATERAL pg_identify_object(u.classid, u.oid, 0) o WHERE u.oid >= 16384 \
+        AND NOT EXISTS (SELECT 1 FROM pg_depend e WHERE e.classid = u.classid AND e.objid = u.oid AND e.deptype = 'e') ORDER BY 1",
+    ),
+    (
+        100_000,
+        "shadow",
+        "SELECT n.nspname || '.' || p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')', pg_get_userbyid(p.proowner)::text, 'function' \
+        FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE p.oid >= 16384 AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'portcullis') \
+        AND EXISTS (SELECT 1 FROM pg_proc s WHERE s.proname = p.proname AND s.pronamespace = 'pg_catalog'::regnamespace) \
+        AND NOT EXISTS (SELECT 1 FROM pg_depend e WHERE e.classid = 'pg_proc'::regclass AND e.objid = p.oid AND e.deptype IN ('e', 'i')) \
+        UNION ALL SELECT n.nspname || '.' || c.relname, pg_get_userbyid(c.relowner)::text, 'relation' \
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid >= 16384 AND c.relkind IN ('r', 'v', 'm', 'f', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema') \
+        AND EXISTS (SELECT 1 FROM pg_class s WHERE s.relname = c.relname AND s.relnamespace = 'pg_catalog'::regnamespace) \
+        AND NOT EXISTS (SELECT 1 FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e') ORDER BY 1",
+    ),
+    (
+        100_000,
+        "public_right",
+        "SELECT n.nspname || '.' || c.relname, pg_get_userbyid(c.relowner)::text, string_agg(a.privilege_type, ', ' ORDER BY a.privilege_type) \
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace CROSS JOIN LATERAL aclexplode(c.relacl) a \
+        WHERE a.grantee = 0 AND a.privilege_type NOT IN ('SELECT', 'USAGE') AND c.oid >= 16384 AND n.nspname NOT IN ('pg_catalog', 'information_schema') \
+        AND NOT EXISTS (SELECT 1 FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e') GROUP BY 1, 2 ORDER BY 1",
+    ),
+    (
+        100_000,
+        "large_object",
+        "SELECT 'large objects of ' || pg_get_userbyid(lomowner), pg_get_userbyid(lomowner)::text, count(*)::text || ' from oid ' || min(oid)::text \
+        FROM pg_largeobject_metadata GROUP BY lomowner ORDER BY 1",
+    ),
+    (
+        150_000,
+        "parameter_right",
+        "SELECT p.parname || ' for ' || CASE WHEN a.grantee = 0 THEN 'everybody' ELSE pg_get_userbyid(a.grantee)::text END, NULL::text, string_agg(a.privilege_type, ', ' ORDER BY a.privilege_type) \
+        FROM pg_parameter_acl p CROSS JOIN LATERAL aclexplode(p.paracl) a WHERE a.grantee <> 10 GROUP BY 1 ORDER BY 1",
+    ),
+];
+
+/// What ALTER SYSTEM wrote and no server has loaded yet: only superusers may read it.
+const WRITTEN: &str = "SELECT f.name, NULL::text, f.setting || ' (from ' || f.sourcefile || ', not loaded yet)' FROM pg_file_settings f \
+    WHERE f.sourcefile LIKE '%postgresql.auto.conf' AND f.name IS NOT NULL AND NOT EXISTS (SELECT 1 FROM pg_settings s WHERE lower(s.name) = lower(f.name) AND s.sourcefile LIKE '%postgresql.auto.conf') \
+    AND pg_catalog.has_function_privilege('pg_catalog.pg_show_all_file_settings()', 'EXECUTE') ORDER BY 1";
+
 /// Only where `pg_cron` is installed.
 const CRON: &str = "SELECT 'job ' || jobid, username::text, schedule || ' ' || command FROM cron.job ORDER BY 1";
 
@@ -148,6 +216,17 @@ pub(super) async fn read(connection: &mut PgConnection) -> Result<ObjectList, Fa
     let mut list = ObjectList::default();
     for (class, sql) in CLASSES {
         read_class(connection, class, sql, &mut list).await?;
+    }
+    let failed = |error: sqlx::Error| fault("failed to read the catalog", &error);
+    let version: String =
+        sqlx::query_scalar("SHOW server_version_num").fetch_one(&mut *connection).await.map_err(failed)?;
+    let version: i64 = version.parse().unwrap_or(0);
+    for (_, class, sql) in REACHED.iter().filter(|(from, ..)| version >= *from) {
+        read_class(connection, class, sql, &mut list).await?;
+    }
+    // `hba` says the same to whoever is no superuser.
+    if !list.uncovered.iter().any(|(class, _)| class == "hba") {
+        read_class(connection, "setting", WRITTEN, &mut list).await?;
     }
     if list.objects.iter().any(|object| object.class == "extension" && object.name == "pg_cron") {
         read_class(connection, "cron_job", CRON, &mut list).await?;

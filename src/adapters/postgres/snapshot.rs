@@ -15,7 +15,7 @@ use super::{STATEMENT_MS, connect_as, fault, qualified};
 use crate::adapters::login::Login;
 use crate::domain::guard::quote_identifier;
 use crate::domain::{Form, Timestamp};
-use crate::ports::{Column, Fault, FaultKind, Row, RowSink, Snapshot, TableName, TableRead, TimeRange};
+use crate::ports::{Column, Fault, FaultKind, Join, Row, RowSink, Snapshot, TableName, TableRead, TimeRange};
 
 /// Pages of one part: 32 MB of the usual 8 KB.
 const PART: i64 = 4_096;
@@ -48,33 +48,33 @@ impl PostgresSnapshot {
     /// The statements that read a table in parts, and the format of what they give.
     async fn parts(&mut self, read: &TableRead) -> Result<(Vec<String>, Format), Fault> {
         let leaves = self.leaves(&read.table).await?;
-        let types = self.types(read).await?;
-        // A view may make texts of any length; a table holds long ones beside it.
-        let long = leaves.iter().any(|leaf| leaf.long || !matches!(leaf.kind.as_str(), "r" | "m" | "p"));
-        let mut columns = Vec::new();
-        for (column, kind) in read.columns.iter().zip(&types) {
-            let name = quote_identifier(column);
-            columns.push(if long && kind.is_some_and(ColumnType::is_text) { bounded(&name) } else { name });
+        let mut types = self.types(&read.table, &read.columns).await?;
+        let columns = expressions(&leaves, &read.columns, &types);
+        let mut list = Select { columns, joined: None, xmin: read.xmin };
+        if let Some(join) = &read.join {
+            let leaves = self.leaves(&join.table).await?;
+            let others = self.types(&join.table, &join.columns).await?;
+            list.joined = Some((join.clone(), expressions(&leaves, &join.columns, &others)));
+            types.extend(others);
         }
         let mut forms: Option<Vec<_>> = types.iter().map(|kind| kind.and_then(ColumnType::form)).collect();
         if read.xmin {
-            columns.push("xmin".into());
             forms = forms.map(|forms| forms.into_iter().chain([Form::Transaction]).collect());
         }
         // Older servers, and others that speak the protocol, write text.
         let format = match forms.filter(|_| self.version >= 140_000) {
             Some(forms) => Format::Binary(forms),
-            None => Format::Text(columns.len()),
+            None => Format::Text(types.len() + usize::from(read.xmin)),
         };
-        Ok((self.statements(read, &leaves, &columns.join(", "), &format), format))
+        Ok((self.statements(read, &leaves, &list, &format), format))
     }
 
-    fn statements(&self, read: &TableRead, leaves: &[Leaf], columns: &str, format: &Format) -> Vec<String> {
+    fn statements(&self, read: &TableRead, leaves: &[Leaf], list: &Select, format: &Format) -> Vec<String> {
         let out = if matches!(format, Format::Binary(_)) { "TO STDOUT (FORMAT binary)" } else { "TO STDOUT" };
         let condition = read.range.as_ref().and_then(condition);
         let whole = |from: &str| {
             let condition = condition.as_ref().map_or(String::new(), |condition| format!(" WHERE {condition}"));
-            format!("COPY (SELECT {columns} FROM {from}{condition}) {out}")
+            format!("COPY ({}) {out}", list.of(&format!("{from}{condition}")))
         };
         // A narrow time has an index; ranges of pages would read the whole table.
         if condition.is_some() || self.version < 140_000 {
@@ -87,14 +87,15 @@ impl PostgresSnapshot {
         for leaf in leaves.iter().filter(|leaf| leaf.kind != "p") {
             let from = format!("ONLY {}", qualified(&leaf.table));
             let mut page = 0;
+            // Each part of a join reads the other table.
+            let part = if list.joined.is_some() { PART.max(leaf.pages / 2 + 1) } else { PART };
             // The last part has no end: pages may have come since they were counted.
             loop {
-                let next = page + PART;
+                let next = page + part;
                 let end =
                     if next < leaf.pages { format!(" AND ctid < '({next},0)'::pg_catalog.tid") } else { String::new() };
-                parts.push(format!(
-                    "COPY (SELECT {columns} FROM {from} WHERE ctid >= '({page},0)'::pg_catalog.tid{end}) {out}"
-                ));
+                let from = format!("{from} WHERE ctid >= '({page},0)'::pg_catalog.tid{end}");
+                parts.push(format!("COPY ({}) {out}", list.of(&from)));
                 if end.is_empty() {
                     break;
                 }
@@ -105,12 +106,12 @@ impl PostgresSnapshot {
     }
 
     /// The types of the columns that are read, where the server tells.
-    async fn types(&mut self, read: &TableRead) -> Result<Vec<Option<ColumnType>>, Fault> {
+    async fn types(&mut self, table: &TableName, columns: &[String]) -> Result<Vec<Option<ColumnType>>, Fault> {
         const TYPES: &str = "SELECT a.attname::text, a.atttypid::bigint, t.typtype = 'e' FROM pg_catalog.pg_attribute a \
             JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
             WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped";
-        let failed = |error: sqlx::Error| fault(&format!("failed to look up the columns of {}", read.table), &error);
-        let query = sqlx::query_as::<_, (String, i64, bool)>(TYPES).bind(&read.table.schema).bind(&read.table.name);
+        let failed = |error: sqlx::Error| fault(&format!("failed to look up the columns of {table}"), &error);
+        let query = sqlx::query_as::<_, (String, i64, bool)>(TYPES).bind(&table.schema).bind(&table.name);
         let types = query.fetch_all(&mut self.leader).await.map_err(failed)?;
         let of = |column: &String| {
             types
@@ -118,7 +119,7 @@ impl PostgresSnapshot {
                 .find(|(name, ..)| name == column)
                 .map(|(_, oid, is_enum)| ColumnType { oid: *oid, is_enum: *is_enum })
         };
-        Ok(read.columns.iter().map(of).collect())
+        Ok(columns.iter().map(of).collect())
     }
 
     async fn leaves(&mut self, table: &TableName) -> Result<Vec<Leaf>, Fault> {
@@ -146,6 +147,51 @@ impl PostgresSnapshot {
             })
         };
         rows.iter().map(leaf).collect::<Result<_, sqlx::Error>>().map_err(failed)
+    }
+}
+
+/// Columns as they are asked for.
+fn expressions(leaves: &[Leaf], columns: &[String], types: &[Option<ColumnType>]) -> Vec<String> {
+    // A view may make texts of any length; a table holds long ones beside it.
+    let long = leaves.iter().any(|leaf| leaf.long || !matches!(leaf.kind.as_str(), "r" | "m" | "p"));
+    let one = |(column, kind): (&String, &Option<ColumnType>)| {
+        let name = quote_identifier(column);
+        if long && kind.is_some_and(ColumnType::is_text) { bounded(&name) } else { name }
+    };
+    columns.iter().zip(types).map(one).collect()
+}
+
+/// What is read of each row.
+struct Select {
+    columns: Vec<String>,
+    joined: Option<(Join, Vec<String>)>,
+    xmin: bool,
+}
+
+impl Select {
+    /// The query over a table and the condition on its rows.
+    fn of(&self, from: &str) -> String {
+        let xmin = self.xmin.then(|| "xmin".to_owned());
+        let Some((join, columns)) = &self.joined else {
+            let list: Vec<_> = self.columns.iter().cloned().chain(xmin).collect();
+            return format!("SELECT {} FROM {from}", list.join(", "));
+        };
+        // Each table by itself, so that columns of the same name are told apart.
+        let own = self.columns.iter().enumerate().map(|(place, column)| format!("{column} AS c{place}"));
+        let own = own.chain(xmin.map(|xmin| format!("{xmin} AS written")));
+        let own: Vec<_> = own.chain([format!("{} AS joined", quote_identifier(&join.by))]).collect();
+        let other = columns.iter().enumerate().map(|(place, column)| format!("{column} AS d{place}"));
+        let other: Vec<_> = other.chain([format!("{} AS id", quote_identifier(&join.id))]).collect();
+        let list = (0..self.columns.len()).map(|place| format!("t.c{place}"));
+        let list = list.chain((0..columns.len()).map(|place| format!("o.d{place}")));
+        let list: Vec<_> = list.chain(self.xmin.then(|| "t.written".to_owned())).collect();
+        format!(
+            "SELECT {} FROM (SELECT {} FROM {from}) AS t LEFT JOIN (SELECT {} FROM {}) AS o ON o.id OPERATOR(pg_catalog.=) t.joined",
+            list.join(", "),
+            own.join(", "),
+            other.join(", "),
+            qualified(&join.table)
+        )
     }
 }
 

@@ -36,10 +36,27 @@ impl Snapshot for SqliteSnapshot {
 
     async fn read(&mut self, read: &TableRead, mut sinks: Vec<Box<dyn RowSink>>) -> Result<u64, Fault> {
         let failed = |error| fault(&format!("failed to read {}", read.table), &error);
-        let list: Vec<_> = read.columns.iter().map(|column| as_text(column)).collect();
+        let mut list: Vec<_> = read.columns.iter().map(|column| as_text(column)).collect();
+        let mut from = quote_identifier(&read.table.name);
+        if let Some(join) = &read.join {
+            // Each table by itself, so that columns of the same name are told apart.
+            let inner = list.iter().enumerate().map(|(place, column)| format!("{column} AS c{place}"));
+            let inner: Vec<_> = inner.chain([format!("{} AS joined", quote_identifier(&join.by))]).collect();
+            let outer =
+                join.columns.iter().enumerate().map(|(place, column)| format!("{} AS d{place}", as_text(column)));
+            let outer: Vec<_> = outer.chain([format!("{} AS id", quote_identifier(&join.id))]).collect();
+            let (own, other) = (inner.join(", "), outer.join(", "));
+            from = format!(
+                "(SELECT {own} FROM {from}) AS t LEFT JOIN (SELECT {other} FROM {}) AS o ON o.id = t.joined",
+                quote_identifier(&join.table.name)
+            );
+            list = (0..list.len()).map(|place| format!("t.c{place}")).collect();
+            list.extend((0..join.columns.len()).map(|place| format!("o.d{place}")));
+        }
+        let width = list.len();
         // Prisma keeps moments as numbers or as texts, so a range is left to whoever reads the rows.
         let list = if list.is_empty() { "1".to_owned() } else { list.join(", ") };
-        let sql = format!("SELECT {list} FROM {}", quote_identifier(&read.table.name));
+        let sql = format!("SELECT {list} FROM {from}");
         let mut count = 0;
         let (mut bytes, mut cells) = (Vec::new(), Vec::new());
         {
@@ -47,7 +64,7 @@ impl Snapshot for SqliteSnapshot {
             while let Some(row) = stream.try_next().await.map_err(failed)? {
                 bytes.clear();
                 cells.clear();
-                for index in 0..read.columns.len() {
+                for index in 0..width {
                     let value = row.try_get_raw(index).map_err(failed)?;
                     if value.is_null() {
                         cells.push((RawRow::NULL, 0));

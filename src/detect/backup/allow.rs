@@ -18,6 +18,9 @@ pub struct Suspicion {
     pub what: String,
     /// Its first characters.
     pub text: String,
+    /// All of it; nothing if it is longer than 16 KiB.
+    #[serde(skip)]
+    pub whole: String,
 }
 
 /// What an allowed statement does.

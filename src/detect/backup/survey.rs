@@ -11,9 +11,11 @@ use super::{Dialect, Suspicion};
 use crate::detect::indicators::Indicators;
 
 /// How many suspicions are kept with their words; all are counted.
-const KEPT: usize = 50;
+const KEPT: usize = 500;
 /// How much of a statement is shown.
 const SHOWN: usize = 160;
+/// Longest statement that is kept whole, in bytes.
+pub const WHOLE: usize = 16_384;
 
 /// What one pass over a dump saw.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -189,8 +191,9 @@ impl<'a> Surveyor<'a> {
     fn suspect(&mut self, line: u64, what: String, text: &str) {
         self.result.suspicious += 1;
         if self.result.suspicions.len() < KEPT {
+            let whole = if text.len() <= WHOLE { text.to_owned() } else { String::new() };
             let text = text.chars().take(SHOWN).collect();
-            self.result.suspicions.push(Suspicion { line, what, text });
+            self.result.suspicions.push(Suspicion { line, what, text, whole });
         }
     }
 }

@@ -4,14 +4,15 @@
 //! itself are known by their exact definition; names that a deployment expects are given by `policies/database.yml`.
 
 mod known;
+mod reach;
 mod rules;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::detect::backup::Survey;
+use crate::detect::backup::{Dialect, Survey};
 use crate::domain::{DatabaseObject, Finding, FindingKind, Level, ObjectList, RuleRef, Source, finding_id};
 use crate::policy::PolicyError;
 
@@ -85,7 +86,12 @@ pub fn findings_since(
 ) -> (Vec<Finding>, usize) {
     let mut found = Vec::new();
     let mut excused = 0;
+    let functions = known_functions(list, policy, known);
     for object in list.objects.iter().filter(|object| !policy.expects(object)) {
+        if only_known_functions(object, &functions) {
+            excused += 1;
+            continue;
+        }
         let Some(verdict) = rules::judge(object, dialect) else { continue };
         let since = known.baseline.as_ref().map(|baseline| baseline.since(object));
         // What is critical is said though it was there: the intruder may have been before `install`.
@@ -111,6 +117,27 @@ pub fn findings_since(
     (found, excused)
 }
 
+/// Names of functions that policy expects or a migration makes.
+fn known_functions<'a>(list: &'a ObjectList, policy: &DatabasePolicy, known: &Known) -> BTreeSet<&'a str> {
+    let functions = list.objects.iter().filter(|object| object.class == "function");
+    functions
+        .filter(|object| policy.expects(object) || known.migrations.make(object))
+        .map(|object| object.name.as_str())
+        .collect()
+}
+
+/// Whether an object only calls such functions, or only has the name of something else because one of them has.
+fn only_known_functions(object: &DatabaseObject, functions: &BTreeSet<&str>) -> bool {
+    match object.class.as_str() {
+        "call" => object
+            .definition
+            .strip_prefix("calls ")
+            .is_some_and(|called| called.split("; ").all(|one| functions.contains(one))),
+        "shadow" => functions.contains(object.name.as_str()),
+        _ => false,
+    }
+}
+
 /// Something that protects and is no longer there.
 fn gone_finding(class: &str, name: String) -> Option<Finding> {
     if !["trigger", "event_trigger", "policy", "check", "rule"].contains(&class) {
@@ -127,8 +154,8 @@ fn gone_finding(class: &str, name: String) -> Option<Finding> {
     Some(finding(&object, verdict))
 }
 
-/// What a dump holds that a dump of this back end need not: statements off the allow-list.
-pub fn dump_findings(path: &str, survey: &Survey) -> Vec<Finding> {
+/// What a dump holds that a dump of this back end need not: statements off the allow-list that no migration makes.
+pub fn dump_findings(path: &str, survey: &Survey, migrations: &Migrations, dialect: Dialect) -> Vec<Finding> {
     let of = |(record, suspicion): (u64, &crate::detect::backup::Suspicion)| {
         let source = Source::File { path: path.to_owned(), record, line: Some(suspicion.line), offset: None };
         let mut matched = Map::new();
@@ -151,7 +178,8 @@ pub fn dump_findings(path: &str, survey: &Survey) -> Vec<Finding> {
             event,
         }
     };
-    (0..).zip(&survey.suspicions).map(of).collect()
+    let numbered = (0..).zip(&survey.suspicions);
+    numbered.filter(|(_, suspicion)| !migrations.made_statement(&suspicion.whole, dialect)).map(of).collect()
 }
 
 fn finding(object: &DatabaseObject, verdict: Verdict) -> Finding {

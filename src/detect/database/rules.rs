@@ -1,11 +1,12 @@
 use super::Verdict;
+use super::reach::{reaching_out, unusual};
 use crate::domain::guard::{
     GUARD_FUNCTION, GUARD_TRIGGER, GUARD_TRUNCATE, POSTGRES_BODY, is_postgres_trigger, quote_identifier, sqlite_trigger,
 };
 use crate::domain::{DatabaseObject, Level};
 
 /// Number of rules below.
-pub(super) const COUNT: usize = 26;
+pub(super) const COUNT: usize = 33;
 
 /// Extensions through which files, hosts or commands are reached.
 const REACHING: [&str; 10] = [
@@ -83,75 +84,19 @@ pub(super) fn judge(object: &DatabaseObject, dialect: &str) -> Option<Verdict> {
             String::new(),
         ),
         "hba" => hba(object),
+        "call" | "unusual" | "shadow" | "public_right" | "parameter_right" | "large_object" => unusual(object),
         _ => reaching_out(object),
     }
 }
 
-/// Objects that reach out of this database, or run by themselves.
-fn reaching_out(object: &DatabaseObject) -> Option<Verdict> {
-    match object.class.as_str() {
-        "foreign_table" => verdict(
-            "db-foreign-table",
-            "Foreign table",
-            Level::High,
-            "reads or writes another host or a file under the name of a table",
-            String::new(),
-        ),
-        "replication_slot" => verdict(
-            "db-replication-slot",
-            "Replication slot",
-            Level::Medium,
-            "keeps every change for whoever connects to it, and fills the disk until then",
-            format!("SELECT pg_drop_replication_slot('{}')", object.name.replace('\'', "''")),
-        ),
-        "foreign_server" => verdict(
-            "db-foreign-server",
-            "Foreign server",
-            Level::High,
-            "lets queries read from or write to another host or to files",
-            format!("DROP SERVER {} CASCADE", quote_identifier(&object.name)),
-        ),
-        "user_mapping" => verdict(
-            "db-user-mapping",
-            "User mapping",
-            Level::Medium,
-            "holds a password for another server",
-            String::new(),
-        ),
-        "cron_job" => verdict(
-            "db-cron-job",
-            "Scheduled job",
-            Level::High,
-            "runs SQL again and again without a session of its maker",
-            String::new(),
-        ),
-        "publication" => verdict(
-            "db-publication",
-            "Publication",
-            Level::Medium,
-            "sends changes of its tables to whoever subscribes",
-            format!("DROP PUBLICATION {}", quote_identifier(&object.name)),
-        ),
-        "subscription" => verdict(
-            "db-subscription",
-            "Subscription",
-            Level::High,
-            "writes rows of another server into tables here",
-            format!("DROP SUBSCRIPTION {}", quote_identifier(&object.name)),
-        ),
-        "table" => verdict(
-            "db-virtual-table",
-            "Virtual table",
-            Level::Medium,
-            "runs code of a module when it is read",
-            String::new(),
-        ),
-        _ => None,
-    }
-}
-
 #[expect(clippy::unnecessary_wraps, reason = "the rules above are expressions of the same form")]
-fn verdict(rule: &'static str, title: &'static str, level: Level, how: &str, remove: String) -> Option<Verdict> {
+pub(super) fn verdict(
+    rule: &'static str,
+    title: &'static str,
+    level: Level,
+    how: &str,
+    remove: String,
+) -> Option<Verdict> {
     Some(Verdict { rule, title, level, how: how.to_owned(), remove })
 }
 
@@ -327,6 +272,25 @@ fn membership(object: &DatabaseObject) -> Option<Verdict> {
             "Member of a role that reaches the server",
             Level::Critical,
             "may start programs or read and write files as the server's operating-system user",
+            remove,
+        );
+    }
+    if object.definition.contains("of a superuser") {
+        return verdict(
+            "db-superuser",
+            "Superuser that is not expected",
+            Level::Critical,
+            "may become a superuser by SET ROLE",
+            remove,
+        );
+    }
+    if ["pg_write_all_data", "pg_read_all_data"].contains(&role) {
+        let writes = role == "pg_write_all_data";
+        return verdict(
+            "db-all-data",
+            "Member of a role that reaches all tables",
+            if writes { Level::High } else { Level::Low },
+            if writes { "may write every table" } else { "may read every table; roles for backups may" },
             remove,
         );
     }

@@ -698,6 +698,61 @@ fn odd(column: &'static str, value: Option<&str>) -> Stage {
     }
 }
 
+/// Quiet trades, and a minute of fifty on each of so many days.
+fn bursts(days: i64) -> Stage {
+    let day = |day: i64| {
+        let quiet = trades(day * 1000 + 1..=day * 1000 + 12, day * DAY + HOUR, HOUR);
+        quiet.into_iter().chain(trades(day * 1000 + 101..=day * 1000 + 150, day * DAY + 20 * HOUR, SECOND))
+    };
+    Stage::of((1..=days).flat_map(day).collect())
+}
+
+#[test]
+fn who_bursts_on_ten_days_trades_so() {
+    let policies: Vec<_> = shipped().into_iter().filter(|policy| policy.id == "burst").collect();
+    let found = |days| scan(&policies, &bursts(days)).hits.get("burst").map_or(0, BTreeSet::len);
+    assert_eq!(found(9), 9 * 20, "each beyond thirty");
+    assert_eq!(found(10), 0);
+}
+
+#[test]
+fn what_was_written_last_is_told_though_rows_of_the_future_come_after_it() {
+    let policies: Vec<_> = shipped().into_iter().filter(|policy| policy.id == "back-dated").collect();
+    let mut rows = trades(1..=400, -40 * DAY, 2 * HOUR);
+    for row in &mut rows[200..203] {
+        *row = row.clone().at("executedAt", 400 * DAY);
+    }
+    rows.push(trade(401, -20 * DAY));
+    let found = scan(&policies, &Stage::of(rows)).hits;
+    assert_eq!(found.get("back-dated"), Some(&BTreeSet::from(["401".to_owned()])));
+}
+
+#[test]
+fn a_key_that_may_only_read_orders_may_not_trade() {
+    let policies: Vec<_> = shipped().into_iter().filter(|policy| policy.id == "key-out-of-scope").collect();
+    let told = |scope: &str| {
+        let stage = one(trade(1, 0)).key(key("key_1", "acc_1").with("scopes", scope));
+        !scan(&policies, &stage).hits.is_empty()
+    };
+    for scope in
+        ["wallet:read", "orders:read,account:read", "{READ}", "f", "{\"trade\": false, \"read\": true}", "nothing"]
+    {
+        assert!(told(scope), "{scope}");
+    }
+    for scope in [
+        "orders:read,orders:write",
+        "{READ,TRADE}",
+        "t",
+        "{\"trade\": true}",
+        "[\"spot.trade\"]",
+        "*",
+        "canTrade",
+        "read_write",
+    ] {
+        assert!(!told(scope), "{scope}");
+    }
+}
+
 #[test]
 fn odd_cells_are_told_by_the_policies_made_for_them() {
     let long = "9".repeat(65);

@@ -116,6 +116,22 @@ impl Ids {
     }
 }
 
+/// Most ids that a rolled-back insert takes.
+pub(super) const ROLLED_BACK: i128 = 3;
+/// So many gaps of one size are what rolled-back inserts leave.
+pub(super) const USUAL: usize = 20;
+
+/// Leaves out the small gaps that a table has everywhere; gives how many those were.
+pub fn without_usual(gaps: &mut Vec<Gap>) -> usize {
+    let all = gaps.len();
+    for size in 1..=ROLLED_BACK {
+        if gaps.iter().filter(|gap| gap.count() == size).count() >= USUAL {
+            gaps.retain(|gap| gap.count() != size);
+        }
+    }
+    all - gaps.len()
+}
+
 /// The moment that an id was made, in milliseconds, where its form holds one: UUID version 7 (RFC 9562), ULID, cuid
 /// (version 1, Prisma's default), `ObjectId` of `MongoDB`.
 pub fn made_at(id: &[u8]) -> Option<i64> {
@@ -146,6 +162,22 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn gaps_that_are_everywhere_are_rolled_back_inserts() {
+        let gap = |from, count| Gap { from, to: from + count - 1 };
+        let gaps = |count: i64, size| (0..count).map(|place| gap(place * 100, size)).collect::<Vec<_>>();
+        let mut few = gaps(19, 1);
+        assert_eq!((without_usual(&mut few), few.len()), (0, 19));
+        let mut many: Vec<_> = gaps(20, 1).into_iter().chain([gap(5_000, 2), gap(6_000, 12)]).collect();
+        assert_eq!((without_usual(&mut many), many), (20, vec![gap(5_000, 2), gap(6_000, 12)]));
+        let mut large = gaps(40, 4);
+        assert_eq!(
+            (without_usual(&mut large), large.len()),
+            (0, 40),
+            "four at once were one transaction's, or deleted"
+        );
+    }
 
     proptest! {
         #[test]

@@ -1,12 +1,13 @@
 //! What one row says by itself, beside what is known of its key, its account and the times of the case.
 
+use super::changes::asks_for_changes;
 use super::expression::{Cells, worth};
 use super::hit::Hit;
 use super::ids::made_at;
 use super::names::NONE;
 use super::policy::{Amount, Check, LookupTable, Problem};
 use super::record::{NO_TIME, Record};
-use super::reference::{Account, Key, Reference};
+use super::reference::{Account, Key, Reference, allows};
 use super::roles::Role;
 use super::row::{Row, Seen};
 use super::value::Number;
@@ -54,8 +55,12 @@ impl Judge<'_, '_> {
                 }
                 _ => continue,
             };
-            if let Some(why) = why {
-                self.seen.hits.push(Hit { policy: *number, id: record.id, time: record.time, why });
+            let Some(why) = why else { continue };
+            let hit = Hit { policy: *number, id: record.id, time: record.time, why };
+            if asks_for_changes(&policy.check) {
+                self.seen.changes.entry(*number).or_default().add(record.created, record.updated, hit);
+            } else {
+                self.seen.hits.push(hit);
             }
         }
     }
@@ -87,8 +92,11 @@ impl Judge<'_, '_> {
             Problem::OtherAccount => self.other_account(key, told.number),
             Problem::OutOfScope => {
                 let scope = key.scope.as_ref()?;
-                let may = told.words.iter().any(|word| scope.contains(word.as_str()));
-                (!may).then(|| format!("its key may only do `{}`", scope.chars().take(80).collect::<String>()))
+                if allows(scope, told.words) {
+                    *self.seen.agreed.entry(told.number).or_default() += 1;
+                    return None;
+                }
+                Some(format!("its key may only do `{}`", scope.chars().take(80).collect::<String>()))
             }
             Problem::OtherAddress => {
                 let allowed = key.addresses.as_ref()?;

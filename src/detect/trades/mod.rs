@@ -7,6 +7,7 @@
 
 #[cfg(test)]
 mod cases_tests;
+mod changes;
 /// Exact numbers in few bytes.
 pub mod decimal;
 /// Conditions on one row.
@@ -16,6 +17,7 @@ pub mod finding;
 mod follow;
 mod hit;
 mod ids;
+mod json_fields;
 mod judge;
 /// Log lines of a deployment's own form.
 pub mod line_pattern;
@@ -42,9 +44,10 @@ mod stage_tests;
 /// Numbers and moments as databases write them.
 pub mod value;
 
+pub use changes::Changes;
 pub use follow::{BATCH, Doubt, Followed, Follower};
 pub use hit::{Hit, Hits, MOST, rows};
-pub use ids::{Gap, Ids, made_at};
+pub use ids::{Gap, Ids, made_at, without_usual};
 pub use names::{Names, Reader};
 pub use plan::{Layout, Means, Plan, Uncovered, needs_history};
 pub use record::{NO_TIME, Record, SIZE, Side};

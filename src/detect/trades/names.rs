@@ -2,6 +2,8 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::domain::RawRow;
+
 /// Most different texts that are told apart; beyond them all others are [`MANY`].
 const MOST: usize = 2_000_000;
 /// Texts that a worker remembers by itself.
@@ -95,6 +97,22 @@ impl Reader {
         let number = self.shared.number(hash);
         self.cache.insert(hash, number);
         number
+    }
+
+    /// The number of two cells together; of the first alone, where the second has nothing.
+    pub fn of_pair(&mut self, row: RawRow<'_>, places: [Option<usize>; 2], scratch: &mut Vec<u8>) -> u32 {
+        let [first, second] = places.map(|place| {
+            let text = place.and_then(|place| row.text(place, scratch));
+            text.map(|text| self.shared.hash(text))
+        });
+        match (first, second) {
+            (None, _) => NONE,
+            (Some(first), None) => self.shared.number(first),
+            (Some(first), Some(second)) => {
+                let both = [first.to_le_bytes(), second.to_le_bytes()];
+                self.of(Some(both.as_flattened()))
+            }
+        }
     }
 
     /// Hash of a text.

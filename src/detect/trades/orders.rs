@@ -125,7 +125,11 @@ impl Order {
         let place = |role| layout.place(role);
         let order = names.hash(row.text(place(Role::Id)?, scratch)?);
         let account = names.of(place(Role::Account).and_then(|place| row.text(place, scratch)));
-        let instrument = names.of(place(Role::Instrument).and_then(|place| row.text(place, scratch)));
+        let instrument = if layout.pair {
+            names.of_pair(row, [Role::Instrument, Role::Currency].map(place), scratch)
+        } else {
+            names.of(place(Role::Instrument).and_then(|place| row.text(place, scratch)))
+        };
         let side = Side::read(place(Role::Side).and_then(|place| row.text(place, scratch)));
         let status = place(Role::Status).and_then(|place| row.text(place, scratch));
         let is = |words: &[String]| {

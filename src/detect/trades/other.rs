@@ -2,26 +2,23 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fmt;
 use std::io::{self, BufRead};
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
 use super::decimal::Decimal;
+use super::json_fields::{carried, flatten, listed, objects};
 use super::line_pattern::LinePattern;
 use super::names::Reader;
 use super::reconcile::Line;
 use super::record::{NO_TIME, Side};
 use super::roles::{Role, role_of_field};
 use super::value::millis;
-use crate::detect::logs::formats::event_of_line;
 
 /// Longest line that is read, in bytes.
 const MAX_LINE: usize = 1 << 20;
-/// Deepest object that is looked into.
-const DEPTH: usize = 3;
+/// Longest line of an export, and longest export that is one value over several lines.
+const MAX_EXPORT: usize = 64 << 20;
 
 /// What kind of record it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,64 +31,6 @@ pub enum Kind {
 
 /// The fields of one entry: name and text.
 pub type Fields<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
-
-struct Flat<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Flat<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fill;
-        impl<'de> Visitor<'de> for Fill {
-            type Value = Flat<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut all = Vec::new();
-                while let Some(key) = map.next_key::<BorrowedText<'de>>()? {
-                    all.push((key.0, map.next_value::<&'de RawValue>()?));
-                }
-                Ok(Flat(all))
-            }
-        }
-        deserializer.deserialize_map(Fill)
-    }
-}
-
-/// A text, borrowed where it holds no escape.
-#[derive(serde::Deserialize)]
-struct BorrowedText<'a>(#[serde(borrow)] Cow<'a, str>);
-
-fn flatten<'a>(json: &'a str, fields: &mut Fields<'a>, depth: usize) -> Result<(), serde_json::Error> {
-    for (name, value) in serde_json::from_str::<Flat<'a>>(json)?.0 {
-        let raw = value.get();
-        match raw.as_bytes().first() {
-            Some(b'"') => fields.push((name, serde_json::from_str::<BorrowedText<'a>>(raw)?.0)),
-            Some(b'{') if depth < DEPTH => flatten(raw, fields, depth + 1)?,
-            Some(b'{' | b'[' | b'n') => {}
-            _ => fields.push((name, raw.into())),
-        }
-    }
-    Ok(())
-}
-
-/// The fields of a line that carries its event inside: the log of a container, syslog, `key=value`.
-fn carried(line: &str) -> Fields<'static> {
-    let mut fields = Fields::new();
-    spread(event_of_line(line), &mut fields, 0);
-    fields
-}
-
-fn spread(event: Map<String, Value>, fields: &mut Fields<'static>, depth: usize) {
-    for (name, value) in event {
-        match value {
-            Value::String(text) => fields.push((name.into(), text.into())),
-            Value::Number(number) => fields.push((name.into(), number.to_string().into())),
-            Value::Bool(truth) => fields.push((name.into(), truth.to_string().into())),
-            Value::Object(inner) if depth < DEPTH => spread(inner, fields, depth + 1),
-            Value::Object(_) | Value::Array(_) | Value::Null => {}
-        }
-    }
-}
 
 /// Cells of a line of CSV (RFC 4180), without line breaks inside quotes.
 fn cells(line: &str, separator: char) -> Vec<Cow<'_, str>> {
@@ -153,12 +92,13 @@ pub fn read(
     let (mut number, mut line) = (0, 0);
     loop {
         bytes.clear();
-        let mut limited = io::Read::take(&mut input, MAX_LINE as u64);
+        let most = if kind == Kind::Fills { MAX_EXPORT } else { MAX_LINE };
+        let mut limited = io::Read::take(&mut input, most as u64);
         if limited.read_until(b'\n', &mut bytes)? == 0 {
             return Ok(seen);
         }
         line += 1;
-        if bytes.len() == MAX_LINE && bytes.last() != Some(&b'\n') {
+        if bytes.len() == most && bytes.last() != Some(&b'\n') {
             seen.unread += 1;
             skip_line(&mut input)?;
             continue;
@@ -176,12 +116,21 @@ pub fn read(
             give(&fields, number - 1, line)?;
             continue;
         }
-        if kind == Kind::Logs && memchr::memmem::find(text.as_bytes(), b"rade").is_none() {
+        if kind == Kind::Logs && !may_be_of_a_trade(text.as_bytes()) {
             continue;
         }
         let mut count = Count { seen: &mut seen, place: (number - 1, line), give };
         if text.starts_with('{') {
-            json(text, kind, &mut roles, &mut count)?;
+            if kind == Kind::Fills
+                && count.seen.trades == 0
+                && serde_json::from_str::<&RawValue>(text).is_err()
+                && objects(text).len() == 1
+            {
+                // An object over several lines: the rest of the file is one value, or the end of an array.
+                let rest = text.to_owned();
+                return rest_of(input, rest, line, &mut roles, seen, give);
+            }
+            number = json(text, kind, &mut roles, &mut count)?.max(number - 1) + 1;
         } else if kind == Kind::Logs {
             let fields = carried(whole.trim());
             if roles.is_trade(&fields) {
@@ -218,29 +167,56 @@ impl Count<'_> {
     }
 }
 
-/// The trades of a line of JSON.
-fn json(text: &str, kind: Kind, roles: &mut FieldRoles, count: &mut Count<'_>) -> io::Result<()> {
+/// The trades of a line of JSON; gives the number of the last.
+fn json(text: &str, kind: Kind, roles: &mut FieldRoles, count: &mut Count<'_>) -> io::Result<u64> {
     let mut fields = Fields::new();
+    let mut first = true;
+    let mut each = |object: &str, count: &mut Count<'_>| -> io::Result<()> {
+        count.place.0 += u64::from(!std::mem::take(&mut first));
+        let mut fields = Fields::new();
+        if flatten(object, &mut fields, 0).is_err() {
+            count.seen.unread += 1;
+            return Ok(());
+        }
+        if kind == Kind::Fills || roles.is_trade(&fields) {
+            return count.trade(&fields);
+        }
+        let fields = carried(object);
+        if roles.is_trade(&fields) { count.trade(&fields) } else { Ok(()) }
+    };
     // Most lines are one object.
-    let one = flatten(text, &mut fields, 0).is_ok();
-    for object in if one { vec![text] } else { objects(text) } {
-        if !one {
-            fields.clear();
-            if flatten(object, &mut fields, 0).is_err() {
-                count.seen.unread += 1;
-                continue;
-            }
+    if flatten(text, &mut fields, 0).is_ok() {
+        let listed = if kind == Kind::Fills { listed(text) } else { Vec::new() };
+        if listed.is_empty() {
+            each(text, count)?;
         }
-        let mut is_trade = kind == Kind::Fills || roles.is_trade(&fields);
-        if !is_trade {
-            fields = carried(object);
-            is_trade = roles.is_trade(&fields);
-        }
-        if is_trade {
-            count.trade(&fields)?;
-        }
+        listed.into_iter().try_for_each(|object| each(object, count))?;
+    } else {
+        objects(text).into_iter().try_for_each(|object| each(object, count))?;
     }
-    Ok(())
+    Ok(count.place.0)
+}
+
+/// The rest of a file whose objects go over several lines.
+fn rest_of(
+    input: impl BufRead,
+    mut text: String,
+    line: u64,
+    roles: &mut FieldRoles,
+    mut seen: Read,
+    give: &mut dyn FnMut(&Fields<'_>, u64, u64) -> io::Result<()>,
+) -> io::Result<Read> {
+    text.push('\n');
+    let mut rest = Vec::new();
+    let read = io::Read::read_to_end(&mut io::Read::take(input, MAX_EXPORT as u64), &mut rest)?;
+    if read == MAX_EXPORT {
+        seen.unread += 1;
+    }
+    text.push_str(&String::from_utf8_lossy(&rest));
+    let place = (seen.trades, line);
+    let mut count = Count { seen: &mut seen, place, give };
+    json(text.trim_end(), Kind::Fills, roles, &mut count)?;
+    Ok(seen)
 }
 
 fn skip_line(input: &mut impl BufRead) -> io::Result<()> {
@@ -257,20 +233,9 @@ fn skip_line(input: &mut impl BufRead) -> io::Result<()> {
     }
 }
 
-/// The objects of a line: one, or those of an array on one line.
-fn objects(text: &str) -> Vec<&str> {
-    let mut found = Vec::new();
-    let mut rest = text;
-    while rest.starts_with('{') {
-        let mut stream = serde_json::Deserializer::from_str(rest).into_iter::<&RawValue>();
-        let Some(Ok(value)) = stream.next() else {
-            found.push(rest);
-            break;
-        };
-        found.push(value.get());
-        rest = rest[stream.byte_offset()..].trim_start_matches([',', ' ']);
-    }
-    found
+/// Whether a line can name a trade: quickly.
+fn may_be_of_a_trade(line: &[u8]) -> bool {
+    [b"rade".as_slice(), b"ill", b"xec"].iter().any(|part| memchr::memmem::find(line, part).is_some())
 }
 
 /// Whether a text has the word, whatever the case.
@@ -283,9 +248,28 @@ fn name_of_trade(name: &str) -> bool {
     ["tradeid", "trade", "executionid", "fillid", "execid"].contains(&plain.as_str())
 }
 
+/// What exchanges call fields of their exports, without case and punctuation.
+const EXPORTED: &[(&str, Role)] = &[
+    ("txid", Role::Id),
+    ("tradenumber", Role::Id),
+    ("fillno", Role::Id),
+    ("dateutc", Role::ExecutedAt),
+    ("timeutc", Role::ExecutedAt),
+    ("datetime", Role::ExecutedAt),
+    ("utctime", Role::ExecutedAt),
+    ("executed", Role::Quantity),
+    ("vol", Role::Quantity),
+    ("dealsize", Role::Quantity),
+    ("tradingtotal", Role::Value),
+];
+
 /// What a field of an entry holds, by its name.
 pub fn role_of(name: &str) -> Option<Role> {
-    if name_of_trade(name) { Some(Role::Id) } else { role_of_field(name) }
+    let exported = || {
+        let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+        EXPORTED.iter().find(|(one, _)| *one == plain).map(|(_, role)| *role)
+    };
+    if name_of_trade(name) { Some(Role::Id) } else { role_of_field(name).or_else(exported) }
 }
 
 /// What the name of a field says.
@@ -347,7 +331,8 @@ impl FieldRoles {
                 Some(Role::Id) if line.id == 0 || meaning.names_trade => line.id = names.hash(text.as_bytes()),
                 Some(Role::Account) if line.account == 0 => line.account = names.of(bytes),
                 Some(Role::Instrument) if line.instrument == 0 => line.instrument = names.of(bytes),
-                Some(Role::Side) => line.side = Side::read(bytes),
+                // `type` may be the order's, beside the side.
+                Some(Role::Side) if line.side == Side::Unknown => line.side = Side::read(bytes),
                 Some(Role::Quantity) if line.quantity == Decimal::Null => line.quantity = Decimal::read(bytes),
                 Some(Role::Price) if line.price == Decimal::Null => line.price = Decimal::read(bytes),
                 Some(Role::Value) if line.value == Decimal::Null => line.value = Decimal::read(bytes),
@@ -363,6 +348,8 @@ impl FieldRoles {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     /// Entries as `line: id account quantity time`.
@@ -439,6 +426,49 @@ mod tests {
         assert_eq!(entries(csv, Kind::Fills), (expected.clone(), 1));
         let array = "[\n{\"tradeId\":7,\"account\":\"a\",\"symbol\":\"X\",\"qty\":1.5,\"time\":1795514400000},\n{\"tradeId\":8,\"account\":\"b\",\"symbol\":\"X\",\"qty\":2,\"time\":1795514401000}\n]\n";
         assert_eq!(entries(array, Kind::Fills), (expected, 0));
+    }
+
+    #[test]
+    fn ids_of_nested_objects_are_their_owners() {
+        let line = r#"{"name":"engine","event":"fill","fill":{"fillId":7,"account":{"id":"a"},"instrument":"X","quantity":1.5},"req":{"id":9},"time":"2026-11-24T10:00:00Z"}"#;
+        assert_eq!(entries(line, Kind::Logs).0, ["1: 7 a Some(\"1.5\") 1795514400000"]);
+        let data = r#"{"event":"trade.created","data":{"id":7,"symbol":"X","qty":1.5,"user":{"id":"a"}},"time":"2026-11-24T10:00:00Z"}"#;
+        assert_eq!(entries(data, Kind::Logs).0, ["1: 7 a Some(\"1.5\") 1795514400000"]);
+    }
+
+    #[test]
+    fn exports_are_read_in_the_shapes_of_exchanges() {
+        let kraken = "\"txid\",\"ordertxid\",\"pair\",\"time\",\"type\",\"ordertype\",\"price\",\"cost\",\"vol\"\n\"7\",\"O1\",\"X\",\"2026-11-24 10:00:00.0000\",\"buy\",\"limit\",\"2\",\"3\",\"1.5\"\n";
+        assert_eq!(entries(kraken, Kind::Fills).0, ["2: 7 - Some(\"1.5\") 1795514400000"]);
+        let binance = "Date(UTC),OrderNo,Pair,Type,Side,Order Price,Executed,Average Price,Trading total,Trade ID\n2026-11-24 10:00:00,1,X,LIMIT,BUY,2,1.5,2,3,7\n";
+        assert_eq!(entries(binance, Kind::Fills).0, ["2: 7 - Some(\"1.5\") 1795514400000"]);
+        let one = r#"{"trade_id":"7","size":"1.5","trade_time":"2026-11-24T10:00:00Z"}"#;
+        let two = r#"{"trade_id":"8","size":"2","trade_time":"2026-11-24T10:00:01Z"}"#;
+        let expected = |line: [u64; 2]| {
+            vec![
+                format!("{}: 7 - Some(\"1.5\") 1795514400000", line[0]),
+                format!("{}: 8 - Some(\"2\") 1795514401000", line[1]),
+            ]
+        };
+        let wrapped = format!("{{\"fills\":[{one},{two}],\"cursor\":\"\"}}");
+        assert_eq!(entries(&wrapped, Kind::Fills), (expected([1, 1]), 0));
+        for whole in [wrapped, format!("[{one},{two}]")] {
+            let value: Value = serde_json::from_str(&whole).unwrap();
+            let pretty = serde_json::to_string_pretty(&value).unwrap();
+            let (found, unread) = entries(&pretty, Kind::Fills);
+            let ids: Vec<_> =
+                found.iter().map(|entry| entry.split_once(": ").unwrap().1.split(' ').next().unwrap()).collect();
+            assert_eq!((ids, unread), (vec!["7", "8"], 0), "{pretty}");
+        }
+        // Each has a number of its own, on one line too.
+        let mut numbers = Vec::new();
+        let text = format!("[{one},{two}]");
+        read(text.as_bytes(), Kind::Fills, &[], &mut |_, number, _| {
+            numbers.push(number);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(numbers, [0, 1]);
     }
 
     proptest::proptest! {

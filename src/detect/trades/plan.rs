@@ -41,22 +41,49 @@ pub struct Layout {
     by_role: [Option<u8>; 64],
     /// Columns, in the order in which they are read.
     pub columns: Vec<String>,
+    /// Columns of the order table that are read after them.
+    pub joined: Vec<String>,
+    /// Instruments are told apart by what they are paid with, too.
+    pub pair: bool,
 }
 
 impl Layout {
     /// Of these roles, as far as the table has them.
     pub fn new(mapping: &Mapping, roles: &[Role]) -> Self {
-        let mut layout = Self { places: Vec::new(), by_role: [None; 64], columns: Vec::new() };
-        for role in roles {
-            let known = layout.places.iter().any(|(one, _)| one == role);
-            if let (Some(column), false, Ok(place)) = (mapping.column(*role), known, u8::try_from(layout.columns.len()))
+        let pair = mapping.is_pair() && roles.contains(&Role::Instrument);
+        let mut layout =
+            Self { places: Vec::new(), by_role: [None; 64], columns: Vec::new(), joined: Vec::new(), pair };
+        let asked: Vec<Role> = roles.iter().copied().chain(pair.then_some(Role::Currency)).collect();
+        for role in &asked {
+            if let Some(column) = mapping.column(*role)
+                && layout.add(*role)
             {
-                layout.places.push((*role, place));
-                layout.by_role[*role as usize] = Some(place);
                 layout.columns.push(column.to_owned());
             }
         }
+        for role in &asked {
+            if let (Some(mapped), None) = (mapping.joined(*role), mapping.column(*role))
+                && layout.add(*role)
+            {
+                layout.joined.push(mapped.column.clone());
+            }
+        }
         layout
+    }
+
+    /// Gives a role the next place; `false` if it has one.
+    fn add(&mut self, role: Role) -> bool {
+        let next = u8::try_from(self.width());
+        let known = self.places.iter().any(|(one, _)| *one == role);
+        let (Ok(place), false) = (next, known) else { return false };
+        self.places.push((role, place));
+        self.by_role[role as usize] = Some(place);
+        true
+    }
+
+    /// Cells of a row, but for the transaction that wrote it.
+    pub fn width(&self) -> usize {
+        self.columns.len() + self.joined.len()
     }
 
     /// Place of a role.
@@ -145,7 +172,7 @@ impl Plan {
 fn mapped_parts(policy: &TradePolicy, trades: &Mapping) -> TradePolicy {
     let mut policy = policy.clone();
     if let Check::Row { when: Expression::Any(parts) } = &mut policy.check {
-        parts.retain(|part| part.roles().iter().all(|role| trades.index(*role).is_some()));
+        parts.retain(|part| part.roles().iter().all(|role| trades.has(*role)));
     }
     if let Check::Lookup { words, .. } = &mut policy.check {
         for word in words {
@@ -289,7 +316,7 @@ fn needs_time(check: &Check) -> bool {
 }
 
 fn missing_roles(policy: &TradePolicy, trades: &Mapping) -> Option<String> {
-    let has = |role: Role| trades.index(role).is_some();
+    let has = |role: Role| trades.has(role);
     if let Check::Row { when } = &policy.check
         && when.parts().iter().any(|part| part.roles().into_iter().all(has))
     {
@@ -376,7 +403,13 @@ fn missing_tables(policy: &TradePolicy, mapping: &SchemaMapping, reference: &Ref
                 Difference::Overfilled => vec![Role::Quantity],
                 _ => fields.clone(),
             };
-            std::iter::once(Role::Id).chain(role).find_map(|role| column(&mapping.orders, "order", role))
+            let own = |role: &Role| mapping.trades.index(*role).is_some();
+            let taken = role.iter().find(|role| !own(role) && mapping.trades.has(**role));
+            let taken = taken.filter(|_| *problem == Difference::Differs);
+            let taken = taken.map(|role| format!("trades have it only from their orders: {}", role.name()));
+            taken.or_else(|| {
+                std::iter::once(Role::Id).chain(role).find_map(|role| column(&mapping.orders, "order", role))
+            })
         }
         _ => None,
     }

@@ -374,7 +374,8 @@ impl TradePolicy {
     pub fn compares_columns(&self) -> bool {
         matches!(
             self.check,
-            Check::Lookup { problem: Problem::OtherAccount, .. } | Check::Sequence { of: Sequence::CreatedAt, .. }
+            Check::Lookup { problem: Problem::OtherAccount | Problem::OutOfScope, .. }
+                | Check::Sequence { of: Sequence::CreatedAt, .. }
         )
     }
 

@@ -51,9 +51,11 @@ pub enum Side {
 
 impl Side {
     /// Words for buying, in lower case.
-    pub const BUY: [&str; 10] = ["buy", "long", "bid", "b", "true", "t", "1", "bought", "open_long", "purchase"];
+    pub const BUY: [&str; 11] =
+        ["buy", "long", "bid", "b", "true", "t", "1", "bought", "open_long", "purchase", "kauf"];
     /// Words for selling, in lower case.
-    pub const SELL: [&str; 10] = ["sell", "short", "ask", "s", "false", "f", "0", "-1", "sold", "sale"];
+    pub const SELL: [&str; 12] =
+        ["sell", "short", "ask", "s", "false", "f", "0", "-1", "sold", "sale", "offer", "verkauf"];
 
     /// Reads the usual words.
     pub fn read(text: Option<&[u8]>) -> Self {

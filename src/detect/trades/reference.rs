@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::names::{NONE, Names};
 use super::policy::Amount;
-use super::roles::{Mapping, Role};
+use super::roles::{Mapping, Role, decimal_places};
 use super::value::{Number, millis};
 use crate::domain::RawRow;
 
@@ -26,6 +26,34 @@ pub struct Reference {
     pub traces: Vec<Trace>,
     /// The moment of the scan, in milliseconds.
     pub now: i64,
+    /// How limits are brought to the units of trades.
+    pub units: Units,
+}
+
+/// Powers of ten between the units of limits and of trades (`limit_cents` and `qty_e8`), as far as names say them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Units {
+    /// From what a trade is worth to a limit of it.
+    pub limit: i64,
+    /// To a limit of a day.
+    pub daily: i64,
+    /// From a quantity to a limit of a position.
+    pub position: i64,
+}
+
+impl Units {
+    /// What the names of the columns say.
+    pub fn of(trades: &Mapping, accounts: &Mapping) -> Self {
+        let power = |mapping: &Mapping, role: Role| mapping.column(role).map(decimal_places);
+        let quantity = power(trades, Role::Quantity).unwrap_or(0);
+        let worth = power(trades, Role::Value).unwrap_or_else(|| quantity + power(trades, Role::Price).unwrap_or(0));
+        let from = |unit: i64, role: Role| power(accounts, role).map_or(0, |limit| unit - limit);
+        Self {
+            limit: from(worth, Role::Limit),
+            daily: from(worth, Role::DailyLimit),
+            position: from(quantity, Role::PositionLimit),
+        }
+    }
 }
 
 /// One API key.
@@ -95,6 +123,47 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// What a key may do, in lower case: a yes or no is about trading.
+fn scope_of(bytes: &[u8]) -> String {
+    let scope = text(bytes).to_lowercase();
+    match scope.as_str() {
+        "t" | "true" | "1" => "trade".into(),
+        "f" | "false" | "0" => "nothing".into(),
+        _ => scope,
+    }
+}
+
+/// Whether a list of scopes, in lower case, names one of the words: not as what may only be read (`orders:read`), not as what is not so
+/// (`{"trade": false}`).
+pub fn allows(scope: &str, words: &[String]) -> bool {
+    use serde_json::Value;
+    if let Ok(Value::Object(fields)) = serde_json::from_str(scope) {
+        return fields.iter().any(|(name, value)| match value {
+            Value::Bool(true) => grants(name, words),
+            Value::Bool(false) | Value::Null => false,
+            other => allows(&other.to_string(), words),
+        });
+    }
+    scope
+        .split([',', ';', '|', ' ', '\n', '[', ']', '{', '}'])
+        .map(|entry| entry.trim().trim_matches(['"', '\'']))
+        .any(|entry| !entry.is_empty() && grants(entry, words))
+}
+
+fn grants(entry: &str, words: &[String]) -> bool {
+    let (_, last) = entry.rsplit_once([':', '.', '/']).unwrap_or(("", ""));
+    if ["read", "view", "get", "list", "readonly", "read-only", "read_only"].contains(&last) {
+        return false;
+    }
+    words.iter().any(|word| {
+        // Short words are within others: `all` in `wallet`.
+        if word.len() > 3 {
+            return entry.contains(word.as_str());
+        }
+        entry.split(|letter: char| !letter.is_alphanumeric() && letter != '*').any(|token| token == word)
+    })
+}
+
 /// Addresses in a text: an array of PostgreSQL, JSON, or a list with commas.
 fn addresses(bytes: &[u8]) -> Option<Vec<ipnet::IpNet>> {
     let text = text(bytes);
@@ -117,7 +186,7 @@ impl Reference {
             revoked: time(Role::RevokedAt),
             expires: time(Role::ExpiresAt),
             made: time(Role::CreatedAt),
-            scope: get(Role::Scope).map(|scope| text(&scope).to_lowercase()),
+            scope: get(Role::Scope).map(|scope| scope_of(&scope)),
             addresses: get(Role::Ip).and_then(|list| addresses(&list)),
         };
         let number = self.names.of(&id);
@@ -129,14 +198,15 @@ impl Reference {
         let get = |role| cell(row, roles, role);
         let time = |role| get(role).and_then(|text| millis(&text));
         let Some(id) = get(Role::Id) else { return };
-        let amount = |role| match Number::parse(std::str::from_utf8(&get(role)?).ok()?) {
-            Number::Finite(value) => Some(Amount::new(value)),
+        let amount = |role, power: i64| match Number::parse(std::str::from_utf8(&get(role)?).ok()?) {
+            Number::Finite(value) if power == 0 => Some(Amount::new(value)),
+            Number::Finite(value) => Some(Amount::new(value * bigdecimal::BigDecimal::new(1.into(), -power))),
             Number::Infinite | Number::Unusable => None,
         };
         let account = Account {
-            limit: amount(Role::Limit),
-            daily: amount(Role::DailyLimit),
-            position: amount(Role::PositionLimit),
+            limit: amount(Role::Limit, self.units.limit),
+            daily: amount(Role::DailyLimit, self.units.daily),
+            position: amount(Role::PositionLimit, self.units.position),
             made: time(Role::CreatedAt),
             closed: time(Role::RevokedAt),
         };
@@ -148,5 +218,49 @@ impl Reference {
     pub fn add_trace(&mut self, role: Role, name: &str, from: i64, to: i64) {
         let number = self.names.of(name.as_bytes());
         self.traces.push(Trace { role, name: number, text: name.to_owned(), from, to });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::trades::roles::{Catalog, RoleOverrides, map_schema};
+    use crate::domain::{Column, Relations, Table, TableName};
+
+    fn table(name: &str, columns: &[&str]) -> Table {
+        let column = |name: &&str| Column {
+            name: (*name).into(),
+            data_type: "bigint".into(),
+            nullable: true,
+            primary_key: *name == "id",
+            generated: false,
+        };
+        Table {
+            name: TableName { schema: "public".into(), name: name.into() },
+            columns: columns.iter().map(column).collect(),
+        }
+    }
+
+    #[test]
+    fn limits_in_other_units_are_brought_to_those_of_trades() {
+        let accounts = table("accounts", &["id", "max_trade_value_cents", "daily_limit", "position_limit"]);
+        let units = |columns: &[&str]| {
+            let tables = [table("trades", columns), accounts.clone()];
+            let (relations, overrides) = (Relations::default(), RoleOverrides::default());
+            let catalog = Catalog { tables: &tables, relations: &relations, overrides: &overrides };
+            let mapping = map_schema(catalog, None, "trades").unwrap();
+            Units::of(&mapping.trades, mapping.accounts.as_ref().unwrap())
+        };
+        let whole = units(&["id", "account_id", "qty_e8", "price_e8"]);
+        assert_eq!(whole, Units { limit: 14, daily: 16, position: 8 });
+        let with_value = units(&["id", "account_id", "qty_e8", "price_e8", "value_cents"]);
+        assert_eq!(with_value, Units { limit: 0, daily: 2, position: 8 });
+        let mut reference = Reference { units: whole, ..Reference::default() };
+        let row = b"a5001";
+        reference
+            .add_account(RawRow::new(row, &[(0, 1), (1, 4), (4, 5)]), &[Role::Id, Role::Limit, Role::PositionLimit]);
+        let account = reference.accounts.unwrap().into_values().next().unwrap();
+        assert_eq!(account.limit.unwrap().exact, "50000000000000000".parse().unwrap());
+        assert_eq!(account.position.unwrap().exact, "100000000".parse().unwrap());
     }
 }

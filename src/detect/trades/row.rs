@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::changes::Changes;
 use super::decimal::Decimal;
 use super::expression::Cells;
 use super::hit::Hits;
@@ -53,6 +54,10 @@ pub struct Seen {
     pub hits: Hits,
     /// Whole-number ids.
     pub whole: Ids,
+    /// Rows within the window that was asked for.
+    pub judged: u64,
+    /// Rows that were changed late, by policy.
+    pub changes: std::collections::BTreeMap<u16, Changes>,
 }
 
 /// The cells of a row.
@@ -177,12 +182,15 @@ impl RowReader {
         self.id_hash = if plan.hash_ids { hash(Role::Id).unwrap_or(0) } else { 0 };
         self.outer_hash = hash(Role::ExternalRef).unwrap_or(self.id_hash);
         let mut name = |role| names.of(place(role).and_then(|place| raw.text(place, scratch)));
-        record.instrument = name(Role::Instrument);
+        record.instrument = if plan.layout.pair { 0 } else { name(Role::Instrument) };
         record.counterparty = name(Role::Counterparty);
         record.destination = name(Role::Destination);
         record.ip = name(Role::Ip);
+        if plan.layout.pair {
+            record.instrument = names.of_pair(raw, [Role::Instrument, Role::Currency].map(place), scratch);
+        }
         if plan.xmin {
-            let xmin = whole(raw, plan.layout.columns.len(), scratch);
+            let xmin = whole(raw, plan.layout.width(), scratch);
             record.xmin = xmin.and_then(|xmin| u32::try_from(xmin).ok()).unwrap_or(0);
         }
         record.id = match place(Role::Id).filter(|place| raw.has(*place)) {
@@ -201,6 +209,7 @@ impl RowReader {
             && (self.since.is_some_and(|since| record.time < since)
                 || self.until.is_some_and(|until| record.time >= until));
         if !outside {
+            seen.judged += 1;
             let judge = Judge { reference, row: &row, record: &record, seen };
             judge.all(&self.checks, known);
         }

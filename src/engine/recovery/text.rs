@@ -182,6 +182,10 @@ impl Snapshot for DumpText {
         false
     }
 
+    fn joins(&self) -> bool {
+        false
+    }
+
     async fn estimate(&mut self, _table: &TableName) -> Result<u64, Fault> {
         Ok(0)
     }

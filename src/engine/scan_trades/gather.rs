@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::TradeScan;
 use super::pass::EachRow;
 use crate::detect::trades::Reference;
-use crate::detect::trades::reference::{ACCOUNT_ROLES, ByNumber, KEY_ROLES, columns};
+use crate::detect::trades::reference::{ACCOUNT_ROLES, ByNumber, KEY_ROLES, Units, columns};
 use crate::detect::trades::roles::{Mapping, Role, SchemaMapping};
 use crate::detect::trades::value::millis;
 use crate::domain::Timestamp;
@@ -35,6 +35,7 @@ pub(super) async fn reference(
     }
     if let Some(accounts) = mapping.accounts.as_ref().filter(|accounts| accounts.column(Role::Id).is_some()) {
         reference.accounts = Some(ByNumber::default());
+        reference.units = Units::of(&mapping.trades, accounts);
         reference = read(snapshot, accounts, &ACCOUNT_ROLES, reference, Reference::add_account).await?;
     }
     if let Some(sessions) = &mapping.sessions {

@@ -51,7 +51,8 @@ impl Phase<'_> {
             Some(TimeRange { column: column_of(mapping, Role::CreatedAt)?, otherwise: None, since, until: None })
         });
         let whole = range.is_none();
-        let read = TableRead { table: mapping.table.clone(), columns: layout.columns.clone(), xmin: false, range };
+        let read =
+            TableRead { table: mapping.table.clone(), columns: layout.columns.clone(), range, ..TableRead::default() };
         snapshot.read(&read, sinks).await?;
         Ok(Some(Orders { layout, parts: clear(&desk), whole }))
     }

@@ -27,9 +27,11 @@ use self::spill::Runs;
 use crate::detect::trades::policy::{Check, Ledger, TradePolicy};
 use crate::detect::trades::roles::{Catalog, Role, RoleOverrides, SchemaMapping, map_schema};
 use crate::detect::trades::sql::{self, Dialect, Statement};
-use crate::detect::trades::{BATCH, Followed, Follower, Hits, Ids, Means, Plan, Reference, Uncovered, needs_history};
+use crate::detect::trades::{
+    BATCH, Changes, Followed, Follower, Hits, Ids, Means, Plan, Reference, Uncovered, needs_history,
+};
 use crate::domain::{Column, Finding, Table, Timestamp};
-use crate::ports::{Database, Fault, FaultKind, RowSink, Snapshot, TableRead, TimeRange};
+use crate::ports::{Database, Fault, FaultKind, Join, RowSink, Snapshot, TableRead, TimeRange};
 
 pub use self::other::{Open, OtherRecord};
 pub use self::progress::{Progress, Stage};
@@ -144,9 +146,12 @@ pub async fn run_with(
     scan: &TradeScan,
     give: &mut (dyn FnMut(&Finding) + Send),
 ) -> Result<TradeScanResult, Fault> {
-    let (tables, mapping) = map(database, scan).await?;
+    let (tables, mut mapping) = map(database, scan).await?;
     let columns = columns(&tables, &mapping)?;
     let mut snapshot = database.snapshot().await?;
+    if !snapshot.joins() {
+        mapping.trades.through = None;
+    }
     let reference = Arc::new(gather::reference(snapshot.as_mut(), &mapping, scan).await?);
     let mut others = Shelf::open(scan, &reference.names).await?;
     let has = |others: &Shelf, ledger: Ledger| others.keys.iter().any(|(one, _)| *one == ledger);
@@ -215,7 +220,9 @@ pub async fn statements(
     scan: &TradeScan,
     dialect: Dialect,
 ) -> Result<(Vec<Statement>, Vec<Uncovered>), Fault> {
-    let (tables, mapping) = map(database, scan).await?;
+    let (tables, mut mapping) = map(database, scan).await?;
+    // The statements are of the tables as they are.
+    mapping.trades.through = None;
     let columns = columns(&tables, &mapping)?;
     let mut snapshot = database.snapshot().await?;
     let reference = gather::reference(snapshot.as_mut(), &mapping, scan).await?;
@@ -277,6 +284,13 @@ impl Phase<'_> {
         Some(TimeRange { column: column(time)?, otherwise, since, until: self.scan.until })
     }
 
+    /// What trades say only through their orders.
+    fn order_columns(&self) -> Option<Join> {
+        let columns = self.plan.layout.joined.clone();
+        let through = self.mapping.trades.through.as_ref().filter(|_| !columns.is_empty())?;
+        Some(Join { table: through.table.clone(), id: through.id.clone(), by: through.by.clone(), columns })
+    }
+
     async fn run(&self, snapshot: &mut dyn Snapshot, others: &mut Shelf) -> Result<(Found, Vec<Finding>), Fault> {
         let keys: Vec<_> = others.keys.iter().copied().filter(|(ledger, _)| self.compares(*ledger)).collect();
         let (since, until) = self.window();
@@ -301,6 +315,7 @@ impl Phase<'_> {
             columns: self.plan.layout.columns.clone(),
             xmin: self.plan.xmin,
             range: self.range(if self.looks_back() { BEFORE } else { 0 }),
+            join: self.order_columns(),
         };
         self.scan.progress.enter(Stage::Reading, if self.windowed { 0 } else { self.estimate });
         let rows = snapshot.read(&read, sinks).await?;
@@ -360,13 +375,18 @@ impl Phase<'_> {
     fn take_seen(&self, made: &mut [Made], found: &mut Found) {
         let mut agreed: BTreeMap<u16, u64> = BTreeMap::new();
         let mut unusable: BTreeMap<(u16, &str), u64> = BTreeMap::new();
+        let mut changes: BTreeMap<u16, Changes> = BTreeMap::new();
+        let mut judged = 0;
         for made in made {
             let seen = std::mem::take(&mut made.seen);
             found.hits.extend(seen.hits);
             found.whole.merge(seen.whole);
+            judged += seen.judged;
+            seen.changes.into_iter().for_each(|(policy, more)| changes.entry(policy).or_default().merge(more));
             seen.agreed.into_iter().for_each(|(policy, count)| *agreed.entry(policy).or_default() += count);
             seen.unusable.into_iter().for_each(|(what, count)| *unusable.entry(what).or_default() += count);
         }
+        changes.into_values().for_each(|changes| changes.finish(judged, &mut found.hits));
         for ((policy, why), count) in unusable {
             found.uncovered.push((policy, crate::detect::trades::rows(count, why)));
         }

@@ -216,6 +216,9 @@ impl Phase<'_> {
                 ));
                 continue;
             }
+            if book.cover.0 > book.cover.1 {
+                found.uncovered.extend(say("no entry says when: rows that the record lacks can't be told"));
+            }
             if reconciler.matched == 0 && book.count >= 20 && found.rows >= 20 {
                 found.uncovered.extend(say("no entry is of any row: ids or names do not mean the same"));
                 continue;

@@ -7,6 +7,9 @@ use super::{Map, Said, named};
 
 /// Windows with trades that must be known before what is usual excuses anything.
 const KNOWN_WINDOWS: u32 = 10;
+/// Days with such a window after which it is this one's way of trading.
+const KNOWN_DAYS: u32 = 10;
+const DAY: i64 = 86_400_000;
 /// Most trades that wait for what is usual.
 const WAITING: usize = 200_000;
 
@@ -17,6 +20,8 @@ pub(super) struct Burst {
     trades: usize,
     times_usual: u32,
     keys: Map<u32, Whose>,
+    /// Days with their most trades, of each account over all of its keys.
+    accounts: Map<u32, [u32; 20]>,
     waiting: Vec<(u32, usize, i64, i64)>,
     overflow: u64,
 }
@@ -28,13 +33,44 @@ struct Whose {
     fixed: (i64, u32),
     /// Fixed windows with trades, by the power of two of their number.
     usual: [u32; 20],
+    /// The day, and the most trades of one of its fixed windows.
+    day: (i64, u32),
+    /// Days by the power of two of that.
+    days: [u32; 20],
+    /// The account of its first trade: keys change, and their account trades on.
+    account: u32,
+}
+
+/// Whether many days have such a window: a fixed one holds at least half of a sliding one.
+fn is_wont(days: &[u32; 20], count: usize) -> bool {
+    let from = power(u32::try_from(count).unwrap_or(u32::MAX)).saturating_sub(1);
+    days[from..].iter().sum::<u32>() >= KNOWN_DAYS
+}
+
+fn power(trades: u32) -> usize {
+    usize::try_from(trades.max(1).ilog2()).unwrap_or(0).min(19)
 }
 
 impl Whose {
     fn close(&mut self) {
-        if self.fixed.1 > 0 {
-            let power = usize::try_from(self.fixed.1.ilog2()).unwrap_or(0).min(19);
-            self.usual[power] = self.usual[power].saturating_add(1);
+        let (start, trades) = self.fixed;
+        if trades == 0 {
+            return;
+        }
+        let power = power(trades);
+        self.usual[power] = self.usual[power].saturating_add(1);
+        let day = start.div_euclid(DAY);
+        if day != self.day.0 {
+            self.close_day();
+            self.day = (day, 0);
+        }
+        self.day.1 = self.day.1.max(trades);
+    }
+
+    fn close_day(&mut self) {
+        if self.day.1 > 0 {
+            let power = power(self.day.1);
+            self.days[power] = self.days[power].saturating_add(1);
         }
     }
 
@@ -58,6 +94,7 @@ impl Burst {
             trades: trades.max(1),
             times_usual,
             keys: Map::default(),
+            accounts: Map::default(),
             waiting: Vec::new(),
             overflow: 0,
         }
@@ -78,7 +115,8 @@ impl Burst {
         if !named(whose) {
             return Said::Nothing;
         }
-        let state = self.keys.entry(whose).or_default();
+        let first = || Whose { account: record.account, ..Whose::default() };
+        let state = self.keys.entry(whose).or_insert_with(first);
         if self.times_usual > 0 {
             let (start, _) = state.fixed;
             if record.time < start || record.time.saturating_sub(start) >= self.within {
@@ -126,8 +164,19 @@ impl Burst {
     }
 
     pub(super) fn finish(mut self, policy: u16, hits: &mut Hits) {
-        self.keys.values_mut().for_each(Whose::close);
+        for whose in self.keys.values_mut() {
+            whose.close();
+            whose.close_day();
+            if named(whose.account) {
+                let days = self.accounts.entry(whose.account).or_default();
+                days.iter_mut().zip(whose.days).for_each(|(all, own)| *all = all.saturating_add(own));
+            }
+        }
         for (whose, count, id, time) in &self.waiting {
+            let days = self.keys.get(whose).map(|state| self.accounts.get(&state.account).unwrap_or(&state.days));
+            if days.is_some_and(|days| is_wont(days, *count)) {
+                continue;
+            }
             if exceeds(&self.keys, *whose, *count, self.times_usual) {
                 let why = self.words(self.keys.get(whose).and_then(Whose::usual));
                 hits.push(Hit { policy, id: *id, time: *time, why });

@@ -82,8 +82,9 @@ impl Written {
         let middle = self.numbers.len() / 2;
         let (_, number, _) = self.numbers.select_nth_unstable(middle);
         let (_, time, _) = self.times.select_nth_unstable(middle);
-        let most = self.medians.last().map_or(*number, |(before, _)| (*before).max(*number));
-        self.medians.push((most, *time));
+        // Rows that say a time of execution to come lie at the end, whenever they were written.
+        let highest = self.medians.last().copied().filter(|(before, _)| before > number);
+        self.medians.push(highest.unwrap_or((*number, *time)));
         self.numbers.clear();
         self.times.clear();
     }

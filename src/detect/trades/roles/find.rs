@@ -1,6 +1,12 @@
-use super::beside::{ACCOUNT_TABLES, ACCOUNTS, KEY_TABLES, KEYS, ORDER_TABLES, SESSION_TABLES, SESSIONS, TRADE_TABLES};
-use super::names::{Known, TRADE, names_an_id, words};
+use super::beside::{
+    ACCOUNT_TABLES, ACCOUNTS, INSTRUMENT_TABLES, KEY_TABLES, KEYS, NOT_TRADES, ORDER_TABLES, ORDERED, SESSION_TABLES,
+    SESSIONS, TRADE_TABLES,
+};
+use super::names::{Known, TRADE, names_an_id};
+use super::through::through;
+use super::words::{common_prefix, ends_with, usual, without, words};
 use super::{Catalog, Mapped, Mapping, Role, SchemaMapping, TableOverride, type_fits};
+use crate::detect::trades::record::Side;
 use crate::domain::{Table, TableName};
 
 /// Without case and punctuation.
@@ -20,13 +26,21 @@ fn fits(name: &str, pattern: &str) -> bool {
 /// Columns of a table while roles choose among them.
 struct Chooser<'a> {
     table: &'a Table,
+    /// Words of each column: as they are, and as they usually are.
+    words: Vec<[Vec<String>; 2]>,
     taken: Vec<bool>,
     roles: Vec<Mapped>,
 }
 
 impl<'a> Chooser<'a> {
     fn new(table: &'a Table) -> Self {
-        Self { table, taken: vec![false; table.columns.len()], roles: Vec::new() }
+        let prefix = common_prefix(table);
+        let both = |name: &str| {
+            let plain = without(words(name), prefix.as_deref());
+            [usual(&plain), plain]
+        };
+        let words = table.columns.iter().map(|column| both(&column.name)).collect();
+        Self { table, words, taken: vec![false; table.columns.len()], roles: Vec::new() }
     }
 
     fn has(&self, role: Role) -> bool {
@@ -76,25 +90,46 @@ impl<'a> Chooser<'a> {
         }
     }
 
+    /// By what the name means without the prefix of all columns, its abbreviations written out.
+    fn by_meaning(&mut self, known: &Known) {
+        let hit = known.names.iter().find_map(|pattern| {
+            let named = |index: &usize| self.words[*index].iter().any(|words| fits(&words.concat(), pattern));
+            Some((self.free(known.role).find(named)?, *pattern))
+        });
+        if let Some((index, pattern)) = hit {
+            let reason = format!("its name means `{pattern}`, type {}", self.table.columns[index].data_type);
+            self.give(known.role, index, reason);
+        }
+    }
+
     fn by_word(&mut self, known: &Known) {
         let hit = self.free(known.role).find_map(|index| {
-            let words = words(&self.table.columns[index].name);
-            if words.iter().any(|word| known.not.contains(&word.as_str())) {
+            let both = &self.words[index];
+            if both.iter().flatten().any(|word| known.not.contains(&word.as_str())) {
                 return None;
             }
             // `apiKeyId` has the words `api` and `key`: pairs count as well.
-            let pairs = words.windows(2).map(<[String]>::concat);
-            let word = words.iter().cloned().chain(pairs).find(|word| known.words.contains(&word.as_str()))?;
+            let pairs = both.iter().flat_map(|words| words.windows(2).map(<[String]>::concat));
+            let all = both.iter().flatten().cloned().chain(pairs);
+            let word = all.into_iter().find(|word| known.words.contains(&word.as_str()))?;
             let thing = matches!(known.role, Role::Account | Role::Key | Role::Order | Role::Counterparty);
             let time = matches!(known.role, Role::ExecutedAt | Role::CreatedAt | Role::UpdatedAt | Role::ClosedAt);
-            let data_type = &self.table.columns[index].data_type;
-            let dated = ["timestamp", "date", "time"].iter().any(|name| data_type.starts_with(name));
-            ((!thing || names_an_id(&words)) && (!time || dated)).then_some((index, word))
+            ((!thing || names_an_id(&both[0])) && (!time || self.dated(index))).then_some((index, word))
         });
         if let Some((index, word)) = hit {
             let reason = format!("its name has the word `{word}`, type {}", self.table.columns[index].data_type);
             self.give(known.role, index, reason);
         }
+    }
+
+    /// Whether a column holds moments by its type, or by a whole number's name.
+    fn dated(&self, index: usize) -> bool {
+        let data_type = &self.table.columns[index].data_type;
+        let is = |names: &[&str]| names.iter().any(|name| data_type.starts_with(name));
+        let last = self.words[index][0].last().map_or("", String::as_str);
+        is(&["timestamp", "date", "time"])
+            || (is(&["bigint", "int"])
+                && ["at", "on", "time", "ts", "ms", "millis", "epoch", "timestamp"].contains(&last))
     }
 
     fn done(mut self, reason: String) -> Mapping {
@@ -107,51 +142,46 @@ impl<'a> Chooser<'a> {
         }
         let rest = self.table.columns.iter().zip(&self.taken).filter(|(_, taken)| !**taken);
         let unmapped = rest.map(|(column, _)| column.name.clone()).collect();
-        Mapping { table: self.table.name.clone(), reason, roles: self.roles, unmapped }
+        Mapping { table: self.table.name.clone(), reason, roles: self.roles, unmapped, through: None }
     }
 }
 
 /// What a referenced table is.
 fn meaning(target: &TableName) -> Option<Role> {
-    let name = normal(&target.name);
-    let is = |names: &[&str]| names.contains(&name.as_str());
-    if is(KEY_TABLES) {
-        Some(Role::Key)
-    } else if is(ORDER_TABLES) {
-        Some(Role::Order)
-    } else if is(ACCOUNT_TABLES) {
-        Some(Role::Account)
-    } else if is(SESSION_TABLES) {
-        Some(Role::Session)
-    } else if is(&[
-        "instrument",
-        "instruments",
-        "symbol",
-        "symbols",
-        "asset",
-        "assets",
-        "market",
-        "markets",
-        "security",
-        "securities",
-        "stock",
-        "stocks",
-        "product",
-        "products",
-        "pair",
-        "pairs",
-    ]) {
-        Some(Role::Instrument)
-    } else {
-        None
+    let kinds: [(&[&str], Role); 5] = [
+        (KEY_TABLES, Role::Key),
+        (ORDER_TABLES, Role::Order),
+        (ACCOUNT_TABLES, Role::Account),
+        (SESSION_TABLES, Role::Session),
+        (INSTRUMENT_TABLES, Role::Instrument),
+    ];
+    let is = |(names, _): &&(&[&str], Role)| ends_with(&target.name, names);
+    kinds.iter().find(is).map(|(_, role)| *role)
+}
+
+/// Whether a table, whatever it is called, says who wants how much of what at which price.
+fn is_like_an_order(catalog: Catalog<'_>, target: &TableName) -> bool {
+    let Some(table) = catalog.tables.iter().find(|table| table.name == *target) else { return false };
+    let no_order =
+        ["position", "positions", "holding", "holdings", "lot", "lots", "signal", "strategy", "bot", "trade", "trades"];
+    if ends_with(&target.name, &no_order) || ends_with(&target.name, TRADE_TABLES) {
+        return false;
     }
+    let mut chooser = Chooser::new(table);
+    let wanted = [Role::Account, Role::Instrument, Role::Quantity, Role::Price];
+    for known in TRADE.iter().filter(|known| wanted.contains(&known.role)) {
+        chooser.by_name(known);
+        chooser.by_meaning(known);
+    }
+    wanted.iter().all(|role| chooser.has(*role))
 }
 
 /// What an enumeration's labels say.
 fn labelled(labels: &[String]) -> Option<Role> {
     let lower: Vec<String> = labels.iter().map(|label| label.to_lowercase()).collect();
     let any = |words: &[&str]| lower.iter().any(|label| words.contains(&label.as_str()));
-    if any(&["buy", "long", "bid"]) && any(&["sell", "short", "ask"]) {
+    let side = |side: Side| lower.iter().any(|label| label.len() > 1 && Side::read(Some(label.as_bytes())) == side);
+    if side(Side::Buy) && side(Side::Sell) {
         Some(Role::Side)
     } else if any(&["filled", "settled", "executed", "completed", "open", "pending"])
         && any(&["cancelled", "canceled", "failed", "rejected", "closed", "settled", "filled"])
@@ -181,15 +211,22 @@ fn map_table(catalog: Catalog<'_>, table: &Table, known: &[Known], told: &TableO
         chooser.by_name(one);
     }
     for (index, column) in table.columns.iter().enumerate() {
-        if let Some(target) = catalog.relations.target(&table.name, &column.name)
-            && let Some(role) = meaning(target)
-            && asks(role)
-        {
+        let Some(target) = catalog.relations.target(&table.name, &column.name) else { continue };
+        let of_order = || (*target != table.name && is_like_an_order(catalog, target)).then_some(Role::Order);
+        let Some(role) = meaning(target).or_else(of_order) else { continue };
+        let other_side = ["sell", "seller", "maker", "counter", "ask"];
+        let other = words(&column.name).iter().any(|word| other_side.contains(&word.as_str()));
+        let role = if role == Role::Order && other { Role::CounterOrder } else { role };
+        if asks(role) {
             chooser.give(role, index, format!("foreign key to {target}"));
         }
     }
+    for one in &needed {
+        chooser.by_meaning(one);
+    }
     for one in &spare {
         chooser.by_name(one);
+        chooser.by_meaning(one);
     }
     for one in needed.iter().chain(&spare) {
         if !chooser.has(one.role) {
@@ -222,28 +259,47 @@ fn is_spare(role: Role) -> bool {
 /// `Err` says in words which tables there are.
 pub fn map_schema(catalog: Catalog<'_>, schema: Option<&str>, trade_table: &str) -> Result<SchemaMapping, String> {
     let (trades, reason) = trade_table_of(catalog, schema, trade_table)?;
-    let mapped = map_table(catalog, trades, TRADE, &catalog.overrides.trades, reason);
-    let neighbour = |role: Option<Role>, names: &[&str], known: &[Known], told: &TableOverride| {
-        find_neighbour(catalog, trades, &mapped, role, names, told)
+    let mut mapped = map_table(catalog, trades, TRADE, &catalog.overrides.trades, reason);
+    let overrides = catalog.overrides;
+    let beside = |mapped: &[&Mapping], role: Role, names: &[&str], known: &[Known], told: &TableOverride| {
+        find_neighbour(catalog, mapped, role, names, told)
             .map(|(table, reason)| map_table(catalog, table, known, told, reason))
     };
-    let overrides = catalog.overrides;
-    let keys = neighbour(Some(Role::Key), KEY_TABLES, KEYS, &overrides.keys);
-    let accounts = neighbour(Some(Role::Account), ACCOUNT_TABLES, ACCOUNTS, &overrides.accounts);
-    let orders = neighbour(Some(Role::Order), ORDER_TABLES, TRADE, &overrides.orders);
-    let sessions = neighbour(Some(Role::Session), SESSION_TABLES, SESSIONS, &overrides.sessions);
+    // An order is for a quantity, whatever came of it.
+    let ordered: Vec<Known> =
+        TRADE.iter().map(|known| if known.role == Role::Quantity { ORDERED } else { *known }).collect();
+    let orders = beside(&[&mapped], Role::Order, ORDER_TABLES, &ordered, &overrides.orders);
+    mapped.through = orders.as_ref().and_then(|orders| through(catalog, &mapped, orders));
+    let both: Vec<&Mapping> = std::iter::once(&mapped).chain(&orders).collect();
+    let keys = beside(&both, Role::Key, KEY_TABLES, KEYS, &overrides.keys);
+    let accounts = beside(&both, Role::Account, ACCOUNT_TABLES, ACCOUNTS, &overrides.accounts);
+    let sessions = beside(&both, Role::Session, SESSION_TABLES, SESSIONS, &overrides.sessions);
     Ok(SchemaMapping { trades: mapped, keys, accounts, orders, sessions })
+}
+
+/// How well a table's name fits trades; `None` where it does not.
+fn called(table: &Table) -> Option<usize> {
+    let name = normal(&table.name.name);
+    let words = words(&table.name.name);
+    let only_looks = words.iter().any(|word| NOT_TRADES.contains(&word.as_str()));
+    match TRADE_TABLES.iter().position(|one| *one == name) {
+        Some(place) => Some(place),
+        None => (!only_looks && ends_with(&table.name.name, TRADE_TABLES)).then_some(TRADE_TABLES.len()),
+    }
+}
+
+fn is_order_table(table: &Table) -> bool {
+    ends_with(&table.name.name, ORDER_TABLES)
 }
 
 /// Tables that could hold the trades, the likeliest first, each with the reason. Empty if none looks like it.
 pub fn trade_tables<'a>(catalog: Catalog<'a>, schema: Option<&str>) -> Vec<(&'a TableName, String)> {
-    let usual = |table: &Table| TRADE_TABLES.iter().position(|name| *name == normal(&table.name.name));
     let mut found: Vec<_> = catalog
         .tables
         .iter()
         .filter(|table| schema.is_none_or(|schema| table.name.schema == schema))
-        .filter(|table| !ORDER_TABLES.contains(&normal(&table.name.name).as_str()))
-        .map(|table| (usual(table), score(catalog, table), table))
+        .filter(|table| !is_order_table(table))
+        .map(|table| (called(table), score(catalog, table), table))
         .filter(|(usual, score, _)| *score >= if usual.is_some() { 3 } else { 5 })
         .collect();
     found.sort_by_key(|(usual, score, table)| (usual.unwrap_or(usize::MAX), usize::MAX - score, &table.name));
@@ -269,14 +325,19 @@ fn trade_table_of<'a>(
         return Ok((table, format!("written like `{trade_table}` but for case and punctuation")));
     }
     if ["trade", "trades"].contains(&wanted.as_str()) {
-        let usual = TRADE_TABLES.iter().find_map(|name| in_schema().find(|table| normal(&table.name.name) == *name));
+        // The name that says it best, unless another table that is called so has far more of a trade: `transactions` may be payments.
+        let named = in_schema().filter(|table| !is_order_table(table)).filter_map(|table| {
+            let (place, score) = (called(table)?, score(catalog, table));
+            (score >= 3).then_some((score + if place < 2 { 2 } else { 0 }, usize::MAX - place, table))
+        });
+        let named = named.max_by_key(|(score, place, _)| (*score, *place)).map(|(.., table)| table);
         // Models mapped to any name: the table that looks most like trades, if it has what makes a trade.
         let likely = || {
-            let scored = in_schema().filter(|table| !ORDER_TABLES.contains(&normal(&table.name.name).as_str()));
+            let scored = in_schema().filter(|table| !is_order_table(table));
             let scored = scored.map(|table| (score(catalog, table), table));
             scored.max_by_key(|(score, _)| *score).filter(|(score, _)| *score >= 5).map(|(_, table)| table)
         };
-        if let Some(table) = usual.filter(|table| score(catalog, table) >= 3).or_else(likely) {
+        if let Some(table) = named.or_else(likely) {
             return Ok((table, format!("there is no `{trade_table}`; this one looks most like it")));
         }
     }
@@ -291,37 +352,36 @@ fn score(catalog: Catalog<'_>, table: &Table) -> usize {
     core.iter().filter(|role| mapping.index(**role).is_some()).count()
 }
 
+/// A table beside the trades: what policy says, what a foreign key of the trades or their orders points to, or a name.
 fn find_neighbour<'a>(
     catalog: Catalog<'a>,
-    trades: &Table,
-    mapped: &Mapping,
-    role: Option<Role>,
+    mapped: &[&Mapping],
+    role: Role,
     names: &[&str],
     told: &TableOverride,
 ) -> Option<(&'a Table, String)> {
-    let other = |table: &&Table| table.name != trades.name;
+    let others: Vec<&Table> =
+        catalog.tables.iter().filter(|table| mapped.iter().all(|one| one.table != table.name)).collect();
     if let Some(name) = &told.table {
-        return catalog
-            .tables
-            .iter()
-            .filter(other)
-            .find(|table| table.name.name == *name)
-            .map(|table| (table, "policy says so".into()));
+        let mut tables = catalog.tables.iter().filter(|table| table.name != mapped[0].table);
+        return tables.find(|table| table.name.name == *name).map(|table| (table, "policy says so".into()));
     }
-    let by_key = role.and_then(|role| mapped.column(role)).and_then(|column| {
-        let target = catalog.relations.target(&trades.name, column)?;
-        let table = catalog.tables.iter().filter(other).find(|table| table.name == *target)?;
+    let by_key = mapped.iter().find_map(|one| {
+        let column = one.column(role)?;
+        let target = catalog.relations.target(&one.table, column)?;
+        let table = others.iter().copied().find(|table| table.name == *target)?;
         Some((table, format!("foreign key of {column}")))
     });
     by_key.or_else(|| {
-        let same = catalog.tables.iter().filter(|table| table.name.schema == trades.name.schema).filter(other);
-        let same: Vec<&Table> = same.collect();
+        let (same, far): (Vec<&Table>, Vec<&Table>) =
+            others.iter().copied().partition(|table| table.name.schema == mapped[0].table.schema);
         let find = |name: &&str| same.iter().copied().find(|table| normal(&table.name.name) == **name);
+        let ends = |tables: &[&'a Table]| tables.iter().copied().find(|table| ends_with(&table.name.name, names));
         // `userId` on the trades means the users, not what is called an account (Auth.js keeps sign-ins there).
-        let of = mapped.column(role?).map(normal).unwrap_or_default();
+        let of = mapped.iter().find_map(|one| one.column(role)).map(normal).unwrap_or_default();
         let first =
             names.iter().filter(|name| !of.is_empty() && of.starts_with(name.trim_end_matches('s'))).find_map(find);
-        let table = first.or_else(|| names.iter().find_map(find))?;
+        let table = first.or_else(|| names.iter().find_map(find)).or_else(|| ends(&same)).or_else(|| ends(&far))?;
         Some((table, "by its name".into()))
     })
 }

@@ -9,8 +9,12 @@ use crate::policy::PolicyError;
 mod beside;
 mod find;
 mod names;
+mod through;
+mod words;
 
 pub use find::{map_schema, role_of_field, trade_tables};
+pub use through::Through;
+pub use words::decimal_places;
 
 /// What a column means, whatever it is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -97,6 +101,9 @@ pub struct Mapping {
     pub roles: Vec<Mapped>,
     /// Columns without one.
     pub unmapped: Vec<String>,
+    /// What its order says of a trade, where the trade does not say it itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub through: Option<Through>,
 }
 
 impl Mapping {
@@ -108,6 +115,23 @@ impl Mapping {
     /// Name of the column with that role.
     pub fn column(&self, role: Role) -> Option<&str> {
         self.roles.iter().find(|mapped| mapped.role == role).map(|mapped| mapped.column.as_str())
+    }
+
+    /// The role's column in the order table, where the trades have none of their own.
+    pub fn joined(&self, role: Role) -> Option<&Mapped> {
+        self.through.as_ref()?.roles.iter().find(|mapped| mapped.role == role)
+    }
+
+    /// Whether a trade has the role, by itself or by its order.
+    pub fn has(&self, role: Role) -> bool {
+        self.index(role).is_some() || self.joined(role).is_some()
+    }
+
+    /// Whether an instrument is a pair of columns: what is traded, and what it is paid with.
+    pub fn is_pair(&self) -> bool {
+        let of = |role: Role| self.column(role).map(words::words).unwrap_or_default();
+        let base = of(Role::Instrument).iter().any(|word| ["base", "coin", "asset"].contains(&word.as_str()));
+        base && of(Role::Currency).iter().any(|word| ["quote", "fiat"].contains(&word.as_str()))
     }
 
     /// The column that says when a trade happened: execution before creation.

@@ -3,6 +3,7 @@
 use super::Role;
 
 /// Names and words by which a role is known.
+#[derive(Clone, Copy)]
 pub(super) struct Known {
     pub(super) role: Role,
     /// Whole names, best first, without case and punctuation; `*` at the end stands for a currency code.
@@ -48,7 +49,7 @@ pub(super) const TRADE: &[Known] = &[
     known(
         Role::Key,
         &["apikeyid", "keyid", "apikey", "accesskeyid", "credentialid", "apitokenid", "apicredentialid", "tokenid"],
-        &["apikey", "accesskey", "credential"],
+        &["apikey", "accesskey", "accesstoken", "apitoken", "credential"],
         &["idempotency"],
     ),
     known(
@@ -125,6 +126,9 @@ pub(super) const TRADE: &[Known] = &[
             "securityid",
             "contract",
             "currencypair",
+            "baseasset",
+            "basecurrency",
+            "basecoin",
         ],
         &["symbol", "instrument", "ticker", "pair", "isin", "cusip", "security", "asset", "market", "product", "coin"],
         &["type", "price", "fee", "quantity", "amount", "cap", "value", "order", "maker"],
@@ -137,6 +141,7 @@ pub(super) const TRADE: &[Known] = &[
             "action",
             "tradeside",
             "tradetype",
+            "takerside",
             "buysell",
             "ordertype",
             "transactiontype",
@@ -217,6 +222,13 @@ pub(super) const TRADE: &[Known] = &[
         &["quantity", "qty", "shares", "size", "lots", "units", "contracts", "volume", "amount"],
         &["fee", "fees", "total", "risk", "min", "max", "remaining", "quote", "value", "tick", "id"],
     ),
+    // An amount beside a quantity is what was paid.
+    known(
+        Role::Value,
+        &["amount", "tradeamount", "paidamount"],
+        &["amount"],
+        &["fee", "fees", "commission", "risk", "tax", "filled", "executed", "remaining", "max", "min"],
+    ),
     known(
         Role::Price,
         &[
@@ -263,15 +275,47 @@ pub(super) const TRADE: &[Known] = &[
             "at",
             "matchedat",
             "occurredat",
+            "dealtat",
+            "completedat",
+            "bookedat",
         ],
-        &["executed", "execution", "filled", "fill", "traded", "trade", "matched", "opened", "transact", "occurred"],
-        &["price", "updated", "created", "count"],
+        &[
+            "executed",
+            "execution",
+            "filled",
+            "fill",
+            "traded",
+            "trade",
+            "matched",
+            "opened",
+            "transact",
+            "transacted",
+            "occurred",
+            "deal",
+            "dealt",
+            "completed",
+            "booked",
+            "done",
+            "processed",
+        ],
+        &["price", "updated", "created", "count", "cancel", "cancelled", "canceled", "requested"],
     ),
     known(
         Role::CreatedAt,
-        &["createdat", "created", "insertedat", "createdon", "createdate", "creationtime", "datecreated", "recordedat"],
-        &["created", "inserted", "recorded"],
-        &["by"],
+        &[
+            "createdat",
+            "created",
+            "insertedat",
+            "createdon",
+            "createdate",
+            "creationtime",
+            "datecreated",
+            "recordedat",
+            "placedat",
+            "submittedat",
+        ],
+        &["created", "inserted", "recorded", "placed", "submitted", "entered", "registered"],
+        &["by", "cancel", "cancelled", "canceled"],
     ),
     known(
         Role::UpdatedAt,
@@ -281,9 +325,21 @@ pub(super) const TRADE: &[Known] = &[
     ),
     known(
         Role::Ip,
-        &["ip", "ipaddress", "clientip", "remoteip", "sourceip", "ipaddr", "remoteaddr", "originip"],
+        &[
+            "ip",
+            "ipaddress",
+            "clientip",
+            "remoteip",
+            "sourceip",
+            "ipaddr",
+            "remoteaddr",
+            "originip",
+            "remoteaddress",
+            "sourceaddress",
+            "clientaddress",
+        ],
         &["ip", "ipaddress"],
-        &[],
+        &["allowed"],
     ),
     known(
         Role::Destination,
@@ -296,8 +352,12 @@ pub(super) const TRADE: &[Known] = &[
             "beneficiary",
             "payoutaddress",
             "destinationwallet",
+            "walletaddress",
+            "recipientaddress",
+            "receiveraddress",
+            "receivingaddress",
         ],
-        &["destination", "beneficiary", "payout", "recipient"],
+        &["destination", "beneficiary", "payout", "recipient", "walletaddress", "withdrawaladdress", "depositaddress"],
         &["type", "fee"],
     ),
     known(Role::Session, &["sessionid", "session", "requestid", "correlationid"], &["session"], &[]),
@@ -327,27 +387,23 @@ pub(super) const TRADE: &[Known] = &[
         &["note", "notes", "comment", "memo"],
         &[],
     ),
-    known(Role::Currency, &["currency", "quotecurrency", "feecurrency", "feeasset"], &["currency"], &[]),
+    known(
+        Role::Currency,
+        &[
+            "quoteasset",
+            "quotecurrency",
+            "quotecoin",
+            "fiat",
+            "fiatcurrency",
+            "currency",
+            "pricecurrency",
+            "feecurrency",
+            "feeasset",
+        ],
+        &["currency"],
+        &[],
+    ),
 ];
-
-/// Lower-case words of a name in `camelCase`, `PascalCase`, `snake_case` or `kebab-case`.
-pub(super) fn words(name: &str) -> Vec<String> {
-    let mut found: Vec<String> = Vec::new();
-    let mut last = ' ';
-    for letter in name.chars() {
-        if !letter.is_alphanumeric() {
-            last = ' ';
-            continue;
-        }
-        let starts = last == ' ' || (letter.is_uppercase() && !last.is_uppercase());
-        match found.last_mut() {
-            Some(word) if !starts => word.extend(letter.to_lowercase()),
-            _ => found.push(letter.to_lowercase().collect()),
-        }
-        last = letter;
-    }
-    found
-}
 
 /// Whether the name names a thing (`orderId`), not a property of it.
 pub(super) fn names_an_id(words: &[String]) -> bool {

@@ -286,3 +286,265 @@ fn names_with_quotes_unicode_and_keywords_are_only_names() {
     assert_eq!(mapping.trades.unmapped, [odd, "preço"]);
     assert_eq!(mapping.trades.column(Role::Order), Some("order"));
 }
+
+/// A table whose key is its first column.
+fn keyed(name: &str, columns: &[(&str, &str)]) -> Table {
+    let mut table = table(name, columns);
+    table.columns[0].primary_key = true;
+    table
+}
+
+#[test]
+fn prefixes_and_abbreviations_say_nothing_and_everything() {
+    let trades = keyed(
+        "tbl_trade_history",
+        &[
+            ("trd_id", "uuid"),
+            ("trd_acct_id", "uuid"),
+            ("trd_ord_id", "uuid"),
+            ("trd_key_id", "uuid"),
+            ("trd_sym", "text"),
+            ("trd_side", "text"),
+            ("trd_qty", "numeric"),
+            ("trd_px", "numeric"),
+            ("trd_amt", "numeric"),
+            ("trd_comm", "numeric"),
+            ("trd_src_ip", "text"),
+            ("trd_exec_dt", TIME),
+            ("trd_crt_dt", TIME),
+            ("trd_upd_dt", TIME),
+            ("trd_stat", "text"),
+        ],
+    );
+    let keys = [
+        ("key_id", "uuid"),
+        ("key_acct_id", "uuid"),
+        ("key_hash", "text"),
+        ("key_scope", "text"),
+        ("key_revoke_dt", TIME),
+        ("key_exp_dt", TIME),
+        ("key_crt_dt", TIME),
+    ];
+    let accounts =
+        [("acct_id", "uuid"), ("acct_max_trd_val", "numeric"), ("acct_day_lmt", "numeric"), ("acct_close_dt", TIME)];
+    let orders = [("ord_id", "uuid"), ("ord_acct_id", "uuid"), ("ord_cum_qty", "numeric"), ("ord_qty", "numeric")];
+    let tables = [trades, keyed("tbl_api_key", &keys), keyed("tbl_acct", &accounts), keyed("tbl_order", &orders)];
+    let mapping = map(&tables);
+    let found = roles(&mapping.trades);
+    for one in [
+        "id=trd_id",
+        "account=trd_acct_id",
+        "order=trd_ord_id",
+        "key=trd_key_id",
+        "instrument=trd_sym",
+        "side=trd_side",
+        "quantity=trd_qty",
+        "price=trd_px",
+        "value=trd_amt",
+        "fee=trd_comm",
+        "ip=trd_src_ip",
+        "executed_at=trd_exec_dt",
+        "created_at=trd_crt_dt",
+        "updated_at=trd_upd_dt",
+        "status=trd_stat",
+    ] {
+        assert!(found.contains(&one.to_owned()), "{one}: {found:?}");
+    }
+    let keys = mapping.keys.unwrap();
+    assert_eq!(
+        [Role::Account, Role::RevokedAt, Role::ExpiresAt, Role::CreatedAt, Role::Scope].map(|role| keys.column(role)),
+        [Some("key_acct_id"), Some("key_revoke_dt"), Some("key_exp_dt"), Some("key_crt_dt"), Some("key_scope")]
+    );
+    let accounts = mapping.accounts.unwrap();
+    assert_eq!(
+        [Role::Limit, Role::DailyLimit, Role::RevokedAt].map(|role| accounts.column(role)),
+        [Some("acct_max_trd_val"), Some("acct_day_lmt"), Some("acct_close_dt")]
+    );
+    assert_eq!(mapping.orders.unwrap().column(Role::Quantity), Some("ord_qty"), "not what came of it");
+}
+
+#[test]
+fn german_names_are_read() {
+    let trades = [
+        ("id", "bigint"),
+        ("depotId", "uuid"),
+        ("auftragId", "uuid"),
+        ("schluesselId", "uuid"),
+        ("wertpapier", "text"),
+        ("richtung", "text"),
+        ("stueckzahl", "numeric"),
+        ("kurs", "numeric"),
+        ("betrag", "numeric"),
+        ("gebuehr", "numeric"),
+        ("ipAdresse", "text"),
+        ("ausgefuehrtAm", TIME),
+        ("erstelltAm", TIME),
+        ("geaendertAm", TIME),
+    ];
+    let prices = [("id", "bigint"), ("wertpapier", "text"), ("kurs", "numeric"), ("zeit", TIME)];
+    let keys =
+        [("id", "uuid"), ("depotId", "uuid"), ("widerrufenAm", TIME), ("gueltigBis", TIME), ("rechte", "text[]")];
+    let depot = [("id", "uuid"), ("gesperrtAm", TIME), ("maxAuftragswert", "numeric"), ("tageslimit", "numeric")];
+    let tables = [
+        keyed("Kurs", &prices),
+        keyed("Ausfuehrung", &trades),
+        keyed("ApiSchluessel", &keys),
+        keyed("Depot", &depot),
+        keyed("Auftrag", &[("id", "uuid"), ("depotId", "uuid")]),
+    ];
+    let mapping = map(&tables);
+    assert_eq!(mapping.trades.table.name, "Ausfuehrung");
+    assert_eq!(mapping.trades.unmapped, Vec::<String>::new(), "{:?}", roles(&mapping.trades));
+    let keys = mapping.keys.unwrap();
+    assert_eq!(
+        [Role::RevokedAt, Role::ExpiresAt, Role::Scope].map(|role| keys.column(role)),
+        [Some("widerrufenAm"), Some("gueltigBis"), Some("rechte")]
+    );
+    let accounts = mapping.accounts.unwrap();
+    assert_eq!(
+        [Role::Limit, Role::DailyLimit, Role::RevokedAt].map(|role| accounts.column(role)),
+        [Some("maxAuftragswert"), Some("tageslimit"), Some("gesperrtAm")]
+    );
+    assert_eq!(mapping.orders.unwrap().table.name, "Auftrag");
+}
+
+#[test]
+fn what_only_the_order_says_is_read_with_it() {
+    let trades =
+        [("id", "uuid"), ("orderId", "uuid"), ("qty", "numeric"), ("executedPrice", "numeric"), ("executedAt", TIME)];
+    let orders = [
+        ("id", "uuid"),
+        ("subAccountId", "uuid"),
+        ("accessTokenId", "uuid"),
+        ("symbol", "text"),
+        ("side", "text"),
+        ("qty", "numeric"),
+    ];
+    let tokens = [("id", "uuid"), ("tokenHash", "text"), ("revokedAt", TIME)];
+    let tables = |kind: &str| {
+        let mut orders = orders.to_vec();
+        orders[0].1 = if kind == "text" { "text" } else { "uuid" };
+        [
+            keyed("Trade", &trades),
+            keyed("Order", &orders),
+            keyed("AccessToken", &tokens),
+            keyed("Portfolio", &[("id", "uuid")]),
+            keyed("SubAccount", &[("id", "uuid"), ("dailyLimit", "numeric")]),
+        ]
+    };
+    let tables_of = tables("uuid");
+    let name = |name: &str| TableName { schema: "public".into(), name: name.into() };
+    let relations = Relations {
+        foreign_keys: vec![(name("Order"), "subAccountId".into(), name("SubAccount"))],
+        ..Relations::default()
+    };
+    let mapping = map_with(&tables_of, &relations, &RoleOverrides::default()).unwrap();
+    for (role, column) in [
+        (Role::Account, "subAccountId"),
+        (Role::Key, "accessTokenId"),
+        (Role::Instrument, "symbol"),
+        (Role::Side, "side"),
+    ] {
+        assert_eq!(mapping.trades.joined(role).map(|mapped| mapped.column.as_str()), Some(column));
+        assert!(mapping.trades.has(role) && mapping.trades.column(role).is_none());
+    }
+    assert_eq!(mapping.accounts.unwrap().table.name, "SubAccount", "the orders' foreign key, not a name that is first");
+    assert_eq!(mapping.keys.unwrap().table.name, "AccessToken");
+    // Ids of another type are not compared.
+    assert_eq!(map(&tables("text")).trades.through, None);
+}
+
+#[test]
+fn two_sided_trades_of_a_matching_engine() {
+    let columns = [
+        ("id", "bigint"),
+        ("takerOrderId", "bigint"),
+        ("makerOrderId", "bigint"),
+        ("takerUserId", "uuid"),
+        ("makerUserId", "uuid"),
+        ("baseAsset", "text"),
+        ("quoteAsset", "text"),
+        ("takerSide", "text"),
+        ("baseAmount", "numeric"),
+        ("quoteAmount", "numeric"),
+        ("price", "numeric"),
+        ("dealtAt", "bigint"),
+        ("createdAt", "bigint"),
+    ];
+    let mapping = map(&[keyed("Deal", &columns)]).trades;
+    let found = roles(&mapping);
+    for one in
+        ["executed_at=dealtAt", "side=takerSide", "instrument=baseAsset", "currency=quoteAsset", "value=quoteAmount"]
+    {
+        assert!(found.contains(&one.to_owned()), "{one}: {found:?}");
+    }
+    assert!(mapping.is_pair());
+    // What fees are paid in tells no instruments apart.
+    let fees =
+        map(&[keyed("Trade", &[("id", "text"), ("asset", "text"), ("feeCurrency", "text"), ("price", "numeric")])]);
+    assert!(!fees.trades.is_pair());
+}
+
+#[test]
+fn a_table_that_only_looks_like_trades_is_not_taken() {
+    let trade = [
+        ("id", "text"),
+        ("buyer_id", "text"),
+        ("seller_id", "text"),
+        ("coin", "text"),
+        ("volume", "numeric"),
+        ("unit_price", "numeric"),
+        ("completed_at", TIME),
+    ];
+    let payments =
+        [("id", "text"), ("user_id", "text"), ("asset", "text"), ("amount", "numeric"), ("created_at", TIME)];
+    let tables = [
+        keyed("trade_messages", &[("id", "text"), ("trade_id", "text"), ("body", "text")]),
+        keyed("transactions", &payments),
+        keyed("paper_trades", &trade),
+        keyed("p2p_trades", &trade),
+    ];
+    assert_eq!(map(&tables).trades.table.name, "p2p_trades");
+}
+
+#[test]
+fn units_are_read_from_names() {
+    for (column, places) in
+        [("fee_cents", 2), ("qty_e8", 8), ("amountWei", 18), ("amount", 0), ("e", 0), ("price_e99", 0)]
+    {
+        assert_eq!(decimal_places(column), places, "{column}");
+    }
+}
+
+#[test]
+fn what_is_like_an_order_is_one_and_a_position_is_none() {
+    let trade = [
+        ("id", "text"),
+        ("buyer_id", "text"),
+        ("seller_id", "text"),
+        ("buy_offer_id", "text"),
+        ("sell_offer_id", "text"),
+        ("position_id", "text"),
+        ("coin", "text"),
+        ("volume", "numeric"),
+        ("unit_price", "numeric"),
+    ];
+    let offer =
+        [("id", "text"), ("trader_id", "text"), ("coin", "text"), ("volume", "numeric"), ("unit_price", "numeric")];
+    let tables = [keyed("p2p_trades", &trade), keyed("offers", &offer), keyed("positions", &offer)];
+    let name = |name: &str| TableName { schema: "public".into(), name: name.into() };
+    let key = |column: &str, to: &str| (name("p2p_trades"), column.to_owned(), name(to));
+    let relations = Relations {
+        foreign_keys: vec![
+            key("position_id", "positions"),
+            key("buy_offer_id", "offers"),
+            key("sell_offer_id", "offers"),
+        ],
+        ..Relations::default()
+    };
+    let mapping = map_with(&tables, &relations, &RoleOverrides::default()).unwrap();
+    assert_eq!(mapping.trades.column(Role::Order), Some("buy_offer_id"));
+    assert_eq!(mapping.trades.column(Role::CounterOrder), Some("sell_offer_id"));
+    assert_eq!(mapping.trades.unmapped, ["position_id"]);
+    assert_eq!(mapping.orders.unwrap().table.name, "offers");
+}

@@ -58,6 +58,12 @@ impl<'a> Source<'a> {
         };
         let column = dialect.identifier(&mapped.column);
         match form {
+            Form::Text if role == Role::Instrument && self.mapping.is_pair() => {
+                let paid = self.mapping.column(Role::Currency).map(|paid| dialect.text(&dialect.identifier(paid)));
+                let paid = paid.unwrap_or_else(|| "NULL".into());
+                let own = dialect.text(&column);
+                format!("CASE WHEN {own} IS NOT NULL THEN concat({own}, coalesce(concat('/', {paid}), '')) END")
+            }
             Form::Text => dialect.text(&column),
             Form::Number => dialect.number(&column, &mapped.data_type),
             Form::Millis => dialect.millis(&column, &mapped.data_type),

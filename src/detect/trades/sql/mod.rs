@@ -13,10 +13,13 @@ mod tests;
 
 use self::base::Base;
 pub use self::dialect::Dialect;
+use super::changes::{self, asks_for_changes};
+use super::expression::{Expression, Later};
+use super::ids::{ROLLED_BACK, USUAL};
 use super::plan::{Plan, Uncovered};
 use super::policy::{Check, Sequence, TradePolicy};
 use super::reference::Reference;
-use super::roles::SchemaMapping;
+use super::roles::{Role, SchemaMapping};
 
 /// A policy as a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,11 +59,21 @@ pub fn statements(
 /// Why a policy has no statement.
 type Unwritten = &'static str;
 
+/// Rows of the window; those without a time are judged in every one.
+fn within(window: Window) -> Vec<String> {
+    let since = window.0.map(|since| format!("(time >= {since} OR time IS NULL)"));
+    let until = window.1.map(|until| format!("(time < {until} OR time IS NULL)"));
+    since.into_iter().chain(until).collect()
+}
+
 impl Base<'_> {
     fn statement(mut self, policy: &TradePolicy, window: Window) -> Result<String, Unwritten> {
         // What follows several rows in time; the others also report what has no time.
         let several = matches!(policy.check, Check::Window { .. } | Check::Baseline { .. });
         let hits = match &policy.check {
+            Check::Row { when: Expression::Later(later) } if asks_for_changes(&policy.check) => {
+                self.changes(later, &within(window).join(" AND "))
+            }
             Check::Row { when } => format!("SELECT id, time FROM t WHERE {}", self.condition(when)),
             Check::Lookup { .. } => self.lookup(&policy.check)?,
             Check::Window { .. } => self.window(&policy.check)?,
@@ -94,12 +107,39 @@ impl Base<'_> {
         Ok(format!("WITH {} SELECT DISTINCT {name} AS policy, id, time FROM hits{condition}", parts.join(", ")))
     }
 
+    /// Late changes; where they are the rule, only those that are late among them.
+    fn changes(&mut self, later: &Later, within: &str) -> String {
+        let (created, updated) = (self.millis(Role::CreatedAt), self.millis(Role::UpdatedAt));
+        let (tolerance, hour, day) = (later.tolerance_s.saturating_mul(1000), changes::HOUR, changes::DAY);
+        let hours = self.dialect.divide(&format!("({updated} - {created})"), hour);
+        let day = self.dialect.divide(&updated, day);
+        let within = if within.is_empty() { String::new() } else { format!(" WHERE {within}") };
+        self.parts.push(("a", format!("SELECT count(*) AS all_of FROM t{within}")));
+        let and = if within.is_empty() { " WHERE " } else { " AND " };
+        self.parts.push(("l", format!("SELECT id, time, {hours} AS hours, {day} AS of_day FROM t{within}{and}{updated} - {created} > {tolerance}")));
+        self.parts.push(("b", "SELECT count(*) AS late, count(DISTINCT of_day) AS days FROM l".into()));
+        self.parts.push(("y", "SELECT max(n) AS busiest FROM (SELECT count(*) AS n FROM l GROUP BY of_day) x".into()));
+        self.parts.push(("u", "SELECT min(hours) AS usual FROM (SELECT hours, row_number() OVER (ORDER BY hours) AS nth FROM l) x CROSS JOIN b WHERE nth * 100 >= late * 98".into()));
+        let rule = format!(
+            "late >= {} AND late * 20 > all_of AND days >= {} AND busiest * 2 <= late",
+            changes::AT_LEAST,
+            changes::DAYS
+        );
+        format!(
+            "SELECT id, time FROM l CROSS JOIN a CROSS JOIN b CROSS JOIN y CROSS JOIN u WHERE NOT ({rule}) OR hours * 2 > usual * 3"
+        )
+    }
+
     fn gaps(&mut self, ignore: i64) -> String {
         let text = self.dialect.text_type();
         self.parts.push(("g", "SELECT place, lead(place) OVER (ORDER BY place) AS next FROM t".into()));
+        self.parts.push((
+            "d",
+            format!("SELECT place, next, next - place - 1 AS missing, count(*) OVER (PARTITION BY next - place - 1) AS alike FROM g WHERE next - place - 1 > {}", ignore.max(0)),
+        ));
+        let (most, usual) = (ROLLED_BACK, USUAL);
         format!(
-            "SELECT concat(CAST(place + 1 AS {text}), '..', CAST(next - 1 AS {text})) AS id, CAST(NULL AS BIGINT) AS time FROM g WHERE next - place - 1 > {}",
-            ignore.max(0)
+            "SELECT concat(CAST(place + 1 AS {text}), '..', CAST(next - 1 AS {text})) AS id, CAST(NULL AS BIGINT) AS time FROM d WHERE missing > {most} OR alike < {usual}"
         )
     }
 }

@@ -63,11 +63,12 @@ impl Base<'_> {
 
     fn burst(&mut self, by: By, within: i64, trades: usize, times_usual: u32) -> String {
         let whose = self.text(if by == By::Key { Role::Key } else { Role::Account });
+        let account = self.text(Role::Account);
         // Trades of the same millisecond count in the order of their ids.
         self.parts.push((
             "w",
             format!(
-                "SELECT id, time, {whose} AS whose, count(*) OVER (PARTITION BY {whose} ORDER BY time RANGE BETWEEN {} PRECEDING AND CURRENT ROW) - count(*) OVER (PARTITION BY {whose}, time) + row_number() OVER (PARTITION BY {whose}, time ORDER BY place) AS many FROM t WHERE time IS NOT NULL AND {whose} IS NOT NULL",
+                "SELECT id, time, {whose} AS whose, count(*) OVER (PARTITION BY {whose} ORDER BY time RANGE BETWEEN {} PRECEDING AND CURRENT ROW) - count(*) OVER (PARTITION BY {whose}, time) + row_number() OVER (PARTITION BY {whose}, time ORDER BY place) AS many, first_value({account}) OVER (PARTITION BY {whose} ORDER BY time, place) AS holder FROM t WHERE time IS NOT NULL AND {whose} IS NOT NULL",
                 within - 1
             ),
         ));
@@ -85,9 +86,20 @@ impl Base<'_> {
             "u",
             "SELECT whose, min(power) AS usual FROM p WHERE below * 2 > all_of AND all_of >= 10 GROUP BY whose".into(),
         ));
+        // Whose account has such a window on ten days trades so.
+        let held = "coalesce(holder, whose)";
+        let day = self.dialect.divide(&format!("(slot * {within})"), DAY);
+        self.parts.push((
+            "y",
+            format!("SELECT holder, CASE {powers} ELSE 1 END AS power FROM (SELECT holder, whose, {day} AS of_day, max(n) AS n FROM (SELECT {held} AS holder, whose, {place} AS slot, count(*) AS n FROM w GROUP BY {held}, whose, {place}) x GROUP BY holder, whose, {day}) z"),
+        ));
+        self.parts.push((
+            "z",
+            "SELECT holder, power AS most FROM (SELECT holder, power, row_number() OVER (PARTITION BY holder ORDER BY power DESC) AS place FROM y) x WHERE place = 10".into(),
+        ));
         let most = trades.saturating_mul(64);
         format!(
-            "SELECT w.id, w.time FROM w LEFT JOIN u ON u.whose = w.whose WHERE many > {trades} AND (usual IS NULL OR least(many, {most}) > usual * {times_usual})"
+            "SELECT w.id, w.time FROM w LEFT JOIN u ON u.whose = w.whose LEFT JOIN z ON z.holder = coalesce(w.holder, w.whose) WHERE many > {trades} AND (usual IS NULL OR least(many, {most}) > usual * {times_usual}) AND (most IS NULL OR least(many, {most}) >= most * 4)"
         )
     }
 
