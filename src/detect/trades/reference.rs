@@ -261,6 +261,6 @@ mod tests {
             .add_account(RawRow::new(row, &[(0, 1), (1, 4), (4, 5)]), &[Role::Id, Role::Limit, Role::PositionLimit]);
         let account = reference.accounts.unwrap().into_values().next().unwrap();
         assert_eq!(account.limit.unwrap().exact, "50000000000000000".parse::<bigdecimal::BigDecimal>().unwrap());
-        assert_eq!(account.position.unwrap().exact, "100000000".parse().unwrap());
+        assert_eq!(account.position.unwrap().exact, "100000000".parse::<bigdecimal::BigDecimal>().unwrap());
     }
 }
