@@ -395,9 +395,9 @@ fn of_windows(policy: &str) -> Option<[Case; 3]> {
             (
                 Stage::of(vec![
                     pair(1, 0, "BUY"),
-                    pair(2, MINUTE, "SELL"),
+                    pair(2, SECOND, "SELL"),
                     of(2, trade(3, 0)),
-                    of(2, trade(4, MINUTE + 1).with("side", "SELL")),
+                    of(2, trade(4, SECOND + 1).with("side", "SELL")),
                     // Two of three are alike; then two of four, which may be by chance.
                     of(3, trade(5, 0)),
                     of(3, trade(6, 10).with("quantity", 7)),
@@ -406,15 +406,15 @@ fn of_windows(policy: &str) -> Option<[Case; 3]> {
                     of(4, trade(9, 10).with("quantity", 7)),
                     of(4, trade(10, 20).with("quantity", 9)),
                     of(4, trade(11, 30).with("side", "SELL")),
-                    // What comes after counts as what came before; a minute later it does not.
+                    // What comes after counts as what came before; a second later it does not.
                     of(5, trade(12, 0)),
                     of(5, trade(13, 10).with("side", "SELL")),
-                    of(5, trade(14, MINUTE + 10).with("quantity", 7)),
-                    of(5, trade(15, MINUTE + 10).with("quantity", 9)),
+                    of(5, trade(14, SECOND + 10).with("quantity", 7)),
+                    of(5, trade(15, SECOND + 10).with("quantity", 9)),
                     of(6, trade(16, 0)),
                     of(6, trade(17, 10).with("side", "SELL")),
-                    of(6, trade(18, MINUTE + 11).with("quantity", 7)),
-                    of(6, trade(19, MINUTE + 11).with("quantity", 9)),
+                    of(6, trade(18, SECOND + 11).with("quantity", 7)),
+                    of(6, trade(19, SECOND + 11).with("quantity", 9)),
                 ]),
                 &["1", "16", "17", "2", "5", "7"],
             ),

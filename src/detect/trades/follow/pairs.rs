@@ -65,7 +65,7 @@ impl<T: Default> Pairs<T> {
     }
 }
 
-/// The same quantity bought and sold at the same price, and little else beside it: where hundreds of trades are made in a minute, as a market maker does,
+/// The same quantity bought and sold at the same price, and little else beside it: where many trades are made in the window, as a market maker does,
 /// some are alike by chance.
 pub(super) struct Wash {
     within: i64,
