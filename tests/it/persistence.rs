@@ -74,7 +74,8 @@ fn every_way_to_persist_is_found_on_a_real_server_and_nothing_in_a_clean_one() {
         ("CREATE ROLE MALLORY SUPERUSER", "db-superuser", "MALLORY"),
         ("CREATE ROLE MALLORY_2 REPLICATION CREATEROLE", "db-powerful-role", "MALLORY_2"),
         ("GRANT pg_execute_server_program TO MALLORY_2", "db-server-role", "MALLORY_2 in pg_execute_server_program"),
-        ("GRANT MALLORY TO MALLORY_2 WITH ADMIN OPTION", "db-admin-option", "MALLORY_2 in MALLORY"),
+        ("GRANT MALLORY TO MALLORY_2 WITH ADMIN OPTION", "db-superuser", "MALLORY_2 in MALLORY"),
+        ("CREATE ROLE MALLORY_3; GRANT MALLORY_3 TO MALLORY_2 WITH ADMIN OPTION", "db-admin-option", "MALLORY_2 in MALLORY_3"),
         ("ALTER ROLE MALLORY_2 SET search_path = attacker, public", "db-role-setting", "MALLORY_2 in all databases"),
     ]
     .into_iter()
@@ -97,8 +98,9 @@ fn every_way_to_persist_is_found_on_a_real_server_and_nothing_in_a_clean_one() {
     // What one test leaves in the server, others would find.
     server.sql(&format!("SELECT pg_drop_replication_slot('slot_{}')", server.name));
     server.sql(&format!("DROP SUBSCRIPTION feed_{}", server.name));
-    server.sql(&format!("DROP ROLE {role}_2"));
-    server.sql(&format!("DROP ROLE {role}"));
+    for left in ["_3", "_2", ""] {
+        server.sql(&format!("DROP ROLE {role}{left}"));
+    }
     assert_eq!(missed, Vec::<(&&str, &String)>::new(), "{all:#?}");
     // Whatever can be removed by a statement says it, and the statement is right.
     let mut removed = BTreeSet::new();
