@@ -205,16 +205,18 @@ impl RowReader {
                 remember(text, &mut self.ids, self.ids_base)
             }
         };
-        let outside = record.time != NO_TIME
-            && (self.since.is_some_and(|since| record.time < since)
-                || self.until.is_some_and(|until| record.time >= until));
-        if !outside {
+        if !is_outside(record.time, self.since, self.until) {
             seen.judged += 1;
             let judge = Judge { reference, row: &row, record: &record, seen };
             judge.all(&self.checks, known);
         }
         record
     }
+}
+
+/// Whether a moment that is known lies outside a window.
+fn is_outside(time: i64, since: Option<i64>, until: Option<i64>) -> bool {
+    time != NO_TIME && (since.is_some_and(|since| time < since) || until.is_some_and(|until| time >= until))
 }
 
 /// A cell as a number.

@@ -292,7 +292,9 @@ impl Scan<'_> {
         sorted.sort_by_key(|record| (record.time, record.id));
         let mut hits = std::mem::take(&mut reader.seen.hits);
         let judged = reader.seen.judged;
-        std::mem::take(&mut reader.seen.changes).into_values().for_each(|changes| changes.finish(judged, &mut hits));
+        for changes in std::mem::take(&mut reader.seen.changes).into_values() {
+            changes.finish(judged, &mut hits);
+        }
         let (mut gaps, mut doubts) = (Vec::new(), Vec::new());
         for mut follower in Follower::new(plan, &self.reference, records.len() as u64, since, until).halves() {
             sorted.chunks(BATCH).for_each(|records| follower.records(records));

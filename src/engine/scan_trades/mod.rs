@@ -386,7 +386,9 @@ impl Phase<'_> {
             seen.agreed.into_iter().for_each(|(policy, count)| *agreed.entry(policy).or_default() += count);
             seen.unusable.into_iter().for_each(|(what, count)| *unusable.entry(what).or_default() += count);
         }
-        changes.into_values().for_each(|changes| changes.finish(judged, &mut found.hits));
+        for changes in changes.into_values() {
+            changes.finish(judged, &mut found.hits);
+        }
         for ((policy, why), count) in unusable {
             found.uncovered.push((policy, crate::detect::trades::rows(count, why)));
         }
