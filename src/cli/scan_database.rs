@@ -95,7 +95,7 @@ fn dump(path: &Path, args: &DatabaseArgs, ctx: &Context) -> Result<Scanned, Fail
     if let Some(why) = &survey.incomplete {
         uncovered.push(json!({"policy": "dump", "reason": why}));
     }
-    let more = survey.suspicious.saturating_sub(found.len() as u64);
+    let more = survey.suspicious.saturating_sub(survey.suspicions.len() as u64);
     if more > 0 {
         uncovered.push(json!({"policy": "dump", "reason": format!("{more} further statements are not listed")}));
     }

@@ -150,7 +150,7 @@ const REACHED: &[(i64, &str, &str)] = &[
         UNION ALL SELECT 'pg_transform'::regclass, oid, 'runs whenever a function of its language takes such a value' FROM pg_transform \
         UNION ALL SELECT 'pg_type'::regclass, rngtypid, 'its functions run whenever such a value is made' FROM pg_range WHERE rngcanonical <> 0 OR rngsubdiff <> 0 \
         ) u CROSS JOIN LATERAL pg_identify_object(u.classid, u.oid, 0) o WHERE u.oid >= 16384 \
-        AND NOT EXISTS (SELECT 1 FROM pg_depend e WHERE e.classid = u.classid AND e.objid = u.oid AND e.deptype = 'e') ORDER BY 1",
+        AND NOT EXISTS (SELECT 1 FROM pg_depend e WHERE e.classid = u.classid AND e.objid = u.oid AND e.deptype IN ('e', 'i')) ORDER BY 1",
     ),
     (
         100_000,
