@@ -193,24 +193,16 @@ const POWERS: [i128; 39] = {
     powers
 };
 
-/// The same for a mantissa of 64 bits, which most have: its product with up to 10^18 always fits, and takes one multiplication.
+/// A mantissa of 64 bits, which most have: its product with up to 10^18 always fits, and needs no test for it.
 fn short_scaled(mantissa: i64, places: i32) -> Option<i128> {
-    match usize::try_from(PLACES - places).ok().and_then(|place| SHORT_POWERS.get(place)) {
-        Some(factor) => Some(i128::from(mantissa) * i128::from(*factor)),
+    let shift = usize::try_from(PLACES - places).ok().filter(|shift| *shift <= 18);
+    match shift.and_then(|shift| POWERS.get(shift)) {
+        Some(factor) => Some(i128::from(mantissa) * factor),
         None => scaled(i128::from(mantissa), places),
     }
 }
 
-const SHORT_POWERS: [i64; 19] = {
-    let mut powers = [1; 19];
-    let mut at = 1;
-    while at < powers.len() {
-        powers[at] = powers[at - 1] * 10;
-        at += 1;
-    }
-    powers
-};
-
+/// A mantissa with so many places as a whole number of `10^-18`, cut beyond; `None` where it does not fit.
 fn scaled(mantissa: i128, places: i32) -> Option<i128> {
     let shift = PLACES - places;
     let factor = usize::try_from(shift.unsigned_abs()).ok().and_then(|place| POWERS.get(place));

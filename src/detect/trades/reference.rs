@@ -225,20 +225,11 @@ impl Reference {
 mod tests {
     use super::*;
     use crate::detect::trades::roles::{Catalog, RoleOverrides, map_schema};
-    use crate::domain::{Column, Relations, Table, TableName};
+    use crate::domain::{Relations, Table};
 
     fn table(name: &str, columns: &[&str]) -> Table {
-        let column = |name: &&str| Column {
-            name: (*name).into(),
-            data_type: "bigint".into(),
-            nullable: true,
-            primary_key: *name == "id",
-            generated: false,
-        };
-        Table {
-            name: TableName { schema: "public".into(), name: name.into() },
-            columns: columns.iter().map(column).collect(),
-        }
+        let typed: Vec<_> = columns.iter().map(|column| (*column, "bigint")).collect();
+        super::super::stage_tests::table(name, &typed)
     }
 
     #[test]

@@ -192,7 +192,8 @@ impl Stage {
     }
 }
 
-fn table(name: &str, columns: &[(&str, &str)]) -> Table {
+/// A table of columns and types, whose `id` is its key.
+pub(super) fn table(name: &str, columns: &[(&str, &str)]) -> Table {
     let column = |(name, data_type): &(&str, &str)| Column {
         name: (*name).into(),
         data_type: (*data_type).into(),

@@ -233,6 +233,57 @@ fn partitions_enumerations_and_views_are_read_like_tables() {
     assert_eq!(scan(&database, &asked).rows, 61, "the day before fills the windows");
 }
 
+/// Trades that say their account, key, instrument and side only through their orders, with columns of the same names in both tables.
+fn through_orders() -> String {
+    let mut script = r#"CREATE TABLE "Account" (id varchar(40) PRIMARY KEY, "createdAt" timestamp NOT NULL);
+        CREATE TABLE "ApiKey" (id varchar(40) PRIMARY KEY, "accountId" varchar(40) NOT NULL, "createdAt" timestamp NOT NULL);
+        CREATE TABLE "Order" (id varchar(40) PRIMARY KEY, "accountId" varchar(40), "apiKeyId" varchar(40), symbol varchar(20), side varchar(4), quantity numeric, status varchar(20), "createdAt" timestamp NOT NULL);
+        CREATE TABLE "Trade" (id bigint PRIMARY KEY, "orderId" varchar(40), quantity numeric NOT NULL, price numeric NOT NULL, "createdAt" timestamp NOT NULL);
+        INSERT INTO "Account" VALUES ('acc_1', '2026-01-01 00:00:00'), ('acc_2', '2026-01-01 00:00:00');
+        INSERT INTO "ApiKey" VALUES ('key_1', 'acc_1', '2026-01-01 00:00:00'), ('key_2', 'acc_2', '2026-01-01 00:00:00');"#
+        .to_owned();
+    for n in 1..=62 {
+        let (account, time) = (n % 2 + 1, format!("2026-11-19 {:02}:{:02}:00", n / 6 + 6, n % 6 * 10));
+        let key = match n {
+            61 => "ghost".to_owned(),
+            60 => format!("key_{}", 3 - account),
+            _ => format!("key_{account}"),
+        };
+        // The last one's order is gone.
+        if n != 62 {
+            let _ = write!(
+                script,
+                "INSERT INTO \"Order\" VALUES ('o{n}', 'acc_{account}', '{key}', 'X', 'BUY', {n}, 'FILLED', '{time}');"
+            );
+        }
+        let _ = write!(script, "INSERT INTO \"Trade\" VALUES ({n}, 'o{n}', {n}, 100, '{time}');");
+    }
+    script
+}
+
+#[track_caller]
+fn assert_read_through_orders(result: &TradeScanResult) {
+    let of = |policy: &str| result.findings.iter().filter(|one| one.rule.id == policy).map(row).collect::<Vec<_>>();
+    assert_eq!((result.rows, of("unknown-key"), of("orphan")), (62, vec!["61".into()], vec!["62".into()]));
+    assert_eq!((of("key-of-another-account"), of("order-mismatch")), (vec!["60".to_owned()], vec![]));
+    let covered = |policy: &str| result.uncovered.iter().all(|gap| gap.policy != policy);
+    assert!(
+        ["unknown-key", "orphan", "off-market", "burst", "wash"].into_iter().all(covered),
+        "{:?}",
+        result.uncovered
+    );
+}
+
+#[test]
+fn what_trades_say_only_through_their_orders_is_read_with_them() {
+    let folder = folder();
+    let script = through_orders();
+    assert_read_through_orders(&scan(&sqlite(&folder.path().join("t.db"), &script), &asked()));
+    let Some(server) = Postgres::fresh("through") else { return };
+    feed(&server, &script);
+    assert_read_through_orders(&scan(&postgres(&server), &asked()));
+}
+
 #[test]
 fn a_hostile_table_changes_nothing_but_the_findings() {
     let Some(server) = Postgres::fresh("hostile") else { return };

@@ -1,7 +1,7 @@
 //! What the tables beside the trade table, and their columns, are called.
 
 use super::Role;
-use super::names::{Known, known};
+use super::names::{ADDRESSES, Known, known};
 
 /// What an order was for: not what came of it.
 pub(super) const ORDERED: Known = known(
@@ -231,23 +231,7 @@ pub(super) const SESSIONS: &[Known] = &[
         &["account", "user", "actor", "customer", "member", "client", "trader"],
         &["agent"],
     ),
-    known(
-        Role::Ip,
-        &[
-            "ip",
-            "ipaddress",
-            "clientip",
-            "remoteip",
-            "sourceip",
-            "ipaddr",
-            "remoteaddr",
-            "remoteaddress",
-            "sourceaddress",
-            "clientaddress",
-        ],
-        &["ip"],
-        &[],
-    ),
+    known(Role::Ip, ADDRESSES, &["ip"], &[]),
     known(
         Role::CreatedAt,
         &["createdat", "created", "startedat", "loginat", "timestamp", "at"],

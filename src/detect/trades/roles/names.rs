@@ -26,6 +26,21 @@ pub(super) const fn known(
 const IDS: [&str; 6] = ["id", "uuid", "ref", "hash", "code", "no"];
 const LIMITS: &[&str] = &["stop", "limit", "take", "target", "trigger", "min", "max", "model", "pricing", "profit"];
 
+/// What columns of network addresses are called.
+pub(super) const ADDRESSES: &[&str] = &[
+    "ip",
+    "ipaddress",
+    "clientip",
+    "remoteip",
+    "sourceip",
+    "ipaddr",
+    "remoteaddr",
+    "originip",
+    "remoteaddress",
+    "sourceaddress",
+    "clientaddress",
+];
+
 /// The trade table, in the order in which roles choose their columns.
 pub(super) const TRADE: &[Known] = &[
     known(Role::Id, &["id", "tradeid", "uuid", "executionid", "fillid", "transactionid", "dealid"], &[], &[]),
@@ -323,24 +338,7 @@ pub(super) const TRADE: &[Known] = &[
         &["updated", "modified", "changed"],
         &["by"],
     ),
-    known(
-        Role::Ip,
-        &[
-            "ip",
-            "ipaddress",
-            "clientip",
-            "remoteip",
-            "sourceip",
-            "ipaddr",
-            "remoteaddr",
-            "originip",
-            "remoteaddress",
-            "sourceaddress",
-            "clientaddress",
-        ],
-        &["ip", "ipaddress"],
-        &["allowed"],
-    ),
+    known(Role::Ip, ADDRESSES, &["ip", "ipaddress"], &["allowed"]),
     known(
         Role::Destination,
         &[

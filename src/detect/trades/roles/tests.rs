@@ -1,18 +1,5 @@
+use super::super::stage_tests::table;
 use super::*;
-
-fn table(name: &str, columns: &[(&str, &str)]) -> Table {
-    let column = |(name, data_type): &(&str, &str)| Column {
-        name: (*name).into(),
-        data_type: (*data_type).into(),
-        nullable: true,
-        primary_key: *name == "id",
-        generated: false,
-    };
-    Table {
-        name: TableName { schema: "public".into(), name: name.into() },
-        columns: columns.iter().map(column).collect(),
-    }
-}
 
 fn map_with(tables: &[Table], relations: &Relations, overrides: &RoleOverrides) -> Result<SchemaMapping, String> {
     map_schema(Catalog { tables, relations, overrides }, None, "Trade")
