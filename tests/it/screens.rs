@@ -159,6 +159,7 @@ fn in_a_recovery() {
             &["recover", "breach", "--compromised", "trading-key", "--plan"],
             &["recover", "breach", "--compromised", "trading-api-key", "--plan"],
             &["recover", "corruption", "--before", "2000-01-01T00:00:00Z", "--plan"],
+            &["recover", "server", "--config", "nowhere.age", "--plan"],
             &["incident", "show"],
         ],
     );

@@ -1,6 +1,6 @@
 //! What a recovery would do: its phases, the backup that it would take today, and every step. Nothing is stopped, changed or recorded.
 
-use super::{PhaseRecord, RecoverCommand, identify, phases};
+use super::{PhaseRecord, RecoverCommand, Symptom, identify, phases};
 use crate::cli::lockdown::check_known;
 use crate::cli::restore::{self, RestoreArgs};
 use crate::cli::steps::show_steps;
@@ -21,6 +21,18 @@ pub(super) async fn show(command: &RecoverCommand, ctx: &Context) -> Result<Exit
     for (index, (phase, words)) in phases.iter().copied().enumerate() {
         ctx.printer.emit(&PhaseRecord { phase, number: index + 1, phases: phases.len(), words });
         match phase {
+            "configuration" => {
+                let read = command.bundle().map(|bundle| (bundle.display().to_string(), std::fs::metadata(bundle)));
+                if let Some((bundle, read)) = read {
+                    let (well, detail) = match read {
+                        Ok(file) if file.is_file() => (true, format!("{} bytes", file.len())),
+                        Ok(_) => (false, "it is no file".into()),
+                        Err(error) => (false, error.to_string()),
+                    };
+                    ctx.printer.emit(&Symptom { what: format!("bundle {bundle}"), well, detail });
+                    ended = if well { ended } else { Exit::Failed };
+                }
+            }
             "symptoms" => identify(ctx, &deployment).await,
             "lockdown" => {
                 let open = ctx.incident.is_some() || !ctx.open_incidents(&deployment)?.is_empty();
@@ -31,9 +43,15 @@ pub(super) async fn show(command: &RecoverCommand, ctx: &Context) -> Result<Exit
             }
             "restore" => {
                 let args = RestoreArgs { plan: true, ..command.restore() };
-                let (shown, exit) = restore::show(&args, ctx, &deployment).await?;
-                steps += shown;
-                ended = exit;
+                match restore::show(&args, ctx, &deployment).await {
+                    Ok((shown, Exit::Done)) => steps += shown,
+                    Ok(_) => ended = Exit::Failed,
+                    // What comes after it is shown all the same.
+                    Err(failure) => {
+                        ctx.printer.error(&failure.message, &failure.causes, failure.hint.as_deref());
+                        ended = Exit::Failed;
+                    }
+                }
                 if command.scenario() == "breach" {
                     ctx.printer.say("  what the scans before it find may rule this backup out");
                 }
