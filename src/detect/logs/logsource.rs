@@ -56,7 +56,7 @@ impl Class {
             Format::JsonLines | Format::JsonDocument => {
                 &[Self::CloudTrail, Self::WebJson, Self::Json, Self::Syslog, Self::Postgres]
             }
-            Format::Docker | Format::Logfmt | Format::Csv => &Self::ALL,
+            Format::Docker | Format::Wrapped | Format::Logfmt | Format::Csv => &Self::ALL,
         }
     }
 
@@ -67,7 +67,12 @@ impl Class {
             Format::Syslog | Format::Journal => Self::Syslog,
             Format::PostgresText | Format::PostgresCsv => Self::Postgres,
             Format::Text => Self::Text,
-            Format::JsonLines | Format::JsonDocument | Format::Docker | Format::Logfmt | Format::Csv => {
+            Format::JsonLines
+            | Format::JsonDocument
+            | Format::Docker
+            | Format::Wrapped
+            | Format::Logfmt
+            | Format::Csv => {
                 let has = |name: &str| fields.contains_key(name);
                 if has("eventSource") && has("eventName") {
                     Self::CloudTrail
