@@ -130,6 +130,8 @@ fn trails(lines: &[String]) -> Vec<(&'static str, String)> {
         ("EventBridge", json_lines(lines, event)),
         ("EventBridge in CloudWatch", json!({"logEvents": list(lines, |line| json!({"message": event(line).to_string()}))}).to_string()),
         ("source", json_lines(lines, |line| json!({"_index": "x", "_source": parsed(line)}))),
+        ("HEC", lines.iter().map(|line| json!({"time": 1, "sourcetype": "x", "event": parsed(line)}).to_string()).collect()),
+        ("eventJson", format!("eventTime,eventJson\n{}", lines.iter().map(|line| format!("x,\"{}\"\n", line.replace('"', "\"\""))).collect::<String>())),
         ("Lake", format!("eventsource,eventname,eventtime,useridentity,requestparameters,useragent\n{lake}")),
     ]
 }

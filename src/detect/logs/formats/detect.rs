@@ -1,7 +1,7 @@
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
-use super::{Format, JsonRecords, Layout, Wanted, access, csv, docker, logfmt, postgres, proxies, syslog, wrap};
+use super::{Chunk, Format, JsonRecords, Layout, Wanted, access, csv, docker, logfmt, postgres, proxies, syslog, wrap};
 
 /// Whether a line is of a format.
 type Fits = fn(&str) -> bool;
@@ -68,17 +68,20 @@ fn json(text: &str, lines: &[&str], first: &str, whole: bool) -> Option<Format> 
         return None;
     }
     let mut records = JsonRecords::new(text.as_bytes(), 0);
-    let (mut carried, mut wrapped, mut pairs) = (false, false, false);
+    let (mut carried, mut wrapped, mut pairs, mut beside, mut line) = (false, false, false, false, 0);
     for number in 0..RECORDS {
-        let record = records.next_record().ok().flatten().and_then(|record| record.bytes);
+        let record = records.next_record().ok().flatten();
         if number == 0 {
             (wrapped, pairs) = records.entered();
         }
-        let Some(record) = record else { break };
+        let Some(Chunk { line: at, bytes: Some(record), .. }) = record else { break };
         carried |= wrap::carries(&record);
+        // Objects side by side on one line, as Firehose writes them.
+        beside |= at == line && record.starts_with(b"{");
+        line = at;
     }
     let objects = lines.iter().filter(|line| is_object(line.trim())).count();
-    if first.starts_with('{') && !wrapped && (objects > 0 || (!whole && lines.len() == 1)) {
+    if first.starts_with('{') && !(wrapped || beside) && (objects > 0 || (!whole && lines.len() == 1)) {
         let docker = lines.iter().filter(|line| docker_line(line)).count();
         let carried = carried || docker * 2 > objects || spread(text).any(|line| wrap::carries(line.trim().as_bytes()));
         return Some(if carried { Format::Docker } else { Format::JsonLines });
@@ -88,7 +91,7 @@ fn json(text: &str, lines: &[&str], first: &str, whole: bool) -> Option<Format> 
     let opened = first.strip_prefix('{').map(str::trim_start);
     let pretty = opened.is_some_and(|rest| rest.is_empty() || rest.starts_with('"') || next.starts_with('"'));
     let format = if carried || pairs { Format::Wrapped } else { Format::JsonDocument };
-    (json_array || pretty || wrapped).then_some(format)
+    (json_array || pretty || wrapped || beside).then_some(format)
 }
 
 /// Some lines from all of a text that have what carries others.
@@ -180,6 +183,7 @@ mod tests {
                 Format::Custom,
             ),
             ("{\"Records\":[]}", Format::JsonDocument),
+            ("{\"a\":1}{\"a\":2}\n{\"a\":3}", Format::JsonDocument),
             (r#"{"messageType":"DATA_MESSAGE","logEvents":[{"id":"1","message":"{\"eventName\":\"x\"}"}]}"#, Format::Wrapped),
             (r#"{"streams":[{"stream":{"app":"x"},"values":[["1","words"]]}]}"#, Format::Wrapped),
             (r#"[{"textPayload":"{\"a\":1}","insertId":"x"}]"#, Format::Wrapped),

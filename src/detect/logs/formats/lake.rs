@@ -64,6 +64,8 @@ pub(super) fn event(row: Map<String, Value>) -> Map<String, Value> {
     row.into_iter()
         .map(|(name, value)| {
             let value = match value {
+                // The whole event, which is opened as what others carry is.
+                Value::String(text) if proper(&name) == Some("eventJson") => Value::String(text),
                 Value::String(text) => object(&text).unwrap_or(Value::String(text)),
                 other => other,
             };
