@@ -22,16 +22,17 @@ pub enum Decoded<'a> {
 
 /// Whether a stream that begins like this is compressed, is no UTF-8, or is not read at all.
 pub(super) fn is_packed(head: &[u8]) -> bool {
-    is_utf16(head) || matches!(
-        head,
-        [0x1f, 0x8b, ..]
-            | [0x28, 0xb5, 0x2f, 0xfd, ..]
-            | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..]
-            | [b'B', b'Z', b'h', b'1'..=b'9', ..]
-            | [0xfd, b'7', b'z', b'X', b'Z', 0, ..]
-            | [b'P', b'K', 3, 4, ..]
-            | [b'P', b'A', b'R', b'1', ..]
-    )
+    is_utf16(head)
+        || matches!(
+            head,
+            [0x1f, 0x8b, ..]
+                | [0x28, 0xb5, 0x2f, 0xfd, ..]
+                | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..]
+                | [b'B', b'Z', b'h', b'1'..=b'9', ..]
+                | [0xfd, b'7', b'z', b'X', b'Z', 0, ..]
+                | [b'P', b'K', 3, 4, ..]
+                | [b'P', b'A', b'R', b'1', ..]
+        )
 }
 
 /// Looks at the first bytes: gzip (RFC 1952, any number of members), zstd (RFC 8878), bzip2 and xz are decompressed, other

@@ -42,8 +42,11 @@ fn trail(name: &str, quote: &str) -> Value {
 
 /// Three lines each, of which the second is to be found.
 fn lines() -> [(&'static str, Vec<String>); 3] {
-    let web = |uri: &str| format!("192.0.2.7 - - [24/Nov/2026:01:00:00 +0000] \"GET {uri} HTTP/1.1\" 200 5 \"-\" \"a \\\"b\"");
-    let ssh = |user: &str| format!("Nov 24 01:00:00 web sshd[7]: Accepted password for {user} from 192.0.2.7 port 5 ssh2");
+    let web = |uri: &str| {
+        format!("192.0.2.7 - - [24/Nov/2026:01:00:00 +0000] \"GET {uri} HTTP/1.1\" 200 5 \"-\" \"a \\\"b\"")
+    };
+    let ssh =
+        |user: &str| format!("Nov 24 01:00:00 web sshd[7]: Accepted password for {user} from 192.0.2.7 port 5 ssh2");
     [
         ("r-stop", ["Other", "StopLogging", "Third"].map(|name| trail(name, "a \"b\" \\ \n").to_string()).into()),
         ("r-web", ["/a", "/x?f=../etc/passwd", "/b"].map(web).into()),
@@ -70,19 +73,25 @@ fn carried(lines: &[String]) -> Vec<(&'static str, String)> {
     let subscription = json!({"messageType": "DATA_MESSAGE", "owner": "1", "logGroup": "g", "logStream": "s",
         "subscriptionFilters": ["f"], "logEvents": list(lines, message)});
     let events = json!({"events": list(lines, message), "searchedLogStreams": []});
-    let search = json!({"took": 5, "_shards": {"total": 1}, "hits": {"total": {"value": 3}, "hits": list(lines, hit)}, "x": []});
+    let search =
+        json!({"took": 5, "_shards": {"total": 1}, "hits": {"total": {"value": 3}, "hits": list(lines, hit)}, "x": []});
     let loki = json!({"status": "success", "data": {"resultType": "streams", "result": streams, "stats": {"a": []}}});
-    let splunk = json!({"preview": false, "fields": [{"name": "_raw"}], "results": list(lines, |line| json!({"_raw": line}))});
+    let splunk =
+        json!({"preview": false, "fields": [{"name": "_raw"}], "results": list(lines, |line| json!({"_raw": line}))});
     let otel = json!({"resourceLogs": [{"resource": {}, "scopeLogs": [{"logRecords": list(lines, |line| {
         json!({"timeUnixNano": "1700000000000000000", "body": {"stringValue": line}})
     })}]}]});
-    let csv: String = lines.iter().map(|line| format!("2026-11-24 01:00:00,\"{}\"\n", line.replace('"', "\"\""))).collect();
+    let csv: String =
+        lines.iter().map(|line| format!("2026-11-24 01:00:00,\"{}\"\n", line.replace('"', "\"\""))).collect();
     let pretty = |value: &Value| serde_json::to_string_pretty(value).unwrap();
     vec![
         ("filter-log-events", pretty(&events)),
         ("filter-log-events on one line", events.to_string()),
         ("subscription", subscription.to_string()),
-        ("subscriptions side by side", format!("{subscription}{{\"messageType\":\"CONTROL_MESSAGE\",\"logEvents\":[]}}")),
+        (
+            "subscriptions side by side",
+            format!("{subscription}{{\"messageType\":\"CONTROL_MESSAGE\",\"logEvents\":[]}}"),
+        ),
         ("search", pretty(&search)),
         ("search on one line", search.to_string()),
         ("hits", json_lines(lines, hit)),
@@ -94,13 +103,34 @@ fn carried(lines: &[String]) -> Vec<(&'static str, String)> {
         ("Loki answer", loki.to_string()),
         ("Loki answer, pretty", pretty(&loki)),
         ("Loki push", json!({"streams": streams}).to_string()),
-        ("Grafana", list(lines, |line| json!({"line": line, "timestamp": "1700000000000000000", "fields": {}})).to_string()),
+        (
+            "Grafana",
+            list(lines, |line| json!({"line": line, "timestamp": "1700000000000000000", "fields": {}})).to_string(),
+        ),
         ("OpenTelemetry", otel.to_string()),
-        ("Filebeat", json_lines(lines, |line| json!({"@timestamp": "2026-11-24T01:00:00Z", "message": line, "agent": {"type": "filebeat"}}))),
-        ("Fluent Bit", json_lines(lines, |line| json!({"date": 1_700_000_000.5, "log": line, "kubernetes": {"pod": "x"}}))),
-        ("Fluent Bit, CRI", json_lines(lines, |line| json!({"date": 1, "log": format!("2026-11-24T01:00:00.5Z stdout F {line}")}))),
+        (
+            "Filebeat",
+            json_lines(
+                lines,
+                |line| json!({"@timestamp": "2026-11-24T01:00:00Z", "message": line, "agent": {"type": "filebeat"}}),
+            ),
+        ),
+        (
+            "Fluent Bit",
+            json_lines(lines, |line| json!({"date": 1_700_000_000.5, "log": line, "kubernetes": {"pod": "x"}})),
+        ),
+        (
+            "Fluent Bit, CRI",
+            json_lines(lines, |line| json!({"date": 1, "log": format!("2026-11-24T01:00:00.5Z stdout F {line}")})),
+        ),
         ("ECS", json_lines(lines, |line| json!({"event": {"original": line}, "ecs": {"version": "8"}}))),
-        ("in a container", json_lines(lines, |line| json!({"log": format!("{}\n", json!({"message": line})), "stream": "stdout", "time": "2026-11-24T01:00:00Z"}))),
+        (
+            "in a container",
+            json_lines(
+                lines,
+                |line| json!({"log": format!("{}\n", json!({"message": line})), "stream": "stdout", "time": "2026-11-24T01:00:00Z"}),
+            ),
+        ),
         ("CSV", format!("@timestamp,@message\n{csv}")),
     ]
 }
@@ -108,10 +138,9 @@ fn carried(lines: &[String]) -> Vec<(&'static str, String)> {
 /// CloudTrail's events in what carries them only.
 fn trails(lines: &[String]) -> Vec<(&'static str, String)> {
     let parsed = |line: &String| serde_json::from_str::<Value>(line).unwrap();
-    let looked_up = |line: &String| json!({"EventId": "1", "EventName": "x", "Username": "eve", "CloudTrailEvent": line});
-    let event = |line: &String| {
-        json!({"version": "0", "id": "1", "detail-type": "AWS API Call via CloudTrail", "source": "aws.x", "detail": parsed(line)})
-    };
+    let looked_up =
+        |line: &String| json!({"EventId": "1", "EventName": "x", "Username": "eve", "CloudTrailEvent": line});
+    let event = |line: &String| json!({"version": "0", "id": "1", "detail-type": "AWS API Call via CloudTrail", "source": "aws.x", "detail": parsed(line)});
     let looked_up = json!({"Events": list(lines, looked_up), "NextToken": "x"});
     let lake: String = lines
         .iter()
@@ -120,7 +149,10 @@ fn trails(lines: &[String]) -> Vec<(&'static str, String)> {
             let text = |name: &str| event[name].as_str().unwrap().replace('"', "\"\"");
             format!(
                 "{},{},{},\"{{type=IAMUser, username=eve}}\",\"{{name=prod/trail}}\",\"{}\"\n",
-                text("eventSource"), text("eventName"), text("eventTime"), text("userAgent")
+                text("eventSource"),
+                text("eventName"),
+                text("eventTime"),
+                text("userAgent")
             )
         })
         .collect();
@@ -128,10 +160,22 @@ fn trails(lines: &[String]) -> Vec<(&'static str, String)> {
         ("lookup-events", serde_json::to_string_pretty(&looked_up).unwrap()),
         ("lookup-events on one line", looked_up.to_string()),
         ("EventBridge", json_lines(lines, event)),
-        ("EventBridge in CloudWatch", json!({"logEvents": list(lines, |line| json!({"message": event(line).to_string()}))}).to_string()),
+        (
+            "EventBridge in CloudWatch",
+            json!({"logEvents": list(lines, |line| json!({"message": event(line).to_string()}))}).to_string(),
+        ),
         ("source", json_lines(lines, |line| json!({"_index": "x", "_source": parsed(line)}))),
-        ("HEC", lines.iter().map(|line| json!({"time": 1, "sourcetype": "x", "event": parsed(line)}).to_string()).collect()),
-        ("eventJson", format!("eventTime,eventJson\n{}", lines.iter().map(|line| format!("x,\"{}\"\n", line.replace('"', "\"\""))).collect::<String>())),
+        (
+            "HEC",
+            lines.iter().map(|line| json!({"time": 1, "sourcetype": "x", "event": parsed(line)}).to_string()).collect(),
+        ),
+        (
+            "eventJson",
+            format!(
+                "eventTime,eventJson\n{}",
+                lines.iter().map(|line| format!("x,\"{}\"\n", line.replace('"', "\"\""))).collect::<String>()
+            ),
+        ),
         ("Lake", format!("eventsource,eventname,eventtime,useridentity,requestparameters,useragent\n{lake}")),
     ]
 }

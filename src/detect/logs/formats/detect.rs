@@ -177,14 +177,20 @@ mod tests {
             ("{\n  \"a\": 1\n}\n", Format::JsonDocument),
             ("{\"Records\":[{\"a\":1}]}\n", Format::JsonDocument),
             ("{\"Records\":[{\"a\":{\"b\":{}}}]}", Format::JsonDocument),
-            ("h2 2026-11-24T01:02:03.1Z app/x 1.2.3.4:5 - -1 -1 -1 404 - 0 57 \"GET https://a:443/ HTTP/1.1\" \"x\" -\n", Format::Custom),
+            (
+                "h2 2026-11-24T01:02:03.1Z app/x 1.2.3.4:5 - -1 -1 -1 404 - 0 57 \"GET https://a:443/ HTTP/1.1\" \"x\" -\n",
+                Format::Custom,
+            ),
             (
                 "Nov 24 01:02:03 lb haproxy[7]: 1.2.3.4:5 [24/Nov/2026:01:02:03.655] f b/s 1/0/3/6/9 200 27 - - ---- 1/1/1/1/0 0/0 \"GET / HTTP/1.1\"\n",
                 Format::Custom,
             ),
             ("{\"Records\":[]}", Format::JsonDocument),
             ("{\"a\":1}{\"a\":2}\n{\"a\":3}", Format::JsonDocument),
-            (r#"{"messageType":"DATA_MESSAGE","logEvents":[{"id":"1","message":"{\"eventName\":\"x\"}"}]}"#, Format::Wrapped),
+            (
+                r#"{"messageType":"DATA_MESSAGE","logEvents":[{"id":"1","message":"{\"eventName\":\"x\"}"}]}"#,
+                Format::Wrapped,
+            ),
             (r#"{"streams":[{"stream":{"app":"x"},"values":[["1","words"]]}]}"#, Format::Wrapped),
             (r#"[{"textPayload":"{\"a\":1}","insertId":"x"}]"#, Format::Wrapped),
             (r#"{"message":"{\"a\":1}"}"#, Format::Docker),

@@ -344,7 +344,8 @@ mod tests {
             json!({"responses": [{"hits": {"n": 1, "hits": [one]}}, {"hits": {"n": 1, "hits": [two]}}]}).to_string(),
             json!({"preview": false, "fields": [{"a": 1}], "results": [one, two]}).to_string(),
             json!({"entries": [one, two]}).to_string(),
-            json!({"resourceLogs": [{"a": {}, "scopeLogs": [{"logRecords": [one]}, {"logRecords": [two]}]}]}).to_string(),
+            json!({"resourceLogs": [{"a": {}, "scopeLogs": [{"logRecords": [one]}, {"logRecords": [two]}]}]})
+                .to_string(),
             serde_json::to_string_pretty(&json!({"configurationItems": [one, two], "b": 1})).unwrap(),
         ] {
             let got: Vec<_> = records(&text).into_iter().map(|(_, value)| value.unwrap()).collect();
@@ -358,12 +359,17 @@ mod tests {
             for text in [text.to_string(), serde_json::to_string_pretty(&text).unwrap()] {
                 let got: Vec<_> = records(&text).into_iter().map(|(_, value)| value.unwrap()).collect();
                 let stream = json!({"stream": {"app": "x"}});
-                let want =
-                    [json!(["1", "a", stream]), json!(["2", "b", {"m": "n"}, stream]), json!(["3", "c", {"stream": {}}])];
+                let want = [
+                    json!(["1", "a", stream]),
+                    json!(["2", "b", {"m": "n"}, stream]),
+                    json!(["3", "c", {"stream": {}}]),
+                ];
                 assert_eq!(got, want, "{text}");
             }
         }
-        for whole in [json!({"cache": {"hits": [1, 2]}}), json!({"results": [{"a": 1}]}), json!({"a": 1, "entries": [{"b": 1}]})] {
+        for whole in
+            [json!({"cache": {"hits": [1, 2]}}), json!({"results": [{"a": 1}]}), json!({"a": 1, "entries": [{"b": 1}]})]
+        {
             assert_eq!(records(&whole.to_string())[0].1, Some(whole));
         }
     }

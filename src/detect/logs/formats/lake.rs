@@ -77,7 +77,9 @@ pub(super) fn event(row: Map<String, Value>) -> Map<String, Value> {
 
 /// CloudTrail's name for a column.
 fn proper(name: &str) -> Option<&'static str> {
-    let plain = |name: &str| name.bytes().filter(|b| !matches!(b, b' ' | b'_')).map(|b| b.to_ascii_lowercase()).collect::<Vec<_>>();
+    let plain = |name: &str| {
+        name.bytes().filter(|b| !matches!(b, b' ' | b'_')).map(|b| b.to_ascii_lowercase()).collect::<Vec<_>>()
+    };
     let wanted = plain(name);
     NAMES.into_iter().find(|known| known.len() == wanted.len() && known.as_bytes().eq_ignore_ascii_case(&wanted))
 }

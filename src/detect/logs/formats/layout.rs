@@ -3,7 +3,10 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value};
 
-use super::{Continued, Format, JsonRecords, LogFormat, Split, access, csv, docker, journal, lake, logfmt, postgres, proxies, syslog, wrap};
+use super::{
+    Continued, Format, JsonRecords, LogFormat, Split, access, csv, docker, journal, lake, logfmt, postgres, proxies,
+    syslog, wrap,
+};
 
 /// A file's format with what its head says about it.
 #[derive(Debug, Clone, PartialEq, Eq)]

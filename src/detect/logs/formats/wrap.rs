@@ -150,7 +150,10 @@ mod tests {
             assert!(carries(record.to_string().as_bytes()), "{record}");
         }
         let (event, format) = parse(&json!({"log": ACCESS, "kubernetes": {"pod": "web"}}).to_string()).unwrap();
-        assert_eq!((&event["c-uri"], event["kubernetes"]["pod"].as_str(), format), (&"/x".into(), Some("web"), Format::Access));
+        assert_eq!(
+            (&event["c-uri"], event["kubernetes"]["pod"].as_str(), format),
+            (&"/x".into(), Some("web"), Format::Access)
+        );
         let (event, _) = parse(&json!(["1700000000000000000", "words", {"stream": {"app": "x"}}]).to_string()).unwrap();
         assert_eq!((&event["message"], &event["app"]), (&"words".into(), &"x".into()));
     }
