@@ -55,7 +55,12 @@ fn lines() -> [(&'static str, Vec<String>); 3] {
 }
 
 fn json_lines(lines: &[String], wrap: impl Fn(&String) -> Value) -> String {
-    lines.iter().map(|line| format!("{}\n", wrap(line))).collect()
+    rows(lines, |line| wrap(line).to_string())
+}
+
+/// One line for each.
+fn rows(lines: &[String], row: impl Fn(&String) -> String) -> String {
+    lines.iter().map(row).collect::<Vec<_>>().join("\n") + "\n"
 }
 
 fn list(lines: &[String], wrap: impl Fn(&String) -> Value) -> Value {
@@ -81,8 +86,7 @@ fn carried(lines: &[String]) -> Vec<(&'static str, String)> {
     let otel = json!({"resourceLogs": [{"resource": {}, "scopeLogs": [{"logRecords": list(lines, |line| {
         json!({"timeUnixNano": "1700000000000000000", "body": {"stringValue": line}})
     })}]}]});
-    let csv: String =
-        lines.iter().map(|line| format!("2026-11-24 01:00:00,\"{}\"\n", line.replace('"', "\"\""))).collect();
+    let csv = rows(lines, |line| format!("2026-11-24 01:00:00,\"{}\"", line.replace('"', "\"\"")));
     let pretty = |value: &Value| serde_json::to_string_pretty(value).unwrap();
     vec![
         ("filter-log-events", pretty(&events)),
@@ -142,20 +146,13 @@ fn trails(lines: &[String]) -> Vec<(&'static str, String)> {
         |line: &String| json!({"EventId": "1", "EventName": "x", "Username": "eve", "CloudTrailEvent": line});
     let event = |line: &String| json!({"version": "0", "id": "1", "detail-type": "AWS API Call via CloudTrail", "source": "aws.x", "detail": parsed(line)});
     let looked_up = json!({"Events": list(lines, looked_up), "NextToken": "x"});
-    let lake: String = lines
-        .iter()
-        .map(|line| {
-            let event = parsed(line);
-            let text = |name: &str| event[name].as_str().unwrap().replace('"', "\"\"");
-            format!(
-                "{},{},{},\"{{type=IAMUser, username=eve}}\",\"{{name=prod/trail}}\",\"{}\"\n",
-                text("eventSource"),
-                text("eventName"),
-                text("eventTime"),
-                text("userAgent")
-            )
-        })
-        .collect();
+    let lake = rows(lines, |line| {
+        let event = parsed(line);
+        let text = |name: &str| event[name].as_str().unwrap().replace('"', "\"\"");
+        let (source, name, time, agent) =
+            (text("eventSource"), text("eventName"), text("eventTime"), text("userAgent"));
+        format!("{source},{name},{time},\"{{type=IAMUser, username=eve}}\",\"{{name=prod/trail}}\",\"{agent}\"")
+    });
     vec![
         ("lookup-events", serde_json::to_string_pretty(&looked_up).unwrap()),
         ("lookup-events on one line", looked_up.to_string()),
@@ -171,10 +168,7 @@ fn trails(lines: &[String]) -> Vec<(&'static str, String)> {
         ),
         (
             "eventJson",
-            format!(
-                "eventTime,eventJson\n{}",
-                lines.iter().map(|line| format!("x,\"{}\"\n", line.replace('"', "\"\""))).collect::<String>()
-            ),
+            format!("eventTime,eventJson\n{}", rows(lines, |line| format!("x,\"{}\"", line.replace('"', "\"\"")))),
         ),
         ("Lake", format!("eventsource,eventname,eventtime,useridentity,requestparameters,useragent\n{lake}")),
     ]

@@ -44,9 +44,9 @@ pub enum Format {
     /// JSON arrays, `{"Records":[..]}`, pretty-printed objects.
     JsonDocument,
     /// Lines of any format that others carry: docker's `json-file`, CRI's, docker compose's, JSON lines of Filebeat, Fluent Bit,
-    /// EventBridge, Splunk.
+    /// `EventBridge`, Splunk.
     Docker,
-    /// JSON documents whose records carry others: exports of CloudWatch, Elasticsearch, Loki, Splunk, `lookup-events`.
+    /// JSON documents whose records carry others: exports of `CloudWatch`, Elasticsearch, Loki, Splunk, `lookup-events`.
     Wrapped,
     /// Web access log: common or combined log format.
     Access,

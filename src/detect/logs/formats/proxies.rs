@@ -1,4 +1,4 @@
-//! Access logs of load balancers and proxies that are not in the common form: AWS's ALB and classic ELB, HAProxy's HTTP log
+//! Access logs of load balancers and proxies that are not in the common form: AWS's ALB and classic ELB, `HAProxy`'s HTTP log
 //! (alone or behind syslog's words), Envoy's and Istio's. Fields have the names of access logs.
 
 use std::borrow::Cow;
@@ -59,7 +59,7 @@ fn haproxy(line: &str) -> Option<Map<String, Value>> {
     event.insert("frontend".into(), frontend.into());
     let captured = before.find('{').and_then(|at| before.rfind('}').and_then(|end| before.get(at..end)));
     for part in captured.unwrap_or_default().split(['{', '}', '|']).filter(|part| part.contains('/')) {
-        put(&mut event, if part.contains("://") { "cs-referer" } else { "cs-user-agent" }, part);
+        put(&mut event, if part.starts_with("http") { "cs-referer" } else { "cs-user-agent" }, part);
     }
     Some(event)
 }

@@ -1,5 +1,5 @@
-//! Records that others carry: an event in an object (`detail` of EventBridge, `_source` of Elasticsearch, `result` of Splunk),
-//! a line in a text (`message` of CloudWatch and Filebeat, `log` of Fluent Bit, `CloudTrailEvent` of `lookup-events`), and
+//! Records that others carry: an event in an object (`detail` of `EventBridge`, `_source` of Elasticsearch, `result` of Splunk),
+//! a line in a text (`message` of `CloudWatch` and Filebeat, `log` of Fluent Bit, `CloudTrailEvent` of `lookup-events`), and
 //! Loki's pairs of time and line. What is carried is an event of its own format; what carries it adds its fields.
 
 use serde_json::{Map, Value};
