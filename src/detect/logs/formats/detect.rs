@@ -107,7 +107,8 @@ fn spread(text: &str) -> impl Iterator<Item = &str> {
 
 /// Whether a line is one of docker's `json-file`.
 fn docker_line(line: &str) -> bool {
-    let object: Option<Map<String, Value>> = serde_json::from_str(line.trim()).ok();
+    let object: Option<Map<String, Value>> =
+        line.contains("\"log\"").then(|| serde_json::from_str(line.trim()).ok()).flatten();
     object.is_some_and(|object| docker::is_container(&object))
 }
 
