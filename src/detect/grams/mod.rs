@@ -1,9 +1,11 @@
 //! Many literals at once in raw bytes, without regard to ASCII case.
 //!
-//! A few literals of a length class are searched for one by one, by two of their bytes. Of the others a few neighbouring grams (4
+//! A few literals of a length class are searched for one by one, by two of their bytes, or a few dozen at once, by four. Of the
+//! others a few neighbouring grams (4
 //! bytes, or 3 of the shortest) are put into a bitmap, and only every `stride`-th gram of the text is looked up: a literal that
 //! is long enough holds one of the noted grams at such a place wherever it stands. What these let through is compared in full.
 
+mod few;
 mod pair;
 mod plan;
 mod sweep;
@@ -13,6 +15,7 @@ use std::collections::HashMap;
 use foldhash::fast::FixedState;
 use memchr::memmem::Finder;
 
+use self::few::Few;
 use self::pair::Pair;
 use self::plan::{Plan, plan};
 use self::sweep::{Group, fold, rarest};
@@ -76,6 +79,7 @@ pub(in crate::detect) struct Grams {
     groups: Vec<Group>,
     /// Literals that are looked for one by one, by their numbers.
     single: Vec<(usize, Pair)>,
+    few: Option<Few>,
     literals: Vec<Vec<u8>>,
     cost: u64,
 }
@@ -88,11 +92,11 @@ impl Grams {
 
     /// Prepares the search. Literals are lower-case ASCII of at least [`SHORTEST`] bytes.
     pub(in crate::detect) fn new(literals: Vec<Vec<u8>>, sample: &Sample) -> Self {
-        let Plan { sweeps, single, cost } = plan(&literals, sample);
+        let Plan { sweeps, single, few, cost } = plan(&literals, sample);
         let group = |sweep: plan::Sweep| Group::new(&literals, &sweep.literals, sweep.width, sweep.stride, sample);
         let groups = sweeps.into_iter().map(group).collect();
         let single = single.into_iter().map(|at| (at, Pair::new(&literals[at], sample.text()))).collect();
-        Self { groups, single, literals, cost }
+        Self { groups, single, few, literals, cost }
     }
 
     /// Calls `found` with the place and the number of each literal, in no order.
@@ -110,6 +114,9 @@ impl Grams {
                         }
                     }
                 });
+            }
+            if let Some(few) = &self.few {
+                few.find(text, start..start + PIECE, &self.literals, &mut found);
             }
             for (number, pair) in &self.single {
                 let literal = &self.literals[*number];

@@ -1,6 +1,7 @@
 //! Which literals are looked for together: every sweep costs a pass over the text, and its shortest literal says how dense.
 
 use super::Sample;
+use super::few::Few;
 use super::sweep::rarest;
 
 /// Length classes, longest first: the shortest literal of each, the width of its grams and the stride that it allows.
@@ -14,7 +15,12 @@ const SINGLE: u64 = 40;
 /// Picoseconds to look at a place that the bitmap let through.
 const CHECK: u64 = 8_000;
 /// More literals than this are never looked for one by one.
-const FEW: usize = 12;
+const ONE_BY_ONE: usize = 12;
+/// The same for a search of a few dozen at once: of it, and to look closely at a place.
+const FEW: u64 = 130;
+const DOUBT: u64 = 3_000;
+/// More literals than this are never looked for so.
+const DOZENS: usize = 64;
 
 /// Literals, by their numbers, that are looked for in one pass.
 pub(super) struct Sweep {
@@ -29,6 +35,8 @@ pub(super) struct Plan {
     pub(super) sweeps: Vec<Sweep>,
     /// Those that are looked for one by one.
     pub(super) single: Vec<usize>,
+    /// Those that are looked for a few dozen at once, if there are any.
+    pub(super) few: Option<Few>,
     /// What it is likely to cost for each byte of text, in picoseconds.
     pub(super) cost: u64,
 }
@@ -40,6 +48,8 @@ enum Way {
     Joined,
     Single,
 }
+
+const WAYS: [Way; 3] = [Way::Own, Way::Joined, Way::Single];
 
 /// The plan that is likely to cost least.
 pub(super) fn plan(literals: &[Vec<u8>], sample: &Sample) -> Plan {
@@ -59,14 +69,34 @@ pub(super) fn plan(literals: &[Vec<u8>], sample: &Sample) -> Plan {
             checks[class][under] = all * CHECK / *stride as u64 / (sample.text.len() as u64 + 1);
         }
     }
-    let ways = [Way::Own, Way::Joined, Way::Single];
-    let combinations = ways.len().pow(u32::try_from(CLASSES.len()).unwrap_or(0));
-    let of = |number: usize| -> Vec<Way> {
-        (0..CLASSES.len()).map(|class| ways[number / ways.len().pow(u32::try_from(class).unwrap_or(0)) % 3]).collect()
+    let best = |shorter: usize| {
+        let classes = &classes[..shorter];
+        let best = (0..WAYS.len().pow(u32::try_from(shorter).unwrap_or(0)))
+            .map(|number| ways(number, shorter))
+            .min_by_key(|ways| cost(classes, &checks, ways))
+            .unwrap_or_default();
+        Plan { cost: cost(classes, &checks, &best), ..made(classes, &best) }
     };
-    let best = (0..combinations).min_by_key(|number| cost(&classes, &checks, &of(*number)));
-    let ways = of(best.unwrap_or(0));
-    Plan { cost: cost(&classes, &checks, &ways), ..made(&classes, &ways) }
+    // The shorter ones may be looked for a few dozen at once.
+    let few = |shorter: usize| {
+        let chosen = classes[shorter..].concat();
+        if chosen.is_empty() || chosen.len() > DOZENS {
+            return None;
+        }
+        let few = Few::new(literals, &chosen, sample);
+        let (doubts, places) = few.doubts(sample);
+        let plan = best(shorter);
+        let cost = plan.cost + FEW + doubts as u64 * DOUBT / (places as u64 + 1);
+        Some(Plan { cost, few: Some(few), ..plan })
+    };
+    let all = (0..CLASSES.len()).filter_map(few);
+    all.chain([best(CLASSES.len())]).min_by_key(|plan| plan.cost).unwrap_or_default()
+}
+
+/// What becomes of each class, by a number.
+fn ways(number: usize, classes: usize) -> Vec<Way> {
+    let of = |class: usize| WAYS[number / WAYS.len().pow(u32::try_from(class).unwrap_or(0)) % WAYS.len()];
+    (0..classes).map(of).collect()
 }
 
 /// What a plan costs for each byte; `u64::MAX` if it is none.
@@ -80,7 +110,7 @@ fn cost(classes: &[Vec<usize>], checks: &[[u64; CLASSES.len()]; CLASSES.len()], 
     };
     for (class, members) in classes.iter().enumerate().filter(|(_, members)| !members.is_empty()) {
         match ways[class] {
-            Way::Single if members.len() > FEW && class != BARE => return u64::MAX,
+            Way::Single if members.len() > ONE_BY_ONE && class != BARE => return u64::MAX,
             Way::Single => all += SINGLE * members.len() as u64,
             Way::Own | Way::Joined if class == BARE => return u64::MAX,
             Way::Own => {
@@ -115,22 +145,24 @@ fn made(classes: &[Vec<usize>], ways: &[Way]) -> Plan {
 mod tests {
     use super::*;
 
-    fn strides(literals: &[&str]) -> (Vec<usize>, usize) {
+    fn strides(literals: &[&str]) -> (Vec<usize>, bool) {
         let literals: Vec<Vec<u8>> = literals.iter().map(|literal| literal.as_bytes().to_vec()).collect();
         let plan = plan(&literals, &Sample::default());
-        (plan.sweeps.iter().map(|sweep| sweep.stride).collect(), plan.single.len())
+        (plan.sweeps.iter().map(|sweep| sweep.stride).collect(), plan.few.is_some())
     }
 
     #[test]
     fn a_few_short_literals_do_not_slow_the_long_ones_down() {
         let long: Vec<String> = (0..20).map(|n| format!("deletebucket{n:02}")).collect();
         let mut all: Vec<&str> = long.iter().map(String::as_str).collect();
-        assert_eq!(strides(&all), (vec![8], 0));
+        assert_eq!(strides(&all), (vec![8], false));
         all.push("root");
-        assert_eq!(strides(&all), (vec![8], 1));
-        let short: Vec<String> = (10..40).map(|n| format!("ab{n}")).collect();
+        assert_eq!(strides(&all), (vec![8], false));
+        all.extend(["alter", "create", "execute"]);
+        assert_eq!(strides(&all), (vec![8], true));
+        let short: Vec<String> = (100..200).map(|n| format!("a{n}")).collect();
         all.extend(short.iter().map(String::as_str));
-        assert_eq!(strides(&all), (vec![1], 0));
-        assert_eq!(strides(&[]), (vec![], 0));
+        assert_eq!(strides(&all), (vec![1], false));
+        assert_eq!(strides(&[]), (vec![], false));
     }
 }
