@@ -8,7 +8,7 @@ use std::ops::Range;
 use fearless_simd::{Simd, SimdBase, SimdFrom, SimdMask, u8x64};
 
 use super::Sample;
-use super::sweep::fold;
+use super::sweep::{fold, is_same, slot};
 
 /// Bytes of a literal that are looked at.
 const WIDTH: usize = 4;
@@ -16,6 +16,8 @@ const WIDTH: usize = 4;
 const BUCKETS: usize = 8;
 /// Places that are looked at together.
 const STEP: usize = 64;
+/// Bits of the index of a bitmap of windows.
+const BITS: u32 = 12;
 /// Bytes of a sample that are looked through to choose.
 const SAMPLE: usize = 32 << 10;
 
@@ -25,6 +27,9 @@ pub(super) struct Few {
     /// By the place in the window and by the lower and upper half of a byte, the buckets that may have it there.
     halves: [[[u8; 16]; 2]; WIDTH],
     buckets: [Vec<Window>; BUCKETS],
+    /// The windows of four bytes as a bitmap, and the buckets that have shorter ones.
+    bits: [u64; 1 << (BITS - 6)],
+    short: u8,
 }
 
 /// Four bytes of a literal.
@@ -92,24 +97,40 @@ impl Few {
         let window = |number: &usize| Window::new(*number, &literals[*number], &bytes, sample);
         let mut sets: Vec<(Halves, Vec<Window>)> =
             chosen.iter().map(window).map(|window| (window.halves(), vec![window])).collect();
+        let grows = |one: &(Halves, Vec<Window>), other: &(Halves, Vec<Window>)| {
+            weight(&joined(&one.0, &other.0)).saturating_sub(weight(&one.0) + weight(&other.0))
+        };
+        let mut growth: Vec<Vec<u64>> =
+            (0..sets.len()).map(|one| (0..one).map(|other| grows(&sets[one], &sets[other])).collect()).collect();
         // The two sets that are most alike become one.
         while sets.len() > BUCKETS {
-            let pairs = (0..sets.len()).flat_map(|one| (one + 1..sets.len()).map(move |other| (one, other)));
-            let grows = |(one, other): &(usize, usize)| {
-                let (one, other) = (&sets[*one].0, &sets[*other].0);
-                weight(&joined(one, other)).saturating_sub(weight(one) + weight(other))
-            };
-            let (one, other) = pairs.min_by_key(grows).unwrap_or((0, 1));
-            let (halves, windows) = sets.swap_remove(other);
-            sets[one].0 = joined(&sets[one].0, &halves);
-            sets[one].1.extend(windows);
+            let pairs = growth.iter().enumerate();
+            let pairs =
+                pairs.flat_map(|(one, row)| row.iter().enumerate().map(move |(other, grows)| (*grows, one, other)));
+            let Some((_, one, other)) = pairs.min() else { break };
+            let (halves, windows) = sets.remove(one);
+            growth.remove(one);
+            growth.iter_mut().skip(one).for_each(|row| drop(row.remove(one)));
+            sets[other].0 = joined(&sets[other].0, &halves);
+            sets[other].1.extend(windows);
+            for (at, set) in sets.iter().enumerate() {
+                if at != other {
+                    growth[at.max(other)][at.min(other)] = grows(&sets[other], set);
+                }
+            }
         }
-        let mut few = Self { halves: [[[0; 16]; 2]; WIDTH], buckets: Default::default() };
+        let (halves, bits) = ([[[0; 16]; 2]; WIDTH], [0; 1 << (BITS - 6)]);
+        let mut few = Self { halves, buckets: Default::default(), bits, short: 0 };
         for (bucket, (halves, windows)) in sets.into_iter().enumerate() {
             for (tables, halves) in few.halves.iter_mut().flatten().zip(halves.iter().flatten()) {
                 for (value, table) in tables.iter_mut().enumerate() {
                     *table |= u8::from(halves >> value & 1 != 0) << bucket;
                 }
+            }
+            for window in &windows {
+                let slot = slot(window.gram, BITS);
+                few.bits[(slot >> 6) as usize] |= 1 << (slot & 63);
+                few.short |= u8::from(window.mask != u32::MAX) << bucket;
             }
             few.buckets[bucket] = windows;
         }
@@ -134,12 +155,16 @@ impl Few {
     ) {
         self.windows(text, part, |at, mut buckets| {
             let gram = fold(&text[at..], WIDTH);
+            let slot = slot(gram, BITS);
+            if self.bits[(slot >> 6) as usize] >> (slot & 63) & 1 == 0 {
+                buckets &= self.short;
+            }
             while buckets != 0 {
                 for window in &self.buckets[buckets.trailing_zeros() as usize] {
                     if (gram ^ window.gram) & window.mask == 0 {
                         let (start, want) = (at.wrapping_sub(window.place), &literals[window.literal]);
                         let is = text.get(start..start.wrapping_add(want.len()));
-                        if is.is_some_and(|is| is.eq_ignore_ascii_case(want)) {
+                        if is.is_some_and(|is| is_same(is, want)) {
                             found(start, window.literal);
                         }
                     }

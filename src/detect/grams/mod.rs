@@ -18,7 +18,7 @@ use memchr::memmem::Finder;
 use self::few::Few;
 use self::pair::Pair;
 use self::plan::{Plan, plan};
-use self::sweep::{Group, fold, rarest};
+use self::sweep::{Group, fold, is_same, rarest};
 
 /// Shortest literal that can be looked for, in bytes.
 pub(in crate::detect) const SHORTEST: usize = 2;
@@ -109,7 +109,7 @@ impl Grams {
                         let (literal, want) = (*literal as usize, &self.literals[*literal as usize]);
                         let start = at.wrapping_sub(*place as usize);
                         let is = text.get(start..start.wrapping_add(want.len()));
-                        if is.is_some_and(|is| is.eq_ignore_ascii_case(want)) {
+                        if is.is_some_and(|is| is_same(is, want)) {
                             found(start, literal);
                         }
                     }
