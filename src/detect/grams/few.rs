@@ -110,7 +110,9 @@ impl Few {
             let Some((_, one, other)) = pairs.min() else { break };
             let (halves, windows) = sets.remove(one);
             growth.remove(one);
-            growth.iter_mut().skip(one).for_each(|row| drop(row.remove(one)));
+            for row in growth.iter_mut().skip(one) {
+                row.remove(one);
+            }
             sets[other].0 = joined(&sets[other].0, &halves);
             sets[other].1.extend(windows);
             for (at, set) in sets.iter().enumerate() {
