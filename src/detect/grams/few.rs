@@ -65,7 +65,7 @@ impl Window {
         let mut halves = [[u16::MAX; 2]; WIDTH];
         for (at, half) in halves.iter_mut().enumerate() {
             if self.mask >> (8 * at) & 0xff != 0 {
-                let byte = (self.gram >> (8 * at)) as u8;
+                let byte = self.gram.to_le_bytes()[at];
                 let upper = 1 << (byte >> 4) | 1 << ((byte & !0x20) >> 4);
                 *half = [1 << (byte & 15), upper];
             }

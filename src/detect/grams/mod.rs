@@ -79,7 +79,7 @@ pub(in crate::detect) struct Grams {
     groups: Vec<Group>,
     /// Literals that are looked for one by one, by their numbers.
     single: Vec<(usize, Pair)>,
-    few: Option<Few>,
+    few: Option<Box<Few>>,
     literals: Vec<Vec<u8>>,
     cost: u64,
 }

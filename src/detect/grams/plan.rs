@@ -38,7 +38,7 @@ pub(super) struct Plan {
     /// Those that are looked for one by one.
     pub(super) single: Vec<usize>,
     /// Those that are looked for a few dozen at once, if there are any.
-    pub(super) few: Option<Few>,
+    pub(super) few: Option<Box<Few>>,
     /// What it is likely to cost for each byte of text, in picoseconds.
     pub(super) cost: u64,
 }
@@ -101,7 +101,7 @@ pub(super) fn plan(literals: &[Vec<u8>], sample: &Sample) -> Plan {
         }
         let plan = swept(&rest, &counts, sample);
         let cost = plan.cost + FEW + doubts as u64 * DOUBT / (places as u64 + 1);
-        Some(Plan { cost, few: Some(few), ..plan })
+        Some(Plan { cost, few: Some(Box::new(few)), ..plan })
     };
     let some = (0..=CLASSES.len()).flat_map(|shorter| [(shorter, 0), (shorter, DOZENS / 4), (shorter, DOZENS * 3 / 4)]);
     let all = some.filter_map(with_few).chain([swept(&classes, &counts, sample)]);

@@ -43,7 +43,7 @@ pub(super) struct Gates {
     /// The gate that each of the texts opens.
     opens: Vec<usize>,
     /// What is looked for behind each gate.
-    gates: Vec<Searched>,
+    behind: Vec<Searched>,
     cost: u64,
 }
 
@@ -93,8 +93,8 @@ impl Gates {
             }
         }
         let opens = gates.iter().enumerate().flat_map(|(at, gate)| gate.keys.iter().map(move |_| at)).collect();
-        let gates = gates.into_iter().map(|gate| gate.behind).collect();
-        Self { open, literals: literals.len(), opens, gates, cost }
+        let behind = gates.into_iter().map(|gate| gate.behind).collect();
+        Self { open, literals: literals.len(), opens, behind, cost }
     }
 
     /// What it is likely to cost for each byte of text, in picoseconds.
@@ -110,12 +110,12 @@ impl Gates {
     /// The literals, each with its place, in order. Records are lines where `spans` doesn't say otherwise.
     pub(super) fn find(&self, bytes: &[u8], spans: Option<&[Span]>) -> Vec<(usize, usize)> {
         let mut found = Vec::new();
-        let mut keys: Vec<Vec<usize>> = vec![Vec::new(); self.gates.len()];
+        let mut keys: Vec<Vec<usize>> = vec![Vec::new(); self.behind.len()];
         self.open.find(bytes, |at, number| match number.checked_sub(self.literals) {
             None => found.push((at, number)),
             Some(key) => keys[self.opens[key]].push(at),
         });
-        for (gate, mut keys) in self.gates.iter().zip(keys) {
+        for (gate, mut keys) in self.behind.iter().zip(keys) {
             keys.sort_unstable();
             for (from, to) in records(bytes, spans, &keys) {
                 gate.find(&bytes[from..to], |at, literal| found.push((from + at, literal)));
@@ -153,15 +153,12 @@ fn records(bytes: &[u8], spans: Option<&[Span]>, places: &[usize]) -> Vec<(usize
         if last.as_ref().is_some_and(|(_, end)| place < end) {
             continue;
         }
-        let (start, end) = match spans {
-            Some(spans) => {
-                let span = spans.get(spans.partition_point(|span| span.end <= *place));
-                span.map_or((0, bytes.len()), |span| (span.start, span.end))
-            }
-            None => {
-                let start = memchr::memrchr(b'\n', &bytes[..*place]).map_or(0, |at| at + 1);
-                (start, memchr::memchr(b'\n', &bytes[*place..]).map_or(bytes.len(), |at| place + at + 1))
-            }
+        let (start, end) = if let Some(spans) = spans {
+            let span = spans.get(spans.partition_point(|span| span.end <= *place));
+            span.map_or((0, bytes.len()), |span| (span.start, span.end))
+        } else {
+            let start = memchr::memrchr(b'\n', &bytes[..*place]).map_or(0, |at| at + 1);
+            (start, memchr::memchr(b'\n', &bytes[*place..]).map_or(bytes.len(), |at| place + at + 1))
         };
         match last {
             Some((_, to)) if *to == start => *to = end,

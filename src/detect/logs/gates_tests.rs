@@ -184,7 +184,7 @@ fn a_gate_is_put_up_where_few_records_pass_it() {
     let literals: Vec<&[u8]> = literals.iter().map(Vec::as_slice).collect();
     let gates = |sample: &str| {
         let sample = Sample::new(sample.repeat(100).as_bytes());
-        Gates::new(&literals, &vec![Some(0); literals.len()], &[Class::WebJson.need()], &sample).gates.len()
+        Gates::new(&literals, &vec![Some(0); literals.len()], &[Class::WebJson.need()], &sample).behind.len()
     };
     assert_eq!(gates("{\"eventSource\":\"s\",\"requestParameters\":{\"path\":\"b\"}}\n"), 1);
     assert_eq!(gates("{\"request_uri\":\"/\",\"eventName\":\"n\"}\n"), 0);

@@ -240,7 +240,7 @@ impl Ruleset {
 /// How literals are looked for.
 #[derive(Debug)]
 enum Search {
-    Whole(Gates),
+    Whole(Box<Gates>),
     /// By the parts of lines.
     Parts(Box<Segments>),
 }
@@ -335,7 +335,7 @@ impl Filter {
         let (literals, owners): (Vec<_>, Vec<_>) =
             owners.into_iter().map(|((part, literal), owners)| ((part, literal.into_bytes()), owners)).unzip();
         let texts: Vec<&[u8]> = literals.iter().map(|(_, text)| text.as_slice()).collect();
-        let mut search = Search::Whole(gated(&texts, &owners, gates, &sample));
+        let mut search = Search::Whole(Box::new(gated(&texts, &owners, gates, &sample)));
         if literals.iter().any(|(part, _)| *part != Part::Whole) {
             search = search.or_parts(Segments::new(&literals, &sample, indicators));
         }
