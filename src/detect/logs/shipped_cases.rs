@@ -229,18 +229,18 @@ pub const CASES: &[(&str, &str, &str)] = &[
     ),
     (
         "database-data-destroyed",
-        r#"2026-11-24 01:02:03 UTC [5] LOG:  statement: TRUNCATE trades"#,
-        r#"2026-11-24 01:02:03 UTC [5] LOG:  statement: TRUNCATE staging_import"#,
+        "2026-11-24 01:02:03 UTC [5] LOG:  statement: TRUNCATE trades",
+        "2026-11-24 01:02:03 UTC [5] LOG:  statement: TRUNCATE staging_import",
     ),
     (
         "database-secrets-read",
-        r#"2026-11-24 01:02:03 UTC [5] LOG:  statement: select usename, passwd from pg_shadow"#,
-        r#"2026-11-24 01:02:03 UTC [5] LOG:  statement: select rolname from pg_roles"#,
+        "2026-11-24 01:02:03 UTC [5] LOG:  statement: select usename, passwd from pg_shadow",
+        "2026-11-24 01:02:03 UTC [5] LOG:  statement: select rolname from pg_roles",
     ),
     (
         "database-defences-off",
-        r#"2026-11-24 01:02:03 UTC [5] LOG:  statement: DROP TRIGGER audit_trg ON trades"#,
-        r#"2026-11-24 01:02:03 UTC [5] LOG:  statement: DROP INDEX old_idx"#,
+        "2026-11-24 01:02:03 UTC [5] LOG:  statement: DROP TRIGGER audit_trg ON trades",
+        "2026-11-24 01:02:03 UTC [5] LOG:  statement: DROP INDEX old_idx",
     ),
 ];
 
