@@ -97,7 +97,8 @@ pub fn sshd(size: usize) -> String {
     let mut dice = Dice(17);
     let mut text = String::with_capacity(size + 2_048);
     while text.len() < size {
-        let (minute, second, process, port) = (dice.next(60), dice.next(60), 1_000 + dice.next(60_000), 1_024 + dice.next(60_000));
+        let (minute, second, process, port) =
+            (dice.next(60), dice.next(60), 1_000 + dice.next(60_000), 1_024 + dice.next(60_000));
         let (address, user, key) = (dice.address(), dice.one(&["deploy", "git", "backup"]), dice.letters(HEX, 43));
         let said = match dice.next(8) {
             0 => format!("Accepted publickey for {user} from {address} port {port} ssh2: ED25519 SHA256:{key}"),
