@@ -43,6 +43,7 @@ pub mod sql;
 mod stage_tests;
 /// Numbers and moments as databases write them.
 pub mod value;
+mod whole_orders;
 
 pub use changes::Changes;
 pub use follow::{BATCH, Doubt, Followed, Follower};

@@ -36,6 +36,9 @@ pub struct TradePolicy {
     /// It is a lead and no finding by itself: it is only looked at in a window of time that was asked for.
     #[serde(default)]
     pub only_in_window: bool,
+    /// Where more of the rows are so (and twenty at least), it is how this deployment writes them, and no finding.
+    #[serde(default)]
+    pub usual_percent: Option<u32>,
     /// The check, with every threshold explicit.
     pub check: Check,
 }
@@ -81,6 +84,9 @@ pub enum Check {
         /// A burst must also exceed so many times what this key or account usually does in a window; 0: no matter.
         #[serde(default)]
         times_usual: u32,
+        /// What the same two do in so many different hours is their business; 0: no matter. Of `wash` only.
+        #[serde(default)]
+        usual_hours: usize,
         /// Limit where the account has none; absent: such accounts are not checked.
         #[serde(default)]
         limit: Option<Amount>,
@@ -256,6 +262,10 @@ pub enum Difference {
     BeforeOrder,
     /// The order's status allows no trade.
     Refused,
+    /// All of the order was traded, and its status says that it still waits.
+    Waiting,
+    /// The order says that another quantity was traded: trades are missing, or not its own.
+    Filled,
 }
 
 /// An exact number of a policy or of an account, with what rows are compared with, so that nothing is computed for each row. In a
@@ -343,7 +353,14 @@ impl TradePolicy {
             }
             Check::Reconcile { with, problem, fields, .. } => {
                 let orders = *with == Ledger::Orders;
-                let only = matches!(problem, Difference::Overfilled | Difference::BeforeOrder | Difference::Refused);
+                let only = matches!(
+                    problem,
+                    Difference::Overfilled
+                        | Difference::BeforeOrder
+                        | Difference::Refused
+                        | Difference::Waiting
+                        | Difference::Filled
+                );
                 if (only && !orders) || (*problem == Difference::Extra && orders) {
                     return Some("this difference can't be told from this record; docs/POLICIES.md lists them");
                 }

@@ -3,6 +3,34 @@
 use super::Role;
 use super::names::{ADDRESSES, Known, known};
 
+/// What came of it.
+pub(super) const FILLED: Known = known(
+    Role::Filled,
+    &[
+        "filledquantity",
+        "filledqty",
+        "quantityfilled",
+        "qtyfilled",
+        "executedquantity",
+        "executedqty",
+        "filledamount",
+        "executedamount",
+        "amountfilled",
+        "filledsize",
+        "executedsize",
+        "filledvolume",
+        "executedvolume",
+        "cumquantity",
+        "cumqty",
+        "cumulativequantity",
+        "filledshares",
+        "filledcontracts",
+        "filled",
+    ],
+    &[],
+    &[],
+);
+
 /// What an order was for: not what came of it.
 pub(super) const ORDERED: Known = known(
     Role::Quantity,

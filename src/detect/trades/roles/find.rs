@@ -1,5 +1,5 @@
 use super::beside::{
-    ACCOUNT_TABLES, ACCOUNTS, INSTRUMENT_TABLES, KEY_TABLES, KEYS, NOT_TRADES, ORDER_TABLES, ORDERED, SESSION_TABLES,
+    ACCOUNT_TABLES, ACCOUNTS, FILLED, INSTRUMENT_TABLES, KEY_TABLES, KEYS, NOT_TRADES, ORDER_TABLES, ORDERED, SESSION_TABLES,
     SESSIONS, TRADE_TABLES,
 };
 use super::names::{Known, TRADE, names_an_id};
@@ -267,7 +267,7 @@ pub fn map_schema(catalog: Catalog<'_>, schema: Option<&str>, trade_table: &str)
     };
     // An order is for a quantity, whatever came of it.
     let ordered: Vec<Known> =
-        TRADE.iter().map(|known| if known.role == Role::Quantity { ORDERED } else { *known }).collect();
+        TRADE.iter().map(|known| if known.role == Role::Quantity { ORDERED } else { *known }).chain([FILLED]).collect();
     let orders = beside(&[&mapped], Role::Order, ORDER_TABLES, &ordered, &overrides.orders);
     mapped.through = orders.as_ref().and_then(|orders| through(catalog, &mapped, orders));
     let both: Vec<&Mapping> = std::iter::once(&mapped).chain(&orders).collect();
