@@ -1,8 +1,9 @@
 use serde::Serialize;
 
 use super::expression::Expression;
-use super::hit::Hits;
-use super::policy::{By, Check, Difference, Ledger, LookupTable, Measure, Pattern, Problem, Sequence, TradePolicy};
+use super::policy::{
+    By, Check, Difference, Ledger, LookupTable, Measure, Pattern, Problem, Sequence, TradePolicy, needs_history,
+};
 use super::reference::Reference;
 use super::roles::{Mapping, Role, SchemaMapping};
 use crate::domain::{Column, TableName};
@@ -115,9 +116,6 @@ pub struct Plan {
     pub hash_ids: bool,
 }
 
-/// Fewer hits of a policy are never usual.
-pub(super) const USUAL: u64 = 20;
-
 /// Roles that every record keeps.
 const ALWAYS: [Role; 6] = [Role::Id, Role::Account, Role::Instrument, Role::Side, Role::ExecutedAt, Role::CreatedAt];
 
@@ -178,20 +176,6 @@ impl Plan {
         self.layout.place(Role::Side).is_none() && self.layout.place(Role::Counterparty).is_some()
     }
 
-    /// Takes back the hits of policies that find what is usual here, and says so: of at least [`USUAL`] hits, more than the policy's share of `rows`.
-    pub fn without_usual(&self, hits: &mut Hits, rows: u64) -> Vec<(u16, String)> {
-        let mut uncovered = Vec::new();
-        for (number, policy) in (0_u16..).zip(&self.policies) {
-            let Some(percent) = policy.usual_percent else { continue };
-            let found = hits.count(number);
-            if found >= USUAL && found * 100 > rows.saturating_mul(u64::from(percent)) {
-                hits.take_back(number);
-                uncovered.push((number, format!("{found} of {rows} rows are so: that is usual here, and tells nothing")));
-            }
-        }
-        uncovered
-    }
-
     /// Whether rows of the order table are needed.
     pub fn needs_orders(&self) -> bool {
         self.policies.iter().any(|policy| matches!(policy.check, Check::Reconcile { with: Ledger::Orders, .. }))
@@ -228,17 +212,6 @@ fn comparable(policy: &TradePolicy, mapping: &SchemaMapping) -> (TradePolicy, Op
     *fields = kept;
     let left: Vec<_> = left.into_iter().map(Role::name).collect();
     (policy, Some(format!("not compared, since trades or orders have no such column: {}", left.join(", "))))
-}
-
-/// Whether a check says nothing without the whole history.
-pub fn needs_history(check: &Check) -> bool {
-    match check {
-        Check::Window { pattern, times_usual, .. } => *pattern == Pattern::Position || *times_usual > 0,
-        Check::Baseline { of, .. } => !matches!(of, Measure::Price | Measure::ValueRatio),
-        Check::Sequence { .. } => true,
-        Check::Reconcile { problem, .. } => *problem == Difference::Filled,
-        Check::Row { .. } | Check::Lookup { .. } => false,
-    }
 }
 
 /// Roles of the trade table that a check reads.

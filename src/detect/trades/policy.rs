@@ -138,6 +138,17 @@ pub enum Check {
     },
 }
 
+/// Whether a check says nothing without the whole history.
+pub fn needs_history(check: &Check) -> bool {
+    match check {
+        Check::Window { pattern, times_usual, .. } => *pattern == Pattern::Position || *times_usual > 0,
+        Check::Baseline { of, .. } => !matches!(of, Measure::Price | Measure::ValueRatio),
+        Check::Sequence { .. } => true,
+        Check::Reconcile { problem, .. } => *problem == Difference::Filled,
+        Check::Row { .. } | Check::Lookup { .. } => false,
+    }
+}
+
 /// Where a lookup looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -323,6 +334,9 @@ impl TradePolicy {
         use Problem::{
             During, Expired, Missing, NotYetMade, OtherAccount, OtherAddress, OutOfScope, OverLimit, Revoked,
         };
+        if self.usual_percent.is_some() && !matches!(self.check, Check::Row { .. }) {
+            return Some("`usual_percent` is for checks of one row");
+        }
         match &self.check {
             Check::Lookup { table, problem, words, .. } => {
                 let fits = match table {
@@ -351,7 +365,7 @@ impl TradePolicy {
                 }
                 (*of == Measure::Gap && days.is_none()).then_some("`gap` needs `days`")
             }
-            Check::Reconcile { with, problem, fields, .. } => {
+            Check::Reconcile { with, problem, fields, words, .. } => {
                 let orders = *with == Ledger::Orders;
                 let only = matches!(
                     problem,
@@ -363,6 +377,9 @@ impl TradePolicy {
                 );
                 if (only && !orders) || (*problem == Difference::Extra && orders) {
                     return Some("this difference can't be told from this record; docs/POLICIES.md lists them");
+                }
+                if *problem == Difference::Waiting && words.is_empty() {
+                    return Some("`waiting` needs `words`");
                 }
                 (*problem == Difference::Differs && fields.is_empty()).then_some("`differs` needs `fields`")
             }

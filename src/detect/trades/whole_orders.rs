@@ -3,7 +3,7 @@
 use super::decimal::{Decimal, fixed_text};
 use super::hit::{Hit, MOST};
 use super::orders::{Claim, Order, OrderJoin};
-use super::plan::USUAL;
+use super::changes::USUAL;
 use super::policy::Difference;
 use super::record::NO_TIME;
 

@@ -151,14 +151,18 @@ fn one(
     let trades = &context.mapping.trades;
     let policy = &context.plan.policies[usize::from(hit.policy)];
     let cell = |role: Role| row?.get(trades.index(role)?)?.as_deref();
+    let of_order = cell(Role::Order).and_then(|order| accounts.get(order)).map(String::as_str);
     if policy.level >= Level::High {
         let number = |role: Role| cell(role).map(Number::parse).and_then(|number| number.finite().map(BigDecimal::abs));
         let worth = number(Role::Value).or_else(|| Some(number(Role::Quantity)? * number(Role::Price)?));
-        let of_order = || Some(accounts.get(cell(Role::Order)?)?.as_str());
-        worths.add(id, cell(Role::Account).or_else(of_order), worth);
+        worths.add(id, cell(Role::Account).or(of_order), worth);
     }
     let time = (hit.time != NO_TIME).then(|| Timestamp::from_millisecond(hit.time).ok()).flatten();
-    finding::of_row(policy, trades, context.columns, id, row, time, &hit.why)
+    let mut finding = finding::of_row(policy, trades, context.columns, id, row, time, &hit.why);
+    if let Some(account) = of_order {
+        finding.matched.entry(Role::Account.name()).or_insert_with(|| account.into());
+    }
+    finding
 }
 
 /// Rows by id.

@@ -38,15 +38,15 @@ impl DayValues {
     }
 
     pub(super) fn record(&mut self, record: &Record) -> Said {
-        let said = self.side(record.account, record);
+        let said = self.side(record.account, "account", record);
         if !self.both || record.counterparty == record.account {
             return said;
         }
-        let other = self.side(record.counterparty, record);
+        let other = self.side(record.counterparty, "counterparty", record);
         if matches!(said, Said::Nothing) { other } else { said }
     }
 
-    fn side(&mut self, account: u32, record: &Record) -> Said {
+    fn side(&mut self, account: u32, whose: &str, record: &Record) -> Said {
         let Some(limit) = self.limits.get(&account).copied().or(self.fallback) else { return Said::Nothing };
         if !named(account) {
             return Said::Nothing;
@@ -62,7 +62,7 @@ impl DayValues {
             return Said::Nothing;
         }
         Said::This(format!(
-            "the account's trades of this day are worth {}, its daily limit is {}",
+            "the {whose}'s trades of this day are worth {}, its daily limit is {}",
             fixed_text(*sum),
             fixed_text(limit)
         ))
@@ -92,18 +92,18 @@ impl Positions {
 
     pub(super) fn record(&mut self, record: &Record) -> Said {
         if !self.both {
-            return self.side(record.account, record, record.signed_quantity());
+            return self.side(record.account, "account", record, record.signed_quantity());
         }
         let bought = record.quantity.fixed().map(i128::abs);
-        let said = self.side(record.account, record, bought);
+        let said = self.side(record.account, "account", record, bought);
         if record.counterparty == record.account {
             return said;
         }
-        let other = self.side(record.counterparty, record, bought.map(|bought| -bought));
+        let other = self.side(record.counterparty, "counterparty", record, bought.map(|bought| -bought));
         if matches!(said, Said::Nothing) { other } else { said }
     }
 
-    fn side(&mut self, account: u32, record: &Record, quantity: Option<i128>) -> Said {
+    fn side(&mut self, account: u32, whose: &str, record: &Record, quantity: Option<i128>) -> Said {
         let Some(limit) = self.limits.get(&account).copied().or(self.fallback) else { return Said::Nothing };
         if !named(account) || !named(record.instrument) {
             return Said::Nothing;
@@ -116,7 +116,7 @@ impl Positions {
             return Said::Nothing;
         }
         Said::This(format!(
-            "the account holds {} of it after this trade, its position limit is {}",
+            "the {whose} holds {} of it after this trade, its position limit is {}",
             fixed_text(*held),
             fixed_text(limit)
         ))

@@ -187,8 +187,10 @@ pub(super) const ACCOUNTS: &[Known] = &[
             "ordervaluelimit",
             "maxtradesize",
             "pertradelimit",
+            "maxsingletrade",
+            "maxsingleorder",
         ],
-        &["limit", "maxtrade", "maxorder", "maxtransaction", "maxdeal", "maxvalue", "maxnotional", "maxamount"],
+        &["singletrade", "singleorder", "limit", "maxtrade", "maxorder", "maxtransaction", "maxdeal", "maxvalue", "maxnotional", "maxamount"],
         &[
             "daily",
             "day",
@@ -208,7 +210,6 @@ pub(super) const ACCOUNTS: &[Known] = &[
         Role::RevokedAt,
         &[
             "closedat",
-            "deletedat",
             "frozenat",
             "suspendedat",
             "disabledat",
@@ -216,6 +217,8 @@ pub(super) const ACCOUNTS: &[Known] = &[
             "blockedat",
             "bannedat",
             "archivedat",
+            // Where rows are deleted softly, the other words say more.
+            "deletedat",
         ],
         &[
             "closed",
@@ -362,6 +365,12 @@ pub(super) const TRADE_TABLES: &[&str] = &[
 /// Words of tables that only look like trades.
 pub(super) const NOT_TRADES: &[&str] = &[
     "backtest",
+    "copy",
+    "copied",
+    "mirror",
+    "mock",
+    "practice",
+    "shadow",
     "paper",
     "demo",
     "simulated",
@@ -407,6 +416,8 @@ pub(super) const INSTRUMENT_TABLES: &[&str] = &[
     "pairs",
     "coin",
     "coins",
+    "contract",
+    "contracts",
     "token",
     "tokens",
 ];

@@ -13,10 +13,10 @@ mod tests;
 
 use self::base::Base;
 pub use self::dialect::Dialect;
-use super::changes::{self, asks_for_changes};
+use super::changes::{self, USUAL as USUAL_ROWS, asks_for_changes};
 use super::expression::{Expression, Later};
 use super::ids::{ROLLED_BACK, USUAL};
-use super::plan::{Plan, USUAL as USUAL_ROWS, Uncovered};
+use super::plan::{Plan, Uncovered};
 use super::policy::{Check, Sequence, TradePolicy};
 use super::reference::Reference;
 use super::roles::{Role, SchemaMapping};
