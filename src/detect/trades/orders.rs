@@ -254,13 +254,16 @@ impl OrderJoin {
 
     /// Joins one part: all claims and orders whose hashes belong to it.
     pub fn part(&mut self, claims: &[u8], orders: &[u8]) {
-        let known: HashMap<u64, Order, foldhash::fast::RandomState> =
-            orders.chunks_exact(ORDER).map(Order::read).map(|order| (order.order, order)).collect();
-        let mut left = if self.asks_for_gone() { known.clone() } else { HashMap::default() };
+        // Each with whether a trade named it.
+        let mut known: HashMap<u64, (Order, bool), foldhash::fast::RandomState> =
+            orders.chunks_exact(ORDER).map(Order::read).map(|order| (order.order, (order, false))).collect();
         let mut claims: Vec<Claim> = claims.chunks_exact(CLAIM).map(Claim::read).collect();
         claims.sort_unstable_by_key(|claim| (claim.order, claim.time, claim.id));
         for group in claims.chunk_by(|one, two| one.order == two.order) {
-            let order = known.get(&group[0].order);
+            let order = known.get_mut(&group[0].order).map(|(order, named)| {
+                *named = true;
+                &*order
+            });
             if self.aside && order.is_none() {
                 self.unmatched.extend(group);
                 continue;
@@ -271,7 +274,6 @@ impl OrderJoin {
                 filled = filled.saturating_add(claim.quantity.fixed().map_or(0, i128::abs));
                 self.claim(claim, order, before, filled);
             }
-            left.remove(&group[0].order);
             if let Some(order) = order {
                 self.order(order, group, filled);
             }
@@ -282,7 +284,11 @@ impl OrderJoin {
                 self.fine.insert(group[0].order);
             }
         }
-        left.values().for_each(|order| self.order(order, &[], 0));
+        if self.asks_for_gone() {
+            for (order, _) in known.values().filter(|(_, named)| !named) {
+                self.order(order, &[], 0);
+            }
+        }
     }
 
     fn claim(&mut self, claim: &Claim, order: Option<&Order>, before: i128, filled: i128) {
