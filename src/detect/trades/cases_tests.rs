@@ -431,7 +431,10 @@ fn of_windows(policy: &str) -> Option<[Case; 3]> {
             pair(id + 1, at + long, "SELL").with("price", 99),
         ]
     };
-    let back = |id: i64, at: i64| [pair(id, at, "BUY"), pair(id + 1, at + 2 * SECOND, "SELL")];
+    let to_and_fro = |id: i64, at: i64, step: i64| {
+        (0..4).map(move |leg| trade(id + leg, at + leg * step).with("side", if leg % 2 == 0 { "BUY" } else { "SELL" }))
+    };
+    let fill = |id: i64, at: i64, side: &str| of(4, pair(id, at, side)).with("orderId", side);
     Some(match policy {
         // Forty (thirty) are normal; so is whatever a robot did in ten windows before.
         "burst" | "burst-of-account" => {
@@ -479,18 +482,26 @@ fn of_windows(policy: &str) -> Option<[Case; 3]> {
             ),
         ],
         "wash-within-a-minute" => [
-            (two(pair(1, 0, "BUY"), pair(2, 20 * SECOND, "SELL")), &["1", "2"]),
-            (Stage::of((0..4).flat_map(|hour| back(hour * 2 + 1, hour * HOUR)).collect()), &[]),
+            (Stage::of(to_and_fro(1, 0, 20 * SECOND).collect()), &["1", "2", "3", "4"]),
             (
                 Stage::of(
-                    [
-                        (0..3).flat_map(|hour| back(hour * 2 + 1, hour * HOUR)).collect(),
-                        vec![of(2, trade(7, 0)), of(2, trade(8, MINUTE + 1).with("side", "SELL"))],
-                        vec![of(3, trade(9, 0)), of(3, trade(10, MINUTE).with("side", "SELL"))],
-                    ]
-                    .concat(),
+                    (0..4)
+                        .flat_map(|hour| to_and_fro(hour * 4 + 1, hour * HOUR, 2 * SECOND))
+                        .chain(to_and_fro(21, 0, 20 * SECOND).take(3).map(|trade| of(2, trade)))
+                        .chain([fill(31, 0, "BUY"), fill(32, 1, "BUY"), fill(33, SECOND, "SELL"), fill(34, SECOND, "SELL")])
+                        .collect(),
                 ),
-                &["1", "10", "2", "3", "4", "5", "6", "9"],
+                &[],
+            ),
+            (
+                Stage::of(
+                    (0..3)
+                        .flat_map(|hour| to_and_fro(hour * 4 + 1, hour * HOUR, 2 * SECOND).take(if hour == 0 { 4 } else { 2 }))
+                        .chain(to_and_fro(21, 0, 20 * SECOND + 1).map(|trade| of(2, trade)))
+                        .chain(to_and_fro(31, 0, 20 * SECOND).map(|trade| of(3, trade)))
+                        .collect(),
+                ),
+                &["1", "2", "3", "31", "32", "33", "34", "4"],
             ),
         ],
         "round-trips" => [

@@ -236,7 +236,7 @@ fn uses(check: &Check) -> Vec<Role> {
                 Pattern::Burst => vec![],
                 Pattern::DayValue => vec![Value, Quantity, Price, Counterparty],
                 Pattern::Position => vec![Instrument, Side, Quantity, Counterparty],
-                Pattern::Wash | Pattern::RoundTrip => vec![Instrument, Side, Quantity, Price, Counterparty],
+                Pattern::Wash | Pattern::RoundTrip => vec![Instrument, Side, Quantity, Price, Counterparty, Order],
                 Pattern::Duplicate => vec![Instrument, Side, Quantity, Price, Order],
             };
             [vec![whose], more].concat()
@@ -286,10 +286,10 @@ fn needs(check: &Check) -> Vec<Role> {
         Check::Window { pattern: Pattern::DayValue, .. } | Check::Baseline { of: Measure::Value, .. } => {
             &[Value, Quantity, Price, Counterparty]
         }
-        Check::Window { pattern: Pattern::Wash | Pattern::Position, .. } => &[Counterparty],
+        Check::Window { pattern: Pattern::Wash | Pattern::Position, .. } => &[Counterparty, Order],
         // Where rows are never changed there may be no such column.
         Check::Sequence { of: Sequence::Xmin, .. } => &[Role::UpdatedAt],
-        Check::Window { pattern: Pattern::RoundTrip, .. } => &[Price],
+        Check::Window { pattern: Pattern::RoundTrip, .. } => &[Price, Order],
         Check::Reconcile { with: Ledger::Orders, fields, problem, .. } => {
             let whole = matches!(problem, Difference::Overfilled | Difference::Waiting | Difference::Filled);
             let more = if whole { vec![Quantity] } else { vec![] };

@@ -1,4 +1,4 @@
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::hash::BuildHasher;
 
 use super::super::decimal::Decimal;
@@ -16,6 +16,8 @@ const REMEMBERED: usize = 64;
 struct Leg {
     time: i64,
     id: i64,
+    /// Hash of the order; 0 for none.
+    order: u64,
     /// 1 where the first of the two accounts, by number, bought.
     way: i64,
     quantity: Decimal,
@@ -37,7 +39,14 @@ fn leg(record: &Record) -> Option<((u32, u32, u32), Leg)> {
     let other = if named(record.counterparty) { record.counterparty } else { record.account };
     let way = if record.account <= other { bought } else { -bought };
     let key = (record.account.min(other), record.account.max(other), record.instrument);
-    let leg = Leg { time: record.time, id: record.id, way, quantity: record.quantity.abs(), price: record.price };
+    let leg = Leg {
+        time: record.time,
+        id: record.id,
+        order: record.order,
+        way,
+        quantity: record.quantity.abs(),
+        price: record.price,
+    };
     Some((key, leg))
 }
 
@@ -150,7 +159,10 @@ impl Wash {
             }
         }
         let pairs: Vec<_> = legs.iter().filter(|(_, matched)| *matched).map(|(leg, _)| (leg.id, leg.time)).collect();
-        if pairs.len() < self.trades * 2 || pairs.len() * 2 <= legs.len() || !report {
+        // Equal fills of one order are one.
+        let own = |leg: &Leg| (leg.order, if leg.order == 0 { leg.id } else { 0 });
+        let orders: BTreeSet<_> = legs.iter().filter(|(_, matched)| *matched).map(|(leg, _)| own(leg)).collect();
+        if orders.len() < self.trades * 2 || pairs.len() * 2 <= legs.len() || !report {
             return Said::Nothing;
         }
         if suspects.len() >= MOST {
@@ -159,7 +171,8 @@ impl Wash {
         }
         let counts = (pairs.len(), legs.len());
         // At the threshold the earlier legs are reported with it; later, the two new ones.
-        let rows = if pairs.len() < self.trades * 2 + 2 { pairs } else { pairs[pairs.len() - 2..].to_vec() };
+        let all = self.trades > 1 || pairs.len() < self.trades * 2 + 2;
+        let rows = if all { pairs } else { pairs[pairs.len() - 2..].to_vec() };
         let how = if named(record.counterparty) { "between the same two accounts" } else { "by the same account" };
         let why = format!("the same quantity was bought and sold at the same price {how} within {} s", within / 1000);
         if open.len() >= REMEMBERED {
