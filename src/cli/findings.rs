@@ -1,11 +1,10 @@
 //! How findings and summaries are shown, and how they get into the case.
 
-use std::collections::BTreeMap;
-
 use bigdecimal::BigDecimal;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::tally::{self, OfRule, Tally};
 use super::{Context, Exit, Failure, journal_failure};
 use crate::detect::secrets::Redactor;
 use crate::domain::{Finding, Level, Source, counted};
@@ -22,12 +21,7 @@ impl Record for FindingRecord<'_> {
     const TYPE: &'static str = "finding";
     fn text(&self, printer: &Printer) -> String {
         let finding = self.0;
-        let style = match finding.rule.level {
-            Level::Critical | Level::High => Style::Bad,
-            Level::Medium => Style::Warn,
-            Level::Low | Level::Informational => Style::Dim,
-        };
-        let level = printer.paint(style, format!("{:<13}", finding.rule.level));
+        let level = printer.paint(level_style(finding.rule.level), format!("{:<13}", finding.rule.level));
         let time = finding.time.map_or("-".to_owned(), |time| time.to_string());
         let place = match &finding.source {
             Source::File { path, line: Some(line), .. } => format!("{path}:{line}"),
@@ -49,6 +43,15 @@ impl Record for FindingRecord<'_> {
     }
 }
 
+/// How a level looks.
+pub(super) fn level_style(level: Level) -> Style {
+    match level {
+        Level::Critical | Level::High => Style::Bad,
+        Level::Medium => Style::Warn,
+        Level::Low | Level::Informational => Style::Dim,
+    }
+}
+
 /// Findings of one rule that a terminal is given: nobody reads more there.
 const ON_A_TERMINAL: u64 = 50;
 
@@ -56,15 +59,14 @@ const ON_A_TERMINAL: u64 = 50;
 #[derive(Debug)]
 pub struct Shown {
     bounded: bool,
-    /// Title and number of findings, by rule.
-    rules: BTreeMap<String, (String, u64)>,
+    tally: Tally,
 }
 
 impl Shown {
     /// None was shown yet.
     pub fn new(printer: &Printer) -> Self {
         let bounded = printer.watched().out && printer.format() == Format::Text;
-        Self { bounded, rules: BTreeMap::new() }
+        Self { bounded, tally: Tally::default() }
     }
 
     /// Prints a finding, or counts it.
@@ -76,32 +78,20 @@ impl Shown {
 
     /// Whether it is one of those that are printed.
     fn counts(&mut self, finding: &Finding) -> bool {
-        if !self.bounded {
-            return true;
-        }
-        let rule = self.rules.entry(finding.rule.id.clone()).or_insert_with(|| (finding.rule.title.clone(), 0));
-        rule.1 += 1;
-        rule.1 <= ON_A_TERMINAL
+        let number = self.tally.add(finding);
+        !self.bounded || number <= ON_A_TERMINAL
     }
 
-    /// Says what was not printed, and how to see it.
-    pub fn end(self, printer: &Printer) {
-        for line in self.left() {
-            printer.say(line);
-        }
-    }
-
-    fn left(&self) -> Vec<String> {
-        let more = self.rules.values().filter(|(_, count)| *count > ON_A_TERMINAL);
-        let mut lines: Vec<String> =
-            more.map(|(title, count)| format!("  {} more: {}", count - ON_A_TERMINAL, clean(title))).collect();
-        if !lines.is_empty() {
-            lines.push(
-                "  (a terminal is shown the first 50 of each rule: send the output into a file or a pager for all)"
-                    .into(),
+    /// Says what was not printed, and how to see it; gives the findings by rule.
+    pub fn end(self, printer: &Printer) -> Vec<OfRule> {
+        let rules = self.tally.rules();
+        let more = rules.iter().filter(|one| one.findings > ON_A_TERMINAL);
+        if self.bounded && more.count() > 0 {
+            printer.say(
+                "  (a terminal is shown the first 50 of each rule: send the output into a file or a pager for all)",
             );
         }
-        lines
+        rules
     }
 }
 
@@ -111,20 +101,28 @@ pub fn took(ms: u64) -> String {
 }
 
 fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), String::from)
+    match value {
+        Value::String(text) => text.clone(),
+        // Ten, not 10.0: sums and counts of correlations are of one type.
+        Value::Number(number) if number.is_f64() => number.as_f64().unwrap_or_default().to_string(),
+        other => other.to_string(),
+    }
 }
 
 /// The `summary` of a scan.
 #[derive(Debug, Serialize)]
-#[serde(transparent)]
-pub struct ScanSummary(pub Map<String, Value>);
+pub struct ScanSummary {
+    #[serde(flatten)]
+    scan: Map<String, Value>,
+    by_rule: Vec<OfRule>,
+}
 
 impl Record for ScanSummary {
     const TYPE: &'static str = "summary";
     fn text(&self, printer: &Printer) -> String {
-        let number = |name: &str| self.0.get(name).and_then(Value::as_u64);
+        let number = |name: &str| self.scan.get(name).and_then(Value::as_u64);
         let mut parts = Vec::new();
-        let (one, many, rule, rules) = match self.0.get("scan").and_then(Value::as_str) {
+        let (one, many, rule, rules) = match self.scan.get("scan").and_then(Value::as_str) {
             Some("trades") => ("row", "rows", "policy", "policies"),
             Some("database") => ("object", "objects", "check", "checks"),
             _ => ("event", "events", "rule", "rules"),
@@ -141,8 +139,9 @@ impl Record for ScanSummary {
         let head = printer.paint(style, counted(found, "finding", "findings"));
         let ms = number("elapsed_ms").map_or(String::new(), |ms| format!(" in {}", took(ms)));
         let mut text = format!("\n{head} in {}{ms}", parts.join(", "));
-        text.extend(self.0.get("money_at_risk").and_then(at_risk));
-        for (required, reason, whose) in gaps(self.0.get("uncovered").and_then(Value::as_array)) {
+        text.push_str(&tally::text(&self.by_rule, printer));
+        text.extend(self.scan.get("money_at_risk").and_then(at_risk));
+        for (required, reason, whose) in gaps(self.scan.get("uncovered").and_then(Value::as_array)) {
             let (word, style) =
                 if required { ("NOT COVERED", Style::Warn) } else { ("left out, not required", Style::Dim) };
             text.push_str(&format!("\n  {} {}", printer.paint(style, format!("{word}:")), clean(&reason)));
@@ -153,7 +152,7 @@ impl Record for ScanSummary {
             ("rules_skipped", "rule skipped"),
             ("unmapped_columns", "column without a role"),
         ] {
-            for item in self.0.get(name).and_then(Value::as_array).into_iter().flatten() {
+            for item in self.scan.get(name).and_then(Value::as_array).into_iter().flatten() {
                 let words = match item {
                     Value::Object(fields) => fields.values().map(plain).collect::<Vec<_>>().join(": "),
                     other => plain(other),
@@ -256,7 +255,7 @@ pub fn keep(
             .map_err(|error| journal_failure(&error))?;
         journal.checkpoint().map_err(|error| journal_failure(&error))?;
     }
-    ctx.printer.emit(&ScanSummary(summary));
+    ctx.printer.emit(&ScanSummary { scan: summary, by_rule: found.iter().collect::<Tally>().rules() });
     Ok(if !found.is_empty() {
         Exit::Findings
     } else if complete {
@@ -303,12 +302,20 @@ mod tests {
     }
 
     #[test]
+    fn numbers_of_things_have_no_fraction() {
+        assert_eq!(
+            [json!(10.0), json!(2.5), json!(7), json!("10.0"), json!(null)].map(|value| plain(&value)),
+            ["10", "2.5", "7", "10.0", "null"]
+        );
+    }
+
+    #[test]
     fn long_scans_took_seconds() {
         assert_eq!([0, 9_999, 10_000, 75_960].map(took), ["0 ms", "9999 ms", "10.0 s", "75.9 s"]);
     }
 
     #[test]
-    fn a_terminal_is_shown_some_of_each_rule_and_told_of_the_others() {
+    fn a_terminal_is_shown_some_of_each_rule() {
         let finding = |rule: &str| Finding {
             id: String::new(),
             kind: crate::domain::FindingKind::Trade,
@@ -319,14 +326,14 @@ mod tests {
             event: Map::new(),
         };
         let count = |bounded| {
-            let mut shown = Shown { bounded, rules: BTreeMap::new() };
+            let mut shown = Shown { bounded, tally: Tally::default() };
             let printed = [("few", 50), ("many", 1_060)]
                 .map(|(rule, of)| (0..of).filter(|_| shown.counts(&finding(rule))).count());
-            (printed, shown.left())
+            let rules = shown.tally.rules().into_iter().map(|one| (one.rule, one.findings));
+            (printed, rules.collect::<Vec<_>>())
         };
-        let (printed, left) = count(true);
-        assert_eq!(printed, [50, 50]);
-        assert_eq!((left.len(), left[0].as_str()), (2, "  1010 more: Title of many"));
-        assert_eq!(count(false), ([50, 1_060], vec![]));
+        let all = vec![("many".to_owned(), 1_060), ("few".to_owned(), 50)];
+        assert_eq!(count(true), ([50, 50], all.clone()));
+        assert_eq!(count(false), ([50, 1_060], all));
     }
 }

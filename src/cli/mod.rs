@@ -49,6 +49,7 @@ mod scan_trades_sql;
 mod serve;
 mod sought;
 mod steps;
+mod tally;
 mod watch;
 
 pub use audit::audit_failure;

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::findings::{Shown, took};
+use super::tally::{self, OfRule};
 use super::{Context, Exit, Failure, journal_failure};
 use crate::adapters::aws::Aws;
 use crate::adapters::log_files::{self, Input, Unreadable};
@@ -53,6 +54,8 @@ pub struct ScanSummary {
     pub events: u64,
     /// Findings.
     pub findings: u64,
+    /// The same by rule.
+    pub by_rule: Vec<OfRule>,
     /// Rules that were run.
     pub rules: u64,
     /// Rules that were not.
@@ -102,7 +105,7 @@ impl Record for ScanSummary {
         let findings = counted(self.findings, "finding", "findings");
         let headline = format!("{findings} in {read}, {}", took(self.elapsed_ms));
         let style = if self.findings > 0 { Style::Bad } else { Style::Strong };
-        let mut text = printer.paint(style, headline);
+        let mut text = printer.paint(style, headline) + &tally::text(&self.by_rule, printer);
         let mut line = |what: &str, detail: String| {
             let _ = write!(text, "\n  {} {}", printer.paint(Style::Warn, what), clean(&detail));
         };
@@ -286,7 +289,7 @@ impl<'a> Collector<'a> {
         summary.findings = self.count;
         let since = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         summary.elapsed_ms = summary.elapsed_ms.saturating_add(since);
-        self.shown.end(&self.ctx.printer);
+        summary.by_rule = self.shown.end(&self.ctx.printer);
         self.ctx.printer.emit(&summary);
         if let Some(journal) = &self.case {
             let complete = summary.unreadable.is_empty()
@@ -294,7 +297,11 @@ impl<'a> Collector<'a> {
                 && summary.indicators_refused.is_empty()
                 && summary.uncovered.is_empty();
             let coverage = match serde_json::to_value(&summary) {
-                Ok(Value::Object(map)) => map,
+                Ok(Value::Object(mut map)) => {
+                    // The findings are in the case themselves.
+                    map.remove("by_rule");
+                    map
+                }
                 _ => Map::new(),
             };
             findings::record_scan(journal, summary.scan, &self.kept, coverage, complete)

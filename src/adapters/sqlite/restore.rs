@@ -28,23 +28,83 @@ pub async fn build(path: &Path, dump: Box<dyn Read + Send>) -> Result<(), Fault>
         .await
         .map_err(|error| fault(&format!("failed to make {}", path.display()), &error))?;
     let mut pieces = Statements::new(dump, Dialect::Sqlite);
+    let mut rows = Rows::default();
     loop {
         let piece =
             pieces.next_piece().map_err(|error| Fault::with(FaultKind::Corrupt, "failed to read the dump", error))?;
         match piece {
             None => break,
+            Some(Piece::Statement { line, text, .. }) if Rows::takes(&text) => {
+                rows.add(line, text);
+                if rows.bytes >= ROWS {
+                    rows.run(&mut connection).await?;
+                }
+            }
             Some(Piece::Statement { line, text, .. }) => {
-                let ran = connection.execute(AssertSqlSafe(text)).await;
-                ran.map_err(|error| fault(&format!("line {line} of the dump can't be restored"), &error))?;
+                rows.run(&mut connection).await?;
+                alone(&mut connection, line, text).await?;
             }
             Some(_) => return Err(Fault::new(FaultKind::Corrupt, "the dump is not one of SQLite")),
         }
     }
+    rows.run(&mut connection).await?;
     check(&mut connection).await?;
     connection.close().await.map_err(|error| fault("failed to close the restored database", &error))?;
     File::open(path)
         .and_then(|file| file.sync_all())
         .map_err(|error| Fault::with(FaultKind::Unavailable, format!("failed to sync {}", path.display()), error))
+}
+
+/// Runs one statement of the dump.
+async fn alone(connection: &mut SqliteConnection, line: u64, text: String) -> Result<(), Fault> {
+    let ran = connection.execute(AssertSqlSafe(text)).await;
+    ran.map(|_| ()).map_err(|error| fault(&format!("line {line} of the dump can't be restored"), &error))
+}
+
+/// Bytes of `INSERT`s that are handed over at once: each time costs more than a row does.
+const ROWS: usize = 64 * 1024;
+
+/// `INSERT`s that wait to be run, with the lines of the dump where they stand.
+#[derive(Default)]
+struct Rows {
+    statements: Vec<(u64, String)>,
+    bytes: usize,
+}
+
+impl Rows {
+    /// Whether a statement may wait. Others may begin or end a transaction, which a savepoint can't hold.
+    fn takes(text: &str) -> bool {
+        text.get(..7).is_some_and(|head| head.eq_ignore_ascii_case("INSERT "))
+    }
+
+    fn add(&mut self, line: u64, text: String) {
+        self.bytes += text.len();
+        self.statements.push((line, text));
+    }
+
+    /// Runs all that wait; if one fails, each by itself, so that its line can be named.
+    async fn run(&mut self, connection: &mut SqliteConnection) -> Result<(), Fault> {
+        let Self { statements, .. } = std::mem::take(self);
+        if statements.is_empty() {
+            return Ok(());
+        }
+        let mut all = String::from("SAVEPOINT portcullis_rows;\n");
+        for (_, text) in &statements {
+            all.push_str(text);
+            // On a line of its own, should the statement end in a comment.
+            all.push_str("\n;\n");
+        }
+        all.push_str("RELEASE portcullis_rows");
+        if connection.execute(AssertSqlSafe(all)).await.is_ok() {
+            return Ok(());
+        }
+        let undo = connection.execute("ROLLBACK TO portcullis_rows; RELEASE portcullis_rows").await;
+        undo.map_err(|error| fault("failed to undo rows that can't be restored", &error))?;
+        for (line, text) in statements {
+            alone(connection, line, text).await?;
+        }
+        Ok(())
+    }
 }
 
 /// Structure and foreign keys.

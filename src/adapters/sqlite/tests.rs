@@ -102,3 +102,32 @@ async fn a_missing_file_and_a_missing_table_are_said() {
     let fault = SqliteGuard::new(&empty, policy()).engage().await.unwrap_err();
     assert_eq!(fault.kind, FaultKind::NotFound);
 }
+
+#[tokio::test]
+async fn rows_are_restored_many_at_once_and_a_bad_one_is_named_by_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fresh.db");
+    let dump = |bad: Option<u64>| {
+        let mut text =
+            String::from("BEGIN TRANSACTION;\nCREATE TABLE \"Trade\" (id INTEGER PRIMARY KEY, note TEXT);\n");
+        for id in 0_u64..3_000 {
+            let id = if bad == Some(id) { 0 } else { id };
+            text.push_str(&format!("INSERT INTO \"Trade\" VALUES({id},'it''s; row {id} -- of many');\n"));
+        }
+        text.push_str("COMMIT;\n");
+        Box::new(std::io::Cursor::new(text.into_bytes()))
+    };
+    restore::build(&path, dump(None)).await.unwrap();
+    let mut connection = open(&path, false).await.unwrap();
+    let sums: (i64, i64) =
+        sqlx::query_as("SELECT count(*), sum(id) FROM \"Trade\" WHERE note = 'it''s; row ' || id || ' -- of many'")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+    assert_eq!(sums, (3_000, 3_000 * 2_999 / 2));
+    for bad in [1, 2_345, 2_999] {
+        let other = folder.path().join(format!("{bad}.db"));
+        let fault = restore::build(&other, dump(Some(bad))).await.unwrap_err();
+        assert!(fault.message.contains(&format!("line {} of the dump", bad + 3)), "{}", fault.message);
+    }
+}

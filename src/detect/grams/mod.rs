@@ -1,9 +1,11 @@
 //! Many literals at once in raw bytes, without regard to ASCII case.
 //!
-//! A few literals of a length class are searched for one by one, by two of their bytes. Of the others a few neighbouring grams (4
+//! A few literals of a length class are searched for one by one, by two of their bytes, or a few dozen at once, by four. Of the
+//! others a few neighbouring grams (4
 //! bytes, or 3 of the shortest) are put into a bitmap, and only every `stride`-th gram of the text is looked up: a literal that
 //! is long enough holds one of the noted grams at such a place wherever it stands. What these let through is compared in full.
 
+mod few;
 mod pair;
 mod plan;
 mod sweep;
@@ -13,9 +15,10 @@ use std::collections::HashMap;
 use foldhash::fast::FixedState;
 use memchr::memmem::Finder;
 
+use self::few::Few;
 use self::pair::Pair;
 use self::plan::{Plan, plan};
-use self::sweep::{Group, fold, rarest};
+use self::sweep::{Group, fold, is_same, rarest};
 
 /// Shortest literal that can be looked for, in bytes.
 pub(in crate::detect) const SHORTEST: usize = 2;
@@ -76,6 +79,7 @@ pub(in crate::detect) struct Grams {
     groups: Vec<Group>,
     /// Literals that are looked for one by one, by their numbers.
     single: Vec<(usize, Pair)>,
+    few: Option<Box<Few>>,
     literals: Vec<Vec<u8>>,
     cost: u64,
 }
@@ -88,11 +92,11 @@ impl Grams {
 
     /// Prepares the search. Literals are lower-case ASCII of at least [`SHORTEST`] bytes.
     pub(in crate::detect) fn new(literals: Vec<Vec<u8>>, sample: &Sample) -> Self {
-        let Plan { sweeps, single, cost } = plan(&literals, sample);
+        let Plan { sweeps, single, few, cost } = plan(&literals, sample);
         let group = |sweep: plan::Sweep| Group::new(&literals, &sweep.literals, sweep.width, sweep.stride, sample);
         let groups = sweeps.into_iter().map(group).collect();
         let single = single.into_iter().map(|at| (at, Pair::new(&literals[at], sample.text()))).collect();
-        Self { groups, single, literals, cost }
+        Self { groups, single, few, literals, cost }
     }
 
     /// Calls `found` with the place and the number of each literal, in no order.
@@ -105,11 +109,14 @@ impl Grams {
                         let (literal, want) = (*literal as usize, &self.literals[*literal as usize]);
                         let start = at.wrapping_sub(*place as usize);
                         let is = text.get(start..start.wrapping_add(want.len()));
-                        if is.is_some_and(|is| is.eq_ignore_ascii_case(want)) {
+                        if is.is_some_and(|is| is_same(is, want)) {
                             found(start, literal);
                         }
                     }
                 });
+            }
+            if let Some(few) = &self.few {
+                few.find(text, start..start + PIECE, &self.literals, &mut found);
             }
             for (number, pair) in &self.single {
                 let literal = &self.literals[*number];

@@ -1,6 +1,7 @@
 //! Which literals are looked for together: every sweep costs a pass over the text, and its shortest literal says how dense.
 
 use super::Sample;
+use super::few::Few;
 use super::sweep::rarest;
 
 /// Length classes, longest first: the shortest literal of each, the width of its grams and the stride that it allows.
@@ -14,7 +15,14 @@ const SINGLE: u64 = 40;
 /// Picoseconds to look at a place that the bitmap let through.
 const CHECK: u64 = 8_000;
 /// More literals than this are never looked for one by one.
-const FEW: usize = 12;
+const ONE_BY_ONE: usize = 12;
+/// The same for a search of a few dozen at once: of it, and to look closely at a place.
+const FEW: u64 = 100;
+const DOUBT: u64 = 5_000;
+/// A literal of which a part is met in one of so many bytes is met often.
+const OFTEN: u64 = 50_000;
+/// More literals than this are never looked for so.
+const DOZENS: usize = 64;
 
 /// Literals, by their numbers, that are looked for in one pass.
 pub(super) struct Sweep {
@@ -29,6 +37,8 @@ pub(super) struct Plan {
     pub(super) sweeps: Vec<Sweep>,
     /// Those that are looked for one by one.
     pub(super) single: Vec<usize>,
+    /// Those that are looked for a few dozen at once, if there are any.
+    pub(super) few: Option<Box<Few>>,
     /// What it is likely to cost for each byte of text, in picoseconds.
     pub(super) cost: u64,
 }
@@ -41,36 +51,88 @@ enum Way {
     Single,
 }
 
+const WAYS: [Way; 3] = [Way::Own, Way::Joined, Way::Single];
+
+/// Literals by their numbers, in classes.
+type Classes = [Vec<usize>; CLASSES.len()];
+/// By class and by the class with whose stride it is swept.
+type Checks = [[u64; CLASSES.len()]; CLASSES.len()];
+
 /// The plan that is likely to cost least.
 pub(super) fn plan(literals: &[Vec<u8>], sample: &Sample) -> Plan {
-    let mut classes: Vec<Vec<usize>> = vec![Vec::new(); CLASSES.len()];
+    let mut classes = Classes::default();
     for (number, literal) in literals.iter().enumerate() {
         if let Some(class) = CLASSES.iter().position(|(shortest, ..)| literal.len() >= *shortest) {
             classes[class].push(number);
         }
     }
-    // What checks cost where a class is swept with a stride.
-    let mut checks = [[0; CLASSES.len()]; CLASSES.len()];
-    for (class, members) in classes.iter().enumerate() {
-        for (under, (_, width, stride)) in CLASSES.iter().enumerate().skip(class) {
-            let count =
-                |number: &usize| rarest(&literals[*number], *width, *stride, |gram| u64::from(sample.count(gram))).1;
-            let all: u64 = if *width == 4 { members.iter().map(count).sum() } else { 0 };
-            checks[class][under] = all * CHECK / *stride as u64 / (sample.text.len() as u64 + 1);
+    // By literal and by the class with whose stride it is swept: how often a place passes the bitmap.
+    let count = |literal: &Vec<u8>| {
+        let count = |(shortest, width, stride): (usize, usize, usize)| {
+            let swept = width == 4 && literal.len() >= shortest;
+            if swept {
+                rarest(literal, width, stride, |gram| u64::from(sample.count(gram))).1 / stride as u64
+            } else {
+                0
+            }
+        };
+        CLASSES.map(count)
+    };
+    let counts: Vec<_> = literals.iter().map(count).collect();
+    let places = sample.text.len() as u64 + 1;
+    // The shorter ones, and those that are met in part too often, may be looked for a few dozen at once.
+    let with_few = |(shorter, most): (usize, usize)| {
+        let mut often: Vec<(u64, usize)> = Vec::new();
+        for (class, members) in classes[..shorter].iter().enumerate() {
+            often.extend(members.iter().map(|number| (counts[*number][class], *number)));
+        }
+        often.retain(|(count, _)| count * OFTEN > places);
+        often.sort_unstable_by(|one, other| other.cmp(one));
+        let often: Vec<usize> = often.into_iter().take(most).map(|(_, number)| number).collect();
+        let chosen = [classes[shorter..].concat(), often.clone()].concat();
+        if chosen.is_empty() || chosen.len() > DOZENS {
+            return None;
+        }
+        let few = Few::new(literals, &chosen, sample);
+        let (doubts, places) = few.doubts(sample);
+        let mut rest = Classes::default();
+        for (rest, members) in rest.iter_mut().zip(&classes[..shorter]) {
+            rest.extend(members.iter().copied().filter(|number| !often.contains(number)));
+        }
+        let plan = swept(&rest, &counts, sample);
+        let cost = plan.cost + FEW + doubts as u64 * DOUBT / (places as u64 + 1);
+        Some(Plan { cost, few: Some(Box::new(few)), ..plan })
+    };
+    let some = (0..=CLASSES.len()).flat_map(|shorter| [(shorter, 0), (shorter, DOZENS / 4), (shorter, DOZENS * 3 / 4)]);
+    let all = some.filter_map(with_few).chain([swept(&classes, &counts, sample)]);
+    all.min_by_key(|plan| plan.cost).unwrap_or_default()
+}
+
+/// The plan that is likely to cost least of those that look for nothing a few dozen at once.
+fn swept(classes: &Classes, counts: &[[u64; CLASSES.len()]], sample: &Sample) -> Plan {
+    let mut checks: Checks = [[0; CLASSES.len()]; CLASSES.len()];
+    for (checks, members) in checks.iter_mut().zip(classes) {
+        for (under, checks) in checks.iter_mut().enumerate() {
+            let all: u64 = members.iter().map(|number| counts[*number][under]).sum();
+            *checks = all * CHECK / (sample.text.len() as u64 + 1);
         }
     }
-    let ways = [Way::Own, Way::Joined, Way::Single];
-    let combinations = ways.len().pow(u32::try_from(CLASSES.len()).unwrap_or(0));
-    let of = |number: usize| -> Vec<Way> {
-        (0..CLASSES.len()).map(|class| ways[number / ways.len().pow(u32::try_from(class).unwrap_or(0)) % 3]).collect()
-    };
-    let best = (0..combinations).min_by_key(|number| cost(&classes, &checks, &of(*number)));
-    let ways = of(best.unwrap_or(0));
-    Plan { cost: cost(&classes, &checks, &ways), ..made(&classes, &ways) }
+    let used = CLASSES.len() - classes.iter().rev().take_while(|members| members.is_empty()).count();
+    let best = (0..WAYS.len().pow(u32::try_from(used).unwrap_or(0)))
+        .map(|number| ways(number, used))
+        .min_by_key(|ways| cost(classes, &checks, ways))
+        .unwrap_or_default();
+    Plan { cost: cost(classes, &checks, &best), ..made(classes, &best) }
+}
+
+/// What becomes of each class, by a number.
+fn ways(number: usize, classes: usize) -> Vec<Way> {
+    let of = |class: usize| WAYS[number / WAYS.len().pow(u32::try_from(class).unwrap_or(0)) % WAYS.len()];
+    (0..classes).map(of).collect()
 }
 
 /// What a plan costs for each byte; `u64::MAX` if it is none.
-fn cost(classes: &[Vec<usize>], checks: &[[u64; CLASSES.len()]; CLASSES.len()], ways: &[Way]) -> u64 {
+fn cost(classes: &Classes, checks: &Checks, ways: &[Way]) -> u64 {
     let mut all = 0;
     // The classes of the sweep that others may join.
     let mut open: Vec<usize> = Vec::new();
@@ -80,7 +142,7 @@ fn cost(classes: &[Vec<usize>], checks: &[[u64; CLASSES.len()]; CLASSES.len()], 
     };
     for (class, members) in classes.iter().enumerate().filter(|(_, members)| !members.is_empty()) {
         match ways[class] {
-            Way::Single if members.len() > FEW && class != BARE => return u64::MAX,
+            Way::Single if members.len() > ONE_BY_ONE && class != BARE => return u64::MAX,
             Way::Single => all += SINGLE * members.len() as u64,
             Way::Own | Way::Joined if class == BARE => return u64::MAX,
             Way::Own => {
@@ -95,7 +157,7 @@ fn cost(classes: &[Vec<usize>], checks: &[[u64; CLASSES.len()]; CLASSES.len()], 
     all + swept(&open)
 }
 
-fn made(classes: &[Vec<usize>], ways: &[Way]) -> Plan {
+fn made(classes: &Classes, ways: &[Way]) -> Plan {
     let mut plan = Plan::default();
     for (class, members) in classes.iter().enumerate().filter(|(_, members)| !members.is_empty()) {
         let (_, width, stride) = CLASSES[class];
@@ -115,22 +177,25 @@ fn made(classes: &[Vec<usize>], ways: &[Way]) -> Plan {
 mod tests {
     use super::*;
 
-    fn strides(literals: &[&str]) -> (Vec<usize>, usize) {
+    fn strides(literals: &[&str]) -> (Vec<usize>, bool) {
         let literals: Vec<Vec<u8>> = literals.iter().map(|literal| literal.as_bytes().to_vec()).collect();
         let plan = plan(&literals, &Sample::default());
-        (plan.sweeps.iter().map(|sweep| sweep.stride).collect(), plan.single.len())
+        (plan.sweeps.iter().map(|sweep| sweep.stride).collect(), plan.few.is_some())
     }
 
     #[test]
     fn a_few_short_literals_do_not_slow_the_long_ones_down() {
-        let long: Vec<String> = (0..20).map(|n| format!("deletebucket{n:02}")).collect();
+        let long: Vec<String> = (0..100).map(|n| format!("deletebucket{n:02}")).collect();
         let mut all: Vec<&str> = long.iter().map(String::as_str).collect();
-        assert_eq!(strides(&all), (vec![8], 0));
+        assert_eq!(strides(&all), (vec![8], false));
+        assert_eq!(strides(&all[..20]), (vec![], true));
         all.push("root");
-        assert_eq!(strides(&all), (vec![8], 1));
-        let short: Vec<String> = (10..40).map(|n| format!("ab{n}")).collect();
+        assert_eq!(strides(&all), (vec![8], false));
+        all.extend(["alter", "create", "execute"]);
+        assert_eq!(strides(&all), (vec![8], true));
+        let short: Vec<String> = (100..200).map(|n| format!("a{n}")).collect();
         all.extend(short.iter().map(String::as_str));
-        assert_eq!(strides(&all), (vec![1], 0));
-        assert_eq!(strides(&[]), (vec![], 0));
+        assert_eq!(strides(&all), (vec![1], false));
+        assert_eq!(strides(&[]), (vec![], false));
     }
 }

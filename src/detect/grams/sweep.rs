@@ -57,8 +57,21 @@ pub(super) fn fold(bytes: &[u8], width: usize) -> u32 {
 }
 
 #[inline]
-fn slot(gram: u32, bits: u32) -> u32 {
+pub(super) fn slot(gram: u32, bits: u32) -> u32 {
     gram.wrapping_mul(0x9e37_79b1) >> (32 - bits)
+}
+
+/// Whether a text is another (in lower case) in any case. Most that share a gram differ at their ends.
+#[inline]
+pub(super) fn is_same(text: &[u8], lower: &[u8]) -> bool {
+    let ends = || match (text.first_chunk(), lower.first_chunk(), text.last_chunk(), lower.last_chunk()) {
+        (Some(first), Some(lower_first), Some(last), Some(lower_last)) => {
+            let differ = |one: &[u8; 4], other: &[u8; 4]| u32::from_ne_bytes(*one) ^ u32::from_ne_bytes(*other);
+            (differ(first, lower_first) | differ(last, lower_last)) & !0x2020_2020 == 0
+        }
+        _ => true,
+    };
+    text.len() == lower.len() && ends() && text.eq_ignore_ascii_case(lower)
 }
 
 /// Where the neighbouring grams of a literal begin that are rarest by `count`, and their sum.
@@ -165,16 +178,29 @@ impl Group {
         while at < end
             && let Some(part) = text.get(at..).and_then(<[u8]>::first_chunk::<{ STEP + 4 }>)
         {
-            let mut any = 0;
-            for place in (0..STEP).step_by(STRIDE) {
-                any |= bit(folded([part[place], part[place + 1], part[place + 2], part[place + 3]]));
-            }
-            if any != 0 {
+            if STRIDE < 4 {
+                let mut any = 0;
                 for place in (0..STEP).step_by(STRIDE) {
-                    let gram = folded([part[place], part[place + 1], part[place + 2], part[place + 3]]);
-                    if bit(gram) != 0 {
-                        check(at + place, gram);
+                    any |= bit(folded([part[place], part[place + 1], part[place + 2], part[place + 3]]));
+                }
+                if any != 0 {
+                    for place in (0..STEP).step_by(STRIDE) {
+                        let gram = folded([part[place], part[place + 1], part[place + 2], part[place + 3]]);
+                        if bit(gram) != 0 {
+                            check(at + place, gram);
+                        }
                     }
+                }
+            } else {
+                let mut places = 0;
+                for place in (0..STEP).step_by(STRIDE) {
+                    places |= bit(folded([part[place], part[place + 1], part[place + 2], part[place + 3]]))
+                        << (place / STRIDE);
+                }
+                while places != 0 {
+                    let place = at + places.trailing_zeros() as usize * STRIDE;
+                    check(place, fold(&text[place..], WIDTH));
+                    places &= places - 1;
                 }
             }
             at += STEP;

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::formats::{Format, Wanted};
+use super::need::Need;
 use super::sigma::LogSource;
 use crate::policy::shipped::SHIPPED;
 use crate::policy::{self, PolicyError};
@@ -60,6 +61,27 @@ impl Class {
         }
     }
 
+    /// What the text of an event in JSON holds if the event is of the class; a letter that is written as `\u0041` is not looked
+    /// for.
+    pub(super) fn need(self) -> Need<String> {
+        let has = |text: &&str| Need::Has(format!("\"{}\"", text.to_ascii_lowercase()));
+        let any = |names: &[&str]| Need::any(names.iter().map(has));
+        match self {
+            Self::CloudTrail => Need::all(CLOUDTRAIL.iter().map(has)),
+            Self::WebJson => {
+                let inside = INSIDE.iter().map(|(outer, inner)| Need::all([has(outer), has(inner)].into_iter()));
+                let called = Need::all([any(&METHODS), any(&PATHS)].into_iter());
+                Need::any([any(&WEB), called].into_iter().chain(inside))
+            }
+            Self::Syslog => Need::all([has(&MESSAGE), any(&JOURNAL)].into_iter()),
+            Self::Postgres => {
+                let logger = Need::all([has(&LOGGER.0), has(&LOGGER.1)].into_iter());
+                Need::any([has(&SEVERITY), logger].into_iter())
+            }
+            Self::Json | Self::Access | Self::Text => Need::Nothing,
+        }
+    }
+
     /// The class of an event.
     pub fn of(format: Format, fields: &Map<String, Value>) -> Self {
         match format {
@@ -68,14 +90,15 @@ impl Class {
             Format::PostgresText | Format::PostgresCsv => Self::Postgres,
             Format::Text => Self::Text,
             Format::JsonLines | Format::JsonDocument | Format::Docker | Format::Logfmt | Format::Csv => {
-                let has = |name: &str| fields.contains_key(name);
-                if has("eventSource") && has("eventName") {
+                let has = |name: &&str| fields.contains_key(*name);
+                let (logger, postgres) = LOGGER;
+                if CLOUDTRAIL.iter().all(has) {
                     Self::CloudTrail
                 } else if is_web(fields) {
                     Self::WebJson
-                } else if has("MESSAGE") && (has("SYSLOG_IDENTIFIER") || has("_SYSTEMD_UNIT") || has("_COMM")) {
+                } else if has(&MESSAGE) && JOURNAL.iter().any(has) {
                     Self::Syslog
-                } else if has("error_severity") || fields.get("logger").is_some_and(|logger| logger == "postgres") {
+                } else if has(&SEVERITY) || fields.get(logger).is_some_and(|logger| logger == postgres) {
                     Self::Postgres
                 } else {
                     Self::Json
@@ -85,27 +108,35 @@ impl Class {
     }
 }
 
-/// Whether JSON speaks of a web request: by a name that nothing else has, by method and path, or as an object of its own.
+/// JSON that speaks of a web request: by a name that nothing else has, by method and path, or as an object of its own.
+const WEB: [&str; 11] = [
+    "c-uri",
+    "cs-uri",
+    "cs-uri-query",
+    "cs-uri-stem",
+    "cs-method",
+    "c-useragent",
+    "request_uri",
+    "cs-user-agent",
+    "http_user_agent",
+    "RequestPath",
+    "httpRequest",
+];
+const METHODS: [&str; 4] = ["method", "request_method", "http_method", "verb"];
+const PATHS: [&str; 6] = ["url", "uri", "path", "request", "request_path", "requestPath"];
+const INSIDE: [(&str, &str); 3] = [("request", "uri"), ("req", "url"), ("http", "request")];
+/// Names in JSON of `CloudTrail`, all of which are there; in that of the journal, of which one stands beside `MESSAGE`; and in
+/// that of PostgreSQL, unless its logger is named.
+const CLOUDTRAIL: [&str; 2] = ["eventSource", "eventName"];
+const MESSAGE: &str = "MESSAGE";
+const JOURNAL: [&str; 3] = ["SYSLOG_IDENTIFIER", "_SYSTEMD_UNIT", "_COMM"];
+const SEVERITY: &str = "error_severity";
+const LOGGER: (&str, &str) = ("logger", "postgres");
+
 fn is_web(fields: &Map<String, Value>) -> bool {
-    const OWN: [&str; 11] = [
-        "c-uri",
-        "cs-uri",
-        "cs-uri-query",
-        "cs-uri-stem",
-        "cs-method",
-        "c-useragent",
-        "request_uri",
-        "cs-user-agent",
-        "http_user_agent",
-        "RequestPath",
-        "httpRequest",
-    ];
-    const METHODS: [&str; 4] = ["method", "request_method", "http_method", "verb"];
-    const PATHS: [&str; 6] = ["url", "uri", "path", "request", "request_path", "requestPath"];
-    const INSIDE: [(&str, &str); 3] = [("request", "uri"), ("req", "url"), ("http", "request")];
     let any = |names: &[&str]| names.iter().any(|name| fields.contains_key(*name));
     let inside = |(outer, inner): &(&str, &str)| fields.get(*outer).is_some_and(|object| object.get(*inner).is_some());
-    any(&OWN) || (any(&METHODS) && any(&PATHS)) || INSIDE.iter().any(inside)
+    any(&WEB) || (any(&METHODS) && any(&PATHS)) || INSIDE.iter().any(inside)
 }
 
 /// The text of a sources file.

@@ -9,6 +9,7 @@ mod correlate;
 mod decode;
 mod ends;
 pub mod formats;
+mod gates;
 mod link;
 mod live;
 pub mod logsource;

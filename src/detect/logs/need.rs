@@ -56,6 +56,23 @@ impl<T> Need<T> {
         }
     }
 
+    /// Texts of which one stands wherever the need is met, if such are known; of several sets the one that costs least.
+    pub(super) fn one_of(&self, cost: &dyn Fn(&T) -> u64) -> Option<Vec<T>>
+    where
+        T: Clone,
+    {
+        let price = |set: &Vec<T>| set.iter().map(cost).sum::<u64>();
+        match self {
+            Self::Nothing => None,
+            Self::Has(text) => Some(vec![text.clone()]),
+            Self::All(parts) => parts.iter().filter_map(|part| part.one_of(cost)).min_by_key(price),
+            Self::Any(parts) => {
+                let sets: Option<Vec<_>> = parts.iter().map(|part| part.one_of(cost)).collect();
+                Some(sets?.concat())
+            }
+        }
+    }
+
     /// How many texts are looked for at most.
     fn size(&self) -> usize {
         match self {
@@ -91,8 +108,9 @@ pub(super) struct Needs {
 }
 
 impl Needs {
-    /// `rules` by their numbers; `searched` are the literals that the search for grams finds wherever they stand.
-    pub(super) fn new(rules: impl Iterator<Item = Need<String>>, searched: &[Vec<u8>]) -> Self {
+    /// `rules` by their numbers; `searched` are the literals that the search for grams finds, and whether it finds them wherever
+    /// they stand.
+    pub(super) fn new(rules: impl Iterator<Item = Need<String>>, searched: &[(&[u8], bool)]) -> Self {
         let mut numbers: HashMap<Vec<u8>, usize> = HashMap::new();
         let mut finders = Vec::new();
         let mut number = |text: Vec<u8>| {
@@ -101,10 +119,13 @@ impl Needs {
                 finders.len() - 1
             })
         };
-        let searched: Vec<usize> = searched.iter().map(|text| number(text.clone())).collect();
-        let known = searched.len();
+        let everywhere: Vec<bool> = searched.iter().map(|(_, everywhere)| *everywhere).collect();
+        let searched: Vec<usize> = searched.iter().map(|(text, _)| number(text.to_vec())).collect();
         let rules = rules.map(|need| need.map(&mut |text: String| number(text.into_bytes())).sorted()).collect();
-        let is_searched = (0..finders.len()).map(|at| at < known).collect();
+        let mut is_searched = vec![false; finders.len()];
+        for (number, everywhere) in searched.iter().zip(everywhere) {
+            is_searched[*number] |= everywhere;
+        }
         Self { rules, finders, searched, is_searched }
     }
 }
@@ -204,7 +225,7 @@ mod tests {
             Need::Nothing,
             has("alpha"),
         ];
-        let needs = Needs::new(rules.into_iter(), &[b"alpha".to_vec()]);
+        let needs = Needs::new(rules.into_iter(), &[(b"alpha", true)]);
         let mut look = Look::new(&needs, true);
         let mut possible = |raw: &str, found: &[usize]| {
             look.at(raw.as_bytes(), found.iter().copied());

@@ -61,7 +61,7 @@ impl<'a> Marks<'a> {
     fn new(filter: &'a Filter, block: &Block, used: bool, indicators: Option<&Indicators>) -> Self {
         let lines = block.spans.is_none();
         let found = if used {
-            filter.find(&block.bytes, lines, indicators)
+            filter.find(&block.bytes, block.spans.as_deref(), indicators)
         } else {
             Stands { ends: if lines { ends(&block.bytes).0 } else { Vec::new() }, ..Stands::default() }
         };

@@ -3,16 +3,18 @@ use std::sync::{Arc, OnceLock};
 
 use memchr::memmem::Finder;
 
+use super::block::Span;
 use super::ends::{End, ends};
 use super::formats::{Format, Layout};
+use super::gates::Gates;
 use super::link;
 use super::logsource::{Class, Names, Sources};
-use super::need::Needs;
+use super::need::{Need, Needs};
 use super::placeholders::Placeholders;
 use super::scan::ScanOptions;
 use super::segments::Segments;
 use super::sigma::{Correlation, Document, Family, Literal, Part, Rule, Site, Skipped, parse_file};
-use crate::detect::grams::{Grams, Sample};
+use crate::detect::grams::Sample;
 use crate::detect::indicators::{Indicators, Match};
 
 /// Bytes of a stream that are counted to choose what to look for.
@@ -193,7 +195,9 @@ impl Ruleset {
     /// The rules that have to be run on every event of a format, since nothing in raw bytes says that they can't match.
     pub fn unfiltered(&self, format: Format) -> impl Iterator<Item = &Rule> {
         let known = move |index: &usize| {
-            self.rules[*index].required_literals(&self.site(*index, format), &|set| set.len() as u64).is_some()
+            let cost = |set: &[Literal]| set.len() as u64;
+            self.rules[*index].required_literals(&self.site(*index, format), &cost).is_some()
+                || self.gate(*index, format) != Need::Nothing
         };
         self.of_format(format).filter(move |index| !known(index)).map(|index| &self.rules[index])
     }
@@ -207,6 +211,15 @@ impl Ruleset {
         })
     }
 
+    /// What the raw record of each event holds on which a rule is run: fields of events that it is for.
+    fn gate(&self, rule: usize, format: Format) -> Need<String> {
+        if Family::of(format) != Family::Json {
+            return Need::Nothing;
+        }
+        let classes = Class::possible(format).iter().filter(|class| self.fits[rule][**class as usize]);
+        Need::any(classes.map(|class| class.need()))
+    }
+
     /// Where a rule is run in files of a format.
     fn site(&self, rule: usize, format: Format) -> Site<'_> {
         Site::new(format, self.fits[rule][Class::Text as usize], self.names(), &self.rules[rule].fieldnames)
@@ -216,9 +229,10 @@ impl Ruleset {
     pub(super) fn filter(&self, layout: &Layout, sample: &[u8]) -> &Filter {
         self.filters[layout.format as usize].get_or_init(|| {
             let sites: Vec<_> = (0..self.rules.len()).map(|rule| self.site(rule, layout.format)).collect();
+            let gates: Vec<_> = (0..self.rules.len()).map(|rule| self.gate(rule, layout.format)).collect();
             let all = self.of_format(layout.format).collect();
             let sample = &sample[..sample.len().min(SAMPLE)];
-            Filter::new((&self.rules, &sites), all, Family::of(layout.format), sample, self.indicators())
+            Filter::new((&self.rules, &sites, &gates), all, Family::of(layout.format), sample, self.indicators())
         })
     }
 }
@@ -226,7 +240,7 @@ impl Ruleset {
 /// How literals are looked for.
 #[derive(Debug)]
 enum Search {
-    Whole(Grams),
+    Whole(Box<Gates>),
     /// By the parts of lines.
     Parts(Box<Segments>),
 }
@@ -238,7 +252,7 @@ impl Search {
         const INDICATORS: u64 = 300;
         let saved = if segments.seeks() { INDICATORS } else { 0 };
         match self {
-            Self::Whole(grams) if grams.cost() + saved > segments.cost() => Self::Parts(Box::new(segments)),
+            Self::Whole(gates) if gates.cost() + saved > segments.cost() => Self::Parts(Box::new(segments)),
             other => other,
         }
     }
@@ -258,14 +272,12 @@ pub(super) struct Found {
 }
 
 impl Filter {
-    /// What stands in the bytes; `lines` says that records are lines.
-    pub(super) fn find(&self, bytes: &[u8], lines: bool, indicators: Option<&Indicators>) -> Found {
+    /// What stands in the bytes, where records are lines or `spans` says where they are.
+    pub(super) fn find(&self, bytes: &[u8], spans: Option<&[Span]>, indicators: Option<&Indicators>) -> Found {
         match &self.search {
-            Search::Whole(grams) => {
-                let mut literals = Vec::new();
-                grams.find(bytes, |at, literal| literals.push((at, literal)));
-                literals.sort_unstable();
-                let (ends, backslash) = if lines { ends(bytes) } else { (Vec::new(), true) };
+            Search::Whole(gates) => {
+                let literals = gates.find(bytes, spans);
+                let (ends, backslash) = if spans.is_none() { ends(bytes) } else { (Vec::new(), true) };
                 let escapes = if backslash { self.escapes(bytes) } else { Vec::new() };
                 Found { literals, escapes, ends, seen: None }
             }
@@ -292,7 +304,7 @@ impl Filter {
     }
 
     fn new(
-        (rules, sites): (&[Rule], &[Site<'_>]),
+        (rules, sites, gates): (&[Rule], &[Site<'_>], &[Need<String>]),
         all: Vec<usize>,
         family: Family,
         sample: &[u8],
@@ -303,7 +315,12 @@ impl Filter {
         let mut owners: BTreeMap<Literal, Vec<usize>> = BTreeMap::new();
         let mut unfiltered = Vec::new();
         for index in &all {
-            match rules[*index].required_literals(&sites[*index], &cost) {
+            // Of a rule without a literal at least the events are known that it is for.
+            let keys = || {
+                let keys = gates[*index].one_of(&|key| sample.cost(key.as_bytes()))?;
+                Some(keys.into_iter().map(|key| (Part::Whole, key)).collect())
+            };
+            match rules[*index].required_literals(&sites[*index], &cost).or_else(keys) {
                 Some(literals) => {
                     for literal in literals {
                         let owners = owners.entry(literal).or_default();
@@ -317,12 +334,17 @@ impl Filter {
         }
         let (literals, owners): (Vec<_>, Vec<_>) =
             owners.into_iter().map(|((part, literal), owners)| ((part, literal.into_bytes()), owners)).unzip();
-        let mut search = Search::Whole(Grams::new(literals.iter().map(|(_, text)| text.clone()).collect(), &sample));
+        let texts: Vec<&[u8]> = literals.iter().map(|(_, text)| text.as_slice()).collect();
+        let mut search = Search::Whole(Box::new(gated(&texts, &owners, gates, &sample)));
         if literals.iter().any(|(part, _)| *part != Part::Whole) {
             search = search.or_parts(Segments::new(&literals, &sample, indicators));
         }
-        let literals: Vec<Vec<u8>> = literals.into_iter().map(|(_, text)| text).collect();
-        let needs = Needs::new(rules.iter().zip(sites).map(|(rule, site)| rule.need(site)), &literals);
+        let everywhere = |number: usize| !matches!(&search, Search::Whole(gates) if !gates.everywhere(number));
+        let searched: Vec<_> = texts.iter().enumerate().map(|(number, text)| (*text, everywhere(number))).collect();
+        let need = |((rule, site), gate): ((&Rule, &Site<'_>), &Need<String>)| {
+            Need::all([rule.need(site), gate.clone()].into_iter())
+        };
+        let needs = Needs::new(rules.iter().zip(sites).zip(gates).map(need), &searched);
         let escapes: &[&str] = match family {
             Family::Raw | Family::Quoted => &[],
             Family::Json if needs.have(b'/') => &["\\u", "\\/"],
@@ -338,4 +360,23 @@ impl Filter {
             rules: rules.len(),
         }
     }
+}
+
+/// The search for literals in whole records: those of which all rules are for the same events are looked for in these only.
+fn gated(texts: &[&[u8]], owners: &[Vec<usize>], gates: &[Need<String>], sample: &Sample) -> Gates {
+    let mut needs: Vec<Need<String>> = Vec::new();
+    let behind = |owners: &Vec<usize>| {
+        let (first, others) = owners.split_first()?;
+        let gate = &gates[*first];
+        if *gate == Need::Nothing || others.iter().any(|rule| gates[*rule] != *gate) {
+            return None;
+        }
+        let known = needs.iter().position(|need| need == gate);
+        Some(known.unwrap_or_else(|| {
+            needs.push(gate.clone());
+            needs.len() - 1
+        }))
+    };
+    let behind: Vec<Option<usize>> = owners.iter().map(behind).collect();
+    Gates::new(texts, &behind, &needs, sample)
 }

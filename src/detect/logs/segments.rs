@@ -10,9 +10,10 @@ use foldhash::fast::RandomState;
 
 use super::ends::End;
 use super::formats::{access_address_end, access_head, access_may_hold, access_request, access_status};
+use super::gates::Searched;
 use super::ruleset::Found;
 use super::sigma::Part;
-use crate::detect::grams::{Grams, Sample};
+use crate::detect::grams::Sample;
 use crate::detect::indicators::{Indicators, Match};
 use crate::domain::Level;
 
@@ -46,13 +47,6 @@ pub(super) struct Segments {
     seeks: bool,
     /// What is known of texts; one for each thread that scans.
     known: Mutex<Vec<Known>>,
-}
-
-/// A search for some of the literals, with the numbers of these.
-#[derive(Debug, Default)]
-struct Searched {
-    grams: Grams,
-    numbers: Vec<usize>,
 }
 
 /// What a piece of a line is.
@@ -120,31 +114,18 @@ struct Known {
     fresh: usize,
 }
 
-impl Searched {
-    fn new(literals: &[(Part, Vec<u8>)], chosen: impl Fn(usize) -> bool, sample: &Sample) -> Self {
-        let numbers: Vec<usize> = (0..literals.len()).filter(|number| chosen(*number)).collect();
-        let texts = numbers.iter().map(|number| literals[*number].1.clone()).collect();
-        Self { grams: Grams::new(texts, sample), numbers }
-    }
-
-    fn find(&self, text: &[u8], mut found: impl FnMut(usize, usize)) {
-        if !self.numbers.is_empty() {
-            self.grams.find(text, |at, literal| found(at, self.numbers[literal]));
-        }
-    }
-}
-
 impl Segments {
     /// Prepares the search for literals, which are found by their numbers.
     pub(super) fn new(literals: &[(Part, Vec<u8>)], sample: &Sample, indicators: Option<&Indicators>) -> Self {
         let everywhere = |literal: &[u8]| literal.contains(&b'"') || access_may_hold(literal);
         let any: Vec<bool> = literals.iter().map(|(part, text)| *part == Part::Line && !everywhere(text)).collect();
         let is = |number: usize, part: Part| literals[number].0 == part;
+        let texts: Vec<&[u8]> = literals.iter().map(|(_, text)| text.as_slice()).collect();
         let whole = |number: usize| !any[number] && (is(number, Part::Whole) || is(number, Part::Line));
-        let whole = Searched::new(literals, whole, sample);
+        let whole = Searched::new(&texts, whole, sample);
         let requests = Sample::new(&requests(sample.text()));
-        let pieces = Searched::new(literals, |number| any[number] || is(number, Part::Request), &requests);
-        let quoted = Searched::new(literals, |number| any[number] || is(number, Part::Quoted), sample);
+        let pieces = Searched::new(&texts, |number| any[number] || is(number, Part::Request), &requests);
+        let quoted = Searched::new(&texts, |number| any[number] || is(number, Part::Quoted), sample);
         let mut between = Vec::new();
         quoted.find(BETWEEN, |_, literal| between.push(literal));
         // None that holds a quote, or that may stand in what is passed over.
@@ -162,7 +143,7 @@ impl Segments {
     pub(super) fn cost(&self) -> u64 {
         /// To find the parts; of the text, requests are a quarter or so.
         const PARTS: u64 = 300;
-        self.whole.grams.cost() + self.pieces.grams.cost() / 4 + PARTS
+        self.whole.cost() + self.pieces.cost() / 4 + PARTS
     }
 
     /// Literals in whole lines, each with a place in its line, in order, and where the lines end; indicators, if they can be
