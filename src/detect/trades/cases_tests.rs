@@ -291,7 +291,13 @@ fn of_rows(policy: &str) -> Option<[Case; 3]> {
         "negative-quantity" => [
             (two(trade(1, 0).with("quantity", "-3"), trade(2, 0).null("side").with("quantity", -1)), &["1", "2"]),
             // Without a side the sign is the side.
-            (two(trade(1, 0).null("side").null("counterpartyId").with("quantity", "-3"), trade(2, 0).with("quantity", 0)), &[]),
+            (
+                two(
+                    trade(1, 0).null("side").null("counterpartyId").with("quantity", "-3"),
+                    trade(2, 0).with("quantity", 0),
+                ),
+                &[],
+            ),
             (signed(19, 38), &SIGNED),
         ],
         "self-dealing" => [
@@ -488,7 +494,12 @@ fn of_windows(policy: &str) -> Option<[Case; 3]> {
                     (0..4)
                         .flat_map(|hour| to_and_fro(hour * 4 + 1, hour * HOUR, 2 * SECOND))
                         .chain(to_and_fro(21, 0, 20 * SECOND).take(3).map(|trade| of(2, trade)))
-                        .chain([fill(31, 0, "BUY"), fill(32, 1, "BUY"), fill(33, SECOND, "SELL"), fill(34, SECOND, "SELL")])
+                        .chain([
+                            fill(31, 0, "BUY"),
+                            fill(32, 1, "BUY"),
+                            fill(33, SECOND, "SELL"),
+                            fill(34, SECOND, "SELL"),
+                        ])
                         .collect(),
                 ),
                 &[],
@@ -496,7 +507,9 @@ fn of_windows(policy: &str) -> Option<[Case; 3]> {
             (
                 Stage::of(
                     (0..3)
-                        .flat_map(|hour| to_and_fro(hour * 4 + 1, hour * HOUR, 2 * SECOND).take(if hour == 0 { 4 } else { 2 }))
+                        .flat_map(|hour| {
+                            to_and_fro(hour * 4 + 1, hour * HOUR, 2 * SECOND).take(if hour == 0 { 4 } else { 2 })
+                        })
                         .chain(to_and_fro(21, 0, 20 * SECOND + 1).map(|trade| of(2, trade)))
                         .chain(to_and_fro(31, 0, 20 * SECOND).map(|trade| of(3, trade)))
                         .collect(),
@@ -830,8 +843,10 @@ fn what_is_usual_is_no_finding_and_is_named() {
 fn a_market_maker_is_alike_once_by_chance() {
     // Both ways within a second, of other sizes; then once of the same size, or twice.
     let found = |other: i64, alike: i64| {
-        let crossed = (0..other).flat_map(|time| [trade(time * 2 + 1, time * HOUR), sold(time * 2 + 2, time * HOUR + 9, 7)]);
-        let washed = (0..alike).flat_map(|time| [trade(time * 2 + 501, -HOUR + time), sold(time * 2 + 502, -HOUR + time, 1)]);
+        let crossed =
+            (0..other).flat_map(|time| [trade(time * 2 + 1, time * HOUR), sold(time * 2 + 2, time * HOUR + 9, 7)]);
+        let washed =
+            (0..alike).flat_map(|time| [trade(time * 2 + 501, -HOUR + time), sold(time * 2 + 502, -HOUR + time, 1)]);
         told("wash", &Stage::of(crossed.chain(washed).collect())).0
     };
     assert_eq!(found(9, 1), 2);
@@ -962,7 +977,9 @@ fn odd_cells_are_told_by_the_policies_made_for_them() {
             let others: Vec<_> = found
                 .hits
                 .iter()
-                .flat_map(|(policy, ids)| ids.iter().filter(|id| !["61", "ord_61"].contains(&id.as_str())).map(move |id| (policy, id)))
+                .flat_map(|(policy, ids)| {
+                    ids.iter().filter(|id| !["61", "ord_61"].contains(&id.as_str())).map(move |id| (policy, id))
+                })
                 .collect();
             assert_eq!(others, [], "{column} {value:?}");
             let unjudged: BTreeSet<&str> =

@@ -26,7 +26,8 @@ impl Plan {
             let found = hits.count(number);
             if found >= USUAL && found * 100 > rows.saturating_mul(u64::from(percent)) {
                 hits.take_back(number);
-                uncovered.push((number, format!("{found} of {rows} rows are so: that is usual here, and tells nothing")));
+                uncovered
+                    .push((number, format!("{found} of {rows} rows are so: that is usual here, and tells nothing")));
             }
         }
         uncovered

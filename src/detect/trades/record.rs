@@ -229,7 +229,9 @@ mod tests {
 
     #[test]
     fn sides_of_options_are_read() {
-        for (text, side) in [("BUY_TO_CLOSE", Side::Buy), ("sell_to_open", Side::Sell), ("STC", Side::Sell), ("btc", Side::Unknown)] {
+        for (text, side) in
+            [("BUY_TO_CLOSE", Side::Buy), ("sell_to_open", Side::Sell), ("STC", Side::Sell), ("btc", Side::Unknown)]
+        {
             assert_eq!(Side::read(Some(text.as_bytes())), side, "{text}");
         }
     }

@@ -1,9 +1,9 @@
 //! An order against all of its trades.
 
+use super::changes::USUAL;
 use super::decimal::{Decimal, fixed_text};
 use super::hit::{Hit, MOST};
 use super::orders::{Claim, Order, OrderJoin};
-use super::changes::USUAL;
 use super::policy::Difference;
 use super::record::NO_TIME;
 
@@ -46,7 +46,9 @@ impl OrderJoin {
                 Difference::Waiting if !trades.is_empty() && readable => {
                     let Some(most) = most.filter(|most| filled >= *most && *most > 0) else { continue };
                     check.whole.0 += 1;
-                    worded.then(|| format!("all of its order ({}) was traded, and its status is one before that", fixed_text(most)))
+                    worded.then(|| {
+                        format!("all of its order ({}) was traded, and its status is one before that", fixed_text(most))
+                    })
                 }
                 Difference::Filled if readable => {
                     let said = match order.filled {
@@ -59,7 +61,11 @@ impl OrderJoin {
                     // More than it is for is told by itself.
                     let told = order.filled == Decimal::Null && filled > said;
                     (differs && !told).then(|| {
-                        format!("its order says that {} were traded, its trades are {}", fixed_text(said), fixed_text(filled))
+                        format!(
+                            "its order says that {} were traded, its trades are {}",
+                            fixed_text(said),
+                            fixed_text(filled)
+                        )
                     })
                 }
                 _ => continue,
@@ -88,7 +94,10 @@ impl OrderJoin {
             let (all, found) = check.whole;
             if found >= USUAL && found * 20 > all {
                 usual.push(check.policy);
-                uncovered.push((check.policy, format!("{found} of {all} orders are so: that is usual here, and tells nothing")));
+                uncovered.push((
+                    check.policy,
+                    format!("{found} of {all} orders are so: that is usual here, and tells nothing"),
+                ));
             }
         }
         for hit in std::mem::take(&mut self.whole) {

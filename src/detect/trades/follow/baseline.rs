@@ -136,7 +136,9 @@ impl Baseline {
                     record.quantity.approximate().zip(record.price.approximate()).map(|(one, two)| (one * two).abs());
                 match (record.value.approximate(), plain) {
                     // Rounded to a whole number it may stray by its very rounding.
-                    (Some(value), _) if self.whole && value.abs() * self.percent.unwrap_or(0.0) < 100.0 => Said::Nothing,
+                    (Some(value), _) if self.whole && value.abs() * self.percent.unwrap_or(0.0) < 100.0 => {
+                        Said::Nothing
+                    }
                     (Some(value), Some(plain)) if plain > 0.0 => self.number(
                         u64::from(record.instrument),
                         value.abs() / plain,

@@ -169,8 +169,12 @@ impl Follower {
                     let within = within_s.saturating_mul(1000);
                     match pattern {
                         Pattern::Burst => Memory::Burst(Burst::new(*by, within, *trades, *times_usual)),
-                        Pattern::DayValue => Memory::DayValues(DayValues::new(reference, limit.as_ref(), plan.both_sides())),
-                        Pattern::Position => Memory::Positions(Positions::new(reference, limit.as_ref(), plan.both_sides())),
+                        Pattern::DayValue => {
+                            Memory::DayValues(DayValues::new(reference, limit.as_ref(), plan.both_sides()))
+                        }
+                        Pattern::Position => {
+                            Memory::Positions(Positions::new(reference, limit.as_ref(), plan.both_sides()))
+                        }
                         Pattern::Wash => Memory::Wash(Wash::new(within, *trades, *usual_hours)),
                         Pattern::RoundTrip => Memory::RoundTrips(RoundTrips::new(within, *trades)),
                         Pattern::Duplicate => Memory::Duplicates(Duplicates::new(policy, within)),

@@ -192,7 +192,10 @@ impl Wash {
         };
         let usual = move |pair: &Pair| usual > 0 && hours.get(pair).is_some_and(|(_, hours)| *hours >= usual);
         let alike = |suspect: &Suspect| suspect.matched * 2 > suspect.legs;
-        let washed = self.suspects.into_iter().filter(move |suspect| alike(suspect) && !usual(&suspect.pair) && !chance(suspect));
+        let washed = self
+            .suspects
+            .into_iter()
+            .filter(move |suspect| alike(suspect) && !usual(&suspect.pair) && !chance(suspect));
         washed.flat_map(move |Suspect { rows, why, .. }| {
             rows.into_iter().map(move |(id, time)| Hit { policy, id, time, why: why.clone() })
         })

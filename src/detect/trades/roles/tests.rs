@@ -496,7 +496,8 @@ fn a_table_that_only_looks_like_trades_is_not_taken() {
 
 #[test]
 fn executions_of_orders_are_trades_though_copies_look_more_like_them() {
-    let like = [("symbol", "text"), ("side", "text"), ("quantity", "numeric"), ("price", "numeric"), ("createdAt", TIME)];
+    let like =
+        [("symbol", "text"), ("side", "text"), ("quantity", "numeric"), ("price", "numeric"), ("createdAt", TIME)];
     let with = |more: &[(&'static str, &'static str)]| [&[("id", "text")], &like[..], more].concat();
     let tables = [
         keyed("CopyTrade", &with(&[("leaderId", "text"), ("followerAccountId", "text")])),
@@ -507,7 +508,13 @@ fn executions_of_orders_are_trades_though_copies_look_more_like_them() {
         keyed("OptionContract", &[("id", "integer"), ("strike", "numeric")]),
         keyed(
             "Execution",
-            &[("id", "bigint"), ("orderId", "text"), ("lastQty", "numeric"), ("lastPx", "numeric"), ("transactTime", TIME)],
+            &[
+                ("id", "bigint"),
+                ("orderId", "text"),
+                ("lastQty", "numeric"),
+                ("lastPx", "numeric"),
+                ("transactTime", TIME),
+            ],
         ),
     ];
     let mut relations = Relations::default();
