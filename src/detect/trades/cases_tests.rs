@@ -440,6 +440,7 @@ fn of_windows(policy: &str) -> Option<[Case; 3]> {
     let to_and_fro = |id: i64, at: i64, step: i64| {
         (0..4).map(move |leg| trade(id + leg, at + leg * step).with("side", if leg % 2 == 0 { "BUY" } else { "SELL" }))
     };
+    let lead = |trades: Vec<Cells>| Stage { since: Some(-DAY), ..Stage::of(trades) };
     let fill = |id: i64, at: i64, side: &str| of(4, pair(id, at, side)).with("orderId", side);
     Some(match policy {
         // Forty (thirty) are normal; so is whatever a robot did in ten windows before.
@@ -488,9 +489,9 @@ fn of_windows(policy: &str) -> Option<[Case; 3]> {
             ),
         ],
         "wash-within-a-minute" => [
-            (Stage::of(to_and_fro(1, 0, 20 * SECOND).collect()), &["1", "2", "3", "4"]),
+            (lead(to_and_fro(1, 0, 20 * SECOND).collect()), &["1", "2", "3", "4"]),
             (
-                Stage::of(
+                lead(
                     (0..4)
                         .flat_map(|hour| to_and_fro(hour * 4 + 1, hour * HOUR, 2 * SECOND))
                         .chain(to_and_fro(21, 0, 20 * SECOND).take(3).map(|trade| of(2, trade)))
@@ -505,7 +506,7 @@ fn of_windows(policy: &str) -> Option<[Case; 3]> {
                 &[],
             ),
             (
-                Stage::of(
+                lead(
                     (0..3)
                         .flat_map(|hour| {
                             to_and_fro(hour * 4 + 1, hour * HOUR, 2 * SECOND).take(if hour == 0 { 4 } else { 2 })

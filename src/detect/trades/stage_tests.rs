@@ -355,12 +355,12 @@ impl Scan<'_> {
         let joined = join.finish();
         hits.extend(joined.hits);
         gaps.extend(joined.uncovered);
-        let named = |gone: &Gone| {
+        let order_of = |gone: &Gone| {
             let mut ids = self.stage.orders.iter().filter_map(|order| order.get("id"));
             ids.find(|id| names.hash(id.as_bytes()) == gone.order).unwrap_or_default().to_owned()
         };
         for gone in &joined.gone {
-            found.add(&self.plan.policies[usize::from(gone.policy)], named(gone));
+            found.add(&self.plan.policies[usize::from(gone.policy)], order_of(gone));
         }
         joined.fine
     }

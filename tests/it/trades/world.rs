@@ -566,6 +566,8 @@ impl World {
         let first = picked["deleted"];
         self.sql.push(format!("DELETE FROM \"Trade\" WHERE id BETWEEN {first} AND {};", first + 2));
         self.plant("deleted", "deleted-rows", [format!("{first}..{}", first + 2)]);
+        let orders = (first..first + 3).map(|id| format!("ord_{id}"));
+        self.plant("orders of deleted trades", "filled-otherwise", orders);
         let id = picked["edited"];
         self.sql.push(format!(
             "UPDATE \"Trade\" SET fee = 1, \"updatedAt\" = {} WHERE id = {id};",
