@@ -217,10 +217,10 @@ impl OrderJoin {
         let mut refusals = Vec::new();
         for (policy, one) in (0_u16..).zip(&plan.policies) {
             if let Check::Reconcile { with: Ledger::Orders, problem, fields, tolerance_s, words } = &one.check {
-                let bit = if !words.is_empty() {
-                    1_u8.checked_shl(u32::try_from(refusals.len()).unwrap_or(8)).unwrap_or(0)
-                } else {
+                let bit = if words.is_empty() {
                     0
+                } else {
+                    1_u8.checked_shl(u32::try_from(refusals.len()).unwrap_or(8)).unwrap_or(0)
                 };
                 if bit > 0 {
                     refusals.push((bit, words.clone()));

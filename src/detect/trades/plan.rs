@@ -95,6 +95,7 @@ impl Layout {
 }
 
 /// What is evaluated, and how rows must be read for it.
+#[expect(clippy::struct_excessive_bools, reason = "each is so or not, independent of the others")]
 pub struct Plan {
     /// Policies that can be evaluated.
     pub policies: Vec<TradePolicy>,
@@ -412,9 +413,8 @@ fn missing_tables(policy: &TradePolicy, mapping: &SchemaMapping, reference: &Ref
                 Difference::BeforeOrder => vec![Role::CreatedAt],
                 Difference::Refused => vec![Role::Status],
                 Difference::Overfilled => vec![Role::Quantity],
-                Difference::Waiting => vec![Role::Quantity, Role::Status],
                 Difference::Filled if mapping.orders.as_ref().is_some_and(|orders| orders.has(Role::Filled)) => vec![],
-                Difference::Filled => vec![Role::Quantity, Role::Status],
+                Difference::Waiting | Difference::Filled => vec![Role::Quantity, Role::Status],
                 _ => fields.clone(),
             };
             let own = |role: &Role| mapping.trades.index(*role).is_some();

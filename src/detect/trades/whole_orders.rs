@@ -104,7 +104,8 @@ impl OrderJoin {
             let check = self.checks.iter().find(|check| check.policy == hit.policy);
             let fresh = check.is_some_and(|check| hit.time > self.latest.saturating_sub(check.tolerance));
             let waits = check.is_some_and(|check| check.problem == Difference::Waiting);
-            if !usual.contains(&hit.policy) && !(fresh && waits) {
+            let left_out = usual.contains(&hit.policy) || (fresh && waits);
+            if !left_out {
                 self.hits.push(hit);
             }
         }
