@@ -31,14 +31,18 @@ const TWO_CORES: u128 = 180;
 /// Indicators with which its memory is looked at too.
 const MILLION: usize = 1_000_000;
 
+/// The rules that come with the program.
+fn shipped() -> Vec<(String, String)> {
+    let shipped = SHIPPED.iter().filter(|(path, _)| path.starts_with("logs/"));
+    shipped.map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect()
+}
+
 /// Rule files below a folder of the shared data, or the shipped ones, and as many made-up ones as are missing.
 fn rules(folder: Option<&Path>, field: &str, source: &str) -> Vec<(String, String)> {
-    let shipped = SHIPPED.iter().filter(|(path, _)| path.starts_with("logs/"));
-    let shipped = shipped.map(|(path, text)| ((*path).to_owned(), (*text).to_owned()));
     let mut texts: Vec<(String, String)> = if let Some(folder) = folder {
         policy_files::read(folder).expect("rules of others").into_iter().collect()
     } else {
-        shipped.collect()
+        shipped()
     };
     let made = |number: &usize| {
         let name = literal(*number);
@@ -187,6 +191,22 @@ fn whole(folder: &Path, texts: &[(String, String)], log: &Path) {
         TWO_CORES / 100,
         TWO_CORES % 100
     );
+    // What the machine gives: a process on each core, with half of the lines each.
+    let text = fs::read(log).unwrap();
+    let middle = text.len() / 2 + memchr::memchr(b'\n', &text[text.len() / 2..]).unwrap_or(0);
+    let halves = [("0", &text[..middle]), ("1", &text[middle..])].map(|(core, half)| {
+        let path = folder.join(format!("half{core}.jsonl"));
+        fs::write(&path, half).unwrap();
+        (core, path)
+    });
+    let apart = || {
+        std::thread::scope(|scope| {
+            let runs = halves.each_ref().map(|(core, half)| scope.spawn(|| program(core, &rules, None, half)));
+            runs.map(|run| run.join().unwrap().map_or(Duration::ZERO, |run| run.0)).into_iter().max()
+        })
+    };
+    let apart = (0..ROUNDS).filter_map(|_| apart()).min().map_or(0, |time| time.as_millis());
+    println!("    two programs, each on one core with half of it: {apart} ms");
     let list = folder.join("list");
     fs::write(&list, logs::indicators(MILLION)).unwrap();
     let with = program("0,1", &rules, Some(&list), log).map_or(0, |run| run.1);
@@ -228,8 +248,15 @@ fn main() {
     fs::write(&log, logs::cloudtrail(size).repeat(4)).unwrap();
     whole(folder.path(), &cloud, &log);
     fs::remove_file(&log).unwrap();
-    let mut bodies =
-        vec![("CloudTrail, quiet", &cloud, logs::cloudtrail(size)), ("access log, quiet", &web, logs::access(size))];
+    let shipped = shipped();
+    let mut bodies = vec![
+        ("CloudTrail, quiet", &cloud, logs::cloudtrail(size)),
+        ("access log, quiet", &web, logs::access(size)),
+        ("CloudTrail, quiet, shipped rules", &shipped, logs::cloudtrail(size)),
+        ("access log, quiet, shipped rules", &shipped, logs::access(size)),
+        ("sshd, shipped rules", &shipped, logs::sshd(size / 8)),
+        ("PostgreSQL, shipped rules", &shipped, logs::postgres(size / 8)),
+    ];
     if let Some(shared) = &shared {
         bodies.push(("CloudTrail captures", &cloud, repeated(&captures(&shared.join("cloudtrail/stratus")), size)));
         let mut access = String::new();

@@ -92,6 +92,47 @@ pub fn access(size: usize) -> String {
     text
 }
 
+/// `sshd` and its neighbours in syslog: logins with keys, sessions, noise of the network.
+pub fn sshd(size: usize) -> String {
+    let mut dice = Dice(17);
+    let mut text = String::with_capacity(size + 2_048);
+    while text.len() < size {
+        let (minute, second, process, port) =
+            (dice.next(60), dice.next(60), 1_000 + dice.next(60_000), 1_024 + dice.next(60_000));
+        let (address, user, key) = (dice.address(), dice.one(&["deploy", "git", "backup"]), dice.letters(HEX, 43));
+        let said = match dice.next(8) {
+            0 => format!("Accepted publickey for {user} from {address} port {port} ssh2: ED25519 SHA256:{key}"),
+            1 | 2 => format!("pam_unix(sshd:session): session opened for user {user}(uid=1000) by (uid=0)"),
+            3 | 4 => format!("pam_unix(sshd:session): session closed for user {user}"),
+            5 => format!("Received disconnect from {address} port {port}:11: disconnected by user"),
+            6 => format!("Disconnected from user {user} {address} port {port}"),
+            _ => format!("Connection closed by {address} port {port} [preauth]"),
+        };
+        writeln!(text, "Nov 24 01:{minute:02}:{second:02} bastion sshd[{process}]: {said}").unwrap();
+    }
+    text
+}
+
+/// PostgreSQL's text log with the statements of an application.
+pub fn postgres(size: usize) -> String {
+    let mut dice = Dice(19);
+    let mut text = String::with_capacity(size + 2_048);
+    while text.len() < size {
+        let (second, process, id) = (dice.next(60), 1_000 + dice.next(60_000), dice.letters(HEX, 24));
+        let said = match dice.next(8) {
+            0 | 1 => "LOG:  duration: 3.071 ms  execute <unnamed>: SELECT \"public\".\"Order\".\"id\", \"public\".\"Order\".\"price\" \
+                      FROM \"public\".\"Order\" WHERE \"public\".\"Order\".\"accountId\" = $1 ORDER BY \"createdAt\" DESC LIMIT $2"
+                .to_owned(),
+            2 | 3 => format!("DETAIL:  parameters: $1 = '{id}', $2 = '50'"),
+            4 | 5 => format!("LOG:  statement: UPDATE \"Order\" SET \"status\" = 'FILLED' WHERE \"id\" = '{id}'"),
+            6 => format!("LOG:  statement: INSERT INTO \"Trade\" (\"id\",\"price\",\"quantity\") VALUES ('{id}', 10.5, 3)"),
+            _ => "LOG:  disconnection: session time: 0:00:07.123 user=trading database=trades host=10.0.3.7 port=5512".to_owned(),
+        };
+        writeln!(text, "2026-11-24 01:02:{second:02}.071 UTC [{process}] trading@trades {said}").unwrap();
+    }
+    text
+}
+
 /// A list of indicators as people have them: addresses and networks, domains, digests, key ids and wallets, a few texts.
 pub fn indicators(count: usize) -> String {
     let mut dice = Dice(13);

@@ -117,6 +117,7 @@ const DIFFERENCES: &[(&str, &[&str])] = &[
             "ssh-brute-force: ours alone: Log-in over SSH after many refused ones",
             "ssh-brute-force: theirs alone: Many refused log-ins over SSH",
             "ssh-brute-force: theirs alone: sshd accepted a login",
+            "ssh-scan: theirs alone: sshd was spoken to in a foreign way",
             "ssh-brute-force: theirs alone: sshd refused a login",
             "user-from-many-addresses: theirs alone: User logged in",
         ],

@@ -23,6 +23,8 @@ const DOUBT: u64 = 5_000;
 const OFTEN: u64 = 50_000;
 /// More literals than this are never looked for so.
 const DOZENS: usize = 64;
+/// How many of those that are met often are tried: more than the first number, up to the second.
+const OFTENS: [(usize, usize); 3] = [(0, 0), (0, DOZENS / 4), (DOZENS / 4, DOZENS * 3 / 4)];
 
 /// Literals, by their numbers, that are looked for in one pass.
 pub(super) struct Sweep {
@@ -50,8 +52,6 @@ enum Way {
     Joined,
     Single,
 }
-
-const WAYS: [Way; 3] = [Way::Own, Way::Joined, Way::Single];
 
 /// Literals by their numbers, in classes.
 type Classes = [Vec<usize>; CLASSES.len()];
@@ -81,12 +81,16 @@ pub(super) fn plan(literals: &[Vec<u8>], sample: &Sample) -> Plan {
     let counts: Vec<_> = literals.iter().map(count).collect();
     let places = sample.text.len() as u64 + 1;
     // The shorter ones, and those that are met in part too often, may be looked for a few dozen at once.
-    let with_few = |(shorter, most): (usize, usize)| {
+    let with_few = |(shorter, fewer, most): (usize, usize, usize)| {
         let mut often: Vec<(u64, usize)> = Vec::new();
         for (class, members) in classes[..shorter].iter().enumerate() {
             often.extend(members.iter().map(|number| (counts[*number][class], *number)));
         }
         often.retain(|(count, _)| count * OFTEN > places);
+        // What is the same as with fewer was looked at already.
+        if most > 0 && often.len() <= fewer {
+            return None;
+        }
         often.sort_unstable_by(|one, other| other.cmp(one));
         let often: Vec<usize> = often.into_iter().take(most).map(|(_, number)| number).collect();
         let chosen = [classes[shorter..].concat(), often.clone()].concat();
@@ -103,7 +107,7 @@ pub(super) fn plan(literals: &[Vec<u8>], sample: &Sample) -> Plan {
         let cost = plan.cost + FEW + doubts as u64 * DOUBT / (places as u64 + 1);
         Some(Plan { cost, few: Some(Box::new(few)), ..plan })
     };
-    let some = (0..=CLASSES.len()).flat_map(|shorter| [(shorter, 0), (shorter, DOZENS / 4), (shorter, DOZENS * 3 / 4)]);
+    let some = (0..=CLASSES.len()).flat_map(|shorter| OFTENS.map(|(fewer, most)| (shorter, fewer, most)));
     let all = some.filter_map(with_few).chain([swept(&classes, &counts, sample)]);
     all.min_by_key(|plan| plan.cost).unwrap_or_default()
 }
@@ -117,18 +121,19 @@ fn swept(classes: &Classes, counts: &[[u64; CLASSES.len()]], sample: &Sample) ->
             *checks = all * CHECK / (sample.text.len() as u64 + 1);
         }
     }
-    let used = CLASSES.len() - classes.iter().rev().take_while(|members| members.is_empty()).count();
-    let best = (0..WAYS.len().pow(u32::try_from(used).unwrap_or(0)))
-        .map(|number| ways(number, used))
-        .min_by_key(|ways| cost(classes, &checks, ways))
-        .unwrap_or_default();
+    let mut all: Vec<Vec<Way>> = vec![Vec::new()];
+    for (class, members) in classes.iter().enumerate() {
+        let ways: &[Way] = match members.len() {
+            0 => &[Way::Own],
+            _ if class == BARE => &[Way::Single],
+            members if members > ONE_BY_ONE => &[Way::Own, Way::Joined],
+            _ => &[Way::Own, Way::Joined, Way::Single],
+        };
+        let with = |before: Vec<Way>| ways.iter().map(move |way| [&before[..], &[*way]].concat());
+        all = all.into_iter().flat_map(with).collect();
+    }
+    let best = all.into_iter().min_by_key(|ways| cost(classes, &checks, ways)).unwrap_or_default();
     Plan { cost: cost(classes, &checks, &best), ..made(classes, &best) }
-}
-
-/// What becomes of each class, by a number.
-fn ways(number: usize, classes: usize) -> Vec<Way> {
-    let of = |class: usize| WAYS[number / WAYS.len().pow(u32::try_from(class).unwrap_or(0)) % WAYS.len()];
-    (0..classes).map(of).collect()
 }
 
 /// What a plan costs for each byte; `u64::MAX` if it is none.
@@ -142,9 +147,7 @@ fn cost(classes: &Classes, checks: &Checks, ways: &[Way]) -> u64 {
     };
     for (class, members) in classes.iter().enumerate().filter(|(_, members)| !members.is_empty()) {
         match ways[class] {
-            Way::Single if members.len() > ONE_BY_ONE && class != BARE => return u64::MAX,
             Way::Single => all += SINGLE * members.len() as u64,
-            Way::Own | Way::Joined if class == BARE => return u64::MAX,
             Way::Own => {
                 all += swept(&open);
                 open = vec![class];

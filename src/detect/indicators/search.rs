@@ -11,8 +11,8 @@ use super::masks::{PIECE, Places};
 use super::set::{Set, Wants};
 use super::table::place_of;
 use super::text::{head_before, host_at, is_mapped, quad_head, run_at, run_readings, v4_at, v6_at};
-use super::value::{LONGEST_HOST, LONGEST_RUN, fits};
-use super::windows::{Literal, WINDOW, Windows, spread};
+use super::value::{LONGEST_HOST, LONGEST_RUN, SHORTEST_RUN, fits};
+use super::windows::{FROM, Literal, WINDOW, Windows, spread};
 use crate::domain::Level;
 
 /// Bytes of a text from which it is chosen what is looked for.
@@ -123,10 +123,10 @@ struct Walk<'a, F, I> {
 }
 
 /// Notes the places of the bits behind those that are noted already; how many these are then. What a text holds next can't be
-/// guessed by the processor: the first two are noted without a question.
+/// guessed by the processor: the first `BLIND` are noted without a question.
 #[inline(always)]
-fn note(noted: &mut [usize; NOTED], mut count: usize, mut bits: u64, at: usize) -> usize {
-    for _ in 0..2 {
+fn note<const BLIND: usize>(noted: &mut [usize; NOTED], mut count: usize, mut bits: u64, at: usize) -> usize {
+    for _ in 0..BLIND {
         noted[count % NOTED] = at + bits.trailing_zeros() as usize;
         count += usize::from(bits != 0);
         bits &= bits.wrapping_sub(1);
@@ -139,15 +139,26 @@ fn note(noted: &mut [usize; NOTED], mut count: usize, mut bits: u64, at: usize) 
     count
 }
 
+/// What the pieces before say of the one at hand: the bits of the last 64 places before it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Before {
+    /// Whether a letter or digit stands right before it: 1, else 0.
+    word: u64,
+    /// The letters and digits that begin a run.
+    first: u64,
+}
+
 impl<F: FnMut(Match), I: Fn(Literal, usize) -> Option<Range<usize>>> Walk<'_, F, I> {
     fn all(&mut self) {
         let Some(all) = self.windows.all() else { return self.pieces::<0, 0>(&[]) };
         match all.words() {
             (16, words) => self.pieces::<16, { 1 << 10 }>(words),
+            (18, words) => self.pieces::<18, { 1 << 12 }>(words),
             (19, words) => self.pieces::<19, { 1 << 13 }>(words),
             (20, words) => self.pieces::<20, { 1 << 14 }>(words),
             (21, words) => self.pieces::<21, { 1 << 15 }>(words),
             (22, words) => self.pieces::<22, { 1 << 16 }>(words),
+            (24, words) => self.pieces::<24, { 1 << 18 }>(words),
             (_, words) => self.pieces::<25, { 1 << 19 }>(words),
         }
     }
@@ -160,15 +171,17 @@ impl<F: FnMut(Match), I: Fn(Literal, usize) -> Option<Range<usize>>> Walk<'_, F,
     }
 
     /// Places at which something may stand are noted and looked at together: the first point of an IPv4 address or the first
-    /// colon of an IPv6 one, a point before a letter; and pieces with a window that is known.
+    /// colon of an IPv6 one; what lies behind the bytes by which names and runs are known; pieces with a window that is known.
     #[inline(always)]
     fn walk<S: Simd, const INDEX: u32, const WORDS: usize>(&mut self, simd: S, words: &[u64; WORDS]) {
-        let (mut joints, mut pieces, mut counts) = ([0; NOTED], [0; NOTED], (0, 0));
-        let points = self.windows.has_points();
-        let any = self.wants.v4 || self.wants.v6 || points;
+        let (mut joints, mut anchors, mut pieces) = ([0; NOTED], [0; NOTED], [0; NOTED]);
+        let mut counts = (0, 0, 0);
+        let (addresses, anchored) = (self.wants.v4 || self.wants.v6, self.windows.has_anchors());
+        let mut before = Before::default();
         let mut at = 0;
         let mut last: [u8; PIECE];
-        while at < self.text.len() {
+        // One more at the end, for what ends with the text.
+        while at <= self.text.len() {
             let piece = if let Some(piece) = self.text[at..].first_chunk::<PIECE>() {
                 piece
             } else {
@@ -178,38 +191,50 @@ impl<F: FnMut(Match), I: Fn(Literal, usize) -> Option<Range<usize>>> Walk<'_, F,
                 last[..rest.len()].copy_from_slice(rest);
                 &last
             };
-            if any {
-                counts.0 = note(&mut joints, counts.0, joints_of(simd, piece, points), at);
+            let places = Places::of(simd, piece);
+            if addresses {
+                counts.0 = note::<1>(&mut joints, counts.0, joints_of(places), at);
+            }
+            if anchored {
+                counts.1 = note::<2>(&mut anchors, counts.1, anchors_of(places, &mut before), at);
             }
             if INDEX > 0 {
-                pieces[counts.1 % NOTED] = at;
-                counts.1 += usize::from(windows_of::<INDEX, WORDS>(words, piece) & 1 == 1);
+                pieces[counts.2 % NOTED] = at;
+                counts.2 += usize::from(windows_of::<INDEX, WORDS>(words, piece) & 1 == 1);
             }
             at += STEP;
-            if counts.0 > NOTED - STEP || counts.1 == NOTED || at >= self.text.len() {
-                self.look(&joints[..counts.0.min(NOTED)], &pieces[..counts.1.min(NOTED)]);
-                counts = (0, 0);
+            let full = counts.0.max(counts.1) > NOTED - PIECE || counts.2 == NOTED;
+            if full || at > self.text.len() {
+                self.look(&joints[..counts.0.min(NOTED)], &anchors[..counts.1.min(NOTED)]);
+                self.look_into(&pieces[..counts.2.min(NOTED)]);
+                counts = (0, 0, 0);
             }
         }
     }
 
     /// Looks at the places that were noted.
     #[inline(never)]
-    fn look(&mut self, joints: &[usize], pieces: &[usize]) {
+    fn look(&mut self, joints: &[usize], anchors: &[usize]) {
         for at in joints {
             match self.text.get(*at) {
-                Some(b'.') => {
-                    if self.wants.v4 {
-                        self.v4(*at);
-                    }
-                    if self.windows.has_points() && self.windows.point(self.text, *at) {
-                        self.point(*at);
-                    }
-                }
+                Some(b'.') if self.wants.v4 => self.v4(*at),
                 Some(b':') if self.wants.v6 => self.v6(*at),
                 _ => {}
             }
         }
+        for at in anchors {
+            if self.windows.anchor(self.text, *at) {
+                // Of a run all bytes before its end are letters and digits.
+                match at.checked_sub(FROM).filter(|dot| self.text[*dot] == b'.') {
+                    Some(dot) => self.point(dot),
+                    None => self.run(*at - 1),
+                }
+            }
+        }
+    }
+
+    /// Looks at the windows of pieces that were noted.
+    fn look_into(&mut self, pieces: &[usize]) {
         let Some(all) = self.windows.all() else { return };
         for at in pieces {
             for at in (*at..at + STEP).step_by(WINDOW) {
@@ -222,11 +247,8 @@ impl<F: FnMut(Match), I: Fn(Literal, usize) -> Option<Range<usize>>> Walk<'_, F,
         }
     }
 
-    /// What stands around a window that may be one of a run or a text.
+    /// What stands around a window that may be one of a name or a text.
     fn window(&mut self, window: u64, at: usize) {
-        if self.windows.run(window) && self.text[at..at + WINDOW].iter().all(u8::is_ascii_alphanumeric) {
-            self.run(at);
-        }
         if self.windows.name(window) {
             self.host(at);
         }
@@ -240,9 +262,7 @@ impl<F: FnMut(Match), I: Fn(Literal, usize) -> Option<Range<usize>>> Walk<'_, F,
 
     /// What stands around a point that may be one of a name or a text.
     fn point(&mut self, at: usize) {
-        if self.windows.has_names() {
-            self.host(at);
-        }
+        self.host(at);
         let (text, is, found) = (self.text, &self.is, &mut self.found);
         self.windows.around_point(text, at, |literal, start| {
             if let Some(Range { start, end }) = is(literal, start) {
@@ -308,20 +328,34 @@ impl<F: FnMut(Match), I: Fn(Literal, usize) -> Option<Range<usize>>> Walk<'_, F,
     }
 }
 
-/// The places of a piece at which an address may have its first point or colon, and with `points` those of points before a
-/// letter.
+/// The places of a piece at which an address may have its first point or colon.
 #[inline(always)]
-fn joints_of<S: Simd>(simd: S, piece: &[u8; PIECE], points: bool) -> u64 {
-    let Places { joints, letters } = Places::of(simd, piece);
+fn joints_of(Places { joints, .. }: Places) -> u64 {
     // Another at once, or behind one to four bytes and behind that a third. What lies beyond the piece is taken to be there.
     let near = joints >> 1 | joints >> 2;
     let near = near | near >> 2 | joints >> 5 | 31 << (PIECE - 5);
     let two = joints & near;
     let two = two >> 2 | two >> 3;
-    let all = joints & (joints >> 1 | two | two >> 2);
-    let letters = if points { joints & letters >> 1 } else { 0 };
-    (all | letters) & BEGINS
+    joints & (joints >> 1 | two | two >> 2) & BEGINS
 }
+
+/// The places of a piece behind which names and runs may be known by the bytes before: a little behind a point that a letter
+/// follows, and the ends of runs that are not too short.
+#[inline(always)]
+fn anchors_of(places: Places, before: &mut Before) -> u64 {
+    let points = places.points & places.letters >> 1 & BEGINS;
+    let words = places.letters | places.digits;
+    let behind = words << 1 | before.word;
+    let first = words & !behind;
+    // What is nearer than a run is long to where one begins; so far as those before the piece reach into it.
+    let near = (1..SHORTEST_RUN.ilog2()).fold(first | first << 1, |near, step| near | near << (1 << step));
+    let old = (u64::MAX >> (u64::BITS as usize - SHORTEST_RUN)).checked_shr(before.first.leading_zeros() + 1);
+    let ends = behind & !(words | near | old.unwrap_or(0)) & BEGINS;
+    *before = Before { word: words >> (STEP - 1) & 1, first: first << (PIECE - STEP) };
+    points << FROM | ends
+}
+
+const _: () = assert!(SHORTEST_RUN.is_power_of_two() && PIECE - STEP > FROM);
 
 /// 1 in the lowest bit if one of the windows of a piece is known.
 #[inline(always)]

@@ -82,7 +82,7 @@ pub(super) struct Bits {
 }
 
 /// How many bits of a hash can count.
-const SIZES: [u32; 6] = [16, 19, 20, 21, 22, 25];
+const SIZES: [u32; 8] = [16, 18, 19, 20, 21, 22, 24, 25];
 
 impl Bits {
     /// Room for so many hashes, `each` bits for one while they are not too many.

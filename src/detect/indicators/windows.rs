@@ -1,8 +1,9 @@
 //! The first look at a text: eight bytes at once tell whether something known may stand around them.
 //!
-//! Of a run, a name or a text the eight windows of eight bytes that begin side by side somewhere in it are noted in a bitmap.
-//! Wherever it stands, one of them begins at a multiple of eight, so that only every eighth window of a log is looked up. Names
-//! and texts that are too short for this are known by the bytes around one of their points.
+//! Runs are known by their last bytes; names, and texts that have a point, by the bytes around one of their points. Of a text
+//! without one (and where the bytes around the points are common) the eight windows of eight bytes that begin side by side
+//! somewhere in it are noted in a bitmap: wherever it stands, one of them begins at a multiple of eight, so that only every
+//! eighth window of a log is looked up.
 
 use std::collections::HashMap;
 
@@ -21,9 +22,10 @@ const SPAN: usize = 2 * WINDOW - 1;
 const TRIED: usize = 48;
 /// Makes letters small, and a little more.
 const SMALL: u64 = 0x2020_2020_2020_2020;
-/// Bytes of a window around a point that stand before it.
-const BEFORE: usize = 5;
-/// How much more common windows may be than a point, which each point of a log costs a look.
+/// Bytes of a window around a point that stand before it, and from it on.
+const BEFORE: usize = WINDOW - FROM;
+pub(super) const FROM: usize = 3;
+/// How much more common the bytes around a point may be than windows, which cost a look every eight bytes.
 const MUCH: u32 = 256;
 /// How many bits of a hash count for how often windows are sought.
 const SOUGHT: u32 = 18;
@@ -47,15 +49,13 @@ pub(super) struct Literal {
 /// Where all that is looked for may stand.
 #[derive(Debug)]
 pub(super) struct Windows {
-    /// The windows of all, of runs, of names, and of texts.
+    /// The windows of all, of names, and of texts.
     all: Bits,
-    runs: Bits,
     names: Bits,
     spanned: Literals,
-    /// Which bytes around a point count, and those that are known.
+    /// Which bytes around a point or before the end of a run count, and those that are known.
     masks: Vec<u64>,
-    points: Bits,
-    short_names: bool,
+    anchors: Bits,
     pointed: Literals,
     /// Texts that have neither a point nor the length for windows, and their search.
     rest: Vec<Literal>,
@@ -102,21 +102,26 @@ fn span(text: &[u8], at: usize) -> u64 {
     again(window(text, at) ^ window(text, at + SPAN - WINDOW).rotate_left(23))
 }
 
-/// The bytes around a point that count, as a hash.
+/// The bytes before a place that count, as a hash.
 #[inline]
-fn around(text: &[u8], dot: usize, mask: u64) -> u64 {
-    let eight = match dot.checked_sub(BEFORE).and_then(|from| text.get(from..)?.first_chunk()) {
+fn before(text: &[u8], at: usize, mask: u64) -> u64 {
+    let eight = match at.checked_sub(WINDOW).and_then(|from| text.get(from..)?.first_chunk()) {
         Some(eight) => *eight,
-        None => {
-            std::array::from_fn(|at| (dot + at).checked_sub(BEFORE).and_then(|at| text.get(at)).copied().unwrap_or(0))
-        }
+        None => std::array::from_fn(|byte| {
+            (at + byte).checked_sub(WINDOW).and_then(|at| text.get(at)).copied().unwrap_or(0)
+        }),
     };
     ((u64::from_le_bytes(eight) | SMALL) & mask).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
+/// The bytes around a point that count, as a hash.
+fn around(text: &[u8], dot: usize, mask: u64) -> u64 {
+    before(text, dot + FROM, mask)
+}
+
 /// Which bytes around a point count in a text of which so many stand before it, and from it on.
 fn mask(before: usize, from: usize) -> u64 {
-    let (before, from) = (before.min(BEFORE), from.min(WINDOW - BEFORE));
+    let (before, from) = (before.min(BEFORE), from.min(FROM));
     (u64::MAX >> (8 * (WINDOW - before - from))) << (8 * (BEFORE - before))
 }
 
@@ -202,30 +207,34 @@ impl Windows {
     /// Chooses what is rare in a piece of a log.
     pub(super) fn new(set: &Set, sample: &[u8]) -> Self {
         let mut counts = Counts::new(sample);
-        for id in set.runs().chain(set.hosts()).chain(set.literals().iter().map(|(id, _)| *id)) {
+        for id in set.hosts().chain(set.literals().iter().map(|(id, _)| *id)) {
             counts.add(set.value(id).as_bytes());
         }
         let (pointed, spanned, rest) = literals(set, &mut counts);
-        let (names, short): (Vec<u32>, Vec<u32>) = set.hosts().partition(|id| set.value(*id).len() >= SPAN);
-        let windows = (set.runs().count() + names.len() + spanned.len()) * WINDOW;
+        let (mut points, mut names) = (Vec::new(), Vec::new());
+        for id in set.hosts() {
+            match point_of(set.value(id).as_bytes(), &mut counts) {
+                Some((common, ..)) if common > MUCH && set.value(id).len() >= SPAN => names.push(id),
+                Some((_, hash, mask)) => points.push((hash, mask)),
+                None => {}
+            }
+        }
         let mut new = Self {
-            all: Bits::new(windows, SPARSE),
-            runs: Bits::new(set.runs().count() * WINDOW, FEWER),
+            all: Bits::new((names.len() + spanned.len()) * WINDOW, SPARSE),
             names: Bits::new(names.len() * WINDOW, FEWER),
             masks: Vec::new(),
-            points: Bits::new(short.len() + pointed.len(), SPARSE),
-            short_names: !short.is_empty(),
+            anchors: Bits::new(set.runs().count() + points.len() + pointed.len(), SPARSE),
             spanned: Literals::new(spanned, WINDOW, set, span),
             pointed: Literals::new(pointed, 1, set, |text, dot| around(text, dot, u64::MAX)),
             grams: None,
             rest,
         };
-        for (id, name) in set.runs().map(|id| (id, false)).chain(names.into_iter().map(|id| (id, true))) {
+        for id in names {
             let value = set.value(id);
             let from = rarest(value.as_bytes(), 0..value.len(), &counts);
             for window in (from..from + WINDOW).map(|at| window(value.as_bytes(), at)) {
                 new.all.note(window);
-                (if name { &mut new.names } else { &mut new.runs }).note(again(window));
+                new.names.note(again(window));
             }
         }
         for literal in &new.spanned.all {
@@ -235,7 +244,7 @@ impl Windows {
                 new.spanned.known.note(again(window));
             }
         }
-        new.note_points(set, &short, &mut counts);
+        new.note_anchors(set, points);
         new.grams = (!new.rest.is_empty()).then(|| {
             let small = |literal: &Literal| {
                 let (from, to) = (usize::from(literal.part.0), usize::from(literal.part.1));
@@ -246,29 +255,26 @@ impl Windows {
         new
     }
 
-    fn note_points(&mut self, set: &Set, short: &[u32], counts: &mut Counts<'_>) {
-        for id in short {
-            let value = set.value(*id);
-            let known = |dot: usize| {
-                let mask = mask(dot, value.len() - dot);
-                (around(value.as_bytes(), dot, mask), mask)
-            };
-            // The last is the rarest as a rule; another mask costs a look at each point.
-            let best = points(value.as_bytes())
-                .map(known)
-                .min_by_key(|(hash, mask)| (counts.point(*hash, *mask), u32::MAX - mask.count_ones()));
-            let Some((hash, mask)) = best else { continue };
+    /// Notes by what runs are known, and names and texts by one of their points.
+    fn note_anchors(&mut self, set: &Set, points: Vec<(u64, u64)>) {
+        for (hash, mask) in points {
             if !self.masks.contains(&mask) {
                 self.masks.push(mask);
             }
-            self.points.note(hash);
+            self.anchors.note(hash);
         }
         for literal in &self.pointed.all {
             let hash = around(set.value(literal.id).as_bytes(), usize::from(literal.known_at), u64::MAX);
-            self.points.note(hash);
+            self.anchors.note(hash);
             self.pointed.known.note(again(hash));
         }
-        if !self.pointed.all.is_empty() && !self.masks.contains(&u64::MAX) {
+        let mut runs = false;
+        for id in set.runs() {
+            let value = set.value(id);
+            self.anchors.note(before(value.as_bytes(), value.len(), u64::MAX));
+            runs = true;
+        }
+        if (runs || !self.pointed.all.is_empty()) && !self.masks.contains(&u64::MAX) {
             self.masks.push(u64::MAX);
         }
     }
@@ -278,30 +284,20 @@ impl Windows {
         self.all.any().then_some(&self.all)
     }
 
-    /// Whether anything is known by its points.
-    pub(super) fn has_points(&self) -> bool {
+    /// Whether anything is known by its points or its end.
+    pub(super) fn has_anchors(&self) -> bool {
         !self.masks.is_empty()
     }
 
-    /// Whether something that is known by its points may stand around one.
+    /// Whether something that is known by its points or its end may stand before a place: a little behind the point, or the end.
     #[inline]
-    pub(super) fn point(&self, text: &[u8], dot: usize) -> bool {
-        self.masks.iter().any(|mask| self.points.look(around(text, dot, *mask)) & 1 == 1)
-    }
-
-    /// Whether names are known by their points.
-    pub(super) fn has_names(&self) -> bool {
-        self.short_names
+    pub(super) fn anchor(&self, text: &[u8], at: usize) -> bool {
+        self.masks.iter().fold(0, |known, mask| known | self.anchors.look(before(text, at, *mask))) & 1 == 1
     }
 
     /// Whether a name may stand around a window.
     pub(super) fn name(&self, window: u64) -> bool {
         self.names.look(again(window)) & 1 == 1
-    }
-
-    /// Whether a run may stand around a window.
-    pub(super) fn run(&self, window: u64) -> bool {
-        self.runs.look(again(window)) & 1 == 1
     }
 
     /// Calls `found` with each literal that may stand around a point, and where it would begin.
@@ -330,6 +326,17 @@ impl Windows {
     pub(super) fn rest(&self) -> Option<(&Grams, &[Literal])> {
         Some((self.grams.as_ref()?, &self.rest))
     }
+}
+
+/// By which bytes around one of its points a name is known: how common these are, and which count.
+fn point_of(name: &[u8], counts: &mut Counts<'_>) -> Option<(u32, u64, u64)> {
+    let known = |dot: usize| {
+        let mask = mask(dot, name.len() - dot);
+        let hash = around(name, dot, mask);
+        (counts.point(hash, mask), hash, mask)
+    };
+    // The last is the rarest as a rule; another mask costs a look at each point.
+    points(name).map(known).min_by_key(|(common, _, mask)| (*common, u32::MAX - mask.count_ones()))
 }
 
 /// Where in a part of a text the windows begin that are the rarest.
@@ -364,7 +371,7 @@ fn literals(set: &Set, counts: &mut Counts<'_>) -> (Vec<Literal>, Vec<Literal>, 
                 Literal { id: *id, edges: *edges, part: (place(start), place(end)), known_at: place(known_at) }
             };
             for dot in points(part.as_bytes()).map(|dot| start + dot) {
-                if dot >= start + BEFORE && dot + WINDOW - BEFORE <= end {
+                if dot >= start + BEFORE && dot + FROM <= end {
                     let hash = around(text, dot, u64::MAX);
                     let cost = counts.point(hash, u64::MAX) + taken.get(&hash).copied().unwrap_or(0);
                     if point.is_none_or(|(known, _)| cost < known) {
@@ -384,7 +391,7 @@ fn literals(set: &Set, counts: &mut Counts<'_>) -> (Vec<Literal>, Vec<Literal>, 
             }
         }
         match (windows, point) {
-            (Some((cost, windows)), point) if point.is_none_or(|(other, _)| cost <= other + MUCH) => {
+            (Some((cost, windows)), point) if point.is_none_or(|(other, _)| other > cost.saturating_add(MUCH)) => {
                 *taken.entry(span(text, usize::from(windows.known_at))).or_default() += 1;
                 spanned.push(windows);
             }

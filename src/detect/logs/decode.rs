@@ -5,6 +5,8 @@ use flate2::bufread::MultiGzDecoder;
 use lzma_rust2::XzReader;
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
+use super::utf16::{Text, is_utf16};
+
 /// Size of the buffers, in bytes. What reads more at once, as blocks do, reads past them.
 const BUFFER: usize = 64 << 10;
 /// Most memory that an xz stream may ask for, in KiB; `xz -9` asks for 64 MiB.
@@ -18,22 +20,23 @@ pub enum Decoded<'a> {
     Unsupported(&'static str),
 }
 
-/// Whether a stream that begins like this is compressed, or is not read at all.
+/// Whether a stream that begins like this is compressed, is no UTF-8, or is not read at all.
 pub(super) fn is_packed(head: &[u8]) -> bool {
-    matches!(
-        head,
-        [0x1f, 0x8b, ..]
-            | [0x28, 0xb5, 0x2f, 0xfd, ..]
-            | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..]
-            | [b'B', b'Z', b'h', b'1'..=b'9', ..]
-            | [0xfd, b'7', b'z', b'X', b'Z', 0, ..]
-            | [b'P', b'K', 3, 4, ..]
-            | [b'P', b'A', b'R', b'1', ..]
-    )
+    is_utf16(head)
+        || matches!(
+            head,
+            [0x1f, 0x8b, ..]
+                | [0x28, 0xb5, 0x2f, 0xfd, ..]
+                | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..]
+                | [b'B', b'Z', b'h', b'1'..=b'9', ..]
+                | [0xfd, b'7', b'z', b'X', b'Z', 0, ..]
+                | [b'P', b'K', 3, 4, ..]
+                | [b'P', b'A', b'R', b'1', ..]
+        )
 }
 
 /// Looks at the first bytes: gzip (RFC 1952, any number of members), zstd (RFC 8878), bzip2 and xz are decompressed, other
-/// text passes as it is.
+/// text passes as it is. UTF-16 with a byte order mark becomes UTF-8.
 pub fn decode<'a>(mut reader: impl Read + Send + 'a) -> io::Result<Decoded<'a>> {
     let mut head = [0; 6];
     let mut have = 0;
@@ -55,9 +58,9 @@ pub fn decode<'a>(mut reader: impl Read + Send + 'a) -> io::Result<Decoded<'a>> 
         [0xfd, b'7', b'z', b'X', b'Z', 0] => Box::new(XzReader::new_mem_limit(whole, true, XZ_MEMORY)),
         [b'P', b'K', 3, 4, ..] => return Ok(Decoded::Unsupported("zip")),
         [b'P', b'A', b'R', b'1', ..] => return Ok(Decoded::Unsupported("parquet")),
-        _ => return Ok(Decoded::Stream(Box::new(whole))),
+        _ => return Ok(Decoded::Stream(Box::new(Text::new(whole)))),
     };
-    Ok(Decoded::Stream(Box::new(BufReader::with_capacity(BUFFER, stream))))
+    Ok(Decoded::Stream(Box::new(Text::new(BufReader::with_capacity(BUFFER, stream)))))
 }
 
 /// Zstandard frames one after another; skippable frames are skipped.

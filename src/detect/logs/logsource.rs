@@ -57,7 +57,7 @@ impl Class {
             Format::JsonLines | Format::JsonDocument => {
                 &[Self::CloudTrail, Self::WebJson, Self::Json, Self::Syslog, Self::Postgres]
             }
-            Format::Docker | Format::Logfmt | Format::Csv => &Self::ALL,
+            Format::Docker | Format::Wrapped | Format::Logfmt | Format::Csv => &Self::ALL,
         }
     }
 
@@ -89,7 +89,12 @@ impl Class {
             Format::Syslog | Format::Journal => Self::Syslog,
             Format::PostgresText | Format::PostgresCsv => Self::Postgres,
             Format::Text => Self::Text,
-            Format::JsonLines | Format::JsonDocument | Format::Docker | Format::Logfmt | Format::Csv => {
+            Format::JsonLines
+            | Format::JsonDocument
+            | Format::Docker
+            | Format::Wrapped
+            | Format::Logfmt
+            | Format::Csv => {
                 let has = |name: &&str| fields.contains_key(*name);
                 let (logger, postgres) = LOGGER;
                 if CLOUDTRAIL.iter().all(has) {

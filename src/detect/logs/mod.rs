@@ -25,6 +25,7 @@ mod segments;
 mod shard;
 mod sightings;
 pub mod sigma;
+mod utf16;
 mod window;
 
 #[cfg(test)]
@@ -33,6 +34,8 @@ mod shipped_cases;
 mod shipped_tests;
 #[cfg(test)]
 mod sightings_tests;
+#[cfg(test)]
+mod wrapped_tests;
 
 pub use block::{Block, Blocks};
 pub use correlate::{Correlator, Fed};

@@ -47,6 +47,16 @@ impl<T> Need<T> {
         }
     }
 
+    /// The same over what is known of texts; where nothing is, nothing is needed.
+    pub(super) fn known<U>(self, known: &impl Fn(T) -> Option<U>) -> Need<U> {
+        match self {
+            Self::Nothing => Need::Nothing,
+            Self::Has(text) => known(text).map_or(Need::Nothing, Need::Has),
+            Self::All(parts) => Need::all(parts.into_iter().map(|part| part.known(known))),
+            Self::Any(parts) => Need::any(parts.into_iter().map(|part| part.known(known))),
+        }
+    }
+
     fn map<U>(self, number: &mut impl FnMut(T) -> U) -> Need<U> {
         match self {
             Self::Nothing => Need::Nothing,

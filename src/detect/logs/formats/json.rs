@@ -1,9 +1,17 @@
 use std::io::{self, BufRead};
 
+use serde::de::IgnoredAny;
+
 use super::{Chunk, MAX_RECORD};
 
 /// Keys (lower case) of an outer object whose array holds the records.
-pub(super) const WRAPPERS: [&str; 3] = ["records", "events", "logevents"];
+const WRAPPERS: [&str; 5] = ["records", "events", "logevents", "configurationitems", "logrecords"];
+/// Keys of arrays whose objects hold arrays of records again.
+const NESTED: [&str; 4] = ["streams", "responses", "resourcelogs", "scopelogs"];
+/// Where in a stream the first record of a wrapper is, at most.
+const MAX_START: u64 = 4 << 10;
+/// Most bytes of what is said of all pairs that is kept with each.
+const MAX_LABELS: usize = 4 << 10;
 /// Most bytes of an outer object that are looked through for such a key.
 const MAX_WRAPPER: usize = 64 << 10;
 
@@ -13,10 +21,23 @@ pub struct JsonRecords<R> {
     reader: R,
     line: u64,
     offset: u64,
-    /// Open arrays of records; for each whether it lies in an outer object.
-    arrays: Vec<bool>,
+    /// Open arrays of records.
+    arrays: Vec<Open>,
+    /// Whether an outer object was entered.
+    entered: bool,
     /// Depth inside the rest of an outer object after its array of records; 0 outside.
     trailing: usize,
+}
+
+/// An open array of records.
+#[derive(Default)]
+struct Open {
+    /// How many objects of its outer record end behind it; 0 for one that stands alone.
+    trailing: usize,
+    /// Whether its objects hold arrays of records again.
+    nested: bool,
+    /// Where its elements are arrays themselves, as Loki's pairs are: what is said of all of them.
+    pairs: Option<Vec<u8>>,
 }
 
 /// The record being read.
@@ -34,13 +55,18 @@ struct Capture {
 enum Next {
     More,
     Record,
-    Wrapper,
+    Wrapper(Open),
 }
 
 impl<R: BufRead> JsonRecords<R> {
     /// Starts at line 1 and the given byte.
     pub fn new(reader: R, offset: u64) -> Self {
-        Self { reader, line: 1, offset, arrays: Vec::new(), trailing: 0 }
+        Self { reader, line: 1, offset, arrays: Vec::new(), entered: false, trailing: 0 }
+    }
+
+    /// Whether an outer object was entered near the start, and its records are pairs.
+    pub(super) fn entered(&self) -> (bool, bool) {
+        (self.entered, self.arrays.last().is_some_and(|open| open.pairs.is_some()))
     }
 
     /// Bytes read so far.
@@ -77,14 +103,20 @@ impl<R: BufRead> JsonRecords<R> {
                         return Ok(Some(chunk));
                     }
                 }
+                b'[' if self.arrays.last().is_some_and(|open| open.pairs.is_some()) => {
+                    if let Some(mut chunk) = self.capture()? {
+                        self.label(&mut chunk);
+                        return Ok(Some(chunk));
+                    }
+                }
                 b'[' if self.arrays.len() < 64 => {
                     self.skip(byte);
-                    self.arrays.push(false);
+                    self.arrays.push(Open::default());
                 }
                 b']' if !self.arrays.is_empty() => {
                     self.skip(byte);
-                    if self.arrays.pop() == Some(true) {
-                        self.trailing = 1;
+                    self.trailing = self.arrays.pop().map_or(0, |open| open.trailing);
+                    if self.trailing > 0 {
                         self.pass_trailing()?;
                     }
                 }
@@ -99,6 +131,17 @@ impl<R: BufRead> JsonRecords<R> {
         // The file was cut inside an array: said once, as a record that can't be read.
         self.arrays.clear();
         Ok(Some(Chunk { line: self.line, offset: self.offset, bytes: None }))
+    }
+
+    /// Adds to a pair what is said of all of them.
+    fn label(&self, chunk: &mut Chunk) {
+        let labels = self.arrays.last().and_then(|open| open.pairs.as_deref()).unwrap_or_default();
+        if let Some(bytes) = chunk.bytes.as_mut().filter(|bytes| bytes.ends_with(b"]") && !labels.is_empty()) {
+            bytes.pop();
+            bytes.push(b',');
+            bytes.extend_from_slice(labels);
+            bytes.push(b']');
+        }
     }
 
     /// Something that is no object: up to the end of its line or element.
@@ -140,7 +183,7 @@ impl<R: BufRead> JsonRecords<R> {
 
     /// One object; `None` if it turned out to be an outer one, whose array was entered.
     fn capture(&mut self) -> io::Result<Option<Chunk>> {
-        let outer = self.arrays.is_empty();
+        let outer = self.arrays.last().is_none_or(|open| open.nested);
         let mut capture = Capture { line: self.line, offset: self.offset, ..Capture::default() };
         loop {
             let available = match self.reader.fill_buf() {
@@ -158,8 +201,9 @@ impl<R: BufRead> JsonRecords<R> {
             match next {
                 Next::More => {}
                 Next::Record => return Ok(Some(capture.into_chunk())),
-                Next::Wrapper => {
-                    self.arrays.push(true);
+                Next::Wrapper(open) => {
+                    self.entered |= capture.offset < MAX_START && self.offset < MAX_START;
+                    self.arrays.push(open);
                     return Ok(None);
                 }
             }
@@ -188,11 +232,11 @@ impl Capture {
             at += 1;
             match byte {
                 b'"' => self.quoted = true,
-                b'[' if outer && self.depth == 1 => {
+                b'[' if outer && matches!(self.depth, 1 | 2) => {
                     self.keep(&available[kept..at - 1]);
                     kept = at - 1;
-                    if self.opens_records() {
-                        return (at, Next::Wrapper);
+                    if let Some(open) = self.opens_records() {
+                        return (at, Next::Wrapper(open));
                     }
                     self.depth += 1;
                 }
@@ -221,25 +265,41 @@ impl Capture {
         }
     }
 
-    /// Whether what was read ends in `"Records":`.
-    fn opens_records(&self) -> bool {
+    /// The array of records that opens here, if what was read ends in `"Records":` or another such key.
+    fn opens_records(&self) -> Option<Open> {
         if self.too_long || self.bytes.len() > MAX_WRAPPER {
-            return false;
+            return None;
         }
-        let before = self.bytes.trim_ascii_end();
-        let key = before.strip_suffix(b":").map(<[u8]>::trim_ascii_end).and_then(|key| key.strip_suffix(b"\""));
-        key.is_some_and(|key| {
-            WRAPPERS.iter().any(|want| {
-                let at = key.len().wrapping_sub(want.len());
-                key.get(at..).is_some_and(|end| end.eq_ignore_ascii_case(want.as_bytes()))
-                    && at.checked_sub(1).is_some_and(|quote| key[quote] == b'"')
-            })
-        })
+        let before = self.bytes.trim_ascii_end().strip_suffix(b":")?.trim_ascii_end().strip_suffix(b"\"")?;
+        let key = &before[memchr::memrchr(b'"', before)? + 1..];
+        let start = &before[..before.len() - key.len() - 1];
+        let is = |want: &str| key.eq_ignore_ascii_case(want.as_bytes());
+        let has = |text: &str| memchr::memmem::find(before, text.as_bytes()).is_some();
+        let open = Open { trailing: self.depth, ..Open::default() };
+        match self.depth {
+            1 if WRAPPERS.into_iter().any(is) => Some(open),
+            1 if NESTED.into_iter().any(is) => Some(Open { nested: true, ..open }),
+            // Names that other objects have too: by what stands before them.
+            1 if is("results") && has("\"preview\"") => Some(open),
+            1 if is("entries") && (has("\"labels\"") || start.trim_ascii() == b"{") => Some(open),
+            1 if is("values") && has("\"stream\"") => Some(Open { pairs: Some(labels(start)), ..open }),
+            2 if is("hits") && has("\"hits\"") => Some(open),
+            2 if is("result") && has("\"streams\"") => Some(Open { nested: true, ..open }),
+            _ => None,
+        }
     }
 
     fn into_chunk(self) -> Chunk {
         Chunk { line: self.line, offset: self.offset, bytes: (!self.too_long).then_some(self.bytes) }
     }
+}
+
+/// The start of an object, closed, if it is short enough to be kept.
+fn labels(start: &[u8]) -> Vec<u8> {
+    let start = start.trim_ascii_end();
+    let mut out = start.strip_suffix(b",").unwrap_or(start).to_vec();
+    out.push(b'}');
+    if out.len() > MAX_LABELS || serde_json::from_slice::<IgnoredAny>(&out).is_err() { Vec::new() } else { out }
 }
 
 #[cfg(test)]
@@ -273,6 +333,45 @@ mod tests {
             assert_eq!(got, [one.clone(), two.clone()], "{text}");
         }
         assert_eq!(records("[\n {\"a\":1},\n {\"a\":2}]").iter().map(|r| r.0).collect::<Vec<_>>(), [2, 3]);
+    }
+
+    #[test]
+    fn records_deeper_in_are_found() {
+        let one = json!({"message": "a]}", "hits": [1]});
+        let two = json!({"values": [["1", "x"]]});
+        for text in [
+            json!({"took": 1, "hits": {"total": 2, "hits": [one, two]}, "x": [{"y": "}"}]}).to_string(),
+            json!({"responses": [{"hits": {"n": 1, "hits": [one]}}, {"hits": {"n": 1, "hits": [two]}}]}).to_string(),
+            json!({"preview": false, "fields": [{"a": 1}], "results": [one, two]}).to_string(),
+            json!({"entries": [one, two]}).to_string(),
+            json!({"resourceLogs": [{"a": {}, "scopeLogs": [{"logRecords": [one]}, {"logRecords": [two]}]}]})
+                .to_string(),
+            serde_json::to_string_pretty(&json!({"configurationItems": [one, two], "b": 1})).unwrap(),
+        ] {
+            let got: Vec<_> = records(&text).into_iter().map(|(_, value)| value.unwrap()).collect();
+            assert_eq!(got, [one.clone(), two.clone()], "{text}");
+        }
+        let streams = json!([{"stream": {"app": "x"}, "values": [["1", "a"], ["2", "b", {"m": "n"}]]}, {"stream": {}, "values": [["3", "c"]]}]);
+        for text in [
+            json!({"streams": streams}),
+            json!({"status": "success", "data": {"resultType": "streams", "result": streams, "stats": {"a": [1]}}}),
+        ] {
+            for text in [text.to_string(), serde_json::to_string_pretty(&text).unwrap()] {
+                let got: Vec<_> = records(&text).into_iter().map(|(_, value)| value.unwrap()).collect();
+                let stream = json!({"stream": {"app": "x"}});
+                let want = [
+                    json!(["1", "a", stream]),
+                    json!(["2", "b", {"m": "n"}, stream]),
+                    json!(["3", "c", {"stream": {}}]),
+                ];
+                assert_eq!(got, want, "{text}");
+            }
+        }
+        for whole in
+            [json!({"cache": {"hits": [1, 2]}}), json!({"results": [{"a": 1}]}), json!({"a": 1, "entries": [{"b": 1}]})]
+        {
+            assert_eq!(records(&whole.to_string())[0].1, Some(whole));
+        }
     }
 
     #[test]

@@ -3,7 +3,10 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value};
 
-use super::{Continued, Format, JsonRecords, LogFormat, Split, access, csv, docker, journal, logfmt, postgres, syslog};
+use super::{
+    Continued, Format, JsonRecords, LogFormat, Split, access, csv, docker, journal, lake, logfmt, postgres, proxies,
+    syslog, wrap,
+};
 
 /// A file's format with what its head says about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +91,7 @@ impl Layout {
     /// How records are found that are not lines; `offset` is where the stream starts.
     pub(in crate::detect::logs) fn split(&self, offset: u64) -> Option<SplitKind> {
         match self.format {
-            Format::JsonDocument => Some(SplitKind::Json(offset)),
+            Format::JsonDocument | Format::Wrapped => Some(SplitKind::Json(offset)),
             Format::PostgresText => Some(SplitKind::Continued(offset)),
             Format::PostgresCsv => Some(SplitKind::Csv(offset, false)),
             Format::Csv => Some(SplitKind::Csv(offset, true)),
@@ -106,7 +109,8 @@ impl Layout {
         let fits = match self.format {
             _ if trimmed.is_empty() => return Outline::Blank,
             Format::Docker if !trimmed.starts_with(b"{") => true,
-            Format::JsonLines | Format::JsonDocument | Format::Docker => {
+            Format::Wrapped if trimmed.starts_with(b"[") => trimmed.ends_with(b"]"),
+            Format::JsonLines | Format::JsonDocument | Format::Docker | Format::Wrapped => {
                 trimmed.starts_with(b"{") && trimmed.ends_with(b"}")
             }
             Format::Access => access::outline(trimmed),
@@ -124,9 +128,11 @@ impl Layout {
         let fields = match self.format {
             Format::JsonLines | Format::JsonDocument => serde_json::from_str(record).ok(),
             Format::Docker => return docker::parse(record),
+            Format::Wrapped => return wrap::parse(record),
             Format::Access => access::parse(record),
             Format::Custom => match &self.form {
                 Some(form) => form.parse(record),
+                None if self.columns.is_empty() => proxies::parse(record),
                 None => csv::words(record, &self.columns),
             },
             Format::Syslog => syslog::parse(record),
@@ -134,7 +140,10 @@ impl Layout {
             Format::PostgresText => postgres::parse(record),
             Format::PostgresCsv => postgres::parse_csv(record),
             Format::Logfmt => logfmt::parse(record),
-            Format::Csv => csv::parse(record, &self.columns, self.separator),
+            Format::Csv => {
+                let event = lake::event(csv::parse(record, &self.columns, self.separator)?);
+                return Some(wrap::open(event, wrap::DEPTH).unwrap_or_else(|event| (event, Format::Csv)));
+            }
             Format::Text => Some(super::text_event(record)),
         };
         fields.map(|fields| (fields, self.format))

@@ -7,13 +7,16 @@ mod detect;
 mod docker;
 mod journal;
 mod json;
+mod lake;
 mod layout;
 mod lines;
 mod logfmt;
 mod postgres;
+mod proxies;
 mod shape;
 mod syslog;
 pub mod time;
+mod wrap;
 
 use serde_json::{Map, Value};
 
@@ -40,11 +43,14 @@ pub enum Format {
     JsonLines,
     /// JSON arrays, `{"Records":[..]}`, pretty-printed objects.
     JsonDocument,
-    /// Lines of any format that a container's runtime carries: docker's `json-file`, CRI's, docker compose's.
+    /// Lines of any format that others carry: docker's `json-file`, CRI's, docker compose's, JSON lines of Filebeat, Fluent Bit,
+    /// `EventBridge`, Splunk.
     Docker,
+    /// JSON documents whose records carry others: exports of `CloudWatch`, Elasticsearch, Loki, Splunk, `lookup-events`.
+    Wrapped,
     /// Web access log: common or combined log format.
     Access,
-    /// Web access log of a `log_format` that was given, or W3C extended with its `#Fields:`.
+    /// Web access log of a `log_format` that was given, W3C extended with its `#Fields:`, or a load balancer's.
     Custom,
     /// RFC 3164 or RFC 5424.
     Syslog,
@@ -64,10 +70,11 @@ pub enum Format {
 
 impl Format {
     /// All formats.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::JsonLines,
         Self::JsonDocument,
         Self::Docker,
+        Self::Wrapped,
         Self::Access,
         Self::Custom,
         Self::Syslog,
@@ -85,6 +92,7 @@ impl Format {
             Self::JsonLines => "JSON lines",
             Self::JsonDocument => "JSON document",
             Self::Docker => "container log",
+            Self::Wrapped => "JSON that carries records",
             Self::Access => "access log",
             Self::Custom => "access log of the given form",
             Self::Syslog => "syslog",
@@ -103,6 +111,7 @@ impl Format {
             Self::JsonLines => "json-lines",
             Self::JsonDocument => "json",
             Self::Docker => "docker",
+            Self::Wrapped => "wrapped",
             Self::Access => "access",
             Self::Custom => "custom",
             Self::Syslog => "syslog",
@@ -117,7 +126,7 @@ impl Format {
 
     /// Whether a record is a JSON object.
     pub fn is_json(self) -> bool {
-        matches!(self, Self::JsonLines | Self::JsonDocument | Self::Docker)
+        matches!(self, Self::JsonLines | Self::JsonDocument | Self::Docker | Self::Wrapped)
     }
 
     /// Whether values stand in the record byte for byte.
@@ -131,7 +140,7 @@ type Parse = fn(&str) -> Option<Map<String, Value>>;
 
 /// The event of one line by itself, whatever carries it: a container's driver, syslog, words before a JSON object, `key=value`.
 pub fn event_of_line(line: &str) -> Map<String, Value> {
-    let (mut event, _) = docker::parse(line).unwrap_or_else(|| docker::inner(line));
+    let (mut event, _) = docker::parse(line).unwrap_or_else(|| docker::inner(line, wrap::DEPTH));
     for name in ["message", "msg", "MESSAGE"] {
         if let Some(inside) = event.get(name).and_then(Value::as_str).and_then(carried) {
             // What was carried counts more than what carried it.

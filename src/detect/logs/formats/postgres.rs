@@ -172,7 +172,9 @@ fn time_of(prefix: &str) -> Option<String> {
 /// Parses a row of `csvlog`.
 pub(super) fn parse_csv(row: &str) -> Option<Map<String, Value>> {
     let fields = csv::fields(row, b',');
-    if fields.len() < 22 || fields.len() > COLUMNS.len() + 4 {
+    // Other tables are as wide: a row of the log begins with its time.
+    let dated = fields.first().is_some_and(|time| time.bytes().next().is_some_and(|b| b.is_ascii_digit()));
+    if fields.len() < 22 || fields.len() > COLUMNS.len() + 4 || !dated {
         return None;
     }
     let named = COLUMNS.iter().zip(fields).filter(|(_, field)| !field.is_empty());

@@ -17,6 +17,11 @@ pub(super) fn parse(line: &str) -> Option<Map<String, Value>> {
     }
     let (time, rest) = timestamp(rest)?;
     event.insert("time".into(), time.into());
+    // FreeBSD can say facility and level before the host.
+    let levelled = rest
+        .split_once(' ')
+        .filter(|(first, after)| is_level(first) && after.split(' ').next().is_some_and(|word| !word.ends_with(':')));
+    let rest = levelled.map_or(rest, |(_, after)| after);
     let (first, after) = rest.split_once(' ')?;
     // Some leave the host out, and some say facility and level before the program.
     let rest = if has_pid(first) || is_level(first) {
@@ -52,14 +57,15 @@ fn has_pid(word: &str) -> bool {
     pid.is_some_and(|pid| !pid.is_empty() && pid.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// Whether a word is facility and level: `auth.info`.
+/// Whether a word is facility and level: `auth.info`, `<auth.info>`.
 fn is_level(word: &str) -> bool {
     const FACILITIES: [&str; 12] =
         ["auth", "authpriv", "cron", "daemon", "ftp", "kern", "lpr", "mail", "news", "syslog", "user", "uucp"];
     const LEVELS: [&str; 11] =
         ["emerg", "panic", "alert", "crit", "err", "error", "warning", "warn", "notice", "info", "debug"];
     let known = |name: &str| FACILITIES.contains(&name) || name.strip_prefix("local").is_some_and(|n| n.len() == 1);
-    word.split_once('.').is_some_and(|(name, level)| known(name) && LEVELS.contains(&level))
+    let bare = word.strip_prefix('<').and_then(|word| word.strip_suffix('>'));
+    bare.unwrap_or(word).split_once('.').is_some_and(|(name, level)| known(name) && LEVELS.contains(&level))
 }
 
 /// Whether a line looks like one of the log: a priority, or a time in one of the forms of [`timestamp`].
@@ -231,6 +237,7 @@ mod tests {
             ("2026-11-23T04:05:06+0100 web sshd[7]: ", "2026-11-23T04:05:06+0100", Some("web")),
             ("Nov 23 04:05:06 sshd[7]: ", "Nov 23 04:05:06", None),
             ("Nov 23 04:05:06 web authpriv.info sshd[7]: ", "Nov 23 04:05:06", Some("web")),
+            ("Nov 23 04:05:06 <auth.info> web sshd[7]: ", "Nov 23 04:05:06", Some("web")),
             ("Nov 23 04:05:06 web.info sshd[7]: ", "Nov 23 04:05:06", Some("web.info")),
         ] {
             let line = format!("{before}Accepted password for eve from 1.2.3.4 port 5 ssh2");

@@ -5,7 +5,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 18] = [
     "eventTime",
     "timestamp",
     "time",
@@ -20,6 +20,10 @@ const KEYS: [&str; 14] = [
     "_SOURCE_REALTIME_TIMESTAMP",
     "event_time",
     "startTime",
+    "_time",
+    "timeUnixNano",
+    "start",
+    "EventTime",
 ];
 
 /// Offsets of zones that logs name by letters, in hours; other names count as UTC.

@@ -5,6 +5,7 @@ use regex_syntax::hir::{Class, Hir, HirKind};
 use super::pattern::Piece;
 use super::site::Literal;
 use crate::detect::logs::formats::Format;
+use crate::detect::logs::need::Need;
 
 /// Most literals that stand for one test, one selection or one rule before it counts as having none.
 pub(super) const MAX_LITERALS: usize = 512;
@@ -133,38 +134,29 @@ fn ends_text(end: &str) -> bool {
         && !["true", "false"].iter().any(|word| word.ends_with(&end))
 }
 
-/// Literals of which every match of a regular expression holds at least one.
-pub(super) fn regex_literals(source: &str, family: Family) -> Option<Vec<String>> {
-    let hir = regex_syntax::Parser::new().parse(source).ok()?;
-    required(&hir, family)
+/// What every match of a regular expression holds.
+pub(super) fn regex_need(source: &str, family: Family) -> Need<String> {
+    regex_syntax::Parser::new().parse(source).map_or(Need::Nothing, |hir| needed(&hir, family))
 }
 
-fn required(hir: &Hir, family: Family) -> Option<Vec<String>> {
+fn needed(hir: &Hir, family: Family) -> Need<String> {
     match hir.kind() {
-        HirKind::Alternation(parts) => {
-            let mut out = Vec::new();
-            for part in parts {
-                out.extend(required(part, family)?);
-            }
-            (out.len() <= MAX_LITERALS).then_some(out)
-        }
+        HirKind::Alternation(parts) => Need::any(parts.iter().map(|part| needed(part, family))),
         HirKind::Concat(parts) => concat(parts, family),
-        HirKind::Capture(capture) => required(&capture.sub, family),
-        HirKind::Repetition(repetition) if repetition.min > 0 => required(&repetition.sub, family),
+        HirKind::Capture(capture) => needed(&capture.sub, family),
+        HirKind::Repetition(repetition) if repetition.min > 0 => needed(&repetition.sub, family),
         HirKind::Literal(_) => concat(std::slice::from_ref(hir), family),
-        _ => None,
+        _ => Need::Nothing,
     }
 }
 
-/// Neighbouring letters are joined; of all the parts, the one with the longest literals counts.
-fn concat(parts: &[Hir], family: Family) -> Option<Vec<String>> {
+/// Neighbouring letters are joined; all parts must be there.
+fn concat(parts: &[Hir], family: Family) -> Need<String> {
     let mut run = String::new();
-    let mut best: Option<Vec<String>> = None;
-    let mut offer = |set: Option<Vec<String>>| {
-        let length = |set: &Vec<String>| set.iter().map(String::len).min().unwrap_or(0);
-        if let Some(set) = set.filter(|set| best.as_ref().is_none_or(|best| length(set) > length(best))) {
-            best = Some(set);
-        }
+    let mut needs = Vec::new();
+    let end = |run: &mut String, needs: &mut Vec<Need<String>>| {
+        needs.extend(longest(run, family).map(Need::Has));
+        run.clear();
     };
     for part in parts {
         match part.kind() {
@@ -173,14 +165,13 @@ fn concat(parts: &[Hir], family: Family) -> Option<Vec<String>> {
             // What has no width, as `^` and `\b`, parts nothing.
             HirKind::Look(_) | HirKind::Empty => {}
             _ => {
-                offer(longest(&run, family).map(|one| vec![one]));
-                run.clear();
-                offer(required(part, family));
+                end(&mut run, &mut needs);
+                needs.push(needed(part, family));
             }
         }
     }
-    offer(longest(&run, family).map(|one| vec![one]));
-    best
+    end(&mut run, &mut needs);
+    Need::all(needs.into_iter())
 }
 
 /// The letter that a class of its two cases stands for. `k` and `s` have a third form outside ASCII, so they are none.
@@ -200,13 +191,17 @@ mod tests {
 
     #[test]
     fn regular_expressions_say_what_they_need() {
-        let of = |source: &str| regex_literals(source, Family::Raw);
-        assert_eq!(of("^GET /adm(in|x).*passwd$"), Some(vec!["get /adm".into()]));
-        assert_eq!(of("(?i)union.{1,5}from"), Some(vec!["union".into()]));
-        assert_eq!(of("(?i)select"), Some(vec!["elect".into()]));
-        assert_eq!(of("(alpha|beta)+"), Some(vec!["alpha".into(), "beta".into()]));
-        assert_eq!(of("(alpha|b.)"), None);
-        assert_eq!(of("(alpha)*x[0-9]"), None);
+        let of = |source: &str| regex_need(source, Family::Raw);
+        let has = |text: &str| Need::Has(text.to_owned());
+        let any = |texts: &[&str]| Need::Any(texts.iter().map(|text| has(text)).collect());
+        let all = |parts: [Need<String>; 2]| Need::All(parts.into());
+        assert_eq!(of("^GET /adm(in|x).*passwd$"), all([has("get /adm"), has("passwd")]));
+        assert_eq!(of("(?i)union.{1,5}from"), all([has("union"), has("from")]));
+        assert_eq!(of("(?i)select"), has("elect"));
+        assert_eq!(of("(alpha|beta)+"), any(&["alpha", "beta"]));
+        assert_eq!(of("(?i)(create|alter) (rule|table)"), all([any(&["create", "alter"]), any(&["rule", "table"])]));
+        assert_eq!(of("(alpha|b.)"), Need::Nothing);
+        assert_eq!(of("(alpha)*x[0-9]"), Need::Nothing);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use regex::{Regex, RegexBuilder};
 use serde_json::Value;
 
-use super::literal::{Cost, Family, regex_literals};
+use super::literal::{Cost, Family, MAX_LITERALS, regex_need};
 use super::site::{Literal, Part as RecordPart};
 use super::text::{TextPattern, lower};
 use crate::detect::logs::formats::time;
@@ -180,11 +180,13 @@ impl Test {
                 runs.map(|run| vec![(part, run.to_owned())]).min_by_key(|set| cost(set))
             }
             Self::Regex(regex) => {
-                let longest = |literal: &String| {
-                    let piece = part.pieces(literal).max_by_key(|piece| piece.len())?;
+                let longest = |literal: String| {
+                    let piece = part.pieces(&literal).max_by_key(|piece| piece.len())?;
                     (piece.len() >= family.shortest()).then(|| (part, piece.to_owned()))
                 };
-                regex_literals(regex.as_str(), family)?.iter().map(longest).collect()
+                let need = regex_need(regex.as_str(), family).known(&longest);
+                let set = need.one_of(&|literal| cost(std::slice::from_ref(literal)));
+                set.filter(|set| set.len() <= MAX_LITERALS)
             }
             _ => None,
         }
@@ -199,10 +201,7 @@ impl Test {
     pub(super) fn need(&self, family: Family) -> Need<String> {
         match self {
             Self::Text(pattern) => Need::all(pattern.runs(family).iter().cloned().map(Need::Has)),
-            Self::Regex(regex) => match regex_literals(regex.as_str(), family) {
-                Some(literals) => Need::any(literals.into_iter().map(Need::Has)),
-                None => Need::Nothing,
-            },
+            Self::Regex(regex) => regex_need(regex.as_str(), family),
             _ => Need::Nothing,
         }
     }
