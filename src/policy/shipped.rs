@@ -82,6 +82,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("trades/expired-key.yml", include_str!("../../policies/trades/expired-key.yml")),
     ("trades/fill-differs.yml", include_str!("../../policies/trades/fill-differs.yml")),
     ("trades/fill-without-row.yml", include_str!("../../policies/trades/fill-without-row.yml")),
+    ("trades/filled-otherwise.yml", include_str!("../../policies/trades/filled-otherwise.yml")),
     ("trades/first-use.yml", include_str!("../../policies/trades/first-use.yml")),
     ("trades/future-time.yml", include_str!("../../policies/trades/future-time.yml")),
     ("trades/impossible-number.yml", include_str!("../../policies/trades/impossible-number.yml")),
@@ -92,6 +93,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("trades/key-out-of-scope.yml", include_str!("../../policies/trades/key-out-of-scope.yml")),
     ("trades/log-line-differs.yml", include_str!("../../policies/trades/log-line-differs.yml")),
     ("trades/log-line-without-row.yml", include_str!("../../policies/trades/log-line-without-row.yml")),
+    ("trades/negative-quantity.yml", include_str!("../../policies/trades/negative-quantity.yml")),
     ("trades/new-address.yml", include_str!("../../policies/trades/new-address.yml")),
     ("trades/new-destination.yml", include_str!("../../policies/trades/new-destination.yml")),
     ("trades/new-instrument.yml", include_str!("../../policies/trades/new-instrument.yml")),
@@ -100,6 +102,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("trades/off-hours.yml", include_str!("../../policies/trades/off-hours.yml")),
     ("trades/off-market.yml", include_str!("../../policies/trades/off-market.yml")),
     ("trades/order-mismatch.yml", include_str!("../../policies/trades/order-mismatch.yml")),
+    ("trades/order-still-waits.yml", include_str!("../../policies/trades/order-still-waits.yml")),
     ("trades/orphan.yml", include_str!("../../policies/trades/orphan.yml")),
     ("trades/over-daily-limit.yml", include_str!("../../policies/trades/over-daily-limit.yml")),
     ("trades/over-limit.yml", include_str!("../../policies/trades/over-limit.yml")),
@@ -115,6 +118,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("trades/value-does-not-fit.yml", include_str!("../../policies/trades/value-does-not-fit.yml")),
     ("trades/value-outlier.yml", include_str!("../../policies/trades/value-outlier.yml")),
     ("trades/wash.yml", include_str!("../../policies/trades/wash.yml")),
+    ("trades/wash-within-a-minute.yml", include_str!("../../policies/trades/wash-within-a-minute.yml")),
     ("trades/while-paused.yml", include_str!("../../policies/trades/while-paused.yml")),
 ];
 

@@ -1,18 +1,38 @@
-//! Rows changed long after they were made: an intruder's edit, or what the deployment does every night.
+//! What is unusual here, and what the deployment does every day: rows changed long after they were made, and others.
 
 use std::collections::BTreeMap;
 
 use super::expression::Expression;
 use super::hit::{Hit, Hits, MOST};
+use super::plan::Plan;
 use super::policy::Check;
 use super::roles::Role;
 
+/// Fewer hits of a policy are never usual.
+pub(super) const USUAL: u64 = 20;
 /// Fewer late changes are never usual.
 pub(super) const AT_LEAST: u64 = 200;
 /// So many different days must have seen them.
 pub(super) const DAYS: usize = 3;
 pub(super) const HOUR: i64 = 3_600_000;
 pub(super) const DAY: i64 = 24 * HOUR;
+
+impl Plan {
+    /// Takes back the hits of policies that find what is usual here, and says so: of at least [`USUAL`] hits, more than the policy's share of `rows`.
+    pub fn without_usual(&self, hits: &mut Hits, rows: u64) -> Vec<(u16, String)> {
+        let mut uncovered = Vec::new();
+        for (number, policy) in (0_u16..).zip(&self.policies) {
+            let Some(percent) = policy.usual_percent else { continue };
+            let found = hits.count(number);
+            if found >= USUAL && found * 100 > rows.saturating_mul(u64::from(percent)) {
+                hits.take_back(number);
+                uncovered
+                    .push((number, format!("{found} of {rows} rows are so: that is usual here, and tells nothing")));
+            }
+        }
+        uncovered
+    }
+}
 
 /// Late changes of one policy, and how late they are.
 #[derive(Debug, Default)]

@@ -96,6 +96,24 @@ pub fn of_gap(
     }
 }
 
+/// A finding of an order whose trades are missing.
+pub fn of_order(policy: &TradePolicy, orders: &Mapping, id: &str, time: Option<Timestamp>, why: &str) -> Finding {
+    let mut key = Map::new();
+    key.insert(orders.column(Role::Id).unwrap_or("id").to_owned(), cut(id));
+    let source = Source::Table { table: orders.table.name.clone(), key };
+    // When trades were deleted can't be known from what is left.
+    let matched = [(Role::Order.name(), cut(id)), ("why".to_owned(), why.into()), (DONE_AT.to_owned(), Value::Null)];
+    Finding {
+        id: finding_id(FindingKind::Trade, &policy.id, &source),
+        kind: FindingKind::Trade,
+        rule: policy.rule(),
+        time,
+        source,
+        matched: matched.into_iter().collect(),
+        event: Map::new(),
+    }
+}
+
 /// A finding of an entry of another record that is no row.
 pub fn of_entry(
     policy: &TradePolicy,

@@ -41,6 +41,19 @@ impl Hits {
         self.miss(hit.policy, 1);
     }
 
+    /// How many hits a policy has, kept or not.
+    pub fn count(&self, policy: u16) -> u64 {
+        let kept = self.kept.iter().filter(|hit| hit.policy == policy).count();
+        let more = self.dropped.iter().find(|(one, _)| *one == policy).map_or(0, |(_, more)| *more);
+        more + u64::try_from(kept).unwrap_or(u64::MAX)
+    }
+
+    /// Forgets the hits of a policy.
+    pub fn take_back(&mut self, policy: u16) {
+        self.kept.retain(|hit| hit.policy != policy);
+        self.dropped.retain(|(one, _)| *one != policy);
+    }
+
     /// Counts hits of a policy that are not kept.
     pub fn miss(&mut self, policy: u16, more: u64) {
         match self.dropped.iter_mut().find(|(known, _)| *known == policy) {

@@ -43,13 +43,15 @@ pub mod sql;
 mod stage_tests;
 /// Numbers and moments as databases write them.
 pub mod value;
+mod whole_orders;
 
 pub use changes::Changes;
 pub use follow::{BATCH, Doubt, Followed, Follower};
 pub use hit::{Hit, Hits, MOST, rows};
 pub use ids::{Gap, Ids, made_at, without_usual};
 pub use names::{Names, Reader};
-pub use plan::{Layout, Means, Plan, Uncovered, needs_history};
+pub use plan::{Layout, Means, Plan, Uncovered};
+pub use policy::needs_history;
 pub use record::{NO_TIME, Record, SIZE, Side};
 pub use reference::Reference;
 pub use row::{RowReader, Seen};

@@ -9,12 +9,13 @@ use super::policy::{Check, Difference, Ledger};
 use super::record::{Bytes, NO_TIME, Record, Side, write_decimal};
 use super::roles::Role;
 use super::row::{decimal, moment_of};
+pub use super::whole_orders::Gone;
 use crate::domain::RawRow;
 
 /// Bytes of a [`Claim`].
 pub const CLAIM: usize = 8 + 8 + 8 + 4 + 4 + 1 + 10;
 /// Bytes of an [`Order`].
-pub const ORDER: usize = 8 + 8 + 4 + 4 + 1 + 10 + 1;
+pub const ORDER: usize = 8 + 8 + 4 + 4 + 1 + 10 + 10 + 1;
 
 /// A trade that names an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,18 +98,21 @@ pub struct Order {
     pub side: Side,
     /// Quantity.
     pub quantity: Decimal,
+    /// How much of it was traded, as the order says.
+    pub filled: Decimal,
     /// The policies, a bit each, whose words its status is among.
     pub refused: u8,
 }
 
 impl Order {
     /// Roles of the order table that are read.
-    pub const ROLES: [Role; 8] = [
+    pub const ROLES: [Role; 9] = [
         Role::Id,
         Role::Account,
         Role::Instrument,
         Role::Side,
         Role::Quantity,
+        Role::Filled,
         Role::Status,
         Role::CreatedAt,
         Role::ExecutedAt,
@@ -142,6 +146,7 @@ impl Order {
             instrument,
             side,
             quantity: place(Role::Quantity).map_or(Decimal::Null, |place| decimal(row, place)),
+            filled: place(Role::Filled).map_or(Decimal::Null, |place| decimal(row, place)),
             refused: refusals.iter().filter(|(_, words)| is(words)).fold(0, |bits, (bit, _)| bits | bit),
         })
     }
@@ -154,6 +159,7 @@ impl Order {
         bytes.extend_from_slice(&self.instrument.to_le_bytes());
         bytes.push(self.side as u8);
         write_decimal(bytes, self.quantity);
+        write_decimal(bytes, self.filled);
         bytes.push(self.refused);
     }
 
@@ -166,29 +172,37 @@ impl Order {
             instrument: u32::from_le_bytes(bytes.take()),
             side: side(bytes.take()),
             quantity: bytes.decimal(),
+            filled: bytes.decimal(),
             refused: bytes.take::<1>()[0],
         }
     }
 }
 
 /// A check against orders.
-struct Against {
-    policy: u16,
-    problem: Difference,
+pub(super) struct Against {
+    pub(super) policy: u16,
+    pub(super) problem: Difference,
     /// Fields that must agree, each with the rows that agreed and that differed.
     fields: Vec<(Role, u64, u64)>,
-    tolerance: i64,
-    bit: u8,
+    pub(super) tolerance: i64,
+    pub(super) bit: u8,
+    /// Orders that could be judged as a whole, and those found.
+    pub(super) whole: (u64, u64),
 }
 
 /// Joins trades with their orders, one part of all orders at a time.
 pub struct OrderJoin {
-    checks: Vec<Against>,
+    pub(super) checks: Vec<Against>,
     refusals: Vec<(u8, Vec<String>)>,
-    since: Option<i64>,
-    until: Option<i64>,
-    hits: Hits,
+    pub(super) since: Option<i64>,
+    pub(super) until: Option<i64>,
+    pub(super) hits: Hits,
     differing: Vec<(Role, Hit)>,
+    /// Hits of orders as a whole.
+    pub(super) whole: Vec<Hit>,
+    pub(super) gone: Vec<Gone>,
+    /// The latest trade.
+    pub(super) latest: i64,
     /// Orders whose trades are not more than they: an equal fill is no duplicate.
     wanted: HashSet<u64>,
     fine: HashSet<u64>,
@@ -203,17 +217,17 @@ impl OrderJoin {
         let mut refusals = Vec::new();
         for (policy, one) in (0_u16..).zip(&plan.policies) {
             if let Check::Reconcile { with: Ledger::Orders, problem, fields, tolerance_s, words } = &one.check {
-                let bit = if *problem == Difference::Refused {
-                    1_u8.checked_shl(u32::try_from(refusals.len()).unwrap_or(8)).unwrap_or(0)
-                } else {
+                let bit = if words.is_empty() {
                     0
+                } else {
+                    1_u8.checked_shl(u32::try_from(refusals.len()).unwrap_or(8)).unwrap_or(0)
                 };
                 if bit > 0 {
                     refusals.push((bit, words.clone()));
                 }
                 let tolerance = tolerance_s.saturating_mul(1000);
                 let fields = fields.iter().map(|field| (*field, 0, 0)).collect();
-                checks.push(Against { policy, problem: *problem, fields, tolerance, bit });
+                checks.push(Against { policy, problem: *problem, fields, tolerance, bit, whole: (0, 0) });
             }
         }
         Self {
@@ -223,6 +237,9 @@ impl OrderJoin {
             until,
             hits: Hits::default(),
             differing: Vec::new(),
+            whole: Vec::new(),
+            gone: Vec::new(),
+            latest: i64::MIN,
             wanted,
             fine: HashSet::new(),
             aside: false,
@@ -237,12 +254,16 @@ impl OrderJoin {
 
     /// Joins one part: all claims and orders whose hashes belong to it.
     pub fn part(&mut self, claims: &[u8], orders: &[u8]) {
-        let known: HashMap<u64, Order, foldhash::fast::RandomState> =
-            orders.chunks_exact(ORDER).map(Order::read).map(|order| (order.order, order)).collect();
+        // Each with whether a trade named it.
+        let mut known: HashMap<u64, (Order, bool), foldhash::fast::RandomState> =
+            orders.chunks_exact(ORDER).map(Order::read).map(|order| (order.order, (order, false))).collect();
         let mut claims: Vec<Claim> = claims.chunks_exact(CLAIM).map(Claim::read).collect();
         claims.sort_unstable_by_key(|claim| (claim.order, claim.time, claim.id));
         for group in claims.chunk_by(|one, two| one.order == two.order) {
-            let order = known.get(&group[0].order);
+            let order = known.get_mut(&group[0].order).map(|(order, named)| {
+                *named = true;
+                &*order
+            });
             if self.aside && order.is_none() {
                 self.unmatched.extend(group);
                 continue;
@@ -253,11 +274,19 @@ impl OrderJoin {
                 filled = filled.saturating_add(claim.quantity.fixed().map_or(0, i128::abs));
                 self.claim(claim, order, before, filled);
             }
+            if let Some(order) = order {
+                self.order(order, group, filled);
+            }
             if let Some(most) = order.and_then(|order| order.quantity.fixed())
                 && filled <= most.abs()
                 && self.wanted.contains(&group[0].order)
             {
                 self.fine.insert(group[0].order);
+            }
+        }
+        if self.asks_for_gone() {
+            for (order, _) in known.values().filter(|(_, named)| !named) {
+                self.order(order, &[], 0);
             }
         }
     }
@@ -324,10 +353,14 @@ impl OrderJoin {
     pub fn merge(&mut self, other: Self) {
         self.hits.extend(other.hits);
         self.differing.extend(other.differing);
+        self.whole.extend(other.whole);
+        self.gone.extend(other.gone);
+        self.latest = self.latest.max(other.latest);
         self.fine.extend(other.fine);
         self.unmatched.extend(other.unmatched);
         // Both were made for the same plan: their checks are the same, in the same order.
         for (own, other) in self.checks.iter_mut().zip(other.checks) {
+            own.whole = (own.whole.0 + other.whole.0, own.whole.1 + other.whole.1);
             for (own, other) in own.fields.iter_mut().zip(other.fields) {
                 *own = (own.0, own.1 + other.1, own.2 + other.2);
             }
@@ -340,9 +373,9 @@ impl OrderJoin {
         std::mem::take(&mut self.unmatched)
     }
 
-    /// Hits, orders that excuse duplicates, and fields that do not mean the same on both sides.
-    pub fn finish(mut self) -> (Hits, HashSet<u64>, Vec<(u16, String)>) {
-        let mut uncovered = Vec::new();
+    /// Hits, orders that excuse duplicates and that lack trades, and fields that do not mean the same on both sides.
+    pub fn finish(mut self) -> Joined {
+        let mut uncovered = self.settle();
         for check in &self.checks {
             for (field, ..) in check.fields.iter().filter(|field| means_another(field)) {
                 let why = format!(
@@ -358,8 +391,20 @@ impl OrderJoin {
                 self.hits.push(hit);
             }
         }
-        (self.hits, self.fine, uncovered)
+        Joined { hits: self.hits, fine: self.fine, gone: self.gone, uncovered }
     }
+}
+
+/// What joining gave.
+pub struct Joined {
+    /// Hits.
+    pub hits: Hits,
+    /// Orders that excuse what looks like duplicates.
+    pub fine: HashSet<u64>,
+    /// Orders all of whose trades are missing.
+    pub gone: Vec<Gone>,
+    /// What could not be judged: policy and reason.
+    pub uncovered: Vec<(u16, String)>,
 }
 
 /// A field that never agrees is not the same on both sides.

@@ -1,7 +1,9 @@
 use serde::Serialize;
 
 use super::expression::Expression;
-use super::policy::{By, Check, Difference, Ledger, LookupTable, Measure, Pattern, Problem, Sequence, TradePolicy};
+use super::policy::{
+    By, Check, Difference, Ledger, LookupTable, Measure, Pattern, Problem, Sequence, TradePolicy, needs_history,
+};
 use super::reference::Reference;
 use super::roles::{Mapping, Role, SchemaMapping};
 use crate::domain::{Column, TableName};
@@ -93,6 +95,7 @@ impl Layout {
 }
 
 /// What is evaluated, and how rows must be read for it.
+#[expect(clippy::struct_excessive_bools, reason = "each is so or not, independent of the others")]
 pub struct Plan {
     /// Policies that can be evaluated.
     pub policies: Vec<TradePolicy>,
@@ -104,6 +107,8 @@ pub struct Plan {
     pub id: Option<String>,
     /// Whether ids are whole numbers.
     pub whole_ids: bool,
+    /// Whether values are whole numbers.
+    pub whole_values: bool,
     /// How rows are read.
     pub layout: Layout,
     /// Whether the transaction that wrote a row is read.
@@ -131,13 +136,18 @@ impl Plan {
             table: trades.table.clone(),
             id: trades.column(Role::Id).map(String::from),
             whole_ids: false,
+            whole_values: false,
             layout: Layout::new(trades, &[]),
             xmin: false,
             hash_ids: means.logs || means.fills,
         };
-        if let Some(column) = trades.index(Role::Id).and_then(|index| columns.get(index)) {
-            plan.whole_ids = ["bigint", "int", "smallint"].iter().any(|name| column.data_type.starts_with(name));
-        }
+        let whole = |role: Role| {
+            let column = trades.index(role).and_then(|index| columns.get(index));
+            column.is_some_and(|column| {
+                ["bigint", "int", "smallint"].iter().any(|name| column.data_type.starts_with(name))
+            })
+        };
+        (plan.whole_ids, plan.whole_values) = (whole(Role::Id), whole(Role::Value));
         let mut roles = ALWAYS.to_vec();
         if means.fills {
             roles.push(Role::ExternalRef);
@@ -160,6 +170,11 @@ impl Plan {
         }
         plan.layout = Layout::new(trades, &roles);
         plan
+    }
+
+    /// Whether a row is the buyer's and the seller's, and the account the buyer.
+    pub fn both_sides(&self) -> bool {
+        self.layout.place(Role::Side).is_none() && self.layout.place(Role::Counterparty).is_some()
     }
 
     /// Whether rows of the order table are needed.
@@ -200,16 +215,6 @@ fn comparable(policy: &TradePolicy, mapping: &SchemaMapping) -> (TradePolicy, Op
     (policy, Some(format!("not compared, since trades or orders have no such column: {}", left.join(", "))))
 }
 
-/// Whether a check says nothing without the whole history.
-pub fn needs_history(check: &Check) -> bool {
-    match check {
-        Check::Window { pattern, times_usual, .. } => *pattern == Pattern::Position || *times_usual > 0,
-        Check::Baseline { of, .. } => !matches!(of, Measure::Price | Measure::ValueRatio),
-        Check::Sequence { .. } => true,
-        Check::Row { .. } | Check::Lookup { .. } | Check::Reconcile { .. } => false,
-    }
-}
-
 /// Roles of the trade table that a check reads.
 fn uses(check: &Check) -> Vec<Role> {
     use Role::{
@@ -230,9 +235,9 @@ fn uses(check: &Check) -> Vec<Role> {
             let whose = if *by == By::Key { Key } else { Account };
             let more = match pattern {
                 Pattern::Burst => vec![],
-                Pattern::DayValue => vec![Value, Quantity, Price],
-                Pattern::Position => vec![Instrument, Side, Quantity],
-                Pattern::Wash | Pattern::RoundTrip => vec![Instrument, Side, Quantity, Price, Counterparty],
+                Pattern::DayValue => vec![Value, Quantity, Price, Counterparty],
+                Pattern::Position => vec![Instrument, Side, Quantity, Counterparty],
+                Pattern::Wash | Pattern::RoundTrip => vec![Instrument, Side, Quantity, Price, Counterparty, Order],
                 Pattern::Duplicate => vec![Instrument, Side, Quantity, Price, Order],
             };
             [vec![whose], more].concat()
@@ -253,7 +258,8 @@ fn uses(check: &Check) -> Vec<Role> {
             Sequence::Xmin => vec![CreatedAt, UpdatedAt],
         },
         Check::Reconcile { fields, problem, .. } => {
-            let more = if *problem == Difference::Overfilled { vec![Quantity] } else { vec![] };
+            let whole = matches!(problem, Difference::Overfilled | Difference::Waiting | Difference::Filled);
+            let more = if whole { vec![Quantity] } else { vec![] };
             [
                 vec![Order, CounterOrder, Account, Counterparty, Instrument, Side, Quantity, Price, Value],
                 fields.clone(),
@@ -279,12 +285,15 @@ fn needs(check: &Check) -> Vec<Role> {
         Check::Lookup { table: LookupTable::Intruder, .. } => &[Role::Ip, Role::Session, Key],
         Check::Lookup { table: LookupTable::Accounts, .. } => &[Value, Quantity, Price],
         Check::Window { pattern: Pattern::DayValue, .. } | Check::Baseline { of: Measure::Value, .. } => {
-            &[Value, Quantity, Price]
+            &[Value, Quantity, Price, Counterparty]
         }
-        Check::Window { pattern: Pattern::Wash, .. } => &[Counterparty],
-        Check::Window { pattern: Pattern::RoundTrip, .. } => &[Price],
+        Check::Window { pattern: Pattern::Wash | Pattern::Position, .. } => &[Counterparty, Order],
+        // Where rows are never changed there may be no such column.
+        Check::Sequence { of: Sequence::Xmin, .. } => &[Role::UpdatedAt],
+        Check::Window { pattern: Pattern::RoundTrip, .. } => &[Price, Order],
         Check::Reconcile { with: Ledger::Orders, fields, problem, .. } => {
-            let more = if *problem == Difference::Overfilled { vec![Quantity] } else { vec![] };
+            let whole = matches!(problem, Difference::Overfilled | Difference::Waiting | Difference::Filled);
+            let more = if whole { vec![Quantity] } else { vec![] };
             return [vec![Order], fields.clone(), more].concat();
         }
         // Fields that the table lacks are not compared.
@@ -346,7 +355,10 @@ fn missing_roles(policy: &TradePolicy, trades: &Mapping) -> Option<String> {
 
 /// Whether buyer and seller in one row tell the side: the account is the buyer.
 fn tells_sides(check: &Check) -> bool {
-    matches!(check, Check::Window { pattern: Pattern::Wash | Pattern::RoundTrip | Pattern::Duplicate, .. })
+    matches!(
+        check,
+        Check::Window { pattern: Pattern::Wash | Pattern::RoundTrip | Pattern::Duplicate | Pattern::Position, .. }
+    )
 }
 
 fn time_missing(policy: &TradePolicy, trades: &Mapping) -> Option<String> {
@@ -401,6 +413,8 @@ fn missing_tables(policy: &TradePolicy, mapping: &SchemaMapping, reference: &Ref
                 Difference::BeforeOrder => vec![Role::CreatedAt],
                 Difference::Refused => vec![Role::Status],
                 Difference::Overfilled => vec![Role::Quantity],
+                Difference::Filled if mapping.orders.as_ref().is_some_and(|orders| orders.has(Role::Filled)) => vec![],
+                Difference::Waiting | Difference::Filled => vec![Role::Quantity, Role::Status],
                 _ => fields.clone(),
             };
             let own = |role: &Role| mapping.trades.index(*role).is_some();

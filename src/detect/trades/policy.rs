@@ -36,6 +36,9 @@ pub struct TradePolicy {
     /// It is a lead and no finding by itself: it is only looked at in a window of time that was asked for.
     #[serde(default)]
     pub only_in_window: bool,
+    /// Where more of the rows are so (and twenty at least), it is how this deployment writes them, and no finding.
+    #[serde(default)]
+    pub usual_percent: Option<u32>,
     /// The check, with every threshold explicit.
     pub check: Check,
 }
@@ -81,6 +84,9 @@ pub enum Check {
         /// A burst must also exceed so many times what this key or account usually does in a window; 0: no matter.
         #[serde(default)]
         times_usual: u32,
+        /// What the same two do in so many different hours is their business; 0: no matter. Of `wash` only.
+        #[serde(default)]
+        usual_hours: usize,
         /// Limit where the account has none; absent: such accounts are not checked.
         #[serde(default)]
         limit: Option<Amount>,
@@ -130,6 +136,17 @@ pub enum Check {
         #[serde(default)]
         tolerance_s: i64,
     },
+}
+
+/// Whether a check says nothing without the whole history.
+pub fn needs_history(check: &Check) -> bool {
+    match check {
+        Check::Window { pattern, times_usual, .. } => *pattern == Pattern::Position || *times_usual > 0,
+        Check::Baseline { of, .. } => !matches!(of, Measure::Price | Measure::ValueRatio),
+        Check::Sequence { .. } => true,
+        Check::Reconcile { problem, .. } => *problem == Difference::Filled,
+        Check::Row { .. } | Check::Lookup { .. } => false,
+    }
 }
 
 /// Where a lookup looks.
@@ -256,6 +273,10 @@ pub enum Difference {
     BeforeOrder,
     /// The order's status allows no trade.
     Refused,
+    /// All of the order was traded, and its status says that it still waits.
+    Waiting,
+    /// The order says that another quantity was traded: trades are missing, or not its own.
+    Filled,
 }
 
 /// An exact number of a policy or of an account, with what rows are compared with, so that nothing is computed for each row. In a
@@ -313,6 +334,9 @@ impl TradePolicy {
         use Problem::{
             During, Expired, Missing, NotYetMade, OtherAccount, OtherAddress, OutOfScope, OverLimit, Revoked,
         };
+        if self.usual_percent.is_some() && !matches!(self.check, Check::Row { .. }) {
+            return Some("`usual_percent` is for checks of one row");
+        }
         match &self.check {
             Check::Lookup { table, problem, words, .. } => {
                 let fits = match table {
@@ -341,11 +365,21 @@ impl TradePolicy {
                 }
                 (*of == Measure::Gap && days.is_none()).then_some("`gap` needs `days`")
             }
-            Check::Reconcile { with, problem, fields, .. } => {
+            Check::Reconcile { with, problem, fields, words, .. } => {
                 let orders = *with == Ledger::Orders;
-                let only = matches!(problem, Difference::Overfilled | Difference::BeforeOrder | Difference::Refused);
+                let only = matches!(
+                    problem,
+                    Difference::Overfilled
+                        | Difference::BeforeOrder
+                        | Difference::Refused
+                        | Difference::Waiting
+                        | Difference::Filled
+                );
                 if (only && !orders) || (*problem == Difference::Extra && orders) {
                     return Some("this difference can't be told from this record; docs/POLICIES.md lists them");
+                }
+                if *problem == Difference::Waiting && words.is_empty() {
+                    return Some("`waiting` needs `words`");
                 }
                 (*problem == Difference::Differs && fields.is_empty()).then_some("`differs` needs `fields`")
             }

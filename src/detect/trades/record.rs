@@ -51,11 +51,43 @@ pub enum Side {
 
 impl Side {
     /// Words for buying, in lower case.
-    pub const BUY: [&str; 11] =
-        ["buy", "long", "bid", "b", "true", "t", "1", "bought", "open_long", "purchase", "kauf"];
+    pub const BUY: [&str; 15] = [
+        "buy",
+        "long",
+        "bid",
+        "b",
+        "true",
+        "t",
+        "1",
+        "bought",
+        "open_long",
+        "purchase",
+        "kauf",
+        "buy_to_open",
+        "buy_to_close",
+        "bto",
+        "close_short",
+    ];
     /// Words for selling, in lower case.
-    pub const SELL: [&str; 12] =
-        ["sell", "short", "ask", "s", "false", "f", "0", "-1", "sold", "sale", "offer", "verkauf"];
+    pub const SELL: [&str; 17] = [
+        "sell",
+        "short",
+        "ask",
+        "s",
+        "false",
+        "f",
+        "0",
+        "-1",
+        "sold",
+        "sale",
+        "offer",
+        "verkauf",
+        "sell_to_open",
+        "sell_to_close",
+        "sto",
+        "stc",
+        "close_long",
+    ];
 
     /// Reads the usual words.
     pub fn read(text: Option<&[u8]>) -> Self {
@@ -194,6 +226,15 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sides_of_options_are_read() {
+        for (text, side) in
+            [("BUY_TO_CLOSE", Side::Buy), ("sell_to_open", Side::Sell), ("STC", Side::Sell), ("btc", Side::Unknown)]
+        {
+            assert_eq!(Side::read(Some(text.as_bytes())), side, "{text}");
+        }
+    }
 
     #[test]
     fn bytes_give_the_same_record() {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use super::orders::{Claim, Order, OrderJoin};
+use super::orders::{Claim, Gone, Order, OrderJoin};
 use super::other::{FieldRoles, Kind, read};
 use super::policy::{Check, Ledger, Sequence, TradePolicy};
 use super::reconcile::{Entry, Key, Reconciler};
@@ -39,12 +39,13 @@ const TRADE: [(&str, &str); 16] = [
     ("createdAt", TIME),
     ("updatedAt", TIME),
 ];
-const ORDER: [(&str, &str); 7] = [
+const ORDER: [(&str, &str); 8] = [
     ("id", "text"),
     ("accountId", "text"),
     ("symbol", "text"),
     ("side", "text"),
     ("quantity", "numeric"),
+    ("filledQuantity", "numeric"),
     ("status", "text"),
     ("createdAt", TIME),
 ];
@@ -296,7 +297,7 @@ impl Scan<'_> {
         for changes in std::mem::take(&mut reader.seen.changes).into_values() {
             changes.finish(judged, &mut hits);
         }
-        let (mut gaps, mut doubts) = (Vec::new(), Vec::new());
+        let (mut gaps, mut doubts) = (plan.without_usual(&mut hits, judged), Vec::new());
         for mut follower in Follower::new(plan, &self.reference, records.len() as u64, since, until).halves() {
             sorted.chunks(BATCH).for_each(|records| follower.records(records));
             let done = follower.finish();
@@ -310,7 +311,7 @@ impl Scan<'_> {
                 .map(|((policy, why), count)| (policy, rows(count, why))),
         );
         let wanted: HashSet<u64> = doubts.iter().map(|doubt| doubt.order).collect();
-        let fine = self.orders(&claims, wanted, &mut hits, &mut gaps);
+        let fine = self.orders(&claims, wanted, &mut hits, &mut gaps, &mut found);
         doubts.into_iter().filter(|doubt| !fine.contains(&doubt.order)).for_each(|doubt| hits.push(doubt.hit));
         for with in [Ledger::Logs, Ledger::Fills] {
             self.entries(with, &records, &mut hits, &mut found);
@@ -337,6 +338,7 @@ impl Scan<'_> {
         wanted: HashSet<u64>,
         hits: &mut Hits,
         gaps: &mut Vec<(u16, String)>,
+        found: &mut Found,
     ) -> HashSet<u64> {
         let mut join = OrderJoin::new(&self.plan, wanted, self.window.0, self.window.1);
         let layout = Layout::new(self.mapping.orders.as_ref().unwrap(), &Order::ROLES);
@@ -350,10 +352,17 @@ impl Scan<'_> {
             }
         }
         join.part(claims, &orders);
-        let (found, fine, uncovered) = join.finish();
-        hits.extend(found);
-        gaps.extend(uncovered);
-        fine
+        let joined = join.finish();
+        hits.extend(joined.hits);
+        gaps.extend(joined.uncovered);
+        let order_of = |gone: &Gone| {
+            let mut ids = self.stage.orders.iter().filter_map(|order| order.get("id"));
+            ids.find(|id| names.hash(id.as_bytes()) == gone.order).unwrap_or_default().to_owned()
+        };
+        for gone in &joined.gone {
+            found.add(&self.plan.policies[usize::from(gone.policy)], order_of(gone));
+        }
+        joined.fine
     }
 
     fn entries(&self, with: Ledger, records: &[(Record, u64)], hits: &mut Hits, found: &mut Found) {

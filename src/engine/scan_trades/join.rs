@@ -1,15 +1,16 @@
 //! Trades and their orders.
 
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, PoisonError};
 
-use super::pass::{Desk, OrderSink, clear};
+use super::pass::{Desk, EachRow, OrderSink, clear};
 use super::spill::{PARTS, Parted};
 use super::{BEFORE, CONNECTIONS, Found, Phase};
-use crate::detect::trades::orders::{Claim, Order, OrderJoin};
+use crate::detect::trades::finding::of_order;
+use crate::detect::trades::orders::{Claim, Gone, Order, OrderJoin};
 use crate::detect::trades::roles::{Mapping, Role};
-use crate::detect::trades::{Layout, Reader};
-use crate::domain::{Column, RawRow, Timestamp};
+use crate::detect::trades::{Layout, NO_TIME, Reader};
+use crate::domain::{Column, Finding, RawRow, Timestamp};
 use crate::ports::{Fault, FaultKind, RowSink, Snapshot, TableRead, TimeRange};
 
 /// Orders older than the window by so many days are looked up one by one.
@@ -25,7 +26,7 @@ pub(super) struct Orders {
 }
 
 /// A column of a table beside the trades, as far as its name and type matter.
-fn column_of(mapping: &Mapping, role: Role) -> Option<Column> {
+pub(super) fn column_of(mapping: &Mapping, role: Role) -> Option<Column> {
     let mapped = mapping.roles.iter().find(|mapped| mapped.role == role)?;
     Some(Column {
         name: mapped.column.clone(),
@@ -100,10 +101,43 @@ impl Phase<'_> {
         if !unmatched.is_empty() {
             self.look_up(snapshot, &layout, &unmatched, &mut join, found).await?;
         }
-        let (hits, fine, uncovered) = join.finish();
-        found.hits.extend(hits);
-        found.uncovered.extend(uncovered);
-        Ok(fine)
+        let joined = join.finish();
+        found.hits.extend(joined.hits);
+        found.uncovered.extend(joined.uncovered);
+        found.whole_orders = self.gone(snapshot, joined.gone).await?;
+        Ok(joined.fine)
+    }
+
+    /// Findings of orders without a trade: their ids are read again.
+    async fn gone(&self, snapshot: &mut dyn Snapshot, gone: Vec<Gone>) -> Result<Vec<Finding>, Fault> {
+        let Some(mapping) = self.mapping.orders.as_ref().filter(|_| !gone.is_empty()) else { return Ok(Vec::new()) };
+        let layout = Layout::new(mapping, &[Role::Id]);
+        let desk: Desk<(u64, String)> = Desk::default();
+        let wanted: Arc<HashSet<u64>> = Arc::new(gone.iter().map(|gone| gone.order).collect());
+        let mut sinks: Vec<Box<dyn RowSink>> = Vec::new();
+        for _ in 0..CONNECTIONS {
+            let (names, desk, wanted) =
+                (Reader::new(Arc::clone(&self.reference.names)), Arc::clone(&desk), Arc::clone(&wanted));
+            sinks.push(Box::new(EachRow(move |row: RawRow<'_>| {
+                let Some(id) = row.cell(0) else { return };
+                let hash = names.hash(&id);
+                if wanted.contains(&hash) {
+                    let id = String::from_utf8_lossy(&id).into_owned();
+                    desk.lock().unwrap_or_else(PoisonError::into_inner).push((hash, id));
+                }
+            })));
+        }
+        let read = TableRead { table: mapping.table.clone(), columns: layout.columns, ..TableRead::default() };
+        snapshot.read(&read, sinks).await?;
+        let ids: HashMap<u64, String> = clear(&desk).into_iter().collect();
+        let one = |gone: &Gone| {
+            let policy = &self.plan.policies[usize::from(gone.policy)];
+            let time = Timestamp::from_millisecond(gone.created).ok().filter(|_| gone.created != NO_TIME);
+            Some(of_order(policy, mapping, ids.get(&gone.order)?, time, &gone.why))
+        };
+        let mut findings: Vec<Finding> = gone.iter().filter_map(one).collect();
+        findings.sort_by(|one, two| (one.time, &one.id).cmp(&(two.time, &two.id)));
+        Ok(findings)
     }
 
     /// Orders that are older than what was read: by their ids, which the trades' rows hold.

@@ -243,12 +243,15 @@ fn columns(tables: &[Table], mapping: &SchemaMapping) -> Result<Vec<Column>, Fau
 }
 
 /// What a phase found, by the ids of rows.
+#[derive(Default)]
 struct Found {
     rows: u64,
     hits: Hits,
     whole: Ids,
     made: Vec<Made>,
     uncovered: Vec<(u16, String)>,
+    /// Findings of orders whose trades are missing.
+    whole_orders: Vec<Finding>,
 }
 
 struct Phase<'a> {
@@ -320,8 +323,7 @@ impl Phase<'_> {
         self.scan.progress.enter(Stage::Reading, if self.windowed { 0 } else { self.estimate });
         let rows = snapshot.read(&read, sinks).await?;
         let mut made = clear(&desk);
-        let mut found =
-            Found { rows, hits: Hits::default(), whole: Ids::default(), made: Vec::new(), uncovered: Vec::new() };
+        let mut found = Found { rows, ..Found::default() };
         let tasks = self.follow(made.iter_mut().filter_map(|made| made.runs.take()).collect(), rows);
         let orders = self.read_orders(snapshot).await?;
         self.take_seen(&mut made, &mut found);
@@ -337,11 +339,12 @@ impl Phase<'_> {
         if !keys.is_empty() {
             self.scan.progress.enter(Stage::Reconciling, 0);
         }
-        let extra =
+        let mut extra =
             if keys.is_empty() { Vec::new() } else { self.reconcile(others.books().await?, &mut made, &mut found)? };
         found.made = made;
         self.scan.progress.enter(Stage::Joining, 0);
         let fine = self.join(snapshot, claims, orders, wanted, &mut found).await?;
+        extra.append(&mut found.whole_orders);
         self.scan.progress.enter(Stage::Writing, 0);
         for doubt in doubts.into_iter().filter(|doubt| !fine.contains(&doubt.order)) {
             found.hits.push(doubt.hit);
@@ -389,6 +392,8 @@ impl Phase<'_> {
         for changes in changes.into_values() {
             changes.finish(judged, &mut found.hits);
         }
+        let usual = self.plan.without_usual(&mut found.hits, judged);
+        found.uncovered.extend(usual);
         for ((policy, why), count) in unusable {
             found.uncovered.push((policy, crate::detect::trades::rows(count, why)));
         }

@@ -85,8 +85,9 @@ pub(super) async fn findings(
             ids.push(id_text(plan, &found.made, hit.id)?);
         }
         let rows = read_again(snapshot, context, &ids).await?;
+        let accounts = accounts_of_orders(snapshot, context, &rows).await?;
         for (hit, id) in batch.iter().zip(&ids) {
-            findings.push(one(context, hit, id, rows.get(id), worths));
+            findings.push(one(context, hit, id, rows.get(id), &accounts, worths));
         }
     }
     for (number, policy) in (0_u16..).zip(&plan.policies) {
@@ -113,17 +114,55 @@ pub(super) async fn findings(
     Ok(findings)
 }
 
-fn one(context: &Context<'_>, hit: &Hit, id: &str, row: Option<&Row>, worths: &mut AtRisk) -> Finding {
+/// The accounts of orders by their ids, where trades know theirs only through them.
+async fn accounts_of_orders(
+    snapshot: &mut dyn Snapshot,
+    context: &Context<'_>,
+    rows: &HashMap<String, Row>,
+) -> Result<HashMap<String, String>, Fault> {
+    let trades = &context.mapping.trades;
+    let (Some(account), Some(through), Some(by)) =
+        (trades.joined(Role::Account), &trades.through, trades.index(Role::Order))
+    else {
+        return Ok(HashMap::new());
+    };
+    let Some(id) = context.mapping.orders.as_ref().and_then(|orders| super::join::column_of(orders, Role::Id)) else {
+        return Ok(HashMap::new());
+    };
+    let orders: BTreeSet<&String> = rows.values().filter_map(|row| row.get(by)?.as_ref()).collect();
+    let orders: Vec<String> = orders.into_iter().cloned().collect();
+    let columns = [through.id.clone(), account.column.clone()];
+    let found = snapshot.fetch(&through.table, &columns, &id, &orders).await?;
+    let pair = |row: Row| {
+        let mut cells = row.into_iter();
+        Some((cells.next()??, cells.next()??))
+    };
+    Ok(found.into_iter().filter_map(pair).collect())
+}
+
+fn one(
+    context: &Context<'_>,
+    hit: &Hit,
+    id: &str,
+    row: Option<&Row>,
+    accounts: &HashMap<String, String>,
+    worths: &mut AtRisk,
+) -> Finding {
     let trades = &context.mapping.trades;
     let policy = &context.plan.policies[usize::from(hit.policy)];
     let cell = |role: Role| row?.get(trades.index(role)?)?.as_deref();
+    let of_order = cell(Role::Order).and_then(|order| accounts.get(order)).map(String::as_str);
     if policy.level >= Level::High {
         let number = |role: Role| cell(role).map(Number::parse).and_then(|number| number.finite().map(BigDecimal::abs));
         let worth = number(Role::Value).or_else(|| Some(number(Role::Quantity)? * number(Role::Price)?));
-        worths.add(id, cell(Role::Account), worth);
+        worths.add(id, cell(Role::Account).or(of_order), worth);
     }
     let time = (hit.time != NO_TIME).then(|| Timestamp::from_millisecond(hit.time).ok()).flatten();
-    finding::of_row(policy, trades, context.columns, id, row, time, &hit.why)
+    let mut finding = finding::of_row(policy, trades, context.columns, id, row, time, &hit.why);
+    if let Some(account) = of_order {
+        finding.matched.entry(Role::Account.name()).or_insert_with(|| account.into());
+    }
+    finding
 }
 
 /// Rows by id.

@@ -566,6 +566,9 @@ impl World {
         let first = picked["deleted"];
         self.sql.push(format!("DELETE FROM \"Trade\" WHERE id BETWEEN {first} AND {};", first + 2));
         self.plant("deleted", "deleted-rows", [format!("{first}..{}", first + 2)]);
+        let deleted = self.trades.iter().filter(|trade| (first..first + 3).contains(&trade.id));
+        let orders: Vec<String> = deleted.map(|trade| trade.order.clone()).collect();
+        self.plant("orders of deleted trades", "filled-otherwise", orders);
         let id = picked["edited"];
         self.sql.push(format!(
             "UPDATE \"Trade\" SET fee = 1, \"updatedAt\" = {} WHERE id = {id};",

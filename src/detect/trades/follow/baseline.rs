@@ -20,6 +20,7 @@ pub(super) struct Thresholds<'a> {
     pub percent: Option<&'a BigDecimal>,
     pub deviations: Option<&'a BigDecimal>,
     pub days: u32,
+    pub whole: bool,
 }
 
 /// An outlier is larger than every one of its neighbours by this factor.
@@ -33,6 +34,8 @@ pub(super) struct Baseline {
     after: usize,
     neighbours: usize,
     percent: Option<f64>,
+    /// Values are whole numbers, as cents are.
+    whole: bool,
     /// Percent as an exact fraction: `|price - median| * scale > limit * |median|`.
     exact: Option<(i128, i128)>,
     deviations: Option<f64>,
@@ -92,6 +95,7 @@ impl Baseline {
             after: thresholds.after,
             neighbours: thresholds.neighbours.clamp(5, 1000),
             percent: thresholds.percent.and_then(ToPrimitive::to_f64),
+            whole: thresholds.whole,
             exact: thresholds.percent.and_then(fraction),
             deviations: thresholds.deviations.and_then(ToPrimitive::to_f64),
             days: i64::from(thresholds.days),
@@ -131,6 +135,10 @@ impl Baseline {
                 let plain =
                     record.quantity.approximate().zip(record.price.approximate()).map(|(one, two)| (one * two).abs());
                 match (record.value.approximate(), plain) {
+                    // Rounded to a whole number it may stray by its very rounding.
+                    (Some(value), _) if self.whole && value.abs() * self.percent.unwrap_or(0.0) < 100.0 => {
+                        Said::Nothing
+                    }
                     (Some(value), Some(plain)) if plain > 0.0 => self.number(
                         u64::from(record.instrument),
                         value.abs() / plain,

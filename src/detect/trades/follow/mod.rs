@@ -165,13 +165,17 @@ impl Follower {
         let mut checks = Vec::new();
         for (policy, one) in (0_u16..).zip(&plan.policies) {
             let memory = match &one.check {
-                Check::Window { pattern, by, within_s, trades, times_usual, limit } => {
+                Check::Window { pattern, by, within_s, trades, times_usual, usual_hours, limit } => {
                     let within = within_s.saturating_mul(1000);
                     match pattern {
                         Pattern::Burst => Memory::Burst(Burst::new(*by, within, *trades, *times_usual)),
-                        Pattern::DayValue => Memory::DayValues(DayValues::new(reference, limit.as_ref())),
-                        Pattern::Position => Memory::Positions(Positions::new(reference, limit.as_ref())),
-                        Pattern::Wash => Memory::Wash(Wash::new(within, *trades)),
+                        Pattern::DayValue => {
+                            Memory::DayValues(DayValues::new(reference, limit.as_ref(), plan.both_sides()))
+                        }
+                        Pattern::Position => {
+                            Memory::Positions(Positions::new(reference, limit.as_ref(), plan.both_sides()))
+                        }
+                        Pattern::Wash => Memory::Wash(Wash::new(within, *trades, *usual_hours)),
                         Pattern::RoundTrip => Memory::RoundTrips(RoundTrips::new(within, *trades)),
                         Pattern::Duplicate => Memory::Duplicates(Duplicates::new(policy, within)),
                     }
@@ -183,6 +187,7 @@ impl Follower {
                         percent: percent.as_ref().map(|amount| &amount.exact),
                         deviations: deviations.as_ref().map(|amount| &amount.exact),
                         days: days.unwrap_or(0),
+                        whole: plan.whole_values,
                     };
                     Memory::Baseline(Box::new(Baseline::new(*of, &thresholds)))
                 }

@@ -1,4 +1,4 @@
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::hash::BuildHasher;
 
 use super::super::decimal::Decimal;
@@ -6,6 +6,9 @@ use super::super::hit::{Hit, MOST};
 use super::super::record::{Record, Side};
 use super::{Map, Said, named};
 
+const HOUR: i64 = 3_600_000;
+/// Who went both ways so often, and not alike, does so as a rule.
+const CROSSED: usize = 10;
 /// Most trades of one pair that are remembered.
 const REMEMBERED: usize = 64;
 
@@ -13,6 +16,8 @@ const REMEMBERED: usize = 64;
 struct Leg {
     time: i64,
     id: i64,
+    /// Hash of the order; 0 for none.
+    order: u64,
     /// 1 where the first of the two accounts, by number, bought.
     way: i64,
     quantity: Decimal,
@@ -34,7 +39,14 @@ fn leg(record: &Record) -> Option<((u32, u32, u32), Leg)> {
     let other = if named(record.counterparty) { record.counterparty } else { record.account };
     let way = if record.account <= other { bought } else { -bought };
     let key = (record.account.min(other), record.account.max(other), record.instrument);
-    let leg = Leg { time: record.time, id: record.id, way, quantity: record.quantity.abs(), price: record.price };
+    let leg = Leg {
+        time: record.time,
+        id: record.id,
+        order: record.order,
+        way,
+        quantity: record.quantity.abs(),
+        price: record.price,
+    };
     Some((key, leg))
 }
 
@@ -70,8 +82,13 @@ impl<T: Default> Pairs<T> {
 pub(super) struct Wash {
     within: i64,
     trades: usize,
+    usual_hours: usize,
     pairs: Pairs<Legs>,
     suspects: Vec<Suspect>,
+    /// The last hour in which two did so, and how many hours there were.
+    hours: Map<Pair, (i64, usize)>,
+    /// How often two went both ways within the window, and not alike.
+    crossed: Map<Pair, usize>,
     /// Suspects that are not kept.
     pub(super) overflow: u64,
 }
@@ -86,6 +103,7 @@ struct Legs {
 
 /// What is a wash trade unless its window, before it and after it, holds as much that is unlike it.
 struct Suspect {
+    pair: Pair,
     time: i64,
     matched: usize,
     legs: usize,
@@ -94,8 +112,17 @@ struct Suspect {
 }
 
 impl Wash {
-    pub(super) fn new(within: i64, trades: usize) -> Self {
-        Self { within, trades: trades.max(1), pairs: Pairs::new(), suspects: Vec::new(), overflow: 0 }
+    pub(super) fn new(within: i64, trades: usize, usual_hours: usize) -> Self {
+        Self {
+            within,
+            trades: trades.max(1),
+            usual_hours,
+            pairs: Pairs::new(),
+            suspects: Vec::new(),
+            hours: Map::default(),
+            crossed: Map::default(),
+            overflow: 0,
+        }
     }
 
     pub(super) fn record(&mut self, record: &Record, report: bool) -> Said {
@@ -120,10 +147,22 @@ impl Wash {
             suspects[*suspect].matched += if matched { 2 } else { 0 };
         }
         if !matched {
+            if legs.iter().any(|(other, _)| other.way == -leg.way) {
+                *self.crossed.entry(key).or_default() += 1;
+            }
             return Said::Nothing;
         }
+        if self.usual_hours > 0 {
+            let (hour, hours) = self.hours.entry(key).or_insert((i64::MIN, 0));
+            if std::mem::replace(hour, leg.time.div_euclid(HOUR)) != leg.time.div_euclid(HOUR) {
+                *hours += 1;
+            }
+        }
         let pairs: Vec<_> = legs.iter().filter(|(_, matched)| *matched).map(|(leg, _)| (leg.id, leg.time)).collect();
-        if pairs.len() < self.trades * 2 || pairs.len() * 2 <= legs.len() || !report {
+        // Equal fills of one order are one.
+        let own = |leg: &Leg| (leg.order, if leg.order == 0 { leg.id } else { 0 });
+        let orders: BTreeSet<_> = legs.iter().filter(|(_, matched)| *matched).map(|(leg, _)| own(leg)).collect();
+        if orders.len() < self.trades * 2 || pairs.len() * 2 <= legs.len() || !report {
             return Said::Nothing;
         }
         if suspects.len() >= MOST {
@@ -132,19 +171,31 @@ impl Wash {
         }
         let counts = (pairs.len(), legs.len());
         // At the threshold the earlier legs are reported with it; later, the two new ones.
-        let rows = if pairs.len() < self.trades * 2 + 2 { pairs } else { pairs[pairs.len() - 2..].to_vec() };
+        let all = self.trades > 1 || pairs.len() < self.trades * 2 + 2;
+        let rows = if all { pairs } else { pairs[pairs.len() - 2..].to_vec() };
         let how = if named(record.counterparty) { "between the same two accounts" } else { "by the same account" };
         let why = format!("the same quantity was bought and sold at the same price {how} within {} s", within / 1000);
         if open.len() >= REMEMBERED {
             open.remove(0);
         }
         open.push(suspects.len());
-        suspects.push(Suspect { time: leg.time, matched: counts.0, legs: counts.1, rows, why });
+        suspects.push(Suspect { pair: key, time: leg.time, matched: counts.0, legs: counts.1, rows, why });
         Said::Nothing
     }
 
     pub(super) fn finish(self, policy: u16) -> impl Iterator<Item = Hit> {
-        let washed = self.suspects.into_iter().filter(|suspect| suspect.matched * 2 > suspect.legs);
+        let (hours, usual) = (self.hours, self.usual_hours);
+        // Whoever goes both ways all the time is alike once by chance.
+        let (crossed, least) = (self.crossed, self.trades * 2);
+        let chance = move |suspect: &Suspect| {
+            suspect.matched <= least && crossed.get(&suspect.pair).is_some_and(|times| *times >= CROSSED)
+        };
+        let usual = move |pair: &Pair| usual > 0 && hours.get(pair).is_some_and(|(_, hours)| *hours >= usual);
+        let alike = |suspect: &Suspect| suspect.matched * 2 > suspect.legs;
+        let washed = self
+            .suspects
+            .into_iter()
+            .filter(move |suspect| alike(suspect) && !usual(&suspect.pair) && !chance(suspect));
         washed.flat_map(move |Suspect { rows, why, .. }| {
             rows.into_iter().map(move |(id, time)| Hit { policy, id, time, why: why.clone() })
         })

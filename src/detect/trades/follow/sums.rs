@@ -12,6 +12,8 @@ const DAY: i64 = 86_400_000;
 pub(super) struct DayValues {
     limits: Map<u32, i128>,
     fallback: Option<i128>,
+    /// A row is buyer's and seller's.
+    both: bool,
     days: Map<u32, (i64, i128)>,
 }
 
@@ -24,9 +26,9 @@ fn limits(
 }
 
 impl DayValues {
-    pub(super) fn new(reference: &Arc<Reference>, fallback: Option<&Amount>) -> Self {
+    pub(super) fn new(reference: &Arc<Reference>, fallback: Option<&Amount>, both: bool) -> Self {
         let limits = limits(reference, |account| account.daily.as_ref()?.cut());
-        Self { limits, fallback: fallback.and_then(Amount::cut), days: Map::default() }
+        Self { limits, fallback: fallback.and_then(Amount::cut), both, days: Map::default() }
     }
 
     /// See [`super::Memory::warm`].
@@ -36,13 +38,22 @@ impl DayValues {
     }
 
     pub(super) fn record(&mut self, record: &Record) -> Said {
-        let Some(limit) = self.limits.get(&record.account).copied().or(self.fallback) else { return Said::Nothing };
-        if !named(record.account) {
+        let said = self.side(record.account, "account", record);
+        if !self.both || record.counterparty == record.account {
+            return said;
+        }
+        let other = self.side(record.counterparty, "counterparty", record);
+        if matches!(said, Said::Nothing) { other } else { said }
+    }
+
+    fn side(&mut self, account: u32, whose: &str, record: &Record) -> Said {
+        let Some(limit) = self.limits.get(&account).copied().or(self.fallback) else { return Said::Nothing };
+        if !named(account) {
             return Said::Nothing;
         }
         let Some(worth) = record.worth() else { return Said::Unusable("what the trade is worth can't be read") };
         let day = record.time.div_euclid(DAY);
-        let (of, sum) = self.days.entry(record.account).or_default();
+        let (of, sum) = self.days.entry(account).or_default();
         if *of != day {
             (*of, *sum) = (day, 0);
         }
@@ -51,7 +62,7 @@ impl DayValues {
             return Said::Nothing;
         }
         Said::This(format!(
-            "the account's trades of this day are worth {}, its daily limit is {}",
+            "the {whose}'s trades of this day are worth {}, its daily limit is {}",
             fixed_text(*sum),
             fixed_text(limit)
         ))
@@ -62,13 +73,15 @@ impl DayValues {
 pub(super) struct Positions {
     limits: Map<u32, i128>,
     fallback: Option<i128>,
+    /// A row is buyer's and seller's.
+    both: bool,
     held: Map<(u32, u32), i128>,
 }
 
 impl Positions {
-    pub(super) fn new(reference: &Arc<Reference>, fallback: Option<&Amount>) -> Self {
+    pub(super) fn new(reference: &Arc<Reference>, fallback: Option<&Amount>, both: bool) -> Self {
         let limits = limits(reference, |account| account.position.as_ref()?.cut());
-        Self { limits, fallback: fallback.and_then(Amount::cut), held: Map::default() }
+        Self { limits, fallback: fallback.and_then(Amount::cut), both, held: Map::default() }
     }
 
     /// See [`super::Memory::warm`].
@@ -78,21 +91,67 @@ impl Positions {
     }
 
     pub(super) fn record(&mut self, record: &Record) -> Said {
-        let Some(limit) = self.limits.get(&record.account).copied().or(self.fallback) else { return Said::Nothing };
-        if !named(record.account) || !named(record.instrument) {
+        if !self.both {
+            return self.side(record.account, "account", record, record.signed_quantity());
+        }
+        let bought = record.quantity.fixed().map(i128::abs);
+        let said = self.side(record.account, "account", record, bought);
+        if record.counterparty == record.account {
+            return said;
+        }
+        let other = self.side(record.counterparty, "counterparty", record, bought.map(|bought| -bought));
+        if matches!(said, Said::Nothing) { other } else { said }
+    }
+
+    fn side(&mut self, account: u32, whose: &str, record: &Record, quantity: Option<i128>) -> Said {
+        let Some(limit) = self.limits.get(&account).copied().or(self.fallback) else { return Said::Nothing };
+        if !named(account) || !named(record.instrument) {
             return Said::Nothing;
         }
-        let Some(quantity) = record.signed_quantity() else { return Said::Unusable("side or quantity can't be read") };
-        let held = self.held.entry((record.account, record.instrument)).or_default();
+        let Some(quantity) = quantity else { return Said::Unusable("side or quantity can't be read") };
+        let held = self.held.entry((account, record.instrument)).or_default();
         let before = held.unsigned_abs();
         *held = held.saturating_add(quantity);
         if held.unsigned_abs() <= limit.unsigned_abs() || held.unsigned_abs() <= before {
             return Said::Nothing;
         }
         Said::This(format!(
-            "the account holds {} of it after this trade, its position limit is {}",
+            "the {whose} holds {} of it after this trade, its position limit is {}",
             fixed_text(*held),
             fixed_text(limit)
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::decimal::Decimal;
+    use super::*;
+
+    /// Trades of accounts 1 and 2 with each other, as `(buyer, seller, quantity)`: which of them are told.
+    fn told(mut check: impl FnMut(&Record) -> Said, trades: &[(u32, u32, i64)]) -> Vec<usize> {
+        let record = |(account, counterparty, quantity): &(u32, u32, i64)| Record {
+            account: *account,
+            counterparty: *counterparty,
+            instrument: 9,
+            quantity: Decimal::Finite(*quantity, 0),
+            price: Decimal::Finite(1, 0),
+            ..Record::default()
+        };
+        (0..trades.len()).filter(|at| !matches!(check(&record(&trades[*at])), Said::Nothing)).collect()
+    }
+
+    #[test]
+    fn a_row_of_both_sides_counts_for_buyer_and_seller() {
+        let limit = Amount::new(10.into());
+        let reference = Arc::new(Reference::default());
+        let trades = [(1, 2, 6), (2, 1, 5), (3, 2, 10), (1, 1, 4), (4, 1, 12)];
+        let mut positions = Positions::new(&reference, Some(&limit), true);
+        // The second account sold ten more than it bought; the last row is beyond for both.
+        assert_eq!(told(|one| positions.record(one), &trades), [2, 4]);
+        let mut days = DayValues::new(&reference, Some(&limit), true);
+        assert_eq!(told(|one| days.record(one), &trades), [1, 2, 3, 4]);
+        let mut bought = DayValues::new(&reference, Some(&limit), false);
+        assert_eq!(told(|one| bought.record(one), &trades), [4]);
     }
 }

@@ -3,6 +3,34 @@
 use super::Role;
 use super::names::{ADDRESSES, Known, known};
 
+/// What came of it.
+pub(super) const FILLED: Known = known(
+    Role::Filled,
+    &[
+        "filledquantity",
+        "filledqty",
+        "quantityfilled",
+        "qtyfilled",
+        "executedquantity",
+        "executedqty",
+        "filledamount",
+        "executedamount",
+        "amountfilled",
+        "filledsize",
+        "executedsize",
+        "filledvolume",
+        "executedvolume",
+        "cumquantity",
+        "cumqty",
+        "cumulativequantity",
+        "filledshares",
+        "filledcontracts",
+        "filled",
+    ],
+    &[],
+    &[],
+);
+
 /// What an order was for: not what came of it.
 pub(super) const ORDERED: Known = known(
     Role::Quantity,
@@ -159,8 +187,21 @@ pub(super) const ACCOUNTS: &[Known] = &[
             "ordervaluelimit",
             "maxtradesize",
             "pertradelimit",
+            "maxsingletrade",
+            "maxsingleorder",
         ],
-        &["limit", "maxtrade", "maxorder", "maxtransaction", "maxdeal", "maxvalue", "maxnotional", "maxamount"],
+        &[
+            "singletrade",
+            "singleorder",
+            "limit",
+            "maxtrade",
+            "maxorder",
+            "maxtransaction",
+            "maxdeal",
+            "maxvalue",
+            "maxnotional",
+            "maxamount",
+        ],
         &[
             "daily",
             "day",
@@ -180,7 +221,6 @@ pub(super) const ACCOUNTS: &[Known] = &[
         Role::RevokedAt,
         &[
             "closedat",
-            "deletedat",
             "frozenat",
             "suspendedat",
             "disabledat",
@@ -188,6 +228,8 @@ pub(super) const ACCOUNTS: &[Known] = &[
             "blockedat",
             "bannedat",
             "archivedat",
+            // Where rows are deleted softly, the other words say more.
+            "deletedat",
         ],
         &[
             "closed",
@@ -334,6 +376,12 @@ pub(super) const TRADE_TABLES: &[&str] = &[
 /// Words of tables that only look like trades.
 pub(super) const NOT_TRADES: &[&str] = &[
     "backtest",
+    "copy",
+    "copied",
+    "mirror",
+    "mock",
+    "practice",
+    "shadow",
     "paper",
     "demo",
     "simulated",
@@ -379,6 +427,8 @@ pub(super) const INSTRUMENT_TABLES: &[&str] = &[
     "pairs",
     "coin",
     "coins",
+    "contract",
+    "contracts",
     "token",
     "tokens",
 ];

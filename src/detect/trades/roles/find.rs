@@ -1,6 +1,6 @@
 use super::beside::{
-    ACCOUNT_TABLES, ACCOUNTS, INSTRUMENT_TABLES, KEY_TABLES, KEYS, NOT_TRADES, ORDER_TABLES, ORDERED, SESSION_TABLES,
-    SESSIONS, TRADE_TABLES,
+    ACCOUNT_TABLES, ACCOUNTS, FILLED, INSTRUMENT_TABLES, KEY_TABLES, KEYS, NOT_TRADES, ORDER_TABLES, ORDERED,
+    SESSION_TABLES, SESSIONS, TRADE_TABLES,
 };
 use super::names::{Known, TRADE, names_an_id};
 use super::through::through;
@@ -267,7 +267,7 @@ pub fn map_schema(catalog: Catalog<'_>, schema: Option<&str>, trade_table: &str)
     };
     // An order is for a quantity, whatever came of it.
     let ordered: Vec<Known> =
-        TRADE.iter().map(|known| if known.role == Role::Quantity { ORDERED } else { *known }).collect();
+        TRADE.iter().map(|known| if known.role == Role::Quantity { ORDERED } else { *known }).chain([FILLED]).collect();
     let orders = beside(&[&mapped], Role::Order, ORDER_TABLES, &ordered, &overrides.orders);
     mapped.through = orders.as_ref().and_then(|orders| through(catalog, &mapped, orders));
     let both: Vec<&Mapping> = std::iter::once(&mapped).chain(&orders).collect();
@@ -328,14 +328,16 @@ fn trade_table_of<'a>(
         // The name that says it best, unless another table that is called so has far more of a trade: `transactions` may be payments.
         let named = in_schema().filter(|table| !is_order_table(table)).filter_map(|table| {
             let (place, score) = (called(table)?, score(catalog, table));
-            (score >= 3).then_some((score + if place < 2 { 2 } else { 0 }, usize::MAX - place, table))
+            let of_orders = usize::from(is_of_orders(catalog, table));
+            (score >= 3).then_some((score + of_orders + if place < 2 { 2 } else { 0 }, usize::MAX - place, table))
         });
         let named = named.max_by_key(|(score, place, _)| (*score, *place)).map(|(.., table)| table);
         // Models mapped to any name: the table that looks most like trades, if it has what makes a trade.
         let likely = || {
             let scored = in_schema().filter(|table| !is_order_table(table));
-            let scored = scored.map(|table| (score(catalog, table), table));
-            scored.max_by_key(|(score, _)| *score).filter(|(score, _)| *score >= 5).map(|(_, table)| table)
+            let scored = scored.map(|table| (score(catalog, table), is_of_orders(catalog, table), table));
+            let best = scored.max_by_key(|(score, of_orders, _)| (*score, *of_orders));
+            best.filter(|(score, ..)| *score >= 5).map(|(.., table)| table)
         };
         if let Some(table) = named.or_else(likely) {
             return Ok((table, format!("there is no `{trade_table}`; this one looks most like it")));
@@ -349,7 +351,26 @@ fn trade_table_of<'a>(
 fn score(catalog: Catalog<'_>, table: &Table) -> usize {
     let mapping = map_table(catalog, table, TRADE, &TableOverride::default(), String::new());
     let core = [Role::Instrument, Role::Side, Role::Quantity, Role::Price, Role::Account, Role::ExecutedAt];
-    core.iter().filter(|role| mapping.index(**role).is_some()).count()
+    // An execution may say what was traded, and for whom, only through its order.
+    let order = order_of(catalog, &mapping)
+        .map(|orders| map_table(catalog, orders, TRADE, &TableOverride::default(), String::new()));
+    let given = |role: &Role| {
+        let order = order.as_ref().filter(|_| [Role::Instrument, Role::Side, Role::Account].contains(role));
+        order.is_some_and(|order| order.index(*role).is_some())
+    };
+    core.iter().filter(|role| mapping.index(**role).is_some() || given(role)).count()
+}
+
+/// The table of orders that a foreign key of the table points to.
+fn order_of<'a>(catalog: Catalog<'a>, mapping: &Mapping) -> Option<&'a Table> {
+    let target = catalog.relations.target(&mapping.table, mapping.column(Role::Order)?)?;
+    catalog.tables.iter().find(|table| table.name == *target && table.name != mapping.table)
+}
+
+/// Whether each row of a table is of an order, by a foreign key.
+fn is_of_orders(catalog: Catalog<'_>, table: &Table) -> bool {
+    let mapping = map_table(catalog, table, TRADE, &TableOverride::default(), String::new());
+    order_of(catalog, &mapping).is_some()
 }
 
 /// A table beside the trades: what policy says, what a foreign key of the trades or their orders points to, or a name.

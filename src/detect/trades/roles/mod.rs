@@ -39,6 +39,8 @@ pub enum Role {
     Destination,
     Counterparty,
     Session,
+    /// Orders: how much of it was traded.
+    Filled,
     /// The other side's order, where a row holds both sides of a trade.
     CounterOrder,
     CounterFee,
@@ -231,6 +233,7 @@ fn type_fits(role: Role, column: &Column) -> bool {
         | Role::Price
         | Role::Value
         | Role::Fee
+        | Role::Filled
         | Role::Limit
         | Role::DailyLimit
         | Role::PositionLimit => !boolean && !json && !time && !is(&["uuid", "inet"]),

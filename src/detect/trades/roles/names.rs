@@ -140,6 +140,8 @@ pub(super) const TRADE: &[Known] = &[
             "security",
             "securityid",
             "contract",
+            "contractid",
+            "optionid",
             "currencypair",
             "baseasset",
             "basecurrency",

@@ -495,6 +495,60 @@ fn a_table_that_only_looks_like_trades_is_not_taken() {
 }
 
 #[test]
+fn executions_of_orders_are_trades_though_copies_look_more_like_them() {
+    let like =
+        [("symbol", "text"), ("side", "text"), ("quantity", "numeric"), ("price", "numeric"), ("createdAt", TIME)];
+    let with = |more: &[(&'static str, &'static str)]| [&[("id", "text")], &like[..], more].concat();
+    let tables = [
+        keyed("CopyTrade", &with(&[("leaderId", "text"), ("followerAccountId", "text")])),
+        keyed("TradeIdea", &with(&[("accountId", "text")])),
+        keyed("TradeArchive", &with(&[("accountId", "text"), ("executedAt", TIME)])),
+        keyed("Transaction", &with(&[("accountId", "text"), ("executedAt", TIME)])),
+        keyed("Order", &with(&[("accountId", "text"), ("contractId", "integer"), ("cumQty", "numeric")])),
+        keyed("OptionContract", &[("id", "integer"), ("strike", "numeric")]),
+        keyed(
+            "Execution",
+            &[
+                ("id", "bigint"),
+                ("orderId", "text"),
+                ("lastQty", "numeric"),
+                ("lastPx", "numeric"),
+                ("transactTime", TIME),
+            ],
+        ),
+    ];
+    let mut relations = Relations::default();
+    for (table, column, target) in [("Execution", "orderId", "Order"), ("Order", "contractId", "OptionContract")] {
+        let name = |name: &str| TableName { schema: "public".into(), name: name.into() };
+        relations.foreign_keys.push((name(table), column.to_owned(), name(target)));
+    }
+    let mapping = map_with(&tables, &relations, &RoleOverrides::default()).unwrap();
+    assert_eq!(mapping.trades.table.name, "Execution");
+    for role in [Role::Quantity, Role::Price, Role::ExecutedAt, Role::Account, Role::Side, Role::Instrument] {
+        assert!(mapping.trades.has(role), "{role:?}");
+    }
+    assert_eq!(mapping.orders.unwrap().column(Role::Filled), Some("cumQty"));
+    // Without it, the one that is no copy.
+    let others = map_with(&tables[..5], &Relations::default(), &RoleOverrides::default()).unwrap();
+    assert_eq!(others.trades.table.name, "Transaction");
+}
+
+#[test]
+fn a_frozen_account_is_not_a_deleted_one() {
+    let accounts = table(
+        "trading_accounts",
+        &[("id", "text"), ("deleted_at", "bigint"), ("frozen_at", "bigint"), ("max_single_trade", "numeric")],
+    );
+    let trades = table(
+        "trades",
+        &[("id", "text"), ("trading_account_id", "text"), ("symbol", "text"), ("side", "text"), ("price", "numeric")],
+    );
+    let found = roles(&map(&[trades, accounts]).accounts.unwrap());
+    assert!(found.contains(&"revoked_at=frozen_at".to_owned()), "{found:?}");
+    assert!(found.contains(&"limit=max_single_trade".to_owned()), "{found:?}");
+}
+
+#[test]
 fn units_are_read_from_names() {
     for (column, places) in
         [("fee_cents", 2), ("qty_e8", 8), ("amountWei", 18), ("amount", 0), ("e", 0), ("price_e99", 0)]

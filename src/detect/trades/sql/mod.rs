@@ -13,7 +13,7 @@ mod tests;
 
 use self::base::Base;
 pub use self::dialect::Dialect;
-use super::changes::{self, asks_for_changes};
+use super::changes::{self, USUAL as USUAL_ROWS, asks_for_changes};
 use super::expression::{Expression, Later};
 use super::ids::{ROLLED_BACK, USUAL};
 use super::plan::{Plan, Uncovered};
@@ -74,7 +74,10 @@ impl Base<'_> {
             Check::Row { when: Expression::Later(later) } if asks_for_changes(&policy.check) => {
                 self.changes(later, &within(window).join(" AND "))
             }
-            Check::Row { when } => format!("SELECT id, time FROM t WHERE {}", self.condition(when)),
+            Check::Row { when } => {
+                let condition = self.condition(when);
+                self.unusual(&condition, policy.usual_percent, &within(window).join(" AND "))
+            }
             Check::Lookup { .. } => self.lookup(&policy.check)?,
             Check::Window { .. } => self.window(&policy.check)?,
             Check::Baseline { .. } => self.baseline(&policy.check)?,
@@ -105,6 +108,19 @@ impl Base<'_> {
         parts.push(format!("hits AS ({hits})"));
         let name = self.dialect.text_literal(&policy.id);
         Ok(format!("WITH {} SELECT DISTINCT {name} AS policy, id, time FROM hits{condition}", parts.join(", ")))
+    }
+
+    /// Rows for which a condition holds, unless as many are so as the policy calls usual.
+    fn unusual(&mut self, condition: &str, percent: Option<u32>, within: &str) -> String {
+        let plain = format!("SELECT id, time FROM t WHERE {condition}");
+        let Some(percent) = percent else { return plain };
+        let within = if within.is_empty() { String::new() } else { format!(" WHERE {within}") };
+        self.parts.push(("a", format!("SELECT count(*) AS all_of FROM t{within}")));
+        let and = if within.is_empty() { " WHERE " } else { " AND " };
+        self.parts.push(("l", format!("SELECT count(*) AS found FROM t{within}{and}({condition})")));
+        format!(
+            "SELECT id, time FROM t CROSS JOIN a CROSS JOIN l WHERE ({condition}) AND NOT (found >= {USUAL_ROWS} AND found * 100 > all_of * {percent})"
+        )
     }
 
     /// Late changes; where they are the rule, only those that are late among them.

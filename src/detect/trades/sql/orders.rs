@@ -68,6 +68,9 @@ impl Base<'_> {
                     self.dialect.sum("abs(c.quantity)")
                 ));
             }
+            Difference::Waiting | Difference::Filled => {
+                return Err("it leaves out what is usual among all orders, and names orders without a trade");
+            }
             Difference::Extra => return Err("orders without a trade are no finding"),
         };
         self.parts.push(("c", claims));

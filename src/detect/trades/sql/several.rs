@@ -7,10 +7,13 @@ const DAY: i64 = 86_400_000;
 
 impl Base<'_> {
     pub(super) fn window(&mut self, check: &Check) -> Result<String, Unwritten> {
-        let Check::Window { pattern, by, within_s, trades, times_usual, limit } = check else {
+        let Check::Window { pattern, by, within_s, trades, times_usual, limit, .. } = check else {
             return Err("it is no window");
         };
         let within = within_s.saturating_mul(1000);
+        if matches!(pattern, Pattern::DayValue | Pattern::Position) && self.plan.both_sides() {
+            return Err("each row counts for its buyer and for its seller");
+        }
         match pattern {
             Pattern::Burst => Ok(self.burst(*by, within.max(1), (*trades).max(1), *times_usual)),
             Pattern::DayValue => {
@@ -154,7 +157,11 @@ impl Base<'_> {
                     format!("CAST({number} AS {})", self.dialect.double())
                 });
                 let plain = format!("NULLIF(abs({quantity} * {price}), 0)");
-                let ratio = format!("abs({value}) / {plain}");
+                let mut ratio = format!("abs({value}) / {plain}");
+                if self.plan.whole_values {
+                    let least = self.dialect.amount(&percent.exact);
+                    ratio = format!("CASE WHEN abs({value}) * {least} >= 100 THEN {ratio} END");
+                }
                 let percent = format!("CAST({} AS {})", self.dialect.amount(&percent.exact), self.dialect.double());
                 Ok(self.far(&ratio, *after, neighbours, &percent))
             }
