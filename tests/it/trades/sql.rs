@@ -25,11 +25,14 @@ fn written(database: &dyn Database, asked: &TradeScan, dialect: Dialect) -> Vec<
     let memory = [
         "back-dated",
         "edited-silently",
+        "filled-otherwise",
         "key-from-another-address",
+        "order-still-waits",
         "quantity-outlier",
         "round-trips",
         "value-outlier",
         "wash",
+        "wash-within-a-minute",
     ];
     let records =
         ["fill-differs", "fill-without-row", "log-line-differs", "log-line-without-row", "no-fill", "no-log-line"];
