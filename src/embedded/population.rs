@@ -114,16 +114,17 @@ fn trades(dice: &mut Dice, now: i64) -> Vec<Trade> {
 
 /// What is legitimate, and looks nearly like fraud.
 fn hard_cases(made: &mut Vec<Trade>, now: i64, prices: [i64; 6]) {
-    // A market maker's quick round, within a minute.
+    // A market maker's quick round, within a minute: what it buys it sells for two cents more.
     let round = now - 9 * 3_600_000;
     for step in 0..24 {
+        let sells = step % 2 == 1;
         made.push(Trade {
             account: MARKET_MAKER,
             key: client_key(MARKET_MAKER),
             symbol: SYMBOLS[4].0,
-            side: if step % 2 == 0 { "BUY" } else { "SELL" },
+            side: if sells { "SELL" } else { "BUY" },
             quantity: 1_000,
-            price: prices[4],
+            price: prices[4] + if sells { 2 } else { 0 },
             created: round + step * 2_000,
             updated: round + step * 2_000,
         });
