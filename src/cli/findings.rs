@@ -4,10 +4,10 @@ use bigdecimal::BigDecimal;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::tally::{self, OfRule, Tally};
+use super::tally::{self, OfRule, Tally, level_style};
 use super::{Context, Exit, Failure, journal_failure};
 use crate::detect::secrets::Redactor;
-use crate::domain::{Finding, Level, Source, counted};
+use crate::domain::{Finding, Source, counted};
 use crate::engine::{Deployment, Journal, findings, known_values};
 use crate::ui::{Format, Printer, Record, Style, clean};
 use secrecy::ExposeSecret;
@@ -40,15 +40,6 @@ impl Record for FindingRecord<'_> {
             text.push_str(&format!("\n                {}", printer.paint(Style::Dim, shown)));
         }
         text
-    }
-}
-
-/// How a level looks.
-pub(super) fn level_style(level: Level) -> Style {
-    match level {
-        Level::Critical | Level::High => Style::Bad,
-        Level::Medium => Style::Warn,
-        Level::Low | Level::Informational => Style::Dim,
     }
 }
 
@@ -114,6 +105,7 @@ fn plain(value: &Value) -> String {
 pub struct ScanSummary {
     #[serde(flatten)]
     scan: Map<String, Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     by_rule: Vec<OfRule>,
 }
 
@@ -230,8 +222,8 @@ pub async fn conclude(
     for finding in &found {
         shown.give(&ctx.printer, finding);
     }
-    shown.end(&ctx.printer);
-    keep(ctx, journal, scan, &found, summary, complete)
+    let by_rule = shown.end(&ctx.printer);
+    keep(ctx, journal, scan, &found, by_rule, summary, complete)
 }
 
 /// Takes the values of the deployment's credentials out of findings.
@@ -247,6 +239,7 @@ pub fn keep(
     journal: Option<&Journal>,
     scan: &str,
     found: &[Finding],
+    by_rule: Vec<OfRule>,
     summary: Map<String, Value>,
     complete: bool,
 ) -> Result<Exit, Failure> {
@@ -255,7 +248,7 @@ pub fn keep(
             .map_err(|error| journal_failure(&error))?;
         journal.checkpoint().map_err(|error| journal_failure(&error))?;
     }
-    ctx.printer.emit(&ScanSummary { scan: summary, by_rule: found.iter().collect::<Tally>().rules() });
+    ctx.printer.emit(&ScanSummary { scan: summary, by_rule });
     Ok(if !found.is_empty() {
         Exit::Findings
     } else if complete {
@@ -270,6 +263,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::domain::Level;
 
     #[test]
     fn a_reason_is_said_once_and_what_is_required_first() {

@@ -289,6 +289,11 @@ impl<'a> Collector<'a> {
         summary.findings = self.count;
         let since = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         summary.elapsed_ms = summary.elapsed_ms.saturating_add(since);
+        // Without the findings by rule: they are in the case themselves.
+        let coverage = match serde_json::to_value(&summary) {
+            Ok(Value::Object(map)) => map,
+            _ => Map::new(),
+        };
         summary.by_rule = self.shown.end(&self.ctx.printer);
         self.ctx.printer.emit(&summary);
         if let Some(journal) = &self.case {
@@ -296,14 +301,6 @@ impl<'a> Collector<'a> {
                 && summary.rules_skipped.is_empty()
                 && summary.indicators_refused.is_empty()
                 && summary.uncovered.is_empty();
-            let coverage = match serde_json::to_value(&summary) {
-                Ok(Value::Object(mut map)) => {
-                    // The findings are in the case themselves.
-                    map.remove("by_rule");
-                    map
-                }
-                _ => Map::new(),
-            };
             findings::record_scan(journal, summary.scan, &self.kept, coverage, complete)
                 .map_err(|error| journal_failure(&error))?;
         }

@@ -153,7 +153,7 @@ pub async fn run(args: TradesArgs, ctx: &Context) -> Result<Exit, Failure> {
     let began = deployment.clock.elapsed();
     let redactor = redactor(&deployment).await;
     let mut findings = Vec::new();
-    let result = {
+    let (result, by_rule) = {
         let (watch, mut shown) = (Watch::start(&request.progress), Shown::new(&ctx.printer));
         let result = scan(database.as_ref(), &policies, &request, &mut |finding| {
             let mut finding = finding.clone();
@@ -164,8 +164,7 @@ pub async fn run(args: TradesArgs, ctx: &Context) -> Result<Exit, Failure> {
         .await
         .map_err(failed)?;
         watch.bar.finish();
-        shown.end(&ctx.printer);
-        result
+        (result, shown.end(&ctx.printer))
     };
     let mut summary = result.summary();
     let skipped: Vec<_> = errors.iter().map(|error| json!({"rule": error.file, "reason": error.to_string()})).collect();
@@ -173,7 +172,7 @@ pub async fn run(args: TradesArgs, ctx: &Context) -> Result<Exit, Failure> {
     let elapsed = deployment.clock.elapsed().saturating_sub(began).as_millis();
     summary.insert("elapsed_ms".into(), u64::try_from(elapsed).unwrap_or(u64::MAX).into());
     let complete = result.complete() && errors.is_empty();
-    keep(ctx, journal.as_ref(), "trades", &findings, summary, complete)
+    keep(ctx, journal.as_ref(), "trades", &findings, by_rule, summary, complete)
 }
 
 /// The files of other records; one that can't be read is an error, as a comparison with a part would accuse innocent rows.

@@ -4,9 +4,17 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::findings::level_style;
 use crate::domain::{Finding, Level, Timestamp};
-use crate::ui::{Printer, clean};
+use crate::ui::{Printer, Style, clean};
+
+/// How a level looks.
+pub fn level_style(level: Level) -> Style {
+    match level {
+        Level::Critical | Level::High => Style::Bad,
+        Level::Medium => Style::Warn,
+        Level::Low | Level::Informational => Style::Dim,
+    }
+}
 
 /// So many findings are read one by one as well.
 const FEW: u64 = 10;
@@ -63,16 +71,6 @@ impl Tally {
     }
 }
 
-impl<'a> FromIterator<&'a Finding> for Tally {
-    fn from_iter<I: IntoIterator<Item = &'a Finding>>(findings: I) -> Self {
-        let mut tally = Self::default();
-        for finding in findings {
-            tally.add(finding);
-        }
-        tally
-    }
-}
-
 /// Titles up to so many letters stand in a column.
 const TITLE: usize = 48;
 
@@ -117,6 +115,14 @@ mod tests {
         }
     }
 
+    fn counted(found: &[Finding]) -> Vec<OfRule> {
+        let mut tally = Tally::default();
+        for finding in found {
+            tally.add(finding);
+        }
+        tally.rules()
+    }
+
     #[test]
     fn the_worst_come_first_with_their_number_and_times() {
         let found: Vec<Finding> = (0..12)
@@ -124,7 +130,7 @@ mod tests {
             .chain([finding("bad", Level::Critical, None), finding("worse", Level::Critical, Some(5))])
             .chain([finding("worse", Level::High, None)])
             .collect();
-        let rules = found.iter().collect::<Tally>().rules();
+        let rules = counted(&found);
         let told: Vec<_> = rules.iter().map(|one| (one.rule.as_str(), one.level, one.findings)).collect();
         assert_eq!(told, [("worse", Level::Critical, 2), ("bad", Level::Critical, 1), ("many", Level::Low, 12)]);
         let printer = Printer::new(crate::ui::Format::Text, crate::ui::ColorChoice::Never, true);
@@ -137,7 +143,6 @@ mod tests {
             "  low           12  Title of many   1970-01-01T00:01:29Z .. 1970-01-01T00:01:40Z",
         ];
         assert_eq!(lines, expected);
-        let few = found[..10].iter().collect::<Tally>().rules();
-        assert_eq!(text(&few, &printer), "");
+        assert_eq!(text(&counted(&found[..10]), &printer), "");
     }
 }

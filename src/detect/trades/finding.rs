@@ -43,15 +43,7 @@ pub fn of_row(
     let mut key = Map::new();
     key.insert(trades.column(Role::Id).unwrap_or("row").to_owned(), cut(id));
     let source = Source::Table { table: trades.table.name.clone(), key };
-    Finding {
-        id: finding_id(FindingKind::Trade, &policy.id, &source),
-        kind: FindingKind::Trade,
-        rule: policy.rule(),
-        time,
-        source,
-        matched,
-        event,
-    }
+    of(policy, source, time, matched, event)
 }
 
 /// When it was done, where that is not the time of the trade: a trade that was changed, or that says a false time. Null if
@@ -85,15 +77,7 @@ pub fn of_gap(
     matched.insert("row_before_at".into(), around(before));
     matched.insert("row_after_at".into(), around(after));
     matched.insert("why".into(), format!("{} ids are missing between their neighbours", gap.count()).into());
-    Finding {
-        id: finding_id(FindingKind::Trade, &policy.id, &source),
-        kind: FindingKind::Trade,
-        rule: policy.rule(),
-        time: None,
-        source,
-        matched,
-        event: Map::new(),
-    }
+    of(policy, source, None, matched, Map::new())
 }
 
 /// A finding of an order whose trades are missing.
@@ -103,15 +87,7 @@ pub fn of_order(policy: &TradePolicy, orders: &Mapping, id: &str, time: Option<T
     let source = Source::Table { table: orders.table.name.clone(), key };
     // When trades were deleted can't be known from what is left.
     let matched = [(Role::Order.name(), cut(id)), ("why".to_owned(), why.into()), (DONE_AT.to_owned(), Value::Null)];
-    Finding {
-        id: finding_id(FindingKind::Trade, &policy.id, &source),
-        kind: FindingKind::Trade,
-        rule: policy.rule(),
-        time,
-        source,
-        matched: matched.into_iter().collect(),
-        event: Map::new(),
-    }
+    of(policy, source, time, matched.into_iter().collect(), Map::new())
 }
 
 /// A finding of an entry of another record that is no row.
@@ -128,15 +104,19 @@ pub fn of_entry(
         other => other,
     };
     let matched = [("why".to_owned(), "no row of the trade table is of this entry".into())].into_iter().collect();
-    Finding {
-        id: finding_id(FindingKind::Trade, &policy.id, &source),
-        kind: FindingKind::Trade,
-        rule: policy.rule(),
-        time,
-        source,
-        matched,
-        event: event.into_iter().map(|(name, value)| (name, cut(value))).collect(),
-    }
+    let event = event.into_iter().map(|(name, value)| (name, cut(value))).collect();
+    of(policy, source, time, matched, event)
+}
+
+fn of(
+    policy: &TradePolicy,
+    source: Source,
+    time: Option<Timestamp>,
+    matched: Map<String, Value>,
+    event: Map<String, Value>,
+) -> Finding {
+    let id = finding_id(FindingKind::Trade, &policy.id, &source);
+    Finding { id, kind: FindingKind::Trade, rule: policy.rule(), time, source, matched, event }
 }
 
 /// A value as findings show it: never one that could itself be a key.

@@ -170,31 +170,40 @@ impl Count<'_> {
 /// The trades of a line of JSON; gives the number of the last.
 fn json(text: &str, kind: Kind, roles: &mut FieldRoles, count: &mut Count<'_>) -> io::Result<u64> {
     let mut fields = Fields::new();
-    let mut first = true;
-    let mut each = |object: &str, count: &mut Count<'_>| -> io::Result<()> {
-        count.place.0 += u64::from(!std::mem::take(&mut first));
-        let mut fields = Fields::new();
-        if flatten(object, &mut fields, 0).is_err() {
-            count.seen.unread += 1;
-            return Ok(());
-        }
-        if kind == Kind::Fills || roles.is_trade(&fields) {
-            return count.trade(&fields);
-        }
-        let fields = carried(object);
-        if roles.is_trade(&fields) { count.trade(&fields) } else { Ok(()) }
-    };
-    // Most lines are one object.
-    if flatten(text, &mut fields, 0).is_ok() {
+    let several = if flatten(text, &mut fields, 0).is_err() {
+        objects(text)
+    } else {
         let listed = if kind == Kind::Fills { listed(text) } else { Vec::new() };
         if listed.is_empty() {
-            each(text, count)?;
+            // As most lines are.
+            object(text, &fields, kind, roles, count)?;
         }
-        listed.into_iter().try_for_each(|object| each(object, count))?;
-    } else {
-        objects(text).into_iter().try_for_each(|object| each(object, count))?;
+        listed
+    };
+    for (nth, text) in several.into_iter().enumerate() {
+        count.place.0 += u64::from(nth > 0);
+        let mut fields = Fields::new();
+        match flatten(text, &mut fields, 0) {
+            Ok(()) => object(text, &fields, kind, roles, count)?,
+            Err(_) => count.seen.unread += 1,
+        }
     }
     Ok(count.place.0)
+}
+
+/// Gives an object, or the line that it carries, if it is of a trade.
+fn object(
+    text: &str,
+    fields: &Fields<'_>,
+    kind: Kind,
+    roles: &mut FieldRoles,
+    count: &mut Count<'_>,
+) -> io::Result<()> {
+    if kind == Kind::Fills || roles.is_trade(fields) {
+        return count.trade(fields);
+    }
+    let fields = carried(text);
+    if roles.is_trade(&fields) { count.trade(&fields) } else { Ok(()) }
 }
 
 /// The rest of a file whose objects go over several lines.
