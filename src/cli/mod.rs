@@ -30,6 +30,7 @@ mod keys;
 mod lockdown;
 mod log_pool;
 mod log_terms;
+mod moment;
 mod pace;
 mod pause;
 mod recover;

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::backup::{VerdictRecord, find};
 use super::config_bundle::{KeyArgs, put_back};
+use super::moment::moment;
 use super::scan_trades::records;
 use super::steps::{carry, ending, show_steps, told_lines};
 use super::{Context, Exit, Failure, fault_failure, journal_failure, sought};
@@ -38,7 +39,7 @@ pub struct RestoreArgs {
     #[arg(long, conflicts_with = "config")]
     pub newest: bool,
     /// Only backups that were started before this moment (with --clean or --newest)
-    #[arg(long, value_name = "TIME", conflicts_with_all = ["file", "config"])]
+    #[arg(long, value_name = "TIME", value_parser = moment, conflicts_with_all = ["file", "config"])]
     pub before: Option<Timestamp>,
     /// Logs that know trades: those without a row are listed (files or folders; JSON, gzip is read) [default: logs: of monitoring.yml]
     #[arg(long, value_name = "PATH", conflicts_with_all = ["config", "replay"])]

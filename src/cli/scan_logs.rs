@@ -2,13 +2,14 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use super::log_pool::{self, Job, Outputs, Piece};
+use super::moment::moment;
 use super::scan_output::{Collector, ScanSummary, UnfilteredRule, case_for_findings, inputs};
 use super::scan_resume::{Earlier, Progress};
 use super::scan_shard::{self, ShardArgs};
 use super::sought::{Sought, SoughtArgs};
 use super::{Context, Exit, Failure};
 use crate::adapters::log_files::{Input, Unreadable};
-use crate::detect::logs::formats::{Format, Wanted, time};
+use crate::detect::logs::formats::{Format, Wanted};
 use crate::detect::logs::{Correlator, Coverage, Fed, Options, Ruleset, ScanOptions};
 use crate::detect::secrets::Redactor;
 use crate::domain::{DigestContext, Finding, Level, Timestamp};
@@ -59,13 +60,6 @@ pub struct ScanLogsArgs {
     resume: bool,
     #[command(flatten)]
     pub(super) shard: ShardArgs,
-}
-
-/// Reads a point in time of the command line.
-pub fn moment(text: &str) -> Result<Timestamp, String> {
-    time::parse(text, Timestamp::UNIX_EPOCH)
-        .or_else(|| time::parse(&format!("{text}T00:00:00Z"), Timestamp::UNIX_EPOCH))
-        .ok_or_else(|| format!("`{text}` is not a time: write 2026-11-24T01:02:03Z or 2026-11-24"))
 }
 
 /// What a scan of logs, or a shard of one, is made of.

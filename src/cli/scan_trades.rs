@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::findings::{Shown, case, keep, redactor};
+use super::moment::moment;
 use super::scan_output::resolve;
 use super::scan_trades_sql::{Engine, write};
 use super::{Context, Exit, Failure, fault_failure};
@@ -27,11 +28,11 @@ Examples:
   portcullis scan trades --explain           (which column was given which role, and why)
   portcullis scan trades --since 2026-11-24T00:00:00Z")]
 pub struct TradesArgs {
-    /// Findings only of trades at or after this moment (RFC 3339)
-    #[arg(long, value_name = "T")]
+    /// Findings only of trades at or after this moment (RFC 3339, or a date; UTC)
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<Timestamp>,
-    /// Findings only of trades before this moment (RFC 3339)
-    #[arg(long, value_name = "T")]
+    /// Findings only of trades before this moment
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     until: Option<Timestamp>,
     /// Compare with the log lines of trades in these files or folders (JSON, key=value; gzip is read)
     #[arg(long, value_name = "PATH")]

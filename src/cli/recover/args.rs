@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 use crate::cli::config_bundle::KeyArgs;
+use crate::cli::moment::moment;
 use crate::cli::restore::RestoreArgs;
 use crate::domain::{CredentialId, Timestamp};
 
@@ -31,7 +32,7 @@ pub struct RecoverArgs {
     #[arg(long, value_name = "FILE")]
     pub(super) from: Option<String>,
     /// Only backups that were started before this moment
-    #[arg(long, value_name = "TIME", conflicts_with = "from")]
+    #[arg(long, value_name = "TIME", value_parser = moment, conflicts_with = "from")]
     pub(super) before: Option<Timestamp>,
     /// Logs that know trades: those without a row are listed (files or folders) [default: logs: of monitoring.yml]
     #[arg(long, value_name = "PATH")]
