@@ -464,7 +464,11 @@ pub const STATEMENTS: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "database-log-changed",
-        &["statement: SELECT set_config('log_statement', 'none', false)", "statement: SET log_statement TO 'none'", "AUDIT: SESSION,1,1,MISC,SET,,,\"SET log_statement TO 'none'\",<none>"],
+        &[
+            "statement: SELECT set_config('log_statement', 'none', false)",
+            "statement: SET log_statement TO 'none'",
+            "AUDIT: SESSION,1,1,MISC,SET,,,\"SET log_statement TO 'none'\",<none>",
+        ],
         &["statement: SHOW log_statement", "statement: SELECT set_config('app.user', '5', true)"],
     ),
     (
