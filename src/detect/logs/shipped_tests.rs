@@ -63,6 +63,42 @@ fn attacks_are_found_however_they_are_written_and_what_looks_like_them_is_not() 
 }
 
 #[test]
+fn requests_in_the_error_log_of_nginx_are_read() {
+    let line = |said: &str, request: &str| {
+        format!(
+            "2026/11/24 01:02:03 [error] 7#7: *5 {said}, client: 192.0.2.7, server: _, request: \"GET {request} HTTP/1.1\", \
+             host: \"shop.example\"\n"
+        )
+    };
+    let attacks = [
+        ("sensitive-file-probe", "open() \"/srv/.git/config\" failed (2: No such file or directory)", "/.git/config"),
+        ("path-traversal-probe", "access forbidden by rule", "/x?f=../../etc/passwd"),
+        ("sql-injection-probe", "limiting requests, excess: 20.1 by zone \"api\"", "/x?id=1%27%20or%201=1--"),
+        ("code-injection-probe", "upstream prematurely closed connection", "/x?h=1%3Bid"),
+    ];
+    for (name, said, request) in attacks {
+        assert_eq!(found_by(name, &line(said, request)).len(), 1, "{name}");
+        assert_eq!(found_by(name, &line(said, "/api/orders?page=2")), [], "{name}");
+    }
+    let rules = Ruleset::from_texts(shipped());
+    let usual = [
+        line("connect() failed (111: Connection refused) while connecting to upstream", "/api/orders?page=2"),
+        line("client intended to send too large body: 10485761 bytes", "/api/files"),
+        "2026/11/24 01:02:03 [notice] 1#1: signal process started\n".to_owned(),
+        "2026/11/24 01:02:03 [info] 7#7: *9 SSL_do_handshake() failed (SSL: error:0A00010B:SSL routines::wrong version number) \
+         while SSL handshaking, client: 192.0.2.7, server: 0.0.0.0:443\n"
+            .to_owned(),
+        "2026/11/24 01:02:03 [info] 7#7: *9 client sent invalid method while reading client request line, client: 192.0.2.7, \
+         server: _, request: \"\\x16\\x03\\x01\"\n"
+            .to_owned(),
+    ]
+    .concat();
+    let mut found = Vec::new();
+    let coverage = scan_reader(&rules, "x", usual.as_bytes(), &ScanOptions::default(), &mut |f| found.push(f));
+    assert_eq!((coverage.events, coverage.broken, found), (5, 0, Vec::new()));
+}
+
+#[test]
 fn postgresql_refuses_in_many_words() {
     let said = [
         "password authentication failed for user \"app\"",

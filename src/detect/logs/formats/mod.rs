@@ -11,6 +11,7 @@ mod lake;
 mod layout;
 mod lines;
 mod logfmt;
+mod nginx;
 mod postgres;
 mod proxies;
 mod shape;
