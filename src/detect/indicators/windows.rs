@@ -217,7 +217,8 @@ impl Windows {
         }
         let (pointed, spanned, rest) = literals(set, &mut counts);
         let mut names = Vec::new();
-        let (mut masks, mut anchors) = (Vec::new(), Bits::new(set.runs().count() + set.hosts().count() + pointed.len(), SPARSE));
+        let (mut masks, mut anchors) =
+            (Vec::new(), Bits::new(set.runs().count() + set.hosts().count() + pointed.len(), SPARSE));
         for id in set.hosts() {
             match point_of(set.value(id).as_bytes(), &mut counts) {
                 Some((common, ..)) if common > MUCH && set.value(id).len() >= SPAN => names.push(id),

@@ -242,7 +242,8 @@ impl Ruleset {
             let all = self.of_format(layout.format).collect();
             let sample = &sample[..sample.len().min(SAMPLE)];
             let web = self.reads_percent(layout.format);
-            let filter = Filter::new((&self.rules, &sites, &gates), all, Family::of(layout.format), sample, self.indicators());
+            let filter =
+                Filter::new((&self.rules, &sites, &gates), all, Family::of(layout.format), sample, self.indicators());
             Filter { web, ..filter }
         })
     }
@@ -311,7 +312,8 @@ impl Filter {
     fn written(&self, bytes: &[u8], backslash: bool) -> Vec<usize> {
         let backslash = backslash && !self.escapes.is_empty() && memchr::memchr(b'\\', bytes).is_some();
         let escapes = self.escapes.iter().filter(|_| backslash).flat_map(|escape| escape.find_iter(bytes));
-        let mut found: Vec<usize> = escapes.chain(self.web.then(|| percent::places(bytes)).into_iter().flatten()).collect();
+        let mut found: Vec<usize> =
+            escapes.chain(self.web.then(|| percent::places(bytes)).into_iter().flatten()).collect();
         if self.escapes.len() + usize::from(self.web) > 1 {
             found.sort_unstable();
         }

@@ -314,8 +314,10 @@ fn letters_that_a_request_hides_are_read() {
                          w:\n    - /etc/passwd\n  condition: s or w\n---\ntitle: o\nid: o\ndetection:\n  s:\n    f: plain\n  \
                          condition: s\n";
     let rules = Ruleset::from_texts([("r.yml", RULES)]);
-    let line = |uri: &str| format!("192.0.2.7 - - [24/Nov/2026:01:02:03 +0000] \"GET {uri} HTTP/1.1\" 200 5 \"-\" \"x\"");
-    let docker = |uri: &str| json!({"log": line(uri) + "\n", "stream": "stdout", "time": "2026-11-24T01:02:03Z"}).to_string();
+    let line =
+        |uri: &str| format!("192.0.2.7 - - [24/Nov/2026:01:02:03 +0000] \"GET {uri} HTTP/1.1\" 200 5 \"-\" \"x\"");
+    let docker =
+        |uri: &str| json!({"log": line(uri) + "\n", "stream": "stdout", "time": "2026-11-24T01:02:03Z"}).to_string();
     let web = |uri: &str| json!({"request_method": "GET", "request_uri": uri, "status": 200}).to_string();
     let other = |uri: &str| json!({"eventName": "x", "k": uri}).to_string();
     for (uri, found) in [
@@ -331,7 +333,10 @@ fn letters_that_a_request_hides_are_read() {
                 let mut all = Vec::new();
                 let coverage = scan_reader(&rules, "x", text.as_bytes(), &options, &mut |finding| all.push(finding));
                 assert_eq!((all.len(), coverage.broken), (found, 0), "{text}");
-                assert!(all.iter().all(|finding| !finding.event.contains_key("c-uri") || finding.event["c-uri"] == uri), "{text}");
+                assert!(
+                    all.iter().all(|finding| !finding.event.contains_key("c-uri") || finding.event["c-uri"] == uri),
+                    "{text}"
+                );
             }
         }
     }
