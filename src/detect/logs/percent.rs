@@ -36,8 +36,16 @@ pub(super) fn plain(text: &str) -> Cow<'_, str> {
 /// The fields of an event with all of their texts so; nothing if that changes none.
 pub(super) fn plain_fields(fields: &Map<String, Value>) -> Option<Map<String, Value>> {
     let mut out = fields.clone();
-    let changed = out.values_mut().fold(false, |changed, value| rewrite(value) || changed);
-    changed.then_some(out)
+    rewrite_all(out.values_mut()).then_some(out)
+}
+
+/// Whether one of the values was changed.
+fn rewrite_all<'a>(values: impl Iterator<Item = &'a mut Value>) -> bool {
+    let mut changed = false;
+    for value in values {
+        changed |= rewrite(value);
+    }
+    changed
 }
 
 /// Whether a value was changed.
@@ -50,8 +58,8 @@ fn rewrite(value: &mut Value) -> bool {
             }
             Cow::Borrowed(_) => false,
         },
-        Value::Array(values) => values.iter_mut().fold(false, |changed, value| rewrite(value) || changed),
-        Value::Object(fields) => fields.values_mut().fold(false, |changed, value| rewrite(value) || changed),
+        Value::Array(values) => rewrite_all(values.iter_mut()),
+        Value::Object(fields) => rewrite_all(fields.values_mut()),
         _ => false,
     }
 }
