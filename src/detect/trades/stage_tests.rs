@@ -315,8 +315,7 @@ impl Scan<'_> {
         let wanted: HashSet<u64> = doubts.iter().map(|doubt| doubt.order).collect();
         let (fine, lacking) = self.orders(&claims, wanted, &mut hits, &mut gaps, &mut found);
         doubts.into_iter().filter(|doubt| !fine.contains(&doubt.order)).for_each(|doubt| hits.push(doubt.hit));
-        beyond.retain(|beyond| !beyond.is_explained(&lacking));
-        beyond.into_iter().for_each(|beyond| hits.push(beyond.hit));
+        beyond.into_iter().filter(|beyond| !beyond.is_explained(&lacking)).for_each(|beyond| hits.push(beyond.hit));
         for with in [Ledger::Logs, Ledger::Fills] {
             self.entries(with, &records, &mut hits, &mut found);
         }
