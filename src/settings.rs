@@ -14,6 +14,9 @@ pub enum SettingsError {
     NotUtf8(&'static str),
 }
 
+/// The folder of policies, unless `PORTCULLIS_POLICIES` names another.
+pub const POLICIES: &str = "policies";
+
 /// Everything that comes from the environment.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -63,7 +66,7 @@ impl Settings {
             home: env::var_os("PORTCULLIS_HOME").filter(|v| !v.is_empty()).map_or(".portcullis".into(), PathBuf::from),
             policies: env::var_os("PORTCULLIS_POLICIES")
                 .filter(|v| !v.is_empty())
-                .map_or("policies".into(), PathBuf::from),
+                .map_or(POLICIES.into(), PathBuf::from),
             operator,
             agent_socket: env::var_os("SSH_AUTH_SOCK").filter(|v| !v.is_empty()).map(PathBuf::from),
             array: array()?,

@@ -10,6 +10,8 @@ use crate::adapters::log_files::{self, Input};
 use crate::detect::indicators::{Indicators, ListFile, Reader};
 use crate::detect::logs::{Ruleset, Terms};
 use crate::domain::{Digest, DigestContext};
+use crate::policy::shipped::SHIPPED;
+use crate::settings::POLICIES;
 
 /// Largest rule file that is read, in bytes.
 const MAX_RULE_FILE: u64 = 4 << 20;
@@ -21,7 +23,7 @@ const LISTS: [&str; 7] = ["txt", "csv", "tsv", "json", "stix", "ioc", "list"];
 /// Arguments that say what is looked for.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct SoughtArgs {
-    /// Sigma rules: folders or files [default: logs/ below the policies]
+    /// Sigma rules: folders or files [default: logs/ below the policies; where there are none, those of the program]
     #[arg(long, value_name = "DIR")]
     rules: Vec<PathBuf>,
     /// Lists of indicators (plain, CSV, STIX 2.1, MISP): folders or files [default: indicators/ below the policies, if it is
@@ -118,7 +120,14 @@ impl SoughtArgs {
         ctx: &Context,
         add: &mut dyn FnMut(&[u8]),
     ) -> Result<(Ruleset, Vec<SkippedRule>, Vec<String>), Failure> {
-        let default = [ctx.root.join(&ctx.settings.policies).join("logs")];
+        let policies = ctx.root.join(&ctx.settings.policies);
+        // Whoever only has logs has no policies: an investigator's machine, a job of an array. A folder that was named must be there.
+        if self.rules.is_empty() && ctx.settings.policies == Path::new(POLICIES) && !policies.exists() {
+            ctx.printer
+                .note(format!("there is no {}: the rules that come with the program are used", policies.display()));
+            return Ok(shipped(add));
+        }
+        let default = [policies.join("logs")];
         let folders = if self.rules.is_empty() { &default[..] } else { &self.rules[..] };
         let names: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
         let (inputs, unreadable) = log_files::expand(&names);
@@ -153,6 +162,16 @@ impl SoughtArgs {
         skipped.extend(rules.skipped().iter().map(|s| SkippedRule { rule: s.rule.clone(), reason: s.reason.clone() }));
         Ok((rules, skipped, names))
     }
+}
+
+/// The rules that come with the program.
+fn shipped(add: &mut dyn FnMut(&[u8])) -> (Ruleset, Vec<SkippedRule>, Vec<String>) {
+    let is_rule = |(file, text): &&(&str, &str)| file.starts_with("logs/") && !Terms::are_in(file, text);
+    let texts: Vec<(&str, &str)> = SHIPPED.iter().filter(is_rule).copied().collect();
+    for (_, text) in &texts {
+        add(text.as_bytes());
+    }
+    (Ruleset::from_texts(texts), Vec::new(), vec!["the program".to_owned()])
 }
 
 /// A list of which a digest is made as it is read.

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{folder, run};
+use crate::support::{finish, folder, program, run};
 
 const RULE: &str = "\
 title: An administrator logs in
@@ -55,4 +55,28 @@ fn a_deployment_says_where_rules_are_run_and_what_names_stand_for() {
         "{}",
         refused.stderr
     );
+}
+
+/// Whoever only has the logs needs nothing else; a folder that was named must be there.
+#[test]
+fn without_policies_the_rules_of_the_program_are_used_and_that_is_said() {
+    let temporary = folder();
+    let root = temporary.path();
+    let line = "192.0.2.7 - - [24/Nov/2026:01:02:03 +0000] \"GET /x?q=1%20union%20select%20password HTTP/1.1\" 200 5\n";
+    fs::write(root.join("access.log"), line).unwrap();
+    let scan = |environment: &[(&str, &str)]| {
+        let words = ["--format", "json", "scan", "logs", "access.log"];
+        finish(program(root).envs(environment.iter().copied()).args(words))
+    };
+    let bare = scan(&[]).expect(3);
+    assert!(bare.stderr.contains("policies: the rules that come with the program are used"), "{}", bare.stderr);
+    let named = scan(&[("PORTCULLIS_POLICIES", "rules-of-ours")]).expect(2);
+    assert!(named.stderr.contains("no rule could be read from ./rules-of-ours/logs"), "{}", named.stderr);
+
+    run(root, &["init"]).expect(0);
+    let own = scan(&[]).expect(3);
+    let ids =
+        |findings: Vec<serde_json::Value>| findings.iter().map(|finding| finding["id"].clone()).collect::<Vec<_>>();
+    assert_eq!(ids(own.of_type("finding")), ids(bare.of_type("finding")));
+    assert!(!own.stderr.contains("come with the program"), "{}", own.stderr);
 }

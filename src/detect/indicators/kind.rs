@@ -25,6 +25,19 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All kinds, in their order.
+    pub(super) const ALL: [Self; 9] = [
+        Self::Ip,
+        Self::Domain,
+        Self::Url,
+        Self::Email,
+        Self::Hash,
+        Self::KeyId,
+        Self::Wallet,
+        Self::UserAgent,
+        Self::String,
+    ];
+
     /// Its name, as it stands behind `indicator:` in a rule's id.
     pub fn name(self) -> &'static str {
         match self {

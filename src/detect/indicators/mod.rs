@@ -8,6 +8,7 @@ mod kind;
 mod lines;
 mod masks;
 mod misp;
+mod packed;
 mod reader;
 mod search;
 mod set;
@@ -28,7 +29,7 @@ use crate::domain::{Level, RuleRef};
 /// Shortest part of a text that is looked for, in bytes.
 const SHORTEST_NEEDLE: usize = 3;
 
-/// Indicators, ready to be looked for. A million of them take about 50 bytes each, texts about 100.
+/// Indicators, ready to be looked for. A million of them take about 30 bytes each, texts about 100.
 #[derive(Debug, Default)]
 pub struct Indicators {
     set: set::Set,

@@ -158,8 +158,7 @@ impl<F: FnMut(Match), I: Fn(Literal, usize) -> Option<Range<usize>>> Walk<'_, F,
             (20, words) => self.pieces::<20, { 1 << 14 }>(words),
             (21, words) => self.pieces::<21, { 1 << 15 }>(words),
             (22, words) => self.pieces::<22, { 1 << 16 }>(words),
-            (24, words) => self.pieces::<24, { 1 << 18 }>(words),
-            (_, words) => self.pieces::<25, { 1 << 19 }>(words),
+            (_, words) => self.pieces::<24, { 1 << 18 }>(words),
         }
     }
 

@@ -1,27 +1,17 @@
-//! Indicators in few bytes, and the tables in which they are looked up.
+//! Indicators, and the tables in which they are looked up.
 
 use std::borrow::Cow;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hasher};
 use std::sync::OnceLock;
 
 use foldhash::fast::FixedState;
 
 use super::kind::Kind;
+use super::packed::{Entry, Packed};
 use super::table::Table;
-use super::value::{Edges, Form, LONGEST_HOST, Value, network};
-use super::windows::Windows;
+use super::value::{Edges, Form, LONGEST_HOST, LONGEST_RUN, Value, network};
+use super::windows::{SMALL, Windows};
 use crate::domain::Level;
-
-/// One indicator.
-#[derive(Debug, Clone, Copy)]
-struct Entry {
-    /// Where its value begins in the arena, and its bytes.
-    from: u32,
-    length: u16,
-    kind: Kind,
-    level: Level,
-    line: u32,
-}
 
 /// What a list says about an indicator.
 #[derive(Debug, Clone, Copy)]
@@ -44,10 +34,13 @@ struct Networks {
 /// What is looked for.
 #[derive(Debug, Default)]
 pub(super) struct Set {
-    entries: Vec<Entry>,
-    /// Values: addresses and digests as bytes, all others as text; and notes.
-    arena: Vec<u8>,
+    /// Values: addresses and digests as bytes, all others as text.
+    entries: Packed,
     notes: Vec<Note>,
+    /// The texts of the notes.
+    said: Vec<u8>,
+    /// Bytes of all values and notes.
+    size: usize,
     /// The first indicator of each list that has one, and the number of the list.
     lists: Vec<(u32, u16)>,
     v4: Networks,
@@ -59,12 +52,18 @@ pub(super) struct Set {
     windows: OnceLock<Windows>,
 }
 
+/// Of a text, without regard to case: letters are made small, and a little more.
 fn hash(text: &[u8]) -> u64 {
-    let mut folded = [0; LONGEST_HOST + 3];
-    let length = text.len().min(folded.len());
-    folded[..length].copy_from_slice(&text[..length]);
-    folded[..length].make_ascii_lowercase();
-    FixedState::with_seed(7).hash_one(&folded[..length])
+    let mut hasher = FixedState::with_seed(7).build_hasher();
+    let (eights, rest) = text[..text.len().min(LONGEST_HOST)].as_chunks();
+    for eight in eights {
+        hasher.write_u64(u64::from_le_bytes(*eight) | SMALL);
+    }
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    hasher.write_u64(u64::from_le_bytes(last) | SMALL);
+    hasher.write_usize(text.len());
+    hasher.finish()
 }
 
 fn hash_network(first: u128, bits: u8) -> u64 {
@@ -105,15 +104,15 @@ impl Set {
 
     /// Bytes that values and notes take.
     pub(super) fn size(&self) -> usize {
-        self.arena.len()
+        self.size
     }
 
     pub(super) fn kind(&self, id: u32) -> Kind {
-        self.entries[id as usize].kind
+        self.entries.get(id).kind
     }
 
     pub(super) fn level(&self, id: u32) -> Level {
-        self.entries[id as usize].level
+        self.entries.get(id).level
     }
 
     /// Its value, as it is shown and looked for.
@@ -132,19 +131,18 @@ impl Set {
     pub(super) fn note(&self, id: u32) -> &str {
         let Ok(at) = self.notes.binary_search_by_key(&id, |note| note.id) else { return "" };
         let note = self.notes[at];
-        str::from_utf8(&self.arena[note.from as usize..][..usize::from(note.length)]).unwrap_or_default()
+        str::from_utf8(&self.said[note.from as usize..][..usize::from(note.length)]).unwrap_or_default()
     }
 
     /// Number of its list, and the line.
     pub(super) fn origin(&self, id: u32) -> (usize, u32) {
         let at = self.lists.partition_point(|(first, _)| *first <= id);
         let list = at.checked_sub(1).map_or(0, |at| usize::from(self.lists[at].1));
-        (list, self.entries[id as usize].line)
+        (list, self.entries.get(id).line)
     }
 
     fn bytes(&self, id: u32) -> &[u8] {
-        let entry = self.entries[id as usize];
-        &self.arena[entry.from as usize..][..usize::from(entry.length)]
+        self.entries.get(id).value
     }
 
     /// The first address of a network, the bits that count, and those of the family.
@@ -157,12 +155,6 @@ impl Set {
             // A URL that is an address only.
             (_, text) => network(str::from_utf8(text).ok()?),
         }
-    }
-
-    fn keep(&mut self, bytes: &[u8]) -> (u32, u16) {
-        let from = u32::try_from(self.arena.len()).unwrap_or(u32::MAX);
-        self.arena.extend_from_slice(bytes);
-        (from, u16::try_from(bytes.len()).unwrap_or(u16::MAX))
     }
 
     /// Takes an indicator; false if the same is known already.
@@ -183,16 +175,18 @@ impl Set {
         if known {
             return false;
         }
-        let (from, length) = match (value.kind, &value.form) {
-            (Kind::Ip, Form::V4 { first, bits }) => self.keep(&[&[*bits][..], &first.to_be_bytes()].concat()),
-            (Kind::Ip, Form::V6 { first, bits }) => self.keep(&[&[*bits][..], &first.to_be_bytes()].concat()),
-            (Kind::Hash, _) => self.keep(&hex::decode(&value.text).unwrap_or_default()),
-            _ => self.keep(text),
-        };
-        self.entries.push(Entry { from, length, kind: value.kind, level, line: place.1 });
+        let mut push = |kept: &[u8]| self.entries.push(Entry { value: kept, kind: value.kind, level, line: place.1 });
+        match (value.kind, &value.form) {
+            (Kind::Ip, Form::V4 { first, bits }) => push(&[&[*bits][..], &first.to_be_bytes()].concat()),
+            (Kind::Ip, Form::V6 { first, bits }) => push(&[&[*bits][..], &first.to_be_bytes()].concat()),
+            (Kind::Hash, _) => push(&hex::decode(&value.text).unwrap_or_default()),
+            _ => push(text),
+        }
+        self.size += text.len() + note.len();
         if !note.is_empty() {
-            let (from, length) = self.keep(note.as_bytes());
-            self.notes.push(Note { id, from, length });
+            let from = u32::try_from(self.said.len()).unwrap_or(u32::MAX);
+            self.said.extend_from_slice(note.as_bytes());
+            self.notes.push(Note { id, from, length: u16::try_from(note.len()).unwrap_or(u16::MAX) });
         }
         if self.lists.last().is_none_or(|(_, list)| *list != place.0) {
             self.lists.push((id, place.0));
@@ -232,7 +226,13 @@ impl Set {
     }
 
     fn hash_of_text(&self, id: u32) -> u64 {
-        hash(self.value(id).as_bytes())
+        let Entry { kind, value, .. } = self.entries.get(id);
+        let mut digits = [0; LONGEST_RUN];
+        let digits = digits.get_mut(..2 * value.len()).filter(|_| kind == Kind::Hash);
+        match digits.and_then(|digits| hex::encode_to_slice(value, digits).ok().map(|()| digits)) {
+            Some(digits) => hash(digits),
+            None => hash(value),
+        }
     }
 
     fn network_id(&self, first: u128, bits: u8, width: u8) -> Option<u32> {
@@ -313,8 +313,9 @@ impl Set {
 
     /// Gives back memory that is not used.
     pub(super) fn shrink(&mut self) {
-        self.entries.shrink_to_fit();
-        self.arena.shrink_to_fit();
+        self.entries.shrink();
+        self.notes.shrink_to_fit();
+        self.said.shrink_to_fit();
     }
 }
 

@@ -30,8 +30,7 @@ impl Table {
         if self.held == 0 {
             return None;
         }
-        let mask = self.slots.len() - 1;
-        let mut at = place(hash) & mask;
+        let mut at = place(hash, self.slots.len());
         loop {
             let slot = self.slots[at];
             if slot == 0 {
@@ -40,16 +39,20 @@ impl Table {
             if slot & !NUMBER == tag(hash) && is((slot & NUMBER) - 1) {
                 return Some((slot & NUMBER) - 1);
             }
-            at = (at + 1) & mask;
+            at = after(at, self.slots.len());
         }
     }
 
     /// Takes a number that the table does not hold; `hash` is asked for that of others too.
     pub(super) fn add(&mut self, number: u32, hash: impl Fn(u32) -> u64) {
-        if self.held * 4 >= self.slots.len() * 3 {
-            let old = std::mem::take(&mut self.slots);
-            self.slots = vec![0; (old.len() * 2).max(16)];
-            for slot in old.into_iter().filter(|slot| *slot != 0) {
+        if self.held * 8 >= self.slots.len() * 7 {
+            let mut old = std::mem::take(&mut self.slots);
+            // By a quarter: memory counts for more than what it takes to sort all anew.
+            self.slots = vec![0; (old.len() + old.len() / 4).max(16)];
+            old.retain(|slot| *slot != 0);
+            // In the order in which the caller keeps them: memory is read from front to back.
+            old.sort_unstable_by_key(|slot| slot & NUMBER);
+            for slot in old {
                 self.put(slot, hash((slot & NUMBER) - 1));
             }
         }
@@ -59,17 +62,22 @@ impl Table {
     }
 
     fn put(&mut self, slot: u32, hash: u64) {
-        let mask = self.slots.len() - 1;
-        let mut at = place(hash) & mask;
+        let mut at = place(hash, self.slots.len());
         while self.slots[at] != 0 {
-            at = (at + 1) & mask;
+            at = after(at, self.slots.len());
         }
         self.slots[at] = slot;
     }
 }
 
-fn place(hash: u64) -> usize {
-    usize::try_from(hash & u64::from(u32::MAX)).unwrap_or(0)
+/// Where among so many slots the lower half of a hash belongs.
+fn place(hash: u64, slots: usize) -> usize {
+    usize::try_from(((hash & u64::from(u32::MAX)) * slots as u64) >> 32).unwrap_or(0)
+}
+
+/// The slot behind one.
+fn after(at: usize, slots: usize) -> usize {
+    if at + 1 == slots { 0 } else { at + 1 }
 }
 
 /// Bits that are set by hashes: what was never noted is seldom taken for noted, what was noted always is.
@@ -82,7 +90,7 @@ pub(super) struct Bits {
 }
 
 /// How many bits of a hash can count.
-const SIZES: [u32; 8] = [16, 18, 19, 20, 21, 22, 24, 25];
+const SIZES: [u32; 7] = [16, 18, 19, 20, 21, 22, 24];
 
 impl Bits {
     /// Room for so many hashes, `each` bits for one while they are not too many.
@@ -121,7 +129,7 @@ impl Bits {
 #[inline]
 pub(super) fn place_of(hash: u64, index: u32) -> (usize, u32) {
     let slot = hash >> (64 - index);
-    #[expect(clippy::cast_possible_truncation, reason = "at most 25 bits are left")]
+    #[expect(clippy::cast_possible_truncation, reason = "at most 24 bits are left")]
     let place = ((slot >> 6) as usize, slot as u32 & 63);
     place
 }

@@ -21,14 +21,14 @@ const SPAN: usize = 2 * WINDOW - 1;
 /// Most places of one value that are tried.
 const TRIED: usize = 48;
 /// Makes letters small, and a little more.
-const SMALL: u64 = 0x2020_2020_2020_2020;
+pub(super) const SMALL: u64 = 0x2020_2020_2020_2020;
 /// Bytes of a window around a point that stand before it, and from it on.
 const BEFORE: usize = WINDOW - FROM;
 pub(super) const FROM: usize = 3;
 /// How much more common the bytes around a point may be than windows, which cost a look every eight bytes.
 const MUCH: u32 = 256;
-/// How many bits of a hash count for how often windows are sought.
-const SOUGHT: u32 = 18;
+/// How many bits of a hash count for how common windows are.
+const COUNTED: u32 = 18;
 /// What it counts that a window stands once in the piece of a log.
 const SAMPLED: u32 = 64;
 /// Bits for each window in the bitmap of all, and in that of a kind.
@@ -75,8 +75,8 @@ struct Literals {
 /// How often windows are to be found: in a piece of a log, and in what is looked for.
 struct Counts<'a> {
     sample: &'a [u8],
-    windows: HashMap<u64, u32, FixedState>,
-    /// Of what is looked for, by some bits of the hash.
+    /// By some bits of the hash: those of the piece, and of what is looked for.
+    windows: Vec<u16>,
     sought: Vec<u16>,
     points: HashMap<u64, u32, FixedState>,
     masks: Vec<u64>,
@@ -91,6 +91,12 @@ pub(super) fn spread(window: [u8; WINDOW]) -> u64 {
 /// The same in another way.
 fn again(window: u64) -> u64 {
     (window ^ (window >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9)
+}
+
+/// Counts a window by some bits of its hash.
+fn count(counts: &mut [u16], window: u64) {
+    let count = &mut counts[place_of(window, COUNTED + 6).0];
+    *count = count.saturating_add(1);
 }
 
 fn window(text: &[u8], at: usize) -> u64 {
@@ -133,28 +139,27 @@ fn points(text: &[u8]) -> impl Iterator<Item = usize> {
 
 impl<'a> Counts<'a> {
     fn new(sample: &'a [u8]) -> Self {
-        let mut windows: HashMap<u64, u32, FixedState> = HashMap::default();
+        let mut windows = vec![0; 1 << COUNTED];
         for at in 0..(sample.len() + 1).saturating_sub(WINDOW) {
-            *windows.entry(window(sample, at)).or_default() += 1;
+            count(&mut windows, window(sample, at));
         }
-        Self { sample, windows, sought: vec![0; 1 << SOUGHT], points: HashMap::default(), masks: Vec::new() }
+        Self { sample, windows, sought: vec![0; 1 << COUNTED], points: HashMap::default(), masks: Vec::new() }
     }
 
     /// Counts the windows of a value.
     fn add(&mut self, text: &[u8]) {
         for at in 0..(text.len() + 1).saturating_sub(WINDOW).min(TRIED + WINDOW) {
-            let count = &mut self.sought[place_of(window(text, at), SOUGHT + 6).0];
-            *count = count.saturating_add(1);
+            count(&mut self.sought, window(text, at));
         }
     }
 
     /// How common the windows are that begin there. What many values share is likely to be common in logs too.
     fn windows(&self, text: &[u8], from: usize) -> u32 {
-        let count = |window| {
-            let sought = u32::from(self.sought[place_of(window, SOUGHT + 6).0]);
-            self.windows.get(&window).copied().unwrap_or(0) * SAMPLED + sought.saturating_sub(1)
+        let common = |window| {
+            let place = place_of(window, COUNTED + 6).0;
+            u32::from(self.windows[place]) * SAMPLED + u32::from(self.sought[place]).saturating_sub(1)
         };
-        (from..from + WINDOW).map(|at| count(window(text, at))).sum()
+        (from..from + WINDOW).map(|at| common(window(text, at))).sum()
     }
 
     fn point(&mut self, hash: u64, mask: u64) -> u32 {
@@ -211,19 +216,26 @@ impl Windows {
             counts.add(set.value(id).as_bytes());
         }
         let (pointed, spanned, rest) = literals(set, &mut counts);
-        let (mut points, mut names) = (Vec::new(), Vec::new());
+        let mut names = Vec::new();
+        let (mut masks, mut anchors) =
+            (Vec::new(), Bits::new(set.runs().count() + set.hosts().count() + pointed.len(), SPARSE));
         for id in set.hosts() {
             match point_of(set.value(id).as_bytes(), &mut counts) {
                 Some((common, ..)) if common > MUCH && set.value(id).len() >= SPAN => names.push(id),
-                Some((_, hash, mask)) => points.push((hash, mask)),
+                Some((_, hash, mask)) => {
+                    if !masks.contains(&mask) {
+                        masks.push(mask);
+                    }
+                    anchors.note(hash);
+                }
                 None => {}
             }
         }
         let mut new = Self {
             all: Bits::new((names.len() + spanned.len()) * WINDOW, SPARSE),
             names: Bits::new(names.len() * WINDOW, FEWER),
-            masks: Vec::new(),
-            anchors: Bits::new(set.runs().count() + points.len() + pointed.len(), SPARSE),
+            masks,
+            anchors,
             spanned: Literals::new(spanned, WINDOW, set, span),
             pointed: Literals::new(pointed, 1, set, |text, dot| around(text, dot, u64::MAX)),
             grams: None,
@@ -244,7 +256,7 @@ impl Windows {
                 new.spanned.known.note(again(window));
             }
         }
-        new.note_anchors(set, points);
+        new.note_anchors(set);
         new.grams = (!new.rest.is_empty()).then(|| {
             let small = |literal: &Literal| {
                 let (from, to) = (usize::from(literal.part.0), usize::from(literal.part.1));
@@ -255,14 +267,8 @@ impl Windows {
         new
     }
 
-    /// Notes by what runs are known, and names and texts by one of their points.
-    fn note_anchors(&mut self, set: &Set, points: Vec<(u64, u64)>) {
-        for (hash, mask) in points {
-            if !self.masks.contains(&mask) {
-                self.masks.push(mask);
-            }
-            self.anchors.note(hash);
-        }
+    /// Notes by what runs are known, and texts by one of their points.
+    fn note_anchors(&mut self, set: &Set) {
         for literal in &self.pointed.all {
             let hash = around(set.value(literal.id).as_bytes(), usize::from(literal.known_at), u64::MAX);
             self.anchors.note(hash);

@@ -61,6 +61,11 @@ impl Class {
         }
     }
 
+    /// Whether its events are web requests.
+    pub(super) fn is_web(self) -> bool {
+        matches!(self, Self::WebJson | Self::Access)
+    }
+
     /// What the text of an event in JSON holds if the event is of the class; a letter that is written as `\u0041` is not looked
     /// for.
     pub(super) fn need(self) -> Need<String> {

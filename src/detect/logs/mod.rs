@@ -17,6 +17,7 @@ mod merge;
 mod need;
 mod ordered;
 mod part;
+mod percent;
 mod placeholders;
 mod records;
 mod ruleset;

@@ -11,6 +11,7 @@ use super::formats::{self, Layout, time};
 use super::logsource::Class;
 use super::need::Look;
 use super::ordered::bounded;
+use super::percent;
 use super::ruleset::{Filter, Found as Stands, Ruleset};
 use super::scan::{Cause, Hit, Place, ScanOptions, Scanned};
 use super::sightings::Sightings;
@@ -248,14 +249,22 @@ impl Scan<'_> {
     fn rules(&mut self, event: &mut Event<'_>) -> Vec<Found> {
         let (options, record) = (self.options, event.record);
         let class = Class::of(record.format, record.fields);
+        // Only records that hold such letters are looked at as a whole.
+        let plain = (self.marks.whole && class.is_web()).then(|| percent::plain_fields(record.fields)).flatten();
+        let plain = plain.map(|fields| (fields, record.raw.map(percent::plain)));
+        let plain = plain.as_ref().map(|(fields, raw)| Record { fields, raw: raw.as_deref(), ..*record });
         let mut found = Vec::new();
         let candidates = std::mem::take(&mut self.marks.rules);
         for index in &candidates {
             let rule = &self.rules.rules()[*index];
             let wanted = rule.rule.level >= options.min_level && !rule.quiet;
-            if !(wanted || rule.fed) || !self.rules.fits(*index, class, options) || !rule.matches(record) {
+            if !(wanted || rule.fed) || !self.rules.fits(*index, class, options) {
                 continue;
             }
+            let Some(record) = [Some(record), plain.as_ref()].into_iter().flatten().find(|record| rule.matches(record))
+            else {
+                continue;
+            };
             let Some(place) = self.place(event) else { break };
             if rule.fed {
                 let value = |field: &String| Some((field.clone(), shortened(rule.first(record, field)?)));

@@ -10,6 +10,7 @@ use super::gates::Gates;
 use super::link;
 use super::logsource::{Class, Names, Sources};
 use super::need::{Need, Needs};
+use super::percent;
 use super::placeholders::Placeholders;
 use super::scan::ScanOptions;
 use super::segments::Segments;
@@ -76,6 +77,8 @@ pub(super) struct Filter {
     pub(super) needs: Needs,
     /// Ways to write what is looked for differently: letters as `\u0041`, and slashes as `\/`.
     escapes: Vec<Finder<'static>>,
+    /// Whether rules are for web requests, which write letters as `%61` too.
+    web: bool,
     /// Rules in all.
     pub(super) rules: usize,
 }
@@ -211,6 +214,12 @@ impl Ruleset {
         })
     }
 
+    /// Whether one of the rules is run on web requests in files of a format.
+    fn reads_percent(&self, format: Format) -> bool {
+        let mut classes = Class::possible(format).iter().filter(|class| class.is_web());
+        classes.any(|class| self.of_format(format).any(|rule| self.fits[rule][*class as usize]))
+    }
+
     /// What the raw record of each event holds on which a rule is run: fields of events that it is for.
     fn gate(&self, rule: usize, format: Format) -> Need<String> {
         if Family::of(format) != Family::Json {
@@ -232,7 +241,10 @@ impl Ruleset {
             let gates: Vec<_> = (0..self.rules.len()).map(|rule| self.gate(rule, layout.format)).collect();
             let all = self.of_format(layout.format).collect();
             let sample = &sample[..sample.len().min(SAMPLE)];
-            Filter::new((&self.rules, &sites, &gates), all, Family::of(layout.format), sample, self.indicators())
+            let web = self.reads_percent(layout.format);
+            let filter =
+                Filter::new((&self.rules, &sites, &gates), all, Family::of(layout.format), sample, self.indicators());
+            Filter { web, ..filter }
         })
     }
 }
@@ -278,11 +290,11 @@ impl Filter {
             Search::Whole(gates) => {
                 let literals = gates.find(bytes, spans);
                 let (ends, backslash) = if spans.is_none() { ends(bytes) } else { (Vec::new(), true) };
-                let escapes = if backslash { self.escapes(bytes) } else { Vec::new() };
-                Found { literals, escapes, ends, seen: None }
+                Found { literals, escapes: self.written(bytes, backslash), ends, seen: None }
             }
-            // Nothing is written differently in an access log.
-            Search::Parts(segments) => segments.find(bytes, indicators),
+            Search::Parts(segments) => {
+                Found { escapes: self.written(bytes, false), ..segments.find(bytes, indicators) }
+            }
         }
     }
 
@@ -293,11 +305,16 @@ impl Filter {
 
     /// Where something may be written differently than it is looked for, in order.
     pub(super) fn escapes(&self, bytes: &[u8]) -> Vec<usize> {
-        if self.escapes.is_empty() || memchr::memchr(b'\\', bytes).is_none() {
-            return Vec::new();
-        }
-        let mut found: Vec<usize> = self.escapes.iter().flat_map(|escape| escape.find_iter(bytes)).collect();
-        if self.escapes.len() > 1 {
+        self.written(bytes, true)
+    }
+
+    /// The same; `backslash` says whether there may be one.
+    fn written(&self, bytes: &[u8], backslash: bool) -> Vec<usize> {
+        let backslash = backslash && !self.escapes.is_empty() && memchr::memchr(b'\\', bytes).is_some();
+        let escapes = self.escapes.iter().filter(|_| backslash).flat_map(|escape| escape.find_iter(bytes));
+        let mut found: Vec<usize> =
+            escapes.chain(self.web.then(|| percent::places(bytes)).into_iter().flatten()).collect();
+        if self.escapes.len() + usize::from(self.web) > 1 {
             found.sort_unstable();
         }
         found
@@ -357,6 +374,7 @@ impl Filter {
             all,
             unfiltered,
             escapes: escapes.iter().map(Finder::new).collect(),
+            web: false,
             rules: rules.len(),
         }
     }

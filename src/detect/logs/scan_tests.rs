@@ -145,6 +145,15 @@ fn escaped(value: &str, mask: u64) -> String {
     out
 }
 
+/// A request in which the letters and digits that `mask` chooses are written as `%61`.
+fn hidden(text: &str, mask: u64) -> String {
+    let write = |(at, c): (usize, char)| match c {
+        c if c.is_ascii_alphanumeric() && mask >> (at % 64) & 1 == 1 => format!("%{:02x}", u32::from(c)),
+        c => c.to_string(),
+    };
+    text.chars().enumerate().map(write).collect()
+}
+
 /// The event in one of the forms that logs have.
 fn encoded(form: usize, f: &str, g: &str, mask: u64) -> String {
     let plain = |text: &str| text.replace(['"', '\n', '\t'], "");
@@ -159,7 +168,7 @@ fn encoded(form: usize, f: &str, g: &str, mask: u64) -> String {
         ),
         4 => format!(
             "1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] \"GET /{} HTTP/1.1\" 200 5 \"-\" \"{}\"\n",
-            plain(f),
+            hidden(&plain(f), mask),
             plain(g)
         ),
         5 => format!("Nov 24 01:02:03 host prog[1]: {} {}\n", plain(f), plain(g)),
@@ -182,6 +191,11 @@ fn encoded(form: usize, f: &str, g: &str, mask: u64) -> String {
             "www.x:443 1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] \"GET /{} HTTP/1.1\" 200 5 \"-\" \"{}\"\n",
             plain(f),
             plain(g)
+        ),
+        14 => format!(
+            "{{\"request_method\":\"GET\",\"request_uri\":{},\"f\":{}}}\n",
+            escaped(&hidden(f, mask), mask >> 9),
+            escaped(g, mask)
         ),
         9 => format!("f,g,h\n\"{}\",\"{}\",1\n", f.replace('"', "\"\""), plain(g)),
         _ => format!("{} {}\n", plain(f), plain(g)),
@@ -206,7 +220,7 @@ proptest! {
         values in proptest::collection::vec(words(&format!("({WORD}|[*?]){{1,3}}")), 2..4),
         condition in proptest::sample::select(vec!["s", "s and t", "s or t", "not s and t", "1 of them", "all of them"]),
         source in proptest::sample::select(vec!["", "logsource: {category: webserver}\n"]),
-        form in 0..14_usize,
+        form in 0..15_usize,
         events in proptest::collection::vec((words(&format!("{WORD}{{0,4}}")), words(&format!("{WORD}{{0,4}}")), any::<u64>(), any::<bool>()), 1..4),
     ) {
         let quoted = |value: &String| format!("'{}'", value.replace('\'', "''"));
@@ -237,7 +251,7 @@ proptest! {
 
     #[test]
     fn any_bytes_in_any_format_are_survived(
-        form in 0..13_usize,
+        form in 0..15_usize,
         wanted in proptest::option::of(0..Format::ALL.len()),
         edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4_u8), 0..12),
         tail in proptest::collection::vec(any::<u8>(), 0..80),
@@ -289,6 +303,42 @@ fn web_rules_find_requests_in_json_of_every_server() {
         let mut found = 0;
         scan_reader(&rules, "x", event.to_string().as_bytes(), &ScanOptions::default(), &mut |_| found += 1);
         assert_eq!(found, 1, "{event}");
+    }
+}
+
+/// Letters of a request may be written as `%61` wherever someone likes: what the rule looks for is still found, whatever carries
+/// the line, and the event is kept as it was written.
+#[test]
+fn letters_that_a_request_hides_are_read() {
+    const RULES: &str = "title: t\nid: t\nlogsource: {category: webserver}\ndetection:\n  s:\n    c-uri|contains: select%20name\n  \
+                         w:\n    - /etc/passwd\n  condition: s or w\n---\ntitle: o\nid: o\ndetection:\n  s:\n    f: plain\n  \
+                         condition: s\n";
+    let rules = Ruleset::from_texts([("r.yml", RULES)]);
+    let line =
+        |uri: &str| format!("192.0.2.7 - - [24/Nov/2026:01:02:03 +0000] \"GET {uri} HTTP/1.1\" 200 5 \"-\" \"x\"");
+    let docker =
+        |uri: &str| json!({"log": line(uri) + "\n", "stream": "stdout", "time": "2026-11-24T01:02:03Z"}).to_string();
+    let web = |uri: &str| json!({"request_method": "GET", "request_uri": uri, "status": 200}).to_string();
+    let other = |uri: &str| json!({"eventName": "x", "k": uri}).to_string();
+    for (uri, found) in [
+        ("/x?id=1%20%73elect%20name", 1),
+        ("/x?id=1%20%53%45LECT%20n%61me", 1),
+        ("/x?f=/e%74c/pass%77d", 1),
+        ("/x?f=/e%2574c/passwd", 0),
+        ("/x?f=%61%62%63", 0),
+    ] {
+        for (text, found) in [(line(uri), found), (docker(uri), found), (web(uri), found), (other(uri), 0)] {
+            for prefilter in [true, false] {
+                let options = ScanOptions { prefilter, ..ScanOptions::default() };
+                let mut all = Vec::new();
+                let coverage = scan_reader(&rules, "x", text.as_bytes(), &options, &mut |finding| all.push(finding));
+                assert_eq!((all.len(), coverage.broken), (found, 0), "{text}");
+                assert!(
+                    all.iter().all(|finding| !finding.event.contains_key("c-uri") || finding.event["c-uri"] == uri),
+                    "{text}"
+                );
+            }
+        }
     }
 }
 
