@@ -600,19 +600,19 @@ fn of_baselines(policy: &str) -> Option<[Case; 3]> {
     Some(match policy {
         "new-address" => first("ip", "192.0.2.1", "198.51.100.7", 50),
         "new-destination" => first("destination", "wallet_1", "wallet_2", 20),
-        "new-instrument" => first("symbol", "X", "Y", 200),
+        "new-instrument" => first("symbol", "X", "Y", 60),
         "off-hours" => {
-            // Trades before noon make ten to one o'clock known, once there are 300.
+            // Trades before noon make ten to one o'clock known, once there are 60.
             let at = |hours: i64, count: i64| {
                 let mut rows = trades(1001..=1000 + count, -DAY, SECOND);
                 rows.push(trade(1, hours * HOUR));
                 Stage { since: Some(-1), ..Stage::of(rows) }
             };
-            let edge = histories(300, SECOND, |number, row| {
+            let edge = histories(60, SECOND, |number, row| {
                 let at = if number == 1 { HOUR - 1 } else { HOUR };
                 row.at("executedAt", at).at("createdAt", at)
             });
-            [(at(6, 300), &["1"]), (at(6, 299), &[]), (Stage { since: Some(-1), ..edge }, &["2"])]
+            [(at(6, 60), &["1"]), (at(6, 59), &[]), (Stage { since: Some(-1), ..edge }, &["2"])]
         }
         "dormant-account" => {
             let back = |number: i64, days: i64, more: i64| {
@@ -853,6 +853,76 @@ fn a_market_maker_is_alike_once_by_chance() {
     assert_eq!(found(9, 1), 2);
     assert_eq!(found(10, 1), 0);
     assert_eq!(found(10, 2), 4);
+}
+
+#[test]
+fn equal_fills_of_two_orders_are_alike_once() {
+    let found = |other: i64, orders: i64| {
+        let crossed =
+            (0..other).flat_map(|time| [trade(time * 2 + 1, time * HOUR), sold(time * 2 + 2, time * HOUR + 9, 7)]);
+        let filled = (0..4).map(|number| {
+            let row = if number % 2 == 0 { trade(501 + number, -HOUR) } else { sold(501 + number, -HOUR, 1) };
+            row.with("orderId", format!("filled_{}", number % orders))
+        });
+        told("wash", &Stage::of(crossed.chain(filled).collect())).0
+    };
+    assert_eq!(found(0, 2), 4);
+    assert_eq!(found(10, 4), 4);
+    assert_eq!(found(10, 2), 0, "two orders met once, in two fills each");
+}
+
+#[test]
+fn what_is_new_is_news_of_who_seldom_has_it() {
+    let found = |every: i64| {
+        let mut rows = trades(1..=100, -DAY, SECOND);
+        rows.push(trade(101, 0));
+        let moved = rows.into_iter().zip(0..).map(|(row, number)| {
+            row.with("ip", format!("198.51.100.{}", number / every)).with("symbol", format!("S{}", number / every))
+        });
+        let stage = Stage { since: Some(-1), ..Stage::of(moved.collect()) };
+        ["new-address", "new-instrument"].map(|policy| told(policy, &stage).0)
+    };
+    assert_eq!(found(25), [1, 1]);
+    assert_eq!(found(20), [1, 1], "one in twenty");
+    assert_eq!(found(10), [0, 0]);
+    assert_eq!(found(1), [0, 0], "a telephone");
+    // Who trades at every hour, one after the other, has no hour of its own.
+    let hours = |step: i64| {
+        let mut rows: Vec<_> = (1..=60).map(|id| trade(id, (id - 61) * DAY + id / 12 * step)).collect();
+        rows.push(trade(61, 10 * HOUR));
+        told("off-hours", &Stage { since: Some(-1), ..Stage::of(rows) }).0
+    };
+    assert_eq!(hours(0), 1);
+    assert_eq!(hours(-2 * HOUR), 1);
+    assert_eq!(told("off-hours", &late_ones(7)).0, 0);
+    assert_eq!(told("off-hours", &late_ones(5)).0, 1);
+}
+
+/// Sixty trades at the same hour, so many of them each three hours after the one before; then one at an hour of its own.
+fn late_ones(others: i64) -> Stage {
+    let mut rows: Vec<_> = (1..=60).map(|id| trade(id, (id - 61) * DAY + id.min(others) * 3 * HOUR)).collect();
+    rows.push(trade(61, (others + 1) * 3 * HOUR));
+    Stage { since: Some(-1), ..Stage::of(rows) }
+}
+
+#[test]
+fn a_position_counts_what_its_orders_say_was_sold() {
+    let rows = [8, 4].into_iter().zip(1..).map(|(quantity, id)| trade(id, id * HOUR).with("quantity", quantity));
+    let whole = Stage::of(rows.collect()).account(account("acc_1").with("positionLimit", 10));
+    let gone = |quantity: i64, side: &str, at: i64| {
+        let sold = order(&trade(9, 0).with("quantity", quantity).with("side", side)).at("createdAt", at);
+        let policies: Vec<_> = shipped()
+            .into_iter()
+            .filter(|one| ["over-position-limit", "filled-otherwise"].contains(&&*one.id))
+            .collect();
+        let found = scan(&policies, &whole.clone().order(sold));
+        ["over-position-limit", "filled-otherwise"].map(|policy| found.hits.get(policy).map_or(0, BTreeSet::len))
+    };
+    assert_eq!(told("over-position-limit", &whole).0, 1);
+    assert_eq!(gone(5, "SELL", 90 * MINUTE), [0, 1], "the order says so; that its trade is missing is told");
+    assert_eq!(gone(1, "SELL", 90 * MINUTE), [1, 1], "too little");
+    assert_eq!(gone(5, "BUY", 90 * MINUTE), [1, 1]);
+    assert_eq!(gone(5, "SELL", 3 * HOUR), [1, 1], "later");
 }
 
 fn sold(id: i64, at: i64, quantity: i64) -> Cells {

@@ -46,7 +46,7 @@ pub mod value;
 mod whole_orders;
 
 pub use changes::Changes;
-pub use follow::{BATCH, Doubt, Followed, Follower};
+pub use follow::{BATCH, Beyond, Doubt, Followed, Follower};
 pub use hit::{Hit, Hits, MOST, rows};
 pub use ids::{Gap, Ids, made_at, without_usual};
 pub use names::{Names, Reader};

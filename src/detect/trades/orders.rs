@@ -9,7 +9,7 @@ use super::policy::{Check, Difference, Ledger};
 use super::record::{Bytes, NO_TIME, Record, Side, write_decimal};
 use super::roles::Role;
 use super::row::{decimal, moment_of};
-pub use super::whole_orders::Gone;
+pub use super::whole_orders::{Gone, Lacking};
 use crate::domain::RawRow;
 
 /// Bytes of a [`Claim`].
@@ -201,6 +201,7 @@ pub struct OrderJoin {
     /// Hits of orders as a whole.
     pub(super) whole: Vec<Hit>,
     pub(super) gone: Vec<Gone>,
+    pub(super) lacking: Vec<Lacking>,
     /// The latest trade.
     pub(super) latest: i64,
     /// Orders whose trades are not more than they: an equal fill is no duplicate.
@@ -239,6 +240,7 @@ impl OrderJoin {
             differing: Vec::new(),
             whole: Vec::new(),
             gone: Vec::new(),
+            lacking: Vec::new(),
             latest: i64::MIN,
             wanted,
             fine: HashSet::new(),
@@ -355,6 +357,7 @@ impl OrderJoin {
         self.differing.extend(other.differing);
         self.whole.extend(other.whole);
         self.gone.extend(other.gone);
+        self.lacking.extend(other.lacking);
         self.latest = self.latest.max(other.latest);
         self.fine.extend(other.fine);
         self.unmatched.extend(other.unmatched);
@@ -391,7 +394,7 @@ impl OrderJoin {
                 self.hits.push(hit);
             }
         }
-        Joined { hits: self.hits, fine: self.fine, gone: self.gone, uncovered }
+        Joined { hits: self.hits, fine: self.fine, gone: self.gone, lacking: self.lacking, uncovered }
     }
 }
 
@@ -403,6 +406,8 @@ pub struct Joined {
     pub fine: HashSet<u64>,
     /// Orders all of whose trades are missing.
     pub gone: Vec<Gone>,
+    /// What orders say was traded, and no trade has.
+    pub lacking: Vec<Lacking>,
     /// What could not be judged: policy and reason.
     pub uncovered: Vec<(u16, String)>,
 }

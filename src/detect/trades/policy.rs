@@ -108,6 +108,9 @@ pub enum Check {
         /// Days without a trade that are still normal.
         #[serde(default)]
         days: Option<u32>,
+        /// What is new to an account that has something new more often than once in so many trades is no news; 0: no matter.
+        #[serde(default)]
+        one_in: usize,
     },
     /// The order in which rows were written.
     Sequence {

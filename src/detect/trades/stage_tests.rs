@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use super::orders::{Claim, Gone, Order, OrderJoin};
+use super::orders::{Claim, Gone, Lacking, Order, OrderJoin};
 use super::other::{FieldRoles, Kind, read};
 use super::policy::{Check, Ledger, Sequence, TradePolicy};
 use super::reconcile::{Entry, Key, Reconciler};
@@ -297,13 +297,15 @@ impl Scan<'_> {
         for changes in std::mem::take(&mut reader.seen.changes).into_values() {
             changes.finish(judged, &mut hits);
         }
-        let (mut gaps, mut doubts) = (plan.without_usual(&mut hits, judged), Vec::new());
+        let mut gaps = plan.without_usual(&mut hits, judged);
+        let (mut doubts, mut beyond) = (Vec::new(), Vec::new());
         for mut follower in Follower::new(plan, &self.reference, records.len() as u64, since, until).halves() {
             sorted.chunks(BATCH).for_each(|records| follower.records(records));
             let done = follower.finish();
             hits.extend(done.hits);
             gaps.extend(done.uncovered);
             doubts.extend(done.doubts);
+            beyond.extend(done.beyond);
         }
         gaps.extend(
             std::mem::take(&mut reader.seen.unusable)
@@ -311,8 +313,9 @@ impl Scan<'_> {
                 .map(|((policy, why), count)| (policy, rows(count, why))),
         );
         let wanted: HashSet<u64> = doubts.iter().map(|doubt| doubt.order).collect();
-        let fine = self.orders(&claims, wanted, &mut hits, &mut gaps, &mut found);
+        let (fine, lacking) = self.orders(&claims, wanted, &mut hits, &mut gaps, &mut found);
         doubts.into_iter().filter(|doubt| !fine.contains(&doubt.order)).for_each(|doubt| hits.push(doubt.hit));
+        beyond.into_iter().filter(|beyond| !beyond.is_explained(&lacking)).for_each(|beyond| hits.push(beyond.hit));
         for with in [Ledger::Logs, Ledger::Fills] {
             self.entries(with, &records, &mut hits, &mut found);
         }
@@ -339,7 +342,7 @@ impl Scan<'_> {
         hits: &mut Hits,
         gaps: &mut Vec<(u16, String)>,
         found: &mut Found,
-    ) -> HashSet<u64> {
+    ) -> (HashSet<u64>, Vec<Lacking>) {
         let mut join = OrderJoin::new(&self.plan, wanted, self.window.0, self.window.1);
         let layout = Layout::new(self.mapping.orders.as_ref().unwrap(), &Order::ROLES);
         let mut names = Reader::new(Arc::clone(&self.reference.names));
@@ -362,7 +365,7 @@ impl Scan<'_> {
         for gone in &joined.gone {
             found.add(&self.plan.policies[usize::from(gone.policy)], order_of(gone));
         }
-        joined.fine
+        (joined.fine, joined.lacking)
     }
 
     fn entries(&self, with: Ledger, records: &[(Record, u64)], hits: &mut Hits, found: &mut Found) {

@@ -3,9 +3,10 @@
 use super::changes::USUAL;
 use super::decimal::{Decimal, fixed_text};
 use super::hit::{Hit, MOST};
+use super::names::NONE;
 use super::orders::{Claim, Order, OrderJoin};
 use super::policy::Difference;
-use super::record::NO_TIME;
+use super::record::{NO_TIME, Side};
 
 /// An order that says that it was traded, and has no trade.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,8 +21,36 @@ pub struct Gone {
     pub why: String,
 }
 
+/// What an order says was traded, and no trade has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lacking {
+    /// Number of the account.
+    pub account: u32,
+    /// Number of the instrument.
+    pub instrument: u32,
+    /// When the order was made.
+    pub time: i64,
+    /// How much: what was sold counts below zero.
+    pub quantity: i128,
+}
+
 /// Sums of numbers that a binary float held differ by less than this part.
 const ROUNDED: i128 = 1_000_000;
+
+fn lacking(order: &Order, quantity: i128) -> Option<Lacking> {
+    let quantity = match order.side {
+        Side::Buy => quantity,
+        Side::Sell => -quantity,
+        Side::Unknown => return None,
+    };
+    let Order { account, instrument, created: time, .. } = *order;
+    (account != NONE && instrument != NONE && time != NO_TIME).then_some(Lacking {
+        account,
+        instrument,
+        time,
+        quantity,
+    })
+}
 
 impl OrderJoin {
     /// Whether orders without a trade matter.
@@ -60,6 +89,9 @@ impl OrderJoin {
                     let differs = said.abs_diff(filled) > (said.max(filled) / ROUNDED).unsigned_abs();
                     // More than it is for is told by itself.
                     let told = order.filled == Decimal::Null && filled > said;
+                    if differs && said > filled && self.lacking.len() < MOST {
+                        self.lacking.extend(lacking(order, said - filled));
+                    }
                     (differs && !told).then(|| {
                         format!(
                             "its order says that {} were traded, its trades are {}",
@@ -110,6 +142,10 @@ impl OrderJoin {
             }
         }
         self.gone.retain(|gone| !usual.contains(&gone.policy));
+        // Orders that lack trades as a rule explain nothing.
+        if self.checks.iter().any(|check| check.problem == Difference::Filled && usual.contains(&check.policy)) {
+            self.lacking.clear();
+        }
         uncovered
     }
 }

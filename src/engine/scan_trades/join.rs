@@ -7,7 +7,7 @@ use super::pass::{Desk, EachRow, OrderSink, clear};
 use super::spill::{PARTS, Parted};
 use super::{BEFORE, CONNECTIONS, Found, Phase};
 use crate::detect::trades::finding::of_order;
-use crate::detect::trades::orders::{Claim, Gone, Order, OrderJoin};
+use crate::detect::trades::orders::{Claim, Gone, Lacking, Order, OrderJoin};
 use crate::detect::trades::roles::{Mapping, Role};
 use crate::detect::trades::{Layout, NO_TIME, Reader};
 use crate::domain::{Column, Finding, RawRow, Timestamp};
@@ -58,7 +58,7 @@ impl Phase<'_> {
         Ok(Some(Orders { layout, parts: clear(&desk), whole }))
     }
 
-    /// Joins; gives the orders that excuse what looks like duplicates.
+    /// Joins; gives the orders that excuse what looks like duplicates, and what orders lack of their trades.
     pub(super) async fn join(
         &self,
         snapshot: &mut dyn Snapshot,
@@ -66,8 +66,8 @@ impl Phase<'_> {
         orders: Option<Orders>,
         wanted: HashSet<u64>,
         found: &mut Found,
-    ) -> Result<HashSet<u64>, Fault> {
-        let Some(Orders { layout, parts, whole }) = orders else { return Ok(HashSet::new()) };
+    ) -> Result<(HashSet<u64>, Vec<Lacking>), Fault> {
+        let Some(Orders { layout, parts, whole }) = orders else { return Ok(Default::default()) };
         let (since, until) = self.window();
         let claims = Arc::new(claims);
         let parts = Arc::new(parts);
@@ -96,7 +96,7 @@ impl Phase<'_> {
                 None => all = Some(join),
             }
         }
-        let Some(mut join) = all else { return Ok(HashSet::new()) };
+        let Some(mut join) = all else { return Ok(Default::default()) };
         let unmatched = join.set_aside(false);
         if !unmatched.is_empty() {
             self.look_up(snapshot, &layout, &unmatched, &mut join, found).await?;
@@ -105,7 +105,7 @@ impl Phase<'_> {
         found.hits.extend(joined.hits);
         found.uncovered.extend(joined.uncovered);
         found.whole_orders = self.gone(snapshot, joined.gone).await?;
-        Ok(joined.fine)
+        Ok((joined.fine, joined.lacking))
     }
 
     /// Findings of orders without a trade: their ids are read again.

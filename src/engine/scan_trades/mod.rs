@@ -327,12 +327,13 @@ impl Phase<'_> {
         let tasks = self.follow(made.iter_mut().filter_map(|made| made.runs.take()).collect(), rows);
         let orders = self.read_orders(snapshot).await?;
         self.take_seen(&mut made, &mut found);
-        let mut doubts = Vec::new();
+        let (mut doubts, mut beyond) = (Vec::new(), Vec::new());
         for task in tasks {
             let done = task.await.map_err(|error| Fault::with(FaultKind::Invalid, "a check died", error))??;
             found.hits.extend(done.hits);
             found.uncovered.extend(done.uncovered);
             doubts.extend(done.doubts);
+            beyond.extend(done.beyond);
         }
         let wanted: HashSet<u64> = doubts.iter().map(|doubt| doubt.order).collect();
         let claims: Vec<_> = made.iter_mut().filter_map(|made| made.claims.take()).collect();
@@ -343,12 +344,12 @@ impl Phase<'_> {
             if keys.is_empty() { Vec::new() } else { self.reconcile(others.books().await?, &mut made, &mut found)? };
         found.made = made;
         self.scan.progress.enter(Stage::Joining, 0);
-        let fine = self.join(snapshot, claims, orders, wanted, &mut found).await?;
+        let (fine, lacking) = self.join(snapshot, claims, orders, wanted, &mut found).await?;
         extra.append(&mut found.whole_orders);
         self.scan.progress.enter(Stage::Writing, 0);
-        for doubt in doubts.into_iter().filter(|doubt| !fine.contains(&doubt.order)) {
-            found.hits.push(doubt.hit);
-        }
+        let doubts = doubts.into_iter().filter(|doubt| !fine.contains(&doubt.order)).map(|doubt| doubt.hit);
+        let beyond = beyond.into_iter().filter(|beyond| !beyond.is_explained(&lacking)).map(|beyond| beyond.hit);
+        doubts.chain(beyond).for_each(|hit| found.hits.push(hit));
         Ok((found, extra))
     }
 

@@ -28,6 +28,7 @@ fn written(database: &dyn Database, asked: &TradeScan, dialect: Dialect) -> Vec<
         "filled-otherwise",
         "key-from-another-address",
         "order-still-waits",
+        "over-position-limit",
         "quantity-outlier",
         "round-trips",
         "value-outlier",

@@ -20,6 +20,7 @@ pub(super) struct Thresholds<'a> {
     pub percent: Option<&'a BigDecimal>,
     pub deviations: Option<&'a BigDecimal>,
     pub days: u32,
+    pub one_in: usize,
     pub whole: bool,
 }
 
@@ -40,6 +41,7 @@ pub(super) struct Baseline {
     exact: Option<(i128, i128)>,
     deviations: Option<f64>,
     days: i64,
+    one_in: usize,
     numbers: Map<u64, Numbers>,
     prices: Map<u32, Prices>,
     accounts: Map<u32, Account>,
@@ -51,6 +53,8 @@ pub(super) struct Baseline {
 #[derive(Default)]
 struct Account {
     trades: usize,
+    /// How many of them had something new.
+    news: usize,
     last: i64,
     hours: Option<Box<[u32; 24]>>,
 }
@@ -99,6 +103,7 @@ impl Baseline {
             exact: thresholds.percent.and_then(fraction),
             deviations: thresholds.deviations.and_then(ToPrimitive::to_f64),
             days: i64::from(thresholds.days),
+            one_in: thresholds.one_in,
             numbers: Map::default(),
             prices: Map::default(),
             accounts: Map::default(),
@@ -232,13 +237,17 @@ impl Baseline {
             return Said::Nothing;
         }
         let account = self.accounts.entry(record.account).or_default();
-        let before = account.trades;
+        let (before, is_usual) = (account.trades, account.is_usual(self.one_in));
         account.trades += 1;
         if self.pairs.len() >= PAIRS {
             self.full = true;
             return Said::Nothing;
         }
-        if !self.pairs.insert(pair(record.account, value)) || before < self.after.max(1) {
+        if !self.pairs.insert(pair(record.account, value)) {
+            return Said::Nothing;
+        }
+        account.news += 1;
+        if before < self.after.max(1) || is_usual {
             return Said::Nothing;
         }
         Said::This(format!("the account made {before} trades before, none with this {what}"))
@@ -253,10 +262,14 @@ impl Baseline {
         let hours = account.hours.get_or_insert_with(|| Box::new([0; 24]));
         // A time zone's change moves a day by one hour.
         let near: u32 = [(hour + 23) % 24, hour, (hour + 1) % 24].iter().map(|hour| hours[*hour]).sum();
-        let before = account.trades;
-        account.trades += 1;
         hours[hour] = hours[hour].saturating_add(1);
-        if before < self.after || near > 0 {
+        let (before, is_usual) = (account.trades, account.is_usual(self.one_in));
+        account.trades += 1;
+        if near > 0 {
+            return Said::Nothing;
+        }
+        account.news += 1;
+        if before < self.after || is_usual {
             return Said::Nothing;
         }
         Said::This(format!(
@@ -293,6 +306,13 @@ impl Baseline {
     /// Why it may have missed something.
     pub(super) fn overflow(&self) -> Option<String> {
         self.full.then(|| format!("more than {PAIRS} pairs of account and value: later ones were not looked at"))
+    }
+}
+
+impl Account {
+    /// Whether it has something new so often that the next is no news.
+    fn is_usual(&self, one_in: usize) -> bool {
+        self.news.saturating_mul(one_in) > self.trades
     }
 }
 

@@ -22,6 +22,7 @@ use super::record::{NO_TIME, Record};
 use super::reference::Reference;
 
 pub use self::pairs::Doubt;
+pub use self::sums::Beyond;
 
 /// Maps whose keys are numbers of our own.
 type Map<K, V> = std::collections::HashMap<K, V, foldhash::fast::RandomState>;
@@ -97,7 +98,7 @@ impl Checked {
         let said = match &mut self.memory {
             Memory::Burst(memory) => memory.record(record),
             Memory::DayValues(memory) => memory.record(record),
-            Memory::Positions(memory) => memory.record(record),
+            Memory::Positions(memory) => memory.record(record, report),
             Memory::Wash(memory) => memory.record(record, report),
             Memory::RoundTrips(memory) => memory.record(record),
             Memory::Duplicates(memory) => memory.record(record, report),
@@ -149,6 +150,8 @@ pub struct Followed {
     pub hits: Hits,
     /// Duplicates that the order may excuse.
     pub doubts: Vec<Doubt>,
+    /// Positions over the limit that orders without their trades may explain.
+    pub beyond: Vec<Beyond>,
     /// What could not be judged: policy and reason.
     pub uncovered: Vec<(u16, String)>,
 }
@@ -173,20 +176,21 @@ impl Follower {
                             Memory::DayValues(DayValues::new(reference, limit.as_ref(), plan.both_sides()))
                         }
                         Pattern::Position => {
-                            Memory::Positions(Positions::new(reference, limit.as_ref(), plan.both_sides()))
+                            Memory::Positions(Positions::new(policy, reference, limit.as_ref(), plan.both_sides()))
                         }
                         Pattern::Wash => Memory::Wash(Wash::new(within, *trades, *usual_hours)),
                         Pattern::RoundTrip => Memory::RoundTrips(RoundTrips::new(within, *trades)),
                         Pattern::Duplicate => Memory::Duplicates(Duplicates::new(policy, within)),
                     }
                 }
-                Check::Baseline { of, after, neighbours, percent, deviations, days } => {
+                Check::Baseline { of, after, neighbours, percent, deviations, days, one_in } => {
                     let thresholds = baseline::Thresholds {
                         after: *after,
                         neighbours: *neighbours,
                         percent: percent.as_ref().map(|amount| &amount.exact),
                         deviations: deviations.as_ref().map(|amount| &amount.exact),
                         days: days.unwrap_or(0),
+                        one_in: *one_in,
                         whole: plan.whole_values,
                     };
                     Memory::Baseline(Box::new(Baseline::new(*of, &thresholds)))
@@ -249,7 +253,7 @@ impl Follower {
 
     /// What was found, once all records were taken.
     pub fn finish(self) -> Followed {
-        let mut done = Followed { hits: self.hits, doubts: Vec::new(), uncovered: Vec::new() };
+        let mut done = Followed { hits: self.hits, doubts: Vec::new(), beyond: Vec::new(), uncovered: Vec::new() };
         for check in self.checks {
             let policy = check.policy;
             let from = check.recent.map_or(i64::MIN, |recent| self.last.saturating_sub(recent));
@@ -266,6 +270,10 @@ impl Follower {
                     wash.finish(policy).filter(|hit| hit.time >= from).for_each(|hit| done.hits.push(hit));
                 }
                 Memory::Duplicates(duplicates) => done.doubts.extend(duplicates.finish()),
+                Memory::Positions(positions) => {
+                    done.hits.miss(policy, positions.overflow);
+                    done.beyond.extend(positions.finish().filter(|beyond| beyond.hit.time >= from));
+                }
                 Memory::Written(written) => match written.finish(policy) {
                     Ok(hits) => hits.into_iter().for_each(|hit| done.hits.push(hit)),
                     Err(why) => done.uncovered.push((policy, why)),

@@ -107,6 +107,8 @@ struct Suspect {
     time: i64,
     matched: usize,
     legs: usize,
+    /// The orders of what is alike: equal fills of one count once.
+    orders: BTreeSet<(u64, i64)>,
     rows: Vec<(i64, i64)>,
     why: String,
 }
@@ -136,15 +138,23 @@ impl Wash {
         let opposite = legs.iter_mut().rev().find(|(other, matched)| {
             !matched && other.way == -leg.way && other.quantity == leg.quantity && other.price == leg.price
         });
-        let matched = opposite.is_some();
-        if let Some((_, matched)) = opposite {
+        // Equal fills of one order are one.
+        let own = |leg: &Leg| (leg.order, if leg.order == 0 { leg.id } else { 0 });
+        let mut met = Vec::new();
+        if let Some((opposite, matched)) = opposite {
             *matched = true;
+            met = vec![own(opposite), own(&leg)];
         }
+        let matched = !met.is_empty();
         legs.push_back((leg, matched));
         open.retain(|suspect| !old(suspects[*suspect].time));
         for suspect in open.iter() {
-            suspects[*suspect].legs += 1;
-            suspects[*suspect].matched += if matched { 2 } else { 0 };
+            let suspect = &mut suspects[*suspect];
+            suspect.legs += 1;
+            if matched {
+                suspect.matched += 2;
+                suspect.orders.extend(&met);
+            }
         }
         if !matched {
             if legs.iter().any(|(other, _)| other.way == -leg.way) {
@@ -159,8 +169,6 @@ impl Wash {
             }
         }
         let pairs: Vec<_> = legs.iter().filter(|(_, matched)| *matched).map(|(leg, _)| (leg.id, leg.time)).collect();
-        // Equal fills of one order are one.
-        let own = |leg: &Leg| (leg.order, if leg.order == 0 { leg.id } else { 0 });
         let orders: BTreeSet<_> = legs.iter().filter(|(_, matched)| *matched).map(|(leg, _)| own(leg)).collect();
         if orders.len() < self.trades * 2 || pairs.len() * 2 <= legs.len() || !report {
             return Said::Nothing;
@@ -179,7 +187,7 @@ impl Wash {
             open.remove(0);
         }
         open.push(suspects.len());
-        suspects.push(Suspect { pair: key, time: leg.time, matched: counts.0, legs: counts.1, rows, why });
+        suspects.push(Suspect { pair: key, time: leg.time, matched: counts.0, legs: counts.1, orders, rows, why });
         Said::Nothing
     }
 
@@ -188,7 +196,7 @@ impl Wash {
         // Whoever goes both ways all the time is alike once by chance.
         let (crossed, least) = (self.crossed, self.trades * 2);
         let chance = move |suspect: &Suspect| {
-            suspect.matched <= least && crossed.get(&suspect.pair).is_some_and(|times| *times >= CROSSED)
+            suspect.orders.len() <= least && crossed.get(&suspect.pair).is_some_and(|times| *times >= CROSSED)
         };
         let usual = move |pair: &Pair| usual > 0 && hours.get(pair).is_some_and(|(_, hours)| *hours >= usual);
         let alike = |suspect: &Suspect| suspect.matched * 2 > suspect.legs;

@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
 use super::super::decimal::fixed_text;
+use super::super::hit::{Hit, MOST};
+use super::super::orders::Lacking;
 use super::super::policy::Amount;
 use super::super::record::Record;
 use super::super::reference::Reference;
@@ -69,19 +71,47 @@ impl DayValues {
     }
 }
 
+/// A position over its limit, unless rows are missing that would have brought it down.
+#[derive(Debug, Clone)]
+pub struct Beyond {
+    /// The hit.
+    pub hit: Hit,
+    account: u32,
+    instrument: u32,
+    held: i128,
+    limit: i128,
+}
+
+impl Beyond {
+    /// Whether the position was within the limit by what its orders say: trades of theirs that are missing were made before, and are told by
+    /// themselves.
+    pub fn is_explained(&self, lacking: &[Lacking]) -> bool {
+        let of = |one: &&Lacking| {
+            one.account == self.account && one.instrument == self.instrument && one.time <= self.hit.time
+        };
+        let missing = lacking.iter().filter(of).fold(0_i128, |sum, one| sum.saturating_add(one.quantity));
+        missing != 0 && self.held.saturating_add(missing).unsigned_abs() <= self.limit.unsigned_abs()
+    }
+}
+
 /// How much of an instrument an account holds, from its first trade on.
 pub(super) struct Positions {
+    policy: u16,
     limits: Map<u32, i128>,
     fallback: Option<i128>,
     /// A row is buyer's and seller's.
     both: bool,
     held: Map<(u32, u32), i128>,
+    beyond: Vec<Beyond>,
+    /// Those that are not kept.
+    pub(super) overflow: u64,
 }
 
 impl Positions {
-    pub(super) fn new(reference: &Arc<Reference>, fallback: Option<&Amount>, both: bool) -> Self {
+    pub(super) fn new(policy: u16, reference: &Arc<Reference>, fallback: Option<&Amount>, both: bool) -> Self {
         let limits = limits(reference, |account| account.position.as_ref()?.cut());
-        Self { limits, fallback: fallback.and_then(Amount::cut), both, held: Map::default() }
+        let fallback = fallback.and_then(Amount::cut);
+        Self { policy, limits, fallback, both, held: Map::default(), beyond: Vec::new(), overflow: 0 }
     }
 
     /// See [`super::Memory::warm`].
@@ -90,20 +120,20 @@ impl Positions {
         u64::from(held) + u64::from(self.limits.contains_key(&record.account))
     }
 
-    pub(super) fn record(&mut self, record: &Record) -> Said {
+    pub(super) fn record(&mut self, record: &Record, report: bool) -> Said {
         if !self.both {
-            return self.side(record.account, "account", record, record.signed_quantity());
+            return self.side(record.account, "account", record, record.signed_quantity(), report);
         }
         let bought = record.quantity.fixed().map(i128::abs);
-        let said = self.side(record.account, "account", record, bought);
+        let said = self.side(record.account, "account", record, bought, report);
         if record.counterparty == record.account {
             return said;
         }
-        let other = self.side(record.counterparty, "counterparty", record, bought.map(|bought| -bought));
+        let other = self.side(record.counterparty, "counterparty", record, bought.map(|bought| -bought), report);
         if matches!(said, Said::Nothing) { other } else { said }
     }
 
-    fn side(&mut self, account: u32, whose: &str, record: &Record, quantity: Option<i128>) -> Said {
+    fn side(&mut self, account: u32, whose: &str, record: &Record, quantity: Option<i128>, report: bool) -> Said {
         let Some(limit) = self.limits.get(&account).copied().or(self.fallback) else { return Said::Nothing };
         if !named(account) || !named(record.instrument) {
             return Said::Nothing;
@@ -112,14 +142,25 @@ impl Positions {
         let held = self.held.entry((account, record.instrument)).or_default();
         let before = held.unsigned_abs();
         *held = held.saturating_add(quantity);
-        if held.unsigned_abs() <= limit.unsigned_abs() || held.unsigned_abs() <= before {
+        if !report || held.unsigned_abs() <= limit.unsigned_abs() || held.unsigned_abs() <= before {
             return Said::Nothing;
         }
-        Said::This(format!(
+        if self.beyond.len() >= MOST {
+            self.overflow += 1;
+            return Said::Nothing;
+        }
+        let why = format!(
             "the {whose} holds {} of it after this trade, its position limit is {}",
             fixed_text(*held),
             fixed_text(limit)
-        ))
+        );
+        let hit = Hit { policy: self.policy, id: record.id, time: record.time, why };
+        self.beyond.push(Beyond { hit, account, instrument: record.instrument, held: *held, limit });
+        Said::Nothing
+    }
+
+    pub(super) fn finish(self) -> impl Iterator<Item = Beyond> {
+        self.beyond.into_iter()
     }
 }
 
@@ -141,14 +182,36 @@ mod tests {
         (0..trades.len()).filter(|at| !matches!(check(&record(&trades[*at])), Said::Nothing)).collect()
     }
 
+    const UNIT: i128 = 1_000_000_000_000_000_000;
+
+    #[test]
+    fn a_position_is_within_its_limit_if_its_orders_say_so() {
+        let limit = Amount::new(10.into());
+        let mut positions = Positions::new(0, &Arc::new(Reference::default()), Some(&limit), true);
+        told(|one| positions.record(one, true), &[(1, 2, 8), (1, 3, 4)]);
+        let found: Vec<_> = positions.finish().collect();
+        let [beyond] = &*found else { panic!("{found:?}") };
+        let lacking = |account, time, sold: i128| Lacking { account, instrument: 9, time, quantity: -sold * UNIT };
+        assert!(beyond.is_explained(&[lacking(1, 0, 5)]), "it sold five that no trade has");
+        assert!(beyond.is_explained(&[lacking(1, 0, 1), lacking(1, 0, 1)]));
+        assert!(!beyond.is_explained(&[]));
+        assert!(!beyond.is_explained(&[lacking(1, 0, 1)]), "too little");
+        assert!(!beyond.is_explained(&[lacking(1, 0, -5)]), "it bought them");
+        assert!(!beyond.is_explained(&[lacking(1, 1, 5)]), "later");
+        assert!(!beyond.is_explained(&[lacking(2, 0, 5)]), "another account");
+        assert!(!beyond.is_explained(&[Lacking { instrument: 8, ..lacking(1, 0, 5) }]), "another instrument");
+    }
+
     #[test]
     fn a_row_of_both_sides_counts_for_buyer_and_seller() {
         let limit = Amount::new(10.into());
         let reference = Arc::new(Reference::default());
         let trades = [(1, 2, 6), (2, 1, 5), (3, 2, 10), (1, 1, 4), (4, 1, 12)];
-        let mut positions = Positions::new(&reference, Some(&limit), true);
+        let mut positions = Positions::new(0, &reference, Some(&limit), true);
+        told(|one| positions.record(one, true), &trades);
         // The second account sold ten more than it bought; the last row is beyond for both.
-        assert_eq!(told(|one| positions.record(one), &trades), [2, 4]);
+        let beyond: Vec<_> = positions.finish().map(|beyond| (beyond.account, beyond.held)).collect();
+        assert_eq!(beyond, [(2, -11 * UNIT), (4, 12 * UNIT)]);
         let mut days = DayValues::new(&reference, Some(&limit), true);
         assert_eq!(told(|one| days.record(one), &trades), [1, 2, 3, 4]);
         let mut bought = DayValues::new(&reference, Some(&limit), false);

@@ -1,6 +1,6 @@
 use super::Unwritten;
 use super::base::{Base, Form, Source};
-use crate::detect::trades::policy::{Amount, By, Check, Measure, Pattern};
+use crate::detect::trades::policy::{Amount, By, Check, Difference, Ledger, Measure, Pattern};
 use crate::detect::trades::roles::Role;
 
 const DAY: i64 = 86_400_000;
@@ -24,6 +24,9 @@ impl Base<'_> {
                     Role::DailyLimit,
                     limit.as_ref(),
                 )
+            }
+            Pattern::Position if self.plan.policies.iter().any(|policy| tells_of_missing(&policy.check)) => {
+                Err("trades that are missing by what orders say count for it")
             }
             Pattern::Position => {
                 let (account, instrument) = (self.text(Role::Account), self.text(Role::Instrument));
@@ -139,7 +142,7 @@ impl Base<'_> {
     }
 
     pub(super) fn baseline(&mut self, check: &Check) -> Result<String, Unwritten> {
-        let Check::Baseline { of, after, neighbours, percent, deviations, days } = check else {
+        let Check::Baseline { of, after, neighbours, percent, deviations, days, one_in } = check else {
             return Err("it is no baseline");
         };
         let neighbours = (*neighbours).clamp(5, 1000);
@@ -166,10 +169,10 @@ impl Base<'_> {
                 Ok(self.far(&ratio, *after, neighbours, &percent))
             }
             Measure::Value | Measure::Quantity => Err("outliers are left out of what later trades are compared with"),
-            Measure::Instrument => Ok(self.first_of(Role::Instrument, at_least)),
-            Measure::Destination => Ok(self.first_of(Role::Destination, at_least)),
-            Measure::Ip => Ok(self.first_of(Role::Ip, at_least)),
-            Measure::Hour => Ok(self.hour(*after)),
+            Measure::Instrument => Ok(self.first_of(Role::Instrument, at_least, *one_in)),
+            Measure::Destination => Ok(self.first_of(Role::Destination, at_least, *one_in)),
+            Measure::Ip => Ok(self.first_of(Role::Ip, at_least, *one_in)),
+            Measure::Hour => Ok(self.hour(*after, *one_in)),
             Measure::Gap => {
                 let account = self.text(Role::Account);
                 Ok(format!(
@@ -209,22 +212,36 @@ impl Base<'_> {
     }
 
     /// Values that the account never had, after some trades.
-    fn first_of(&mut self, role: Role, after: usize) -> String {
+    fn first_of(&mut self, role: Role, after: usize, one_in: usize) -> String {
         let (account, value) = (self.text(Role::Account), self.text(role));
-        format!(
-            "SELECT id, time FROM (SELECT id, time, row_number() OVER (PARTITION BY {account} ORDER BY time, place) - 1 AS before, row_number() OVER (PARTITION BY {account}, {value} ORDER BY time, place) AS nth FROM t WHERE time IS NOT NULL AND {account} IS NOT NULL AND {value} IS NOT NULL) x WHERE nth = 1 AND before >= {after}"
-        )
+        let rows = format!(
+            "SELECT id, time, {account} AS account, row_number() OVER (PARTITION BY {account} ORDER BY time, place) - 1 AS before, row_number() OVER (PARTITION BY {account}, {value} ORDER BY time, place) AS nth FROM t WHERE time IS NOT NULL AND {account} IS NOT NULL AND {value} IS NOT NULL"
+        );
+        rarely(&format!("SELECT id, time, account, before FROM ({rows}) y WHERE nth = 1"), after, one_in)
     }
 
-    fn hour(&mut self, after: usize) -> String {
+    fn hour(&mut self, after: usize, one_in: usize) -> String {
         let account = self.text(Role::Account);
         let hour = self.dialect.modulo(&self.dialect.divide("time", 3_600_000), 24);
         self.parts.push(("h", format!("SELECT id, time, {account} AS account, {hour} AS hour, row_number() OVER (PARTITION BY {account} ORDER BY time, place) - 1 AS before FROM t WHERE time IS NOT NULL AND {account} IS NOT NULL")));
         self.parts.push(("f", "SELECT account, hour, min(before) AS first FROM h GROUP BY account, hour".into()));
         // A time zone's change moves a day by one hour.
         let near = format!("{} <= 2", self.dialect.modulo("f.hour - h.hour + 1", 24));
-        format!(
-            "SELECT h.id, h.time FROM h WHERE h.before >= {after} AND NOT EXISTS (SELECT 1 FROM f WHERE f.account = h.account AND f.first < h.before AND {near})"
-        )
+        let news = format!(
+            "SELECT h.id, h.time, h.account, h.before FROM h WHERE NOT EXISTS (SELECT 1 FROM f WHERE f.account = h.account AND f.first < h.before AND {near})"
+        );
+        rarely(&news, after, one_in)
     }
+}
+
+/// Whether it tells of trades that are missing from a position.
+fn tells_of_missing(check: &Check) -> bool {
+    matches!(check, Check::Reconcile { with: Ledger::Orders, problem: Difference::Filled, .. })
+}
+
+/// Of what was new to an account, with its trades before: that of accounts to which little is.
+fn rarely(news: &str, after: usize, one_in: usize) -> String {
+    format!(
+        "SELECT id, time FROM (SELECT id, time, before, row_number() OVER (PARTITION BY account ORDER BY before) - 1 AS news FROM ({news}) z) x WHERE before >= {after} AND news * {one_in} <= before"
+    )
 }
