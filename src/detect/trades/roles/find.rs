@@ -3,6 +3,7 @@ use super::beside::{
     SESSION_TABLES, SESSIONS, TRADE_TABLES,
 };
 use super::names::{Known, TRADE, names_an_id};
+use super::shape;
 use super::through::through;
 use super::words::{common_prefix, ends_with, usual, without, words};
 use super::{Catalog, Mapped, Mapping, Role, SchemaMapping, TableOverride, type_fits};
@@ -24,7 +25,7 @@ fn fits(name: &str, pattern: &str) -> bool {
 }
 
 /// Columns of a table while roles choose among them.
-struct Chooser<'a> {
+pub(super) struct Chooser<'a> {
     table: &'a Table,
     /// Words of each column: as they are, and as they usually are.
     words: Vec<[Vec<String>; 2]>,
@@ -33,7 +34,7 @@ struct Chooser<'a> {
 }
 
 impl<'a> Chooser<'a> {
-    fn new(table: &'a Table) -> Self {
+    pub(super) fn new(table: &'a Table) -> Self {
         let prefix = common_prefix(table);
         let both = |name: &str| {
             let plain = without(words(name), prefix.as_deref());
@@ -43,7 +44,7 @@ impl<'a> Chooser<'a> {
         Self { table, words, taken: vec![false; table.columns.len()], roles: Vec::new() }
     }
 
-    fn has(&self, role: Role) -> bool {
+    pub(super) fn has(&self, role: Role) -> bool {
         self.roles.iter().any(|mapped| mapped.role == role)
     }
 
@@ -79,7 +80,7 @@ impl<'a> Chooser<'a> {
         none
     }
 
-    fn by_name(&mut self, known: &Known) {
+    pub(super) fn by_name(&mut self, known: &Known) {
         let hit = known.names.iter().find_map(|pattern| {
             let index = self.free(known.role).find(|index| fits(&normal(&self.table.columns[*index].name), pattern))?;
             Some((index, *pattern))
@@ -91,7 +92,7 @@ impl<'a> Chooser<'a> {
     }
 
     /// By what the name means without the prefix of all columns, its abbreviations written out.
-    fn by_meaning(&mut self, known: &Known) {
+    pub(super) fn by_meaning(&mut self, known: &Known) {
         let hit = known.names.iter().find_map(|pattern| {
             let named = |index: &usize| self.words[*index].iter().any(|words| fits(&words.concat(), pattern));
             Some((self.free(known.role).find(named)?, *pattern))
@@ -102,7 +103,7 @@ impl<'a> Chooser<'a> {
         }
     }
 
-    fn by_word(&mut self, known: &Known) {
+    pub(super) fn by_word(&mut self, known: &Known) {
         let hit = self.free(known.role).find_map(|index| {
             let both = &self.words[index];
             if both.iter().flatten().any(|word| known.not.contains(&word.as_str())) {
@@ -146,8 +147,8 @@ impl<'a> Chooser<'a> {
     }
 }
 
-/// What a referenced table is.
-fn meaning(target: &TableName) -> Option<Role> {
+/// What a referenced table is, by its name.
+pub(super) fn meaning(target: &TableName) -> Option<Role> {
     let kinds: [(&[&str], Role); 5] = [
         (KEY_TABLES, Role::Key),
         (ORDER_TABLES, Role::Order),
@@ -157,23 +158,6 @@ fn meaning(target: &TableName) -> Option<Role> {
     ];
     let is = |(names, _): &&(&[&str], Role)| ends_with(&target.name, names);
     kinds.iter().find(is).map(|(_, role)| *role)
-}
-
-/// Whether a table, whatever it is called, says who wants how much of what at which price.
-fn is_like_an_order(catalog: Catalog<'_>, target: &TableName) -> bool {
-    let Some(table) = catalog.tables.iter().find(|table| table.name == *target) else { return false };
-    let no_order =
-        ["position", "positions", "holding", "holdings", "lot", "lots", "signal", "strategy", "bot", "trade", "trades"];
-    if ends_with(&target.name, &no_order) || ends_with(&target.name, TRADE_TABLES) {
-        return false;
-    }
-    let mut chooser = Chooser::new(table);
-    let wanted = [Role::Account, Role::Instrument, Role::Quantity, Role::Price];
-    for known in TRADE.iter().filter(|known| wanted.contains(&known.role)) {
-        chooser.by_name(known);
-        chooser.by_meaning(known);
-    }
-    wanted.iter().all(|role| chooser.has(*role))
 }
 
 /// What an enumeration's labels say.
@@ -212,8 +196,13 @@ fn map_table(catalog: Catalog<'_>, table: &Table, known: &[Known], told: &TableO
     }
     for (index, column) in table.columns.iter().enumerate() {
         let Some(target) = catalog.relations.target(&table.name, &column.name) else { continue };
-        let of_order = || (*target != table.name && is_like_an_order(catalog, target)).then_some(Role::Order);
-        let Some(role) = meaning(target).or_else(of_order) else { continue };
+        let of_shape = || shape::role(catalog, target).filter(|_| *target != table.name);
+        // `tokens` are coins, or what a service shows to be let in.
+        let role = match meaning(target) {
+            Some(Role::Instrument) if shape::is_like_a_key(catalog, target) => Some(Role::Key),
+            named => named.or_else(of_shape),
+        };
+        let Some(role) = role else { continue };
         let other_side = ["sell", "seller", "maker", "counter", "ask"];
         let other = words(&column.name).iter().any(|word| other_side.contains(&word.as_str()));
         let role = if role == Role::Order && other { Role::CounterOrder } else { role };

@@ -9,6 +9,7 @@ use crate::policy::PolicyError;
 mod beside;
 mod find;
 mod names;
+mod shape;
 mod through;
 mod words;
 

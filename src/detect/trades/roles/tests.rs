@@ -589,3 +589,89 @@ fn what_is_like_an_order_is_one_and_a_position_is_none() {
     assert_eq!(mapping.trades.unmapped, ["position_id"]);
     assert_eq!(mapping.orders.unwrap().table.name, "offers");
 }
+
+/// What is called as nobody else calls it is known by what its tables hold.
+#[test]
+fn tables_of_any_name_are_known_by_their_shape() {
+    let deals = [
+        ("id", "char(24)"),
+        ("service_token_id", "char(24)"),
+        ("desk_id", "char(24)"),
+        ("deal_request_id", "char(24)"),
+        ("currency_pair_id", "char(24)"),
+        ("side", "char(1)"),
+        ("quantity", "numeric"),
+        ("rate", "numeric"),
+        ("dealt_at", "text"),
+        ("booked_at", "text"),
+        ("amended_at", "text"),
+    ];
+    let requests = [
+        ("id", "char(24)"),
+        ("desk_id", "char(24)"),
+        ("currency_pair_id", "char(24)"),
+        ("side", "char(1)"),
+        ("requested_quantity", "numeric"),
+        ("limit_rate", "numeric"),
+    ];
+    let desks = [
+        ("id", "char(24)"),
+        ("desk_name", "text"),
+        ("max_deal_value", "numeric"),
+        ("daily_turnover_cap", "numeric"),
+        ("max_position", "numeric"),
+    ];
+    let tokens = [
+        ("id", "char(24)"),
+        ("desk_id", "char(24)"),
+        ("token_sha256", "text"),
+        ("revoked_at", "text"),
+        ("expires_at", "text"),
+    ];
+    let pairs = [("id", "char(24)"), ("pair_code", "text")];
+    let name = |name: &str| TableName { schema: "public".into(), name: name.into() };
+    let mut refer = Vec::new();
+    for (table, column, target) in [
+        ("deals", "service_token_id", "service_tokens"),
+        ("deals", "desk_id", "desks"),
+        ("deals", "deal_request_id", "deal_requests"),
+        ("deals", "currency_pair_id", "currency_pairs"),
+        ("deal_requests", "desk_id", "desks"),
+        ("deal_requests", "currency_pair_id", "currency_pairs"),
+        ("service_tokens", "desk_id", "desks"),
+    ] {
+        refer.push((name(table), column.to_owned(), name(target)));
+    }
+    let relations = Relations { foreign_keys: refer, ..Relations::default() };
+    let with = |tokens: &[(&str, &str)], desks: &[(&str, &str)]| {
+        let tables = [
+            keyed("deals", &deals),
+            keyed("deal_requests", &requests),
+            keyed("desks", desks),
+            keyed("service_tokens", tokens),
+            keyed("currency_pairs", &pairs),
+        ];
+        map_with(&tables, &relations, &RoleOverrides::default()).unwrap()
+    };
+    let mapping = with(&tokens, &desks);
+    let found = roles(&mapping.trades);
+    for one in [
+        "key=service_token_id",
+        "account=desk_id",
+        "order=deal_request_id",
+        "instrument=currency_pair_id",
+        "price=rate",
+        "executed_at=dealt_at",
+        "created_at=booked_at",
+        "updated_at=amended_at",
+    ] {
+        assert!(found.contains(&one.to_owned()), "{one}: {found:?}");
+    }
+    let beside = [mapping.keys, mapping.accounts, mapping.orders].map(|table| table.unwrap().table.name);
+    assert_eq!(beside, ["service_tokens", "desks", "deal_requests"]);
+    // Coins are called tokens too, and markets have limits.
+    let coins = [("id", "char(24)"), ("symbol", "text"), ("token_address", "text"), ("deleted_at", "text")];
+    let markets = [("id", "char(24)"), ("market", "text"), ("max_position", "numeric"), ("daily_limit", "numeric")];
+    let found = roles(&with(&coins, &markets).trades);
+    assert!(!found.iter().any(|one| one.starts_with("key=") || one.starts_with("account=")), "{found:?}");
+}
