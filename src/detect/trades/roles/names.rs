@@ -331,6 +331,7 @@ pub(super) const TRADE: &[Known] = &[
             "placedat",
             "submittedat",
             "bookedat",
+            "requestedat",
         ],
         &["created", "inserted", "recorded", "placed", "submitted", "entered", "registered"],
         &["by", "cancel", "cancelled", "canceled"],

@@ -13,9 +13,13 @@ const NO_ORDERS: [&str; 11] =
 
 /// The role of a column that refers to the table.
 pub(super) fn role(catalog: Catalog<'_>, target: &TableName) -> Option<Role> {
-    let is: [(fn(Catalog<'_>, &TableName) -> bool, Role); 3] =
-        [(is_like_an_order, Role::Order), (is_like_a_key, Role::Key), (is_like_an_account, Role::Account)];
-    is.into_iter().find(|(is, _)| is(catalog, target)).map(|(_, role)| role)
+    if is_like_an_order(catalog, target) {
+        Some(Role::Order)
+    } else if is_like_a_key(catalog, target) {
+        Some(Role::Key)
+    } else {
+        is_like_an_account(catalog, target).then_some(Role::Account)
+    }
 }
 
 fn table<'a>(catalog: Catalog<'a>, target: &TableName) -> Option<&'a Table> {

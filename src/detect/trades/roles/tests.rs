@@ -590,45 +590,48 @@ fn what_is_like_an_order_is_one_and_a_position_is_none() {
     assert_eq!(mapping.orders.unwrap().table.name, "offers");
 }
 
+const DEALS: [(&str, &str); 11] = [
+    ("id", "char(24)"),
+    ("service_token_id", "char(24)"),
+    ("desk_id", "char(24)"),
+    ("deal_request_id", "char(24)"),
+    ("currency_pair_id", "char(24)"),
+    ("side", "char(1)"),
+    ("quantity", "numeric"),
+    ("rate", "numeric"),
+    ("dealt_at", "text"),
+    ("booked_at", "text"),
+    ("amended_at", "text"),
+];
+const REQUESTS: [(&str, &str); 8] = [
+    ("id", "char(24)"),
+    ("desk_id", "char(24)"),
+    ("currency_pair_id", "char(24)"),
+    ("side", "char(1)"),
+    ("requested_quantity", "numeric"),
+    ("limit_rate", "numeric"),
+    ("dealt_quantity", "numeric"),
+    ("requested_at", "text"),
+];
+const DESKS: [(&str, &str); 5] = [
+    ("id", "char(24)"),
+    ("desk_name", "text"),
+    ("max_deal_value", "numeric"),
+    ("daily_turnover_cap", "numeric"),
+    ("max_position", "numeric"),
+];
+const TOKENS: [(&str, &str); 5] = [
+    ("id", "char(24)"),
+    ("desk_id", "char(24)"),
+    ("token_sha256", "text"),
+    ("revoked_at", "text"),
+    ("expires_at", "text"),
+];
+const PAIRS: [(&str, &str); 2] = [("id", "char(24)"), ("pair_code", "text")];
+
 /// What is called as nobody else calls it is known by what its tables hold.
 #[test]
 fn tables_of_any_name_are_known_by_their_shape() {
-    let deals = [
-        ("id", "char(24)"),
-        ("service_token_id", "char(24)"),
-        ("desk_id", "char(24)"),
-        ("deal_request_id", "char(24)"),
-        ("currency_pair_id", "char(24)"),
-        ("side", "char(1)"),
-        ("quantity", "numeric"),
-        ("rate", "numeric"),
-        ("dealt_at", "text"),
-        ("booked_at", "text"),
-        ("amended_at", "text"),
-    ];
-    let requests = [
-        ("id", "char(24)"),
-        ("desk_id", "char(24)"),
-        ("currency_pair_id", "char(24)"),
-        ("side", "char(1)"),
-        ("requested_quantity", "numeric"),
-        ("limit_rate", "numeric"),
-    ];
-    let desks = [
-        ("id", "char(24)"),
-        ("desk_name", "text"),
-        ("max_deal_value", "numeric"),
-        ("daily_turnover_cap", "numeric"),
-        ("max_position", "numeric"),
-    ];
-    let tokens = [
-        ("id", "char(24)"),
-        ("desk_id", "char(24)"),
-        ("token_sha256", "text"),
-        ("revoked_at", "text"),
-        ("expires_at", "text"),
-    ];
-    let pairs = [("id", "char(24)"), ("pair_code", "text")];
     let name = |name: &str| TableName { schema: "public".into(), name: name.into() };
     let mut refer = Vec::new();
     for (table, column, target) in [
@@ -645,15 +648,15 @@ fn tables_of_any_name_are_known_by_their_shape() {
     let relations = Relations { foreign_keys: refer, ..Relations::default() };
     let with = |tokens: &[(&str, &str)], desks: &[(&str, &str)]| {
         let tables = [
-            keyed("deals", &deals),
-            keyed("deal_requests", &requests),
+            keyed("deals", &DEALS),
+            keyed("deal_requests", &REQUESTS),
             keyed("desks", desks),
             keyed("service_tokens", tokens),
-            keyed("currency_pairs", &pairs),
+            keyed("currency_pairs", &PAIRS),
         ];
         map_with(&tables, &relations, &RoleOverrides::default()).unwrap()
     };
-    let mapping = with(&tokens, &desks);
+    let mapping = with(&TOKENS, &DESKS);
     let found = roles(&mapping.trades);
     for one in [
         "key=service_token_id",
@@ -666,6 +669,10 @@ fn tables_of_any_name_are_known_by_their_shape() {
         "updated_at=amended_at",
     ] {
         assert!(found.contains(&one.to_owned()), "{one}: {found:?}");
+    }
+    let orders = roles(mapping.orders.as_ref().unwrap());
+    for one in ["account=desk_id", "filled=dealt_quantity", "created_at=requested_at"] {
+        assert!(orders.contains(&one.to_owned()), "{one}: {orders:?}");
     }
     let beside = [mapping.keys, mapping.accounts, mapping.orders].map(|table| table.unwrap().table.name);
     assert_eq!(beside, ["service_tokens", "desks", "deal_requests"]);
