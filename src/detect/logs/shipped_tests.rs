@@ -109,6 +109,9 @@ fn postgresql_refuses_in_many_words() {
     let line = |n: usize| format!("2026-11-24 01:02:{n:02} UTC [5] FATAL:  {}\n", said[n % said.len()]);
     let log: String = (0..20).map(line).collect();
     assert_eq!(found_by("database-password-guessing", &log).len(), 1);
+    let german =
+        "2026-11-24 01:02:03 UTC [5] FATAL:  Passwort-Authentifizierung für Benutzer »app« fehlgeschlagen\n".repeat(10);
+    assert_eq!(found_by("database-password-guessing", &german).len(), 1);
     assert_eq!(found_by("database-password-guessing", &log.replace("FATAL", "ERROR").replace("authentic", "")), []);
 }
 

@@ -165,7 +165,7 @@ fn priority(line: &str) -> (Option<u64>, &str) {
 
 /// The time at the start and what follows the space after it: `Nov 23 04:05:06` (perhaps with a fraction, or the year behind it or
 /// before the time of day, or a weekday first), `2026 Nov 23 04:05:06`, or ISO 8601.
-fn timestamp(text: &str) -> Option<(&str, &str)> {
+pub(super) fn timestamp(text: &str) -> Option<(&str, &str)> {
     let bytes = text.as_bytes();
     let month = |from: usize| text.get(from..).is_some_and(|rest| MONTHS.iter().any(|month| rest.starts_with(month)));
     let is = |at: usize, byte: u8| bytes.get(at) == Some(&byte);
