@@ -126,7 +126,7 @@ impl Layout {
     /// The event of a record, and the format whose names its fields have; `None` where the format doesn't explain it.
     pub(in crate::detect::logs) fn parse(&self, record: &str) -> Option<(Map<String, Value>, Format)> {
         let fields = match self.format {
-            Format::JsonLines | Format::JsonDocument => serde_json::from_str(record).ok(),
+            Format::JsonLines | Format::JsonDocument => serde_json::from_str(record).ok().map(wrap::said),
             Format::Docker => return docker::parse(record),
             Format::Wrapped => return wrap::parse(record),
             Format::Access => access::parse(record),

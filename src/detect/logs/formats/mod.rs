@@ -12,6 +12,7 @@ mod layout;
 mod lines;
 mod logfmt;
 mod nginx;
+mod pg_words;
 mod postgres;
 mod proxies;
 mod shape;
