@@ -259,6 +259,13 @@ pub const REQUESTS: &[(&str, &[&str], &[&str])] = &[
     (
         "sql-injection-probe",
         &[
+            "/l?n=5%27%29%2F%2A%2A%2FoR%2F%2A%2A%2F1506%2F%2A%2A%2FbetWEEN%2F%2A%2A%2F1",
+            "/l?n=-3461%27%29%2F%2A%21OR%2A%2F2659%2F%2A%21LIKE%2A%2F2659",
+            "/l?n=-5707%27%29%2BOR%2B5247%3D1350",
+            "/l?n=5%27%2BCHR%28113%29%7C%7CCHR%28107%29",
+            "/l?n=5%27%3BIIF%286045%3D6045%2C1%2C1%2F0%29",
+            "/l?n=5%20AND%20ELT%282687%3D8291%2C8291%29",
+            "/l?n=5%20OR%20MAKE_SET%289958%3D9958%2C1761%29",
             "/item?id=1+UnIoN+sElEcT+1,2,3",
             "/item?id=1/**/UNION/**/SELECT/**/1,2",
             "/item?id=1%2f%2a%2a%2fUNION%2f%2a%2a%2fSELECT%201",
@@ -286,6 +293,9 @@ pub const REQUESTS: &[(&str, &[&str], &[&str])] = &[
             "/item?id=1%27%20into%20outfile%20%27/tmp/x%27",
         ],
         &[
+            "/search?q=src/**/index.ts",
+            "/search?q=gift+if(you+like)",
+            "/list?c=char(20)+varchar(30)",
             "/?q=select",
             "/union/select/committee",
             "/docs/sql/union-select-tutorial",
@@ -798,6 +808,12 @@ pub fn correlated() -> Vec<(&'static str, String, String)> {
         };
         many(count, &line)
     };
+    let searched = |count: u32| {
+        let line = |n: u32| {
+            format!("1.2.3.4 - - [24/Nov/2026:01:02:{n:02} +0000] \"GET /page{n}.bak HTTP/1.1\" 404 5 \"-\" \"x\"\n")
+        };
+        many(count, &line)
+    };
     let guessed = |count: u32| {
         let line = |n: u32| {
             format!("2026-11-24 01:02:{n:02} UTC [5] FATAL:  password authentication failed for user \"app\"\n")
@@ -816,6 +832,7 @@ pub fn correlated() -> Vec<(&'static str, String, String)> {
         ("ssh-scan", foreign(3), foreign(2)),
         ("secrets-swept", secret(10), secret(9)),
         ("mass-export", export(20), export(19)),
+        ("web-scan", searched(20), searched(19)),
         ("database-password-guessing", guessed(10), guessed(9)),
     ]
 }

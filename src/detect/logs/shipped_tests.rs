@@ -80,6 +80,10 @@ fn requests_in_the_error_log_of_nginx_are_read() {
         assert_eq!(found_by(name, &line(said, request)).len(), 1, "{name}");
         assert_eq!(found_by(name, &line(said, "/api/orders?page=2")), [], "{name}");
     }
+    let missing = "open() \"/srv/phpmyadmin\" failed (2: No such file or directory)";
+    assert_eq!(found_by("admin-page-probe", &line(missing, "/phpmyadmin/index.php")).len(), 1);
+    let timeout = "upstream timed out (110: Connection timed out)";
+    assert_eq!(found_by("admin-page-probe", &line(timeout, "/wp-admin/post.php")), []);
     let rules = Ruleset::from_texts(shipped());
     let usual = [
         line("connect() failed (111: Connection refused) while connecting to upstream", "/api/orders?page=2"),
@@ -96,6 +100,22 @@ fn requests_in_the_error_log_of_nginx_are_read() {
     let mut found = Vec::new();
     let coverage = scan_reader(&rules, "x", usual.as_bytes(), &ScanOptions::default(), &mut |f| found.push(f));
     assert_eq!((coverage.events, coverage.broken, found), (5, 0, Vec::new()));
+}
+
+#[test]
+fn files_that_a_page_names_and_readers_of_the_web_are_no_search() {
+    let asked = |referer: &str, agent: &str, status: u16| -> String {
+        let line = |n: usize| {
+            format!(
+                "192.0.2.7 - - [24/Nov/2026:01:02:{n:02} +0000] \"GET /f{n}.zip HTTP/1.1\" {status} 5 \"{referer}\" \"{agent}\"\n"
+            )
+        };
+        (0..30).map(line).collect()
+    };
+    assert_eq!(found_by("web-scan", &asked("-", "Mozilla/5.0", 404)).len(), 1);
+    assert_eq!(found_by("web-scan", &asked("https://shop.example/downloads", "Mozilla/5.0", 404)), []);
+    assert_eq!(found_by("web-scan", &asked("-", "Mozilla/5.0 (compatible; Googlebot/2.1)", 404)), []);
+    assert_eq!(found_by("web-scan", &asked("-", "Mozilla/5.0", 200)), []);
 }
 
 #[test]
