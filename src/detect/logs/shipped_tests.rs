@@ -1,7 +1,9 @@
 //! Every rule that comes with the program, on an event that it must find and on one that it must not.
 
+use super::formats::Format;
 use super::shipped_cases::{AGENTS, CASES, REQUESTS, STATEMENTS, correlated};
 use super::*;
+use crate::domain::Source;
 use crate::policy::shipped::SHIPPED;
 
 /// The rule files by name.
@@ -116,6 +118,31 @@ fn files_that_a_page_names_and_readers_of_the_web_are_no_search() {
     assert_eq!(found_by("web-scan", &asked("https://shop.example/downloads", "Mozilla/5.0", 404)), []);
     assert_eq!(found_by("web-scan", &asked("-", "Mozilla/5.0 (compatible; Googlebot/2.1)", 404)), []);
     assert_eq!(found_by("web-scan", &asked("-", "Mozilla/5.0", 200)), []);
+}
+
+#[test]
+fn traces_of_an_application_in_the_error_log_of_nginx_hide_no_request() {
+    let record = |request: &str| {
+        let trace = "#1 /srv/app/vendor/index.php(3): run()\n".repeat(9);
+        format!(
+            "2026/11/24 01:02:03 [error] 7#7: *5 FastCGI sent in stderr: \"PHP message: PHP Fatal error: no such order\nStack \
+             trace:\n{trace}  thrown in /srv/app/a.php on line 3\" while reading response header from upstream, client: \
+             192.0.2.7, server: _, request: \"GET {request} HTTP/1.1\", upstream: \"fastcgi://unix:/run/php.sock:\"\n"
+        )
+    };
+    let log = [record("/api/orders"), record("/x?f=../../etc/passwd"), record("/api/orders?page=2")].concat();
+    let rules = Ruleset::from_texts(shipped());
+    for prefilter in [true, false] {
+        let options = ScanOptions { prefilter, ..ScanOptions::default() };
+        let mut found = Vec::new();
+        let coverage = scan_reader(&rules, "x", log.as_bytes(), &options, &mut |f| found.push(f));
+        assert_eq!((coverage.events, coverage.broken, coverage.format), (3, 0, Some(Format::NginxError)));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].rule.title, "Path traversal probe");
+        let Source::File { record: 1, line: Some(13), offset, .. } = &found[0].source else { panic!("{:?}", found[0]) };
+        assert_eq!(*offset, Some(record("/api/orders").len() as u64));
+        assert_eq!(found[0].event["c-ip"], "192.0.2.7");
+    }
 }
 
 #[test]
@@ -266,7 +293,7 @@ fn a_guessed_password_is_worse_than_guessing() {
 fn the_shipped_rules_are_quick() {
     let rules = Ruleset::from_texts(shipped());
     assert_eq!(rules.skipped(), []);
-    for format in formats::Format::ALL {
+    for format in Format::ALL {
         let slow: Vec<&str> = rules.unfiltered(format).map(|rule| rule.file.as_str()).collect();
         assert_eq!(slow, [] as [&str; 0], "{format:?}");
     }

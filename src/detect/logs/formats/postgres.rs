@@ -68,7 +68,7 @@ pub(super) fn parse(record: &str) -> Option<Map<String, Value>> {
     if !(dated || bare || prefix.contains('[')) {
         return None;
     }
-    let mut event = Map::new();
+    let mut event = Map::with_capacity(10);
     prefix_fields(prefix, &mut event);
     event.insert("error_severity".into(), severity.into());
     let message = message.replace("\n\t", "\n");
@@ -125,7 +125,10 @@ fn prefix_fields(prefix: &str, event: &mut Map<String, Value>) {
             event.entry("dbname").or_insert_with(|| db.into());
         }
         let address = part.split('(').next().unwrap_or(part);
-        if address.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_ipv4() || part.len() > 6) {
+        let digit = |byte: u8| byte.is_ascii_hexdigit() || byte == b':';
+        if address.bytes().next().is_some_and(digit)
+            && address.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_ipv4() || part.len() > 6)
+        {
             event.entry("remote_host").or_insert_with(|| address.into());
         }
     }

@@ -7,7 +7,7 @@ const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Au
 /// Parses one line.
 pub(super) fn parse(line: &str) -> Option<Map<String, Value>> {
     let (priority, rest) = priority(line);
-    let mut event = Map::new();
+    let mut event = Map::with_capacity(10);
     if let Some(priority) = priority {
         event.insert("facility".into(), (priority / 8).into());
         event.insert("severity".into(), (priority % 8).into());
