@@ -143,6 +143,11 @@ pub const CASES: &[(&str, &str, &str)] = &[
         "2026-11-24 01:02:03 UTC [5] LOG:  statement: COPY t FROM STDIN",
     ),
     (
+        "web-scan",
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /shop/basket.cfm HTTP/1.1" 404 5 "-" "x""#,
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /files/x.tar.gz HTTP/1.1" 416 5 "-" "x""#,
+    ),
+    (
         "database-ransom",
         "2026-11-24 01:02:03.004 UTC [5] LOG:  statement: CREATE TABLE readme_to_recover (text_field VARCHAR(255))",
         "2026-11-24 01:02:03.004 UTC [5] LOG:  statement: CREATE TABLE readme (body text)",
@@ -808,12 +813,6 @@ pub fn correlated() -> Vec<(&'static str, String, String)> {
         };
         many(count, &line)
     };
-    let searched = |count: u32| {
-        let line = |n: u32| {
-            format!("1.2.3.4 - - [24/Nov/2026:01:02:{n:02} +0000] \"GET /page{n}.bak HTTP/1.1\" 404 5 \"-\" \"x\"\n")
-        };
-        many(count, &line)
-    };
     let guessed = |count: u32| {
         let line = |n: u32| {
             format!("2026-11-24 01:02:{n:02} UTC [5] FATAL:  password authentication failed for user \"app\"\n")
@@ -832,7 +831,6 @@ pub fn correlated() -> Vec<(&'static str, String, String)> {
         ("ssh-scan", foreign(3), foreign(2)),
         ("secrets-swept", secret(10), secret(9)),
         ("mass-export", export(20), export(19)),
-        ("web-scan", searched(20), searched(19)),
         ("database-password-guessing", guessed(10), guessed(9)),
     ]
 }
