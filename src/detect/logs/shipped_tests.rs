@@ -317,6 +317,23 @@ fn ordinary_requests_are_not_parsed() {
 }
 
 #[test]
+fn ordinary_statements_are_not_parsed() {
+    let rules = Ruleset::from_texts(shipped());
+    for said in [
+        "execute <unnamed>: SELECT \"public\".\"User\".\"id\" FROM \"public\".\"User\" WHERE (\"public\".\"User\".\"id\" = $1 AND 1=1)",
+        "execute s1: INSERT INTO \"public\".\"Trade\" (\"id\", \"price\") VALUES ($1, $2)",
+        "duration: 0.512 ms  statement: SELECT * FROM orders WHERE open ORDER BY price DESC LIMIT 20",
+        "statement: BEGIN",
+        "connection authorized: user=app database=shop",
+        "disconnection: session time: 0:00:01.001 user=app database=shop host=10.0.0.5 port=5000",
+    ] {
+        let line = format!("2026-11-24 01:02:03 UTC [5] app@shop LOG:  {said}\n");
+        let coverage = scan_reader(&rules, "x", line.as_bytes(), &ScanOptions::default(), &mut |_| {});
+        assert_eq!((coverage.events, coverage.parsed), (1, 0), "{said}");
+    }
+}
+
+#[test]
 fn the_shipped_rules_say_what_they_are() {
     for (path, text) in shipped() {
         let ids = text.lines().filter_map(|line| line.strip_prefix("id: "));
