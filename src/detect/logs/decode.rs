@@ -35,7 +35,7 @@ pub(super) fn is_packed(head: &[u8]) -> bool {
         )
 }
 
-/// How often a stream may be compressed: Firehose compresses once more what CloudWatch sends it compressed.
+/// How often a stream may be compressed: Firehose compresses once more what `CloudWatch` sends it compressed.
 const DEPTH: usize = 3;
 
 /// Looks at the first bytes: gzip (RFC 1952, any number of members), zstd (RFC 8878), bzip2 and xz are decompressed, what was
