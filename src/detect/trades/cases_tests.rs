@@ -1070,3 +1070,24 @@ fn odd_cells_are_told_by_the_policies_made_for_them() {
     }
     insta::assert_snapshot!(said);
 }
+
+/// A deposit in the ledger that also holds the trades.
+fn deposit(id: i64, at: i64) -> Cells {
+    trade(id, at).null("quantity").null("price").null("orderId").null("symbol").null("side").with("value", 5000)
+}
+
+#[test]
+fn a_deposit_in_the_table_of_trades_is_no_trade() {
+    let history = || trades(1..=60, -60 * HOUR, HOUR);
+    for policy in ["over-limit", "value-outlier", "burst-of-account"] {
+        let deposits = (0..40).map(|number| deposit(100 + number, number));
+        let others = (0..40).map(|number| {
+            deposit(200 + number, number).with("quantity", 5000).with("price", 0).with("side", "DEPOSIT")
+        });
+        let stage = Stage::of(history().into_iter().chain(deposits).chain(others).collect());
+        assert_eq!(told(policy, &stage), (0, Vec::new()), "{policy}");
+        let large =
+            Stage::of(history().into_iter().chain([trade(100, 0).with("quantity", 50).with("value", 5000)]).collect());
+        assert!(policy == "burst-of-account" || told(policy, &large).0 == 1, "{policy}");
+    }
+}

@@ -153,6 +153,7 @@ impl Baseline {
                     _ => Said::Nothing,
                 }
             }
+            Measure::Value | Measure::Quantity if !named(record.account) => Said::Nothing,
             Measure::Value => match record.approximate_worth() {
                 Some(worth) => self.number(u64::from(record.account), worth, "worth", false),
                 None => Said::Unusable("what the trade is worth can't be read"),

@@ -109,16 +109,31 @@ pub(super) const KEYS: &[Known] = &[
     known(
         Role::RevokedAt,
         &["revokedat", "revoked", "revokedon", "disabledat", "deletedat", "deactivatedat", "invalidatedat"],
-        &["revoked", "disabled", "deactivated", "deleted", "invalidated", "blocked", "terminated", "archived"],
+        &[
+            "revoked",
+            "disabled",
+            "deactivated",
+            "deleted",
+            "invalidated",
+            "blocked",
+            "terminated",
+            "archived",
+            "withdrawn",
+        ],
         &["by", "reason", "is"],
     ),
     known(
         Role::ExpiresAt,
         &["expiresat", "expiry", "expiresin", "expirationdate", "validuntil", "expires", "expireson"],
-        &["expires", "expiry", "expiration", "validuntil", "validto"],
+        &["expires", "expiry", "expiration", "validuntil", "validto", "lapses"],
         &[],
     ),
-    known(Role::CreatedAt, &["createdat", "created", "createdon", "issuedat"], &["created", "issued"], &["by"]),
+    known(
+        Role::CreatedAt,
+        &["createdat", "created", "createdon", "issuedat"],
+        &["created", "issued", "granted"],
+        &["by"],
+    ),
     known(
         Role::Scope,
         &[

@@ -30,6 +30,8 @@ pub(super) struct Chooser<'a> {
     /// Words of each column: as they are, and as they usually are.
     words: Vec<[Vec<String>; 2]>,
     taken: Vec<bool>,
+    /// Columns whose labels say that they are no sides.
+    sideless: Vec<bool>,
     roles: Vec<Mapped>,
 }
 
@@ -41,7 +43,8 @@ impl<'a> Chooser<'a> {
             [usual(&plain), plain]
         };
         let words = table.columns.iter().map(|column| both(&column.name)).collect();
-        Self { table, words, taken: vec![false; table.columns.len()], roles: Vec::new() }
+        let none = vec![false; table.columns.len()];
+        Self { table, words, taken: none.clone(), sideless: none, roles: Vec::new() }
     }
 
     pub(super) fn has(&self, role: Role) -> bool {
@@ -64,7 +67,10 @@ impl<'a> Chooser<'a> {
     }
 
     fn free(&self, role: Role) -> impl Iterator<Item = usize> + '_ {
-        (0..self.taken.len()).filter(move |index| !self.taken[*index] && type_fits(role, &self.table.columns[*index]))
+        let fits = move |index: usize| {
+            type_fits(role, &self.table.columns[index]) && !(role == Role::Side && self.sideless[index])
+        };
+        (0..self.taken.len()).filter(move |index| !self.taken[*index] && fits(*index))
     }
 
     /// What policy says comes first; a column that is not there is left to the names.
@@ -133,17 +139,77 @@ impl<'a> Chooser<'a> {
                 && ["at", "on", "time", "ts", "ms", "millis", "epoch", "timestamp"].contains(&last))
     }
 
-    fn done(mut self, reason: String) -> Mapping {
-        if !self.has(Role::Id) {
-            let mut keys = self.free(Role::Id).filter(|index| self.table.columns[*index].primary_key);
-            if let (Some(index), None) = (keys.next(), keys.next()) {
-                drop(keys);
-                self.give(Role::Id, index, "the primary key".into());
-            }
+    /// The primary key: the id, where it is one free column; else its columns, where they are several.
+    fn key(&mut self) -> Vec<Mapped> {
+        let keys: Vec<usize> = (0..self.taken.len()).filter(|index| self.table.columns[*index].primary_key).collect();
+        if let [index] = keys[..] {
+            self.give(Role::Id, index, "the primary key".into());
+            return Vec::new();
         }
+        // An order has few trades; an account, an instrument or a day has many.
+        let rank = |index: usize| match self.roles.iter().find(|mapped| mapped.index == index).map(|mapped| mapped.role)
+        {
+            Some(Role::Order) => 0,
+            None if names_an_id(&self.words[index][0]) => 1,
+            None => 2,
+            Some(_) => 3,
+        };
+        let part = |index: usize| {
+            let column = &self.table.columns[index];
+            let reason = "part of the primary key".to_owned();
+            Mapped { role: Role::Id, column: column.name.clone(), data_type: column.data_type.clone(), index, reason }
+        };
+        let mut parts: Vec<Mapped> = keys.into_iter().map(part).collect();
+        parts.sort_by_key(|part| rank(part.index));
+        parts
+    }
+
+    /// A day alone is no moment, if another column says when the row was made.
+    fn leave_days(&mut self) {
+        let of = |role: Role| self.roles.iter().position(|mapped| mapped.role == role);
+        let (Some(executed), Some(created)) = (of(Role::ExecutedAt), of(Role::CreatedAt)) else { return };
+        let is_day = |place: usize| self.roles[place].data_type == "date";
+        if is_day(executed) && !is_day(created) && !self.roles[executed].reason.starts_with("policy") {
+            let day = self.roles.remove(executed);
+            self.taken[day.index] = false;
+        }
+    }
+
+    /// The one list of texts among a key's columns that is no list of addresses.
+    fn by_list(&mut self) {
+        let is_list = |index: &usize| {
+            let data_type = &self.table.columns[*index].data_type;
+            data_type.ends_with("[]") && !data_type.starts_with("inet") && !data_type.starts_with("cidr")
+        };
+        let lists: Vec<usize> = self.free(Role::Scope).filter(is_list).collect();
+        if let [index] = lists[..] {
+            self.give(Role::Scope, index, "the only list".into());
+        }
+    }
+
+    /// A pair of columns that only say "base" and "quote": what is traded, and what it is paid with.
+    fn by_pair(&mut self) {
+        const THINGS: [&str; 9] = ["asset", "currency", "coin", "symbol", "ticker", "code", "token", "ccy", "id"];
+        let named = |word: &str| {
+            let of = |words: &[String]| {
+                let (first, rest) = words.split_first().map_or((None, words), |(first, rest)| (Some(first), rest));
+                first.is_some_and(|first| first == word) && rest.iter().all(|word| THINGS.contains(&word.as_str()))
+            };
+            self.free(Role::Instrument).find(|index| of(&self.words[*index][0]))
+        };
+        if let (Some(base), Some(quote), false) = (named("base"), named("quote"), self.has(Role::Instrument)) {
+            self.give(Role::Instrument, base, "a pair of base and quote".into());
+            self.give(Role::Currency, quote, "a pair of base and quote".into());
+        }
+    }
+
+    fn done(mut self, reason: String) -> Mapping {
+        self.leave_days();
+        let composite = if self.has(Role::Id) { Vec::new() } else { self.key() };
+        let is_part = |name: &str| composite.iter().any(|part| part.column == name);
         let rest = self.table.columns.iter().zip(&self.taken).filter(|(_, taken)| !**taken);
-        let unmapped = rest.map(|(column, _)| column.name.clone()).collect();
-        Mapping { table: self.table.name.clone(), reason, roles: self.roles, unmapped, through: None }
+        let unmapped = rest.map(|(column, _)| column.name.clone()).filter(|name| !is_part(name)).collect();
+        Mapping { table: self.table.name.clone(), reason, roles: self.roles, unmapped, composite, through: None }
     }
 }
 
@@ -164,7 +230,10 @@ pub(super) fn meaning(target: &TableName) -> Option<Role> {
 fn labelled(labels: &[String]) -> Option<Role> {
     let lower: Vec<String> = labels.iter().map(|label| label.to_lowercase()).collect();
     let any = |words: &[&str]| lower.iter().any(|label| words.contains(&label.as_str()));
-    let side = |side: Side| lower.iter().any(|label| label.len() > 1 && Side::read(Some(label.as_bytes())) == side);
+    // `B` and `S` alone are the two sides; among other letters they may be anything.
+    let side = |side: Side| {
+        lower.iter().any(|label| (label.len() > 1 || labels.len() == 2) && Side::read(Some(label.as_bytes())) == side)
+    };
     if side(Side::Buy) && side(Side::Sell) {
         Some(Role::Side)
     } else if any(&["filled", "settled", "executed", "completed", "open", "pending"])
@@ -183,9 +252,10 @@ fn map_table(catalog: Catalog<'_>, table: &Table, known: &[Known], told: &TableO
     let wanted: Vec<&Known> = known.iter().filter(|one| !none.contains(&one.role)).collect();
     let asks = |role: Role| wanted.iter().any(|one| one.role == role);
     for (index, column) in table.columns.iter().enumerate() {
-        if let Some(role) = catalog.relations.labels(&table.name, &column.name).and_then(labelled)
-            && asks(role)
-        {
+        let Some(labels) = catalog.relations.labels(&table.name, &column.name) else { continue };
+        let role = labelled(labels);
+        chooser.sideless[index] = role != Some(Role::Side);
+        if let Some(role) = role.filter(|role| asks(*role)) {
             chooser.give(role, index, format!("labels of its type {}", column.data_type));
         }
     }
@@ -193,6 +263,9 @@ fn map_table(catalog: Catalog<'_>, table: &Table, known: &[Known], told: &TableO
     let (needed, spare): (Vec<&Known>, Vec<&Known>) = wanted.iter().partition(|one| !is_spare(one.role));
     for one in &needed {
         chooser.by_name(one);
+    }
+    if asks(Role::Instrument) && asks(Role::Currency) {
+        chooser.by_pair();
     }
     for (index, column) in table.columns.iter().enumerate() {
         let Some(target) = catalog.relations.target(&table.name, &column.name) else { continue };
@@ -221,6 +294,9 @@ fn map_table(catalog: Catalog<'_>, table: &Table, known: &[Known], told: &TableO
         if !chooser.has(one.role) {
             chooser.by_word(one);
         }
+    }
+    if asks(Role::Scope) {
+        chooser.by_list();
     }
     chooser.done(reason)
 }
