@@ -23,8 +23,9 @@ Formats are found by content: JSON lines, arrays and CloudTrail's {\"Records\":[
 json-file, nginx and Apache access logs, load balancers' logs, syslog, journald export, PostgreSQL
 (stderr, csvlog, jsonlog, RDS), logfmt, auditd, CSV, W3C, plain text; also where other records
 carry them (exports of CloudWatch, Elasticsearch, Loki, Splunk, GCP); each also as gzip, zstd,
-bzip2 or xz. Names for --input-format: json-lines, json, docker, wrapped, access, syslog, journal,
-postgres, postgres-csv, logfmt, csv, text. Findings also go to the open incident's case.
+bzip2 or xz. Names for --input-format: json-lines, json, docker, wrapped, access, nginx-error,
+syslog, journal, postgres, postgres-csv, logfmt, csv, text. Findings also go to the open
+incident's case.
 
 Lists of indicators hold addresses, networks, domains, URLs, e-mail addresses, digests, key ids, wallets, user
 agents and texts; they are looked for in the same pass, in every field and in free text.

@@ -50,7 +50,7 @@ impl Class {
     /// The classes that events of a file of this format can have. A line that its format doesn't explain is text.
     pub fn possible(format: Format) -> &'static [Self] {
         match format {
-            Format::Access | Format::Custom => &[Self::Access, Self::Text],
+            Format::Access | Format::Custom | Format::NginxError => &[Self::Access, Self::Text],
             Format::Syslog | Format::Journal => &[Self::Syslog, Self::Text],
             Format::PostgresText | Format::PostgresCsv => &[Self::Postgres, Self::Text],
             Format::Text => &[Self::Text],
@@ -90,7 +90,7 @@ impl Class {
     /// The class of an event.
     pub fn of(format: Format, fields: &Map<String, Value>) -> Self {
         match format {
-            Format::Access | Format::Custom => Self::Access,
+            Format::Access | Format::Custom | Format::NginxError => Self::Access,
             Format::Syslog | Format::Journal => Self::Syslog,
             Format::PostgresText | Format::PostgresCsv => Self::Postgres,
             Format::Text => Self::Text,

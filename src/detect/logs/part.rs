@@ -1,12 +1,12 @@
 //! A part of a stream, by bytes: the records that begin within it. Where one ends and the next begins can be told without
-//! what came before for records that are lines, or lines that go on after a tab.
+//! what came before for records that are lines, or lines of which the first byte tells whether they go on the one before.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
 
 use super::block::HEAD;
 use super::decode::is_packed;
-use super::formats::{self, Format, Layout};
+use super::formats::{self, Layout};
 use super::scan::ScanOptions;
 
 /// Bytes read at once.
@@ -32,13 +32,13 @@ impl Head {
         }
         let layout = formats::layout(bytes, bytes.len() < HEAD, options.format.as_ref());
         let start: u64 = if bytes.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
-        let cuttable = layout.split(start).is_none() || layout.format == Format::PostgresText;
+        let cuttable = layout.split(start).is_none() || layout.format.goes_on().is_some();
         cuttable.then(|| Self { layout: Arc::new(layout), start })
     }
 
     /// Whether a line goes on a record when it begins with this byte.
     fn goes_on(&self, first: u8) -> bool {
-        self.layout.format == Format::PostgresText && first == b'\t'
+        self.layout.format.goes_on().is_some_and(|goes_on| goes_on(first))
     }
 }
 
@@ -132,6 +132,7 @@ impl<R: Read> Read for Part<R> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::formats::Format;
     use super::*;
 
     fn part(text: &str, from: u64, to: Option<u64>, format: Format) -> (String, u64) {
@@ -169,6 +170,9 @@ mod tests {
         assert_eq!(part(text, 0, Some(5), Format::PostgresText), ("one\n\tmore\n\tmore\n".into(), 0));
         assert_eq!(part(text, 4, Some(30), Format::PostgresText), ("two\n\tmore\n".into(), 16));
         assert_eq!(part(text, 17, None, Format::PostgresText), (String::new(), 26));
+        let text = "2026/11/24 one\nStack trace:\n\n#0 x\n2026/11/24 two\nthrown\n";
+        assert_eq!(part(text, 0, Some(20), Format::NginxError), (text[..34].into(), 0));
+        assert_eq!(part(text, 16, Some(40), Format::NginxError), (text[34..].into(), 34));
     }
 
     #[test]

@@ -71,6 +71,19 @@ fn escaped_json_does_not_hide_from_the_filter() {
 }
 
 #[test]
+fn letters_with_a_third_form_do_not_hide_from_the_filter() {
+    let rule = "title: x\nid: x\ndetection:\n  s:\n    message|re|i: 'make (role|user|task)'\n  condition: s\n";
+    let rules = Ruleset::from_texts([("r.yml", rule)]);
+    let log = "make role\nmake u\u{17f}er\nMAKE TAS\u{212a}\nmake uer\nMake User\nmake ta\u{17f}k\n";
+    for prefilter in [true, false] {
+        let options = ScanOptions { prefilter, ..ScanOptions::default() };
+        let mut found = Vec::new();
+        scan_reader(&rules, "x", log.as_bytes(), &options, &mut |finding| found.push(finding));
+        assert_eq!(places(&found).iter().map(|place| place.1).collect::<Vec<_>>(), [0, 1, 2, 4, 5], "{prefilter}");
+    }
+}
+
+#[test]
 fn hostile_input_is_counted_and_never_fatal() {
     let mut input = format!("{STOP}\n{{broken\n").into_bytes();
     input.extend_from_slice(b"{\"k\":\"\xff\xfe needle\"}\n\0\0\0\n");

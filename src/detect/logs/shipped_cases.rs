@@ -143,6 +143,16 @@ pub const CASES: &[(&str, &str, &str)] = &[
         "2026-11-24 01:02:03 UTC [5] LOG:  statement: COPY t FROM STDIN",
     ),
     (
+        "database-ransom",
+        "2026-11-24 01:02:03.004 UTC [5] LOG:  statement: CREATE TABLE readme_to_recover (text_field VARCHAR(255))",
+        "2026-11-24 01:02:03.004 UTC [5] LOG:  statement: CREATE TABLE readme (body text)",
+    ),
+    (
+        "database-injection",
+        "2026-11-24 01:02:03.004 UTC [5] STATEMENT:  SELECT * FROM p WHERE id = 1 UNION SELECT NULL,usename FROM pg_user--",
+        "2026-11-24 01:02:03.004 UTC [5] LOG:  statement: SELECT id FROM a UNION SELECT id FROM b",
+    ),
+    (
         "database-superuser",
         "2026-11-24 01:02:03 UTC [5] LOG:  statement: ALTER ROLE app WITH SUPERUSER",
         "2026-11-24 01:02:03 UTC [5] LOG:  statement: ALTER ROLE app WITH NOSUPERUSER",
@@ -616,8 +626,18 @@ pub const STATEMENTS: &[(&str, &[&str], &[&str])] = &[
             "statement: COPY (SELECT * FROM users) TO '/tmp/out.csv'",
             "statement: select pg_read_binary_file ('/etc/shadow')",
             "execute <unnamed>: select lo_import('/etc/passwd')",
+            "statement: SELECT 'it''s'; COPY t(v) FROM PROGRAM 'id'",
+            "statement: COPY/**/t/* ' */FROM/**/PROGRAM/**/'id'",
+            "statement: DO $$ BEGIN EXECUTE 'C' || 'OPY t FROM PROGRAM ''id'''; END $$",
+            "statement: SELECT cron.schedule('x', '* * * * *', $$COPY t FROM PROGRAM 'id'$$)",
+            "statement: LOAD '/tmp/x.so'",
+            "statement: CREATE FOREIGN TABLE t (l text) SERVER f OPTIONS (filename '/etc/passwd')",
+            "Anweisung: COPY t FROM PROGRAM 'id'",
         ],
         &[
+            "statement: INSERT INTO posts (body) VALUES ('how they use COPY x FROM PROGRAM to run commands')",
+            "statement: SELECT * FROM posts WHERE body LIKE '%pg_read_file(%'",
+            "statement: SELECT count(*) FROM pg_ls_waldir()",
             "statement: COPY trades FROM STDIN",
             "statement: COPY public.trades (id, v) TO stdout",
             "execute <unnamed>/C_3: SELECT * FROM programs",
@@ -629,8 +649,16 @@ pub const STATEMENTS: &[(&str, &[&str], &[&str])] = &[
             "statement: SELECT set_config('log_statement', 'none', false)",
             "statement: SET log_statement TO 'none'",
             "AUDIT: SESSION,1,1,MISC,SET,,,\"SET log_statement TO 'none'\",<none>",
+            "statement: ALTER SYSTEM RESET log_statement",
+            "statement: ALTER SYSTEM SET logging_collector = off",
+            "instruction : SET pgaudit.log TO 'none'",
         ],
-        &["statement: SHOW log_statement", "statement: SELECT set_config('app.user', '5', true)"],
+        &[
+            "statement: ALTER SYSTEM SET log_min_duration_statement = 500",
+            "statement: SET log_min_duration_statement = 0",
+            "statement: SHOW log_statement",
+            "statement: SELECT set_config('app.user', '5', true)",
+        ],
     ),
     (
         "database-data-destroyed",
@@ -665,8 +693,36 @@ pub const STATEMENTS: &[(&str, &[&str], &[&str])] = &[
             "statement: SELECT rolname, rolpassword FROM pg_authid",
             "statement: COPY public.api_keys TO stdout",
             "statement: copy (select * from users) to stdout with csv",
+            "statement: select subconninfo from pg_subscription",
         ],
-        &["statement: COPY trades_import FROM STDIN", "statement: SELECT count(*) FROM pg_stat_activity"],
+        &[
+            "execute <unnamed>: SELECT usename, passwd FROM pg_shadow WHERE usename=$1",
+            "statement: INSERT INTO notes VALUES ('what pg_shadow is')",
+            "statement: COPY trades_import FROM STDIN",
+            "statement: SELECT count(*) FROM pg_stat_activity",
+        ],
+    ),
+    (
+        "database-ransom",
+        &[
+            "statement: INSERT INTO warning VALUES ('Send 0.05 BTC to this address to recover your database')",
+            "statement: create database read_me_to_recover",
+        ],
+        &["statement: INSERT INTO orders (pair, note) VALUES ('BTC-EUR', 'your order')"],
+    ),
+    (
+        "database-injection",
+        &[
+            "statement: SELECT * FROM p WHERE id = 1;SELECT PG_SLEEP(5)--",
+            "statement: SELECT * FROM users WHERE name = '' OR '1'='1' -- ' AND password = ''",
+            "execute <unnamed>: SELECT * FROM p WHERE id = 1 AND 5=CAST((CHR(113)||CHR(106)) AS NUMERIC)",
+            "unterminated quoted string at or near \"' ORDER BY 1\"",
+        ],
+        &[
+            "statement: SELECT pg_sleep(0.1)",
+            "statement: SELECT * FROM p WHERE name = 'a' OR name = 'b' ORDER BY 1",
+            "statement: SELECT * FROM generate_series(1, 1000000)",
+        ],
     ),
     (
         "database-defences-off",
@@ -760,6 +816,6 @@ pub fn correlated() -> Vec<(&'static str, String, String)> {
         ("ssh-scan", foreign(3), foreign(2)),
         ("secrets-swept", secret(10), secret(9)),
         ("mass-export", export(20), export(19)),
-        ("database-password-guessing", guessed(20), guessed(19)),
+        ("database-password-guessing", guessed(10), guessed(9)),
     ]
 }

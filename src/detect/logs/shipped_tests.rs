@@ -1,7 +1,9 @@
 //! Every rule that comes with the program, on an event that it must find and on one that it must not.
 
+use super::formats::Format;
 use super::shipped_cases::{AGENTS, CASES, REQUESTS, STATEMENTS, correlated};
 use super::*;
+use crate::domain::Source;
 use crate::policy::shipped::SHIPPED;
 
 /// The rule files by name.
@@ -99,6 +101,31 @@ fn requests_in_the_error_log_of_nginx_are_read() {
 }
 
 #[test]
+fn traces_of_an_application_in_the_error_log_of_nginx_hide_no_request() {
+    let record = |request: &str| {
+        let trace = "#1 /srv/app/vendor/index.php(3): run()\n".repeat(9);
+        format!(
+            "2026/11/24 01:02:03 [error] 7#7: *5 FastCGI sent in stderr: \"PHP message: PHP Fatal error: no such order\nStack \
+             trace:\n{trace}  thrown in /srv/app/a.php on line 3\" while reading response header from upstream, client: \
+             192.0.2.7, server: _, request: \"GET {request} HTTP/1.1\", upstream: \"fastcgi://unix:/run/php.sock:\"\n"
+        )
+    };
+    let log = [record("/api/orders"), record("/x?f=../../etc/passwd"), record("/api/orders?page=2")].concat();
+    let rules = Ruleset::from_texts(shipped());
+    for prefilter in [true, false] {
+        let options = ScanOptions { prefilter, ..ScanOptions::default() };
+        let mut found = Vec::new();
+        let coverage = scan_reader(&rules, "x", log.as_bytes(), &options, &mut |f| found.push(f));
+        assert_eq!((coverage.events, coverage.broken, coverage.format), (3, 0, Some(Format::NginxError)));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].rule.title, "Path traversal probe");
+        let Source::File { record: 1, line: Some(13), offset, .. } = &found[0].source else { panic!("{:?}", found[0]) };
+        assert_eq!(*offset, Some(record("/api/orders").len() as u64));
+        assert_eq!(found[0].event["c-ip"], "192.0.2.7");
+    }
+}
+
+#[test]
 fn postgresql_refuses_in_many_words() {
     let said = [
         "password authentication failed for user \"app\"",
@@ -109,6 +136,9 @@ fn postgresql_refuses_in_many_words() {
     let line = |n: usize| format!("2026-11-24 01:02:{n:02} UTC [5] FATAL:  {}\n", said[n % said.len()]);
     let log: String = (0..20).map(line).collect();
     assert_eq!(found_by("database-password-guessing", &log).len(), 1);
+    let german =
+        "2026-11-24 01:02:03 UTC [5] FATAL:  Passwort-Authentifizierung für Benutzer »app« fehlgeschlagen\n".repeat(10);
+    assert_eq!(found_by("database-password-guessing", &german).len(), 1);
     assert_eq!(found_by("database-password-guessing", &log.replace("FATAL", "ERROR").replace("authentic", "")), []);
 }
 
@@ -141,6 +171,14 @@ fn sshd_refuses_in_many_words() {
     assert_eq!(found_by("ssh-brute-force", &(fewer + let_in)), []);
     let keys = "Nov 24 01:00:00 web sshd[7]: Failed publickey for eve from 1.2.3.4 port 5 ssh2\n".repeat(20);
     assert_eq!(found_by("ssh-brute-force", &(keys + let_in)), []);
+    let dropbear = "Nov 24 01:00:00 web dropbear[7]: Bad password attempt for 'root' from 1.2.3.4:5\n".repeat(10);
+    assert_eq!(titles(&dropbear), ["Passwords guessed over SSH"]);
+    let freebsd = "Nov 24 01:00:00 web sshd[7]: error: PAM: Authentication error for root from 1.2.3.4\n".repeat(10);
+    assert_eq!(titles(&freebsd), ["Passwords guessed over SSH"]);
+    let dropped =
+        "Nov 24 01:00:00 web sshd[7]: drop connection #3 from [1.2.3.4]:5 on [192.0.2.7]:22 past MaxStartups\n"
+            .repeat(10);
+    assert_eq!(titles(&dropped), ["Passwords guessed over SSH"]);
     let by_pam = "Nov 24 01:02:03 web sshd[77]: Accepted keyboard-interactive/pam for root from 1.2.3.4 port 5 ssh2";
     assert_eq!(found_by("ssh-root-password", by_pam).len(), 1);
     assert_eq!(found_by("ssh-root-password", &by_pam.replace("for root", "for rooter")), []);
@@ -164,6 +202,50 @@ fn sshd_is_guessed_at_length_from_many_places_and_in_few_lines() {
     let few = |count: usize| -> String { (0..count).map(|n| line(1, n, again)).collect() };
     assert_eq!(titles(&few(3)), ["Passwords guessed over SSH, said in few lines"]);
     assert_eq!(titles(&few(2)), [] as [&str; 0]);
+}
+
+#[test]
+fn who_knocks_at_sshd_is_known_by_address_in_every_form_of_the_log() {
+    let knock = |from: &str| format!("Did not receive identification string from {from} port 5");
+    let forms: [&dyn Fn(&str) -> String; 3] = [
+        &|said| format!("Nov 24 01:00:00 web sshd[7]: {said}\n"),
+        &|said| format!("<38>1 2026-11-24T01:00:00Z web sshd 7 - - {said}\n"),
+        &|said| {
+            format!(
+                "{{\"__REALTIME_TIMESTAMP\":\"1795482000000000\",\"SYSLOG_IDENTIFIER\":\"sshd\",\"MESSAGE\":\"{said}\"}}\n"
+            )
+        },
+    ];
+    for form in forms {
+        assert_eq!(found_by("ssh-scan", &form(&knock("1.2.3.4")).repeat(3)).len(), 1);
+        let apart: String = (1..9).map(|n| form(&knock(&format!("1.2.3.{n}")))).collect();
+        assert_eq!(found_by("ssh-scan", &apart), []);
+        assert_eq!(found_by("ssh-scan", &form(&knock("10.0.0.5")).repeat(9)), []);
+    }
+}
+
+#[test]
+fn a_password_guessed_over_hours_is_found_when_it_is_accepted() {
+    let line =
+        |hour: u32, said: &str| format!("Nov 24 {hour:02}:00:00 web sshd[7]: {said} from 192.0.2.7 port 5 ssh2\n");
+    let refused = |count: u32| (0..count).map(|hour| line(hour, "Failed password for root")).collect::<String>();
+    let titles = |log: String| -> Vec<String> {
+        found_by("ssh-brute-force", &log).into_iter().map(|found| found.rule.title).collect()
+    };
+    let accepted = line(12, "Accepted password for root");
+    assert_eq!(titles(refused(10) + &accepted), ["Password accepted over SSH after many refused in a day"]);
+    assert_eq!(titles(refused(9) + &accepted), [] as [&str; 0]);
+    assert_eq!(titles((refused(10) + &accepted).replace("192.0.2.7", "10.0.0.7")), [] as [&str; 0]);
+    assert_eq!(titles(refused(10) + &line(12, "Accepted publickey for root")), [] as [&str; 0]);
+}
+
+#[test]
+fn what_ansible_runs_as_root_is_no_shell() {
+    let line =
+        |command: &str| format!("Nov 24 01:02:03 web sudo: ci : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND={command}\n");
+    let ansible = "/bin/sh -c echo BECOME-SUCCESS-bvzdfxmhkqtjcbrjzqyndzmtrflmkzyw ; /usr/bin/python3";
+    assert_eq!(found_by("sudo-root-shell", &line(ansible)), []);
+    assert_eq!(found_by("sudo-root-shell", &line("/bin/sh -c id")).len(), 1);
 }
 
 #[test]
@@ -191,7 +273,7 @@ fn a_guessed_password_is_worse_than_guessing() {
 fn the_shipped_rules_are_quick() {
     let rules = Ruleset::from_texts(shipped());
     assert_eq!(rules.skipped(), []);
-    for format in formats::Format::ALL {
+    for format in Format::ALL {
         let slow: Vec<&str> = rules.unfiltered(format).map(|rule| rule.file.as_str()).collect();
         assert_eq!(slow, [] as [&str; 0], "{format:?}");
     }

@@ -1,7 +1,9 @@
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
-use super::{Chunk, Format, JsonRecords, Layout, Wanted, access, csv, docker, logfmt, postgres, proxies, syslog, wrap};
+use super::{
+    Chunk, Format, JsonRecords, Layout, Wanted, access, csv, docker, logfmt, nginx, postgres, proxies, syslog, wrap,
+};
 
 /// Whether a line is of a format.
 type Fits = fn(&str) -> bool;
@@ -39,6 +41,9 @@ fn by_content(text: &str, whole: bool) -> Layout {
     if let Some(fields) = lines.iter().find_map(|line| line.strip_prefix("#Fields:")) {
         let columns = fields.split_ascii_whitespace().map(str::to_owned).collect();
         return Layout { columns, ..Layout::plain(Format::Custom) };
+    }
+    if nginx::are_lines(&lines) {
+        return Layout::plain(Format::NginxError);
     }
     let counted = lines.iter().filter(|line| !line.starts_with('\t')).count();
     let most = |fits: Fits| lines.iter().filter(|line| fits(line)).count() * 2 > counted;

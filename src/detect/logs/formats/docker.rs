@@ -5,7 +5,7 @@
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
-use super::{Format, Parse, access, postgres, proxies, syslog, text_event, time, wrap};
+use super::{Format, Parse, access, nginx, postgres, proxies, syslog, text_event, time, wrap};
 use crate::domain::Timestamp;
 
 /// Longest name of a container or a pod, in bytes.
@@ -118,9 +118,10 @@ pub(super) fn known(line: &str, depth: usize) -> Option<(Map<String, Value>, For
     if line.len() < SHORTEST {
         return None;
     }
-    let forms: [(Parse, Format); 4] = [
+    let forms: [(Parse, Format); 5] = [
         (access::parse, Format::Access),
         (proxies::parse, Format::Custom),
+        (nginx::parse, Format::NginxError),
         (postgres::parse, Format::PostgresText),
         (syslog::parse, Format::Syslog),
     ];

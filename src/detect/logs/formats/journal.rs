@@ -6,6 +6,7 @@ use std::io::{self, BufRead};
 use serde_json::{Map, Value};
 
 use super::lines::{Chunk, Lines, Split};
+use super::syslog;
 
 /// What stands in a record for the line ends inside data, so that its fields stay lines.
 const INNER_LINE: u8 = 0x0b;
@@ -90,6 +91,10 @@ pub(super) fn parse(record: &str) -> Option<Map<String, Value>> {
             other => other,
         };
         event.insert(known.to_owned(), value.into());
+    }
+    let text = |name: &str| event.get(name).and_then(Value::as_str).map(str::to_owned);
+    if let (Some(program), Some(message)) = (text("program"), text("message")) {
+        syslog::put_who(&program, &message, &mut event);
     }
     (!event.is_empty()).then_some(event)
 }

@@ -4,8 +4,8 @@ use std::str::FromStr;
 use serde_json::{Map, Value};
 
 use super::{
-    Continued, Format, JsonRecords, LogFormat, Split, access, csv, docker, journal, lake, logfmt, postgres, proxies,
-    syslog, wrap,
+    Continued, Format, GoesOn, JsonRecords, LogFormat, Split, access, csv, docker, journal, lake, logfmt, nginx,
+    postgres, proxies, syslog, wrap,
 };
 
 /// A file's format with what its head says about it.
@@ -66,7 +66,7 @@ pub enum Outline {
 #[derive(Debug, Clone, Copy)]
 pub(in crate::detect::logs) enum SplitKind {
     Json(u64),
-    Continued(u64),
+    Continued(u64, GoesOn),
     Csv(u64, bool),
     Journal(u64),
 }
@@ -75,7 +75,7 @@ impl SplitKind {
     pub(in crate::detect::logs) fn of<'a>(self, reader: Box<dyn BufRead + Send + 'a>) -> Box<dyn Split + Send + 'a> {
         match self {
             Self::Json(offset) => Box::new(JsonRecords::new(reader, offset)),
-            Self::Continued(offset) => Box::new(Continued::new(reader, offset)),
+            Self::Continued(offset, goes_on) => Box::new(Continued::new(reader, offset, goes_on)),
             Self::Csv(offset, header) => Box::new(csv::Rows::new(reader, offset, header)),
             Self::Journal(offset) => Box::new(journal::Entries::new(reader, offset)),
         }
@@ -92,11 +92,10 @@ impl Layout {
     pub(in crate::detect::logs) fn split(&self, offset: u64) -> Option<SplitKind> {
         match self.format {
             Format::JsonDocument | Format::Wrapped => Some(SplitKind::Json(offset)),
-            Format::PostgresText => Some(SplitKind::Continued(offset)),
             Format::PostgresCsv => Some(SplitKind::Csv(offset, false)),
             Format::Csv => Some(SplitKind::Csv(offset, true)),
             Format::Journal => Some(SplitKind::Journal(offset)),
-            _ => None,
+            format => format.goes_on().map(|goes_on| SplitKind::Continued(offset, goes_on)),
         }
     }
 
@@ -118,6 +117,7 @@ impl Layout {
             Format::Custom if trimmed.starts_with(b"#") && !self.columns.is_empty() => return Outline::Blank,
             Format::Logfmt => trimmed.contains(&b'='),
             Format::PostgresText => postgres::outline(trimmed),
+            Format::NginxError => nginx::begins(trimmed),
             Format::Custom | Format::Journal | Format::PostgresCsv | Format::Csv | Format::Text => true,
         };
         if fits { Outline::Fits } else { Outline::Broken }
@@ -126,7 +126,7 @@ impl Layout {
     /// The event of a record, and the format whose names its fields have; `None` where the format doesn't explain it.
     pub(in crate::detect::logs) fn parse(&self, record: &str) -> Option<(Map<String, Value>, Format)> {
         let fields = match self.format {
-            Format::JsonLines | Format::JsonDocument => serde_json::from_str(record).ok(),
+            Format::JsonLines | Format::JsonDocument => serde_json::from_str(record).ok().map(wrap::said),
             Format::Docker => return docker::parse(record),
             Format::Wrapped => return wrap::parse(record),
             Format::Access => access::parse(record),
@@ -135,6 +135,7 @@ impl Layout {
                 None if self.columns.is_empty() => proxies::parse(record),
                 None => csv::words(record, &self.columns),
             },
+            Format::NginxError => nginx::parse(record),
             Format::Syslog => syslog::parse(record),
             Format::Journal => journal::parse(record),
             Format::PostgresText => postgres::parse(record),

@@ -1,6 +1,6 @@
 use std::io::{self, BufRead};
 
-use super::MAX_RECORD;
+use super::{GoesOn, MAX_RECORD};
 
 /// A piece of a stream, with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,36 +104,39 @@ impl<R: BufRead> Lines<R> {
     }
 }
 
-/// Records of which each goes on over the lines that start with a tab, as PostgreSQL writes them.
-pub struct Continued<R>(Lines<R>);
+/// Records of which each goes on over lines that begin in certain ways, as PostgreSQL's do with a tab.
+pub struct Continued<R> {
+    lines: Lines<R>,
+    goes_on: GoesOn,
+}
 
 impl<R: BufRead> Continued<R> {
     /// Starts at line 1 and the given byte.
-    pub fn new(reader: R, offset: u64) -> Self {
-        Self(Lines::new(reader, offset))
+    pub(in crate::detect::logs) fn new(reader: R, offset: u64, goes_on: GoesOn) -> Self {
+        Self { lines: Lines::new(reader, offset), goes_on }
     }
 }
 
 impl<R: BufRead> Split for Continued<R> {
     fn next_record(&mut self) -> io::Result<Option<Chunk>> {
-        let (line, offset) = (self.0.line + 1, self.0.offset);
+        let (line, offset) = (self.lines.line + 1, self.lines.offset);
         let mut bytes = Vec::new();
         let mut too_long = false;
-        if !self.0.add_line(&mut bytes, &mut too_long)? {
+        if !self.lines.add_line(&mut bytes, &mut too_long)? {
             return Ok(None);
         }
-        while self.0.peek()? == Some(b'\t') {
-            self.0.add_line(&mut bytes, &mut too_long)?;
+        while self.lines.peek()?.is_some_and(self.goes_on) {
+            self.lines.add_line(&mut bytes, &mut too_long)?;
         }
         Ok(Some(Chunk { line, offset, bytes: (!too_long).then_some(bytes) }))
     }
 
     fn bytes(&self) -> u64 {
-        self.0.offset
+        self.lines.offset
     }
 
     fn lines(&self) -> u64 {
-        self.0.line
+        self.lines.line
     }
 }
 
@@ -143,7 +146,7 @@ mod tests {
 
     #[test]
     fn continued_lines_belong_to_the_first() {
-        let mut records = Continued::new(&b"one\r\n\ttwo\n\nthree\n\tfour"[..], 0);
+        let mut records = Continued::new(&b"one\r\n\ttwo\n\nthree\n\tfour"[..], 0, |first| first == b'\t');
         let mut got = Vec::new();
         while let Some(chunk) = records.next_record().unwrap() {
             got.push((chunk.line, chunk.offset, String::from_utf8(chunk.bytes.unwrap()).unwrap()));
@@ -156,7 +159,7 @@ mod tests {
     fn a_line_without_end_is_passed_over() {
         let mut text = vec![b'x'; MAX_RECORD + 1];
         text.extend_from_slice(b"\nnext\n");
-        let mut records = Continued::new(&text[..], 0);
+        let mut records = Continued::new(&text[..], 0, |first| first == b'\t');
         assert_eq!(records.next_record().unwrap().unwrap().bytes, None);
         assert_eq!(records.next_record().unwrap().unwrap().bytes.unwrap(), b"next\n");
     }

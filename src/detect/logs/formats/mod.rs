@@ -12,6 +12,7 @@ mod layout;
 mod lines;
 mod logfmt;
 mod nginx;
+mod pg_words;
 mod postgres;
 mod proxies;
 mod shape;
@@ -53,6 +54,8 @@ pub enum Format {
     Access,
     /// Web access log of a `log_format` that was given, W3C extended with its `#Fields:`, or a load balancer's.
     Custom,
+    /// nginx's error log, with the lines of what an application said.
+    NginxError,
     /// RFC 3164 or RFC 5424.
     Syslog,
     /// journald's export format.
@@ -71,13 +74,14 @@ pub enum Format {
 
 impl Format {
     /// All formats.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::JsonLines,
         Self::JsonDocument,
         Self::Docker,
         Self::Wrapped,
         Self::Access,
         Self::Custom,
+        Self::NginxError,
         Self::Syslog,
         Self::Journal,
         Self::PostgresText,
@@ -96,6 +100,7 @@ impl Format {
             Self::Wrapped => "JSON that carries records",
             Self::Access => "access log",
             Self::Custom => "access log of the given form",
+            Self::NginxError => "nginx error log",
             Self::Syslog => "syslog",
             Self::Journal => "journald export",
             Self::PostgresText => "PostgreSQL log",
@@ -115,6 +120,7 @@ impl Format {
             Self::Wrapped => "wrapped",
             Self::Access => "access",
             Self::Custom => "custom",
+            Self::NginxError => "nginx-error",
             Self::Syslog => "syslog",
             Self::Journal => "journal",
             Self::PostgresText => "postgres",
@@ -132,9 +138,30 @@ impl Format {
 
     /// Whether values stand in the record byte for byte.
     pub fn is_raw(self) -> bool {
-        matches!(self, Self::Access | Self::Custom | Self::Syslog | Self::Journal | Self::PostgresText | Self::Text)
+        matches!(
+            self,
+            Self::Access
+                | Self::Custom
+                | Self::NginxError
+                | Self::Syslog
+                | Self::Journal
+                | Self::PostgresText
+                | Self::Text
+        )
+    }
+
+    /// Which lines go on the record before them, by their first byte, where that is all there is to it.
+    pub(in crate::detect::logs) fn goes_on(self) -> Option<GoesOn> {
+        match self {
+            Self::PostgresText => Some(|first| first == b'\t'),
+            Self::NginxError => Some(|first| !first.is_ascii_digit()),
+            _ => None,
+        }
     }
 }
+
+/// Whether a line goes on the record before it, by its first byte.
+pub(in crate::detect::logs) type GoesOn = fn(u8) -> bool;
 
 /// Reads a line as an event of one format.
 type Parse = fn(&str) -> Option<Map<String, Value>>;

@@ -1,15 +1,25 @@
 //! nginx's error log: what went wrong, and where a request was at fault, whose and which. Fields have the names of access logs.
 
+use std::net::IpAddr;
+
 use serde_json::{Map, Value};
 
 use super::access::request_fields;
 
-/// Parses `2026/11/24 01:02:03 [error] 7#7: *1 what, client: .., server: .., request: "GET / HTTP/1.1", host: ".."`.
+/// Whether most of the lines that begin as one of the log may are ones. What an application said, traces for instance, goes on
+/// over lines of its own.
+pub(super) fn are_lines(lines: &[&str]) -> bool {
+    let own = lines.iter().filter(|line| begins(line.as_bytes())).count();
+    let dated = lines.iter().filter(|line| line.bytes().next().is_some_and(|byte| byte.is_ascii_digit())).count();
+    own * 2 > dated && (own > 1 || lines.first().is_some_and(|line| begins(line.as_bytes())))
+}
+
+/// Parses a line and those that go on it: `2026/11/24 01:02:03 [error] 7#7: *1 what, client: .., server: .., request: "GET / HTTP/1.1", host: ".."`.
 pub(super) fn parse(line: &str) -> Option<Map<String, Value>> {
     let said = line.get(line.find("] ").filter(|_| begins(line.as_bytes()))? + 2..)?;
     said.split_once(": ").filter(|(process, _)| process.contains('#'))?;
     let mut event = Map::new();
-    if let Some((_, rest)) = said.split_once(", client: ") {
+    if let Some(rest) = client(said) {
         let client = rest.split(',').next().unwrap_or_default();
         event.insert("c-ip".into(), client.into());
         if let Some((_, rest)) = rest.split_once(", request: \"") {
@@ -23,8 +33,18 @@ pub(super) fn parse(line: &str) -> Option<Map<String, Value>> {
     Some(event)
 }
 
+/// What follows `, client: `; before it may stand what an application said.
+fn client(said: &str) -> Option<&str> {
+    const WORD: &str = ", client: ";
+    let mut places = said.match_indices(WORD).map(|(at, _)| &said[at + WORD.len()..]);
+    let named = |rest: &&str| {
+        rest.split_once(", server: ").is_some_and(|(client, _)| client == "unix:" || client.parse::<IpAddr>().is_ok())
+    };
+    places.clone().find(named).or_else(|| places.next())
+}
+
 /// Whether a line begins with the time and the level.
-fn begins(line: &[u8]) -> bool {
+pub(super) fn begins(line: &[u8]) -> bool {
     const SHAPE: &[u8] = b"0000/00/00 00:00:00 [";
     let fits = |(byte, shape): (&u8, &u8)| if *shape == b'0' { byte.is_ascii_digit() } else { byte == shape };
     line.len() > SHAPE.len() && line.iter().zip(SHAPE).all(fits)
@@ -40,6 +60,20 @@ fn request(rest: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_application_said_stands_before_whose_request_it_was() {
+        let record = "2026/11/24 01:02:03 [error] 7#7: *12 FastCGI sent in stderr: \"PHP message: no file, client: of /x\nStack \
+                      trace:\n#0 /srv/a.php(3): f()\n#1 {main}\n  thrown\" while reading response header from upstream, client: \
+                      2001:db8::9, server: shop.example, request: \"GET /x, client: 1.2.3.4, server: s HTTP/1.1\"";
+        let event = parse(record).unwrap();
+        assert_eq!(event["c-ip"], "2001:db8::9");
+        assert_eq!(event["c-uri"], "/x, client: 1.2.3.4, server: s");
+        let lines: Vec<&str> = record.split('\n').collect();
+        assert!(are_lines(&lines) && are_lines(&[&lines[1..], &lines, &lines].concat()));
+        assert!(!are_lines(&lines[1..]) && !are_lines(&[&lines[1..], &lines].concat()));
+        assert!(!are_lines(&["2026/11/24 01:02:03 [error] 7#7: x", "2026-11-24 x", "2026-11-24 y"]));
+    }
 
     #[test]
     fn lines_with_and_without_a_request_become_fields() {

@@ -3,28 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::csv;
-
-const SEVERITIES: [&str; 18] = [
-    "LOG",
-    "ERROR",
-    "FATAL",
-    "PANIC",
-    "WARNING",
-    "NOTICE",
-    "INFO",
-    "DEBUG",
-    "DEBUG1",
-    "DEBUG2",
-    "DEBUG3",
-    "DEBUG4",
-    "DEBUG5",
-    "DETAIL",
-    "HINT",
-    "STATEMENT",
-    "CONTEXT",
-    "QUERY",
-];
+use super::{csv, pg_words, syslog};
 
 /// Columns of `csvlog`, by the names of `jsonlog`, up to PostgreSQL 14 and later.
 const COLUMNS: [&str; 26] = [
@@ -66,10 +45,8 @@ fn split(line: &str) -> Option<(&str, &str, &str)> {
         if bytes.get(colon + 1) != Some(&b' ') {
             continue;
         }
-        let word = bytes[..colon].iter().rposition(|b| !b.is_ascii_uppercase() && !b.is_ascii_digit());
-        let start = word.map_or(0, |at| at + 1);
-        let severity = line.get(start..colon)?;
-        if SEVERITIES.contains(&severity) {
+        let wide = bytes.get(colon + 2) == Some(&b' ');
+        if let Some((start, severity)) = pg_words::kind(line.get(..colon)?, wide) {
             return Some((&line[..start], severity, line[colon + 1..].trim_start_matches(' ')));
         }
     }
@@ -91,19 +68,25 @@ pub(super) fn parse(record: &str) -> Option<Map<String, Value>> {
     if !(dated || bare || prefix.contains('[')) {
         return None;
     }
-    let mut event = Map::new();
+    let mut event = Map::with_capacity(10);
     prefix_fields(prefix, &mut event);
     event.insert("error_severity".into(), severity.into());
     let message = message.replace("\n\t", "\n");
-    let at = ["statement: ", "parameters: "].into_iter().find_map(|word| message.find(word).map(|at| at + word.len()));
-    let executed = message.find("execute ").and_then(|at| message[at..].find(": ").map(|colon| at + colon + 2));
-    if severity == "STATEMENT" {
-        event.insert("statement".into(), message.as_str().into());
-    } else if let Some(at) = at.or(executed.filter(|_| severity == "LOG")) {
-        event.insert("statement".into(), message[at..].into());
+    if let Some(statement) = statement(severity, &message) {
+        event.insert("statement".into(), statement.into());
     }
     event.insert("message".into(), message.into());
     Some(event)
+}
+
+/// The statement that a message quotes or tells of.
+fn statement<'a>(severity: &str, message: &'a str) -> Option<&'a str> {
+    // Words of another language for what is no error are not told apart: nothing else tells of what was executed.
+    let log = !matches!(severity, "ERROR" | "FATAL" | "PANIC" | "WARNING" | "DETAIL" | "HINT" | "CONTEXT");
+    if pg_words::quotes_statement(severity) {
+        return Some(message);
+    }
+    pg_words::audited(message).or_else(|| pg_words::statement_at(message, log).map(|at| &message[at..]))
 }
 
 fn prefix_fields(prefix: &str, event: &mut Map<String, Value>) {
@@ -114,6 +97,8 @@ fn prefix_fields(prefix: &str, event: &mut Map<String, Value>) {
         words.next().filter(|word| word.len() >= 10 && word.bytes().all(|b| b.is_ascii_digit() || b == b'.'))
     {
         event.insert("timestamp".into(), epoch.into());
+    } else if let Some((time, _)) = syslog::timestamp(prefix) {
+        event.insert("timestamp".into(), time.into());
     }
     let pid = prefix.split('[').skip(1).find_map(|rest| rest.split(']').next().filter(|pid| is_pid(pid)));
     if let Some(pid) = pid {
@@ -140,7 +125,10 @@ fn prefix_fields(prefix: &str, event: &mut Map<String, Value>) {
             event.entry("dbname").or_insert_with(|| db.into());
         }
         let address = part.split('(').next().unwrap_or(part);
-        if address.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_ipv4() || part.len() > 6) {
+        let digit = |byte: u8| byte.is_ascii_hexdigit() || byte == b':';
+        if address.bytes().next().is_some_and(digit)
+            && address.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_ipv4() || part.len() > 6)
+        {
             event.entry("remote_host").or_insert_with(|| address.into());
         }
     }
@@ -180,8 +168,8 @@ pub(super) fn parse_csv(row: &str) -> Option<Map<String, Value>> {
     let named = COLUMNS.iter().zip(fields).filter(|(_, field)| !field.is_empty());
     let mut event: Map<String, Value> = named.map(|(name, field)| ((*name).to_owned(), field.into())).collect();
     let message = event.get("message").and_then(Value::as_str).unwrap_or_default();
-    let at = message.find("statement: ").map(|at| at + 11);
-    if let Some(statement) = at.map(|at| Value::from(&message[at..])) {
+    let severity = event.get("error_severity").and_then(Value::as_str).unwrap_or_default();
+    if let Some(statement) = statement(severity, message).map(Value::from) {
         event.entry("statement").or_insert(statement);
     }
     if let Some(Value::String(host)) = event.get_mut("remote_host")
@@ -243,9 +231,20 @@ mod tests {
             assert_eq!(get(&line, "timestamp"), "2026-11-23 04:05:06.789 UTC", "{line}");
             assert_eq!(get(&line, "statement"), "create role x", "{line}");
         }
+        assert_eq!(get("Nov 23 04:05:06 db postgres[5]: [3-1] LOG:  x", "timestamp"), "Nov 23 04:05:06");
         assert_eq!(get("2026-11-23 04:05:06 -03 [5] LOG:  x", "timestamp"), "2026-11-23 04:05:06 -03");
         assert_eq!(get("eve@shop 1.2.3.4 2026-11-23 04:05:06 UTC LOG:  x", "user"), "eve");
         assert_eq!(get("LOG:  statement: create role x", "statement"), "create role x");
+        for (line, want) in [
+            ("2026-11-23 04:05:06 CET [5] eve@shop ANWEISUNG:  copy t", "copy t"),
+            ("2026-11-23 04:05:06 CET [5] eve@shop INSTRUCTION :  copy t", "copy t"),
+            ("2026-11-23 04:05:06 CET [5] eve@shop LOG:  Dauer: 1.2 ms  Anweisung: copy t", "copy t"),
+            ("2026-11-23 04:05:06 CET [5] eve@shop СООБЩЕНИЕ:  выполнение <unnamed>: copy t", "copy t"),
+            ("2026-11-23 04:05:06 CET [5] LOG:  AUDIT: SESSION,1,1,MISC,COPY,,,\"copy t\",<none>", "copy t"),
+            ("2026-11-23 04:05:06 CET [5] FEHLER:  Syntaxfehler bei »x«", "-"),
+        ] {
+            assert_eq!(get(line, "statement"), want, "{line}");
+        }
         assert!(parse("ERROR: one blank is anybody's").is_none());
         assert!(parse("pg_ctl: could not start server").is_none());
         assert!(parse("plain words ERROR: x").is_none());

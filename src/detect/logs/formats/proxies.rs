@@ -1,5 +1,5 @@
 //! Access logs of load balancers and proxies that are not in the common form: AWS's ALB and classic ELB, `HAProxy`'s HTTP log
-//! (alone or behind syslog's words), Envoy's and Istio's; nginx's error log, which names requests as well. Fields have the names of access logs.
+//! (alone or behind syslog's words), Envoy's and Istio's. Fields have the names of access logs.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -7,13 +7,12 @@ use std::net::IpAddr;
 use serde_json::{Map, Value};
 
 use super::access::{quoted, request_fields};
-use super::nginx;
 
 /// Parses one line.
 pub(super) fn parse(line: &str) -> Option<Map<String, Value>> {
     match line.bytes().next()? {
         b'[' => envoy(line),
-        _ => balancer(line).or_else(|| haproxy(line)).or_else(|| nginx::parse(line)),
+        _ => balancer(line).or_else(|| haproxy(line)),
     }
 }
 

@@ -7,7 +7,7 @@ const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Au
 /// Parses one line.
 pub(super) fn parse(line: &str) -> Option<Map<String, Value>> {
     let (priority, rest) = priority(line);
-    let mut event = Map::new();
+    let mut event = Map::with_capacity(10);
     if let Some(priority) = priority {
         event.insert("facility".into(), (priority / 8).into());
         event.insert("severity".into(), (priority % 8).into());
@@ -41,7 +41,7 @@ pub(super) fn parse(line: &str) -> Option<Map<String, Value>> {
     match tag.filter(|(tag, _)| tag.len() <= 128 && !tag.is_empty() && !tag.contains(char::is_whitespace)) {
         Some((tag, message)) => {
             put_program(tag, &mut event);
-            put_who(message, &mut event);
+            put_who(tag.split('[').next().unwrap_or(tag), message, &mut event);
             event.insert("message".into(), message.into());
         }
         None => {
@@ -49,6 +49,18 @@ pub(super) fn parse(line: &str) -> Option<Map<String, Value>> {
         }
     }
     Some(event)
+}
+
+/// Who, and from where, as the message of an event says it that names the program in a field of its own: journald's JSON, what
+/// Filebeat and Fluentd make of syslog.
+pub(super) fn put_who_of_fields(event: &mut Map<String, Value>) {
+    const PROGRAMS: [&str; 6] = ["SYSLOG_IDENTIFIER", "_COMM", "program", "programname", "ident", "appname"];
+    const MESSAGES: [&str; 3] = ["MESSAGE", "message", "msg"];
+    let text = |names: &[&str]| names.iter().find_map(|name| event.get(*name).and_then(Value::as_str));
+    let Some(program) = text(&PROGRAMS) else { return };
+    if let (program, Some(message)) = (program.to_owned(), text(&MESSAGES).map(str::to_owned)) {
+        put_who(&program, &message, event);
+    }
 }
 
 /// Whether a word is `program[123]:`.
@@ -92,11 +104,12 @@ fn put_program(tag: &str, event: &mut Map<String, Value>) {
     }
 }
 
-/// Who, and from where, as sshd and sudo say it in words.
-fn put_who(message: &str, event: &mut Map<String, Value>) {
-    let program = event.get("program").and_then(Value::as_str).unwrap_or_default();
+/// Who, and from where, as sshd, dropbear and sudo say it in words. What the event says of them by itself stays.
+pub(super) fn put_who(program: &str, message: &str, event: &mut Map<String, Value>) {
     let (user, from) = if program.starts_with("sshd") {
         sshd_who(message)
+    } else if program == "dropbear" {
+        dropbear_who(message)
     } else if program == "sudo" {
         (message.split_once(" : ").map_or("", |(user, _)| user.trim_start()), "")
     } else {
@@ -105,13 +118,27 @@ fn put_who(message: &str, event: &mut Map<String, Value>) {
     let word = |text: &str| text.split(' ').next().filter(|word| !word.is_empty()).map(str::to_owned);
     // A user may be called anything: only what looks like an address is taken for one.
     let from = word(from).filter(|from| from.parse::<std::net::IpAddr>().is_ok());
-    event.extend(word(user).map(|user| ("user".to_owned(), Value::from(user))));
-    event.extend(from.map(|from| ("src_ip".to_owned(), Value::from(from))));
+    for (name, value) in [("user", word(user)), ("src_ip", from)] {
+        if let Some(value) = value {
+            event.entry(name).or_insert_with(|| value.into());
+        }
+    }
+}
+
+/// The user between quotes and the address before the port: `Bad password attempt for 'root' from 1.2.3.4:5`.
+fn dropbear_who(message: &str) -> (&str, &str) {
+    let Some((before, after)) = message.rsplit_once(" from ") else { return ("", "") };
+    let user = before.split_once('\'').and_then(|(_, rest)| rest.split_once('\'')).map_or("", |(user, _)| user);
+    (user, after.rsplit_once(':').map_or(after, |(address, _)| address).trim_matches(['[', ']']))
 }
 
 /// What begins with the user and with the address: `Failed password for invalid user eve from 1.2.3.4 port 5 ssh2`,
 /// `Connection closed by authenticating user eve 1.2.3.4 port 5 [preauth]`, `authentication failure; .. rhost=1.2.3.4  user=eve`.
 fn sshd_who(message: &str) -> (&str, &str) {
+    // `drop connection #3 from [1.2.3.4]:5 on [192.0.2.7]:22 past MaxStartups`
+    if let Some((_, after)) = message.strip_prefix("drop connection #").and_then(|rest| rest.split_once(" from [")) {
+        return ("", after.split_once(']').map_or("", |(address, _)| address));
+    }
     let message = message.strip_prefix("Disconnected from ").unwrap_or(message);
     if let Some((before, after)) = message.rsplit_once(" from ") {
         let named = before.split_once(" for ").map(|(_, user)| user);
@@ -138,7 +165,7 @@ fn priority(line: &str) -> (Option<u64>, &str) {
 
 /// The time at the start and what follows the space after it: `Nov 23 04:05:06` (perhaps with a fraction, or the year behind it or
 /// before the time of day, or a weekday first), `2026 Nov 23 04:05:06`, or ISO 8601.
-fn timestamp(text: &str) -> Option<(&str, &str)> {
+pub(super) fn timestamp(text: &str) -> Option<(&str, &str)> {
     let bytes = text.as_bytes();
     let month = |from: usize| text.get(from..).is_some_and(|rest| MONTHS.iter().any(|month| rest.starts_with(month)));
     let is = |at: usize, byte: u8| bytes.get(at) == Some(&byte);
@@ -173,6 +200,8 @@ fn rfc5424(text: &str, mut event: Map<String, Value>) -> Option<Map<String, Valu
         event.insert("structured_data".into(), data.into());
     }
     let message = message.trim_start_matches(' ').trim_start_matches('\u{feff}');
+    let program = event.get("program").and_then(Value::as_str).unwrap_or_default().to_owned();
+    put_who(&program, message, &mut event);
     event.insert("message".into(), message.into());
     Some(event)
 }
@@ -266,6 +295,7 @@ mod tests {
             ("Connection closed by authenticating user eve 1.2.3.4 port 5 [preauth]", "eve"),
             ("Connection reset by invalid user 6.6.6.6 port 7 1.2.3.4 port 5 [preauth]", "6.6.6.6"),
             ("Disconnected from user eve 1.2.3.4 port 5", "eve"),
+            ("error: PAM: Authentication error for illegal user eve from 1.2.3.4", "eve"),
             ("Disconnecting authenticating user eve 1.2.3.4 port 5: Too many authentication failures [preauth]", "eve"),
             (
                 "pam_unix(sshd:auth): authentication failure; logname= uid=0 tty=ssh ruser= rhost=1.2.3.4  user=eve",
@@ -277,6 +307,22 @@ mod tests {
         }
         let event = parse("Mar 27 13:06:56 h sshd[1]: Disconnected from 1.2.3.4 port 5").unwrap();
         assert_eq!((event.get("user"), &event["src_ip"]), (None, &"1.2.3.4".into()));
+        let of = |line: &str| {
+            let event = parse(line).unwrap();
+            [event.get("user"), event.get("src_ip")].map(|value| value.and_then(Value::as_str).map(str::to_owned))
+        };
+        let eve = [Some("eve".to_owned()), Some("1.2.3.4".to_owned())];
+        assert_eq!(of("<38>1 2026-11-24T01:02:03Z h sshd 7 - - Failed password for eve from 1.2.3.4 port 5 ssh2"), eve);
+        assert_eq!(of("Mar 27 13:06:56 h dropbear[1]: Bad password attempt for 'eve' from 1.2.3.4:5"), eve);
+        let refused = "Mar 27 13:06:56 h dropbear[1]: Login attempt for nonexistent user from 1.2.3.4:5";
+        assert_eq!(of(refused), [None, Some("1.2.3.4".to_owned())]);
+        let dropped =
+            "Mar 27 13:06:56 h sshd[1]: drop connection #3 from [1.2.3.4]:5 on [192.0.2.7]:22 past MaxStartups";
+        assert_eq!(of(dropped), [None, Some("1.2.3.4".to_owned())]);
+        let mut entry = Map::from_iter([("SYSLOG_IDENTIFIER".to_owned(), Value::from("sshd"))]);
+        entry.insert("MESSAGE".to_owned(), "Accepted password for eve from 1.2.3.4 port 5 ssh2".into());
+        put_who_of_fields(&mut entry);
+        assert_eq!((&entry["user"], &entry["src_ip"]), (&"eve".into(), &"1.2.3.4".into()));
         let event = parse("Mar 27 13:06:56 h sshd[1]: Server listening on 0.0.0.0 port 22.").unwrap();
         assert_eq!(event.get("user"), None);
     }

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
+use jiff::fmt::strtime;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
@@ -87,6 +88,13 @@ pub fn parse(text: &str, written: Timestamp) -> Option<Timestamp> {
     if text.len() > 64 {
         return None;
     }
+    let letters = text.as_bytes().first().is_some_and(u8::is_ascii_alphabetic);
+    if letters {
+        return without_year(text, written).or_else(|| {
+            let forms = ["%a %b %e %H:%M:%S%.f %Y", "%b %e %Y %H:%M:%S", "%b %e %H:%M:%S %Y"];
+            forms.into_iter().find_map(|form| DateTime::strptime(form, text).ok()).and_then(utc)
+        });
+    }
     if let Ok(time) = text.parse::<Timestamp>() {
         return Some(time);
     }
@@ -95,12 +103,6 @@ pub fn parse(text: &str, written: Timestamp) -> Option<Timestamp> {
     }
     if let Some(time) = text.parse::<DateTime>().ok().and_then(utc) {
         return Some(time);
-    }
-    if text.as_bytes().first().is_some_and(u8::is_ascii_alphabetic) {
-        return without_year(text, written).or_else(|| {
-            let forms = ["%a %b %e %H:%M:%S%.f %Y", "%b %e %Y %H:%M:%S", "%b %e %H:%M:%S %Y"];
-            forms.into_iter().find_map(|form| DateTime::strptime(form, text).ok()).and_then(utc)
-        });
     }
     if text.as_bytes().get(4) == Some(&b' ') {
         return DateTime::strptime("%Y %b %e %H:%M:%S", text).ok().and_then(utc);
@@ -140,10 +142,10 @@ fn zoned(text: &str) -> Option<Timestamp> {
 fn without_year(text: &str, written: Timestamp) -> Option<Timestamp> {
     let limit = written.checked_add(jiff::SignedDuration::from_hours(24)).ok()?;
     let year = TimeZone::UTC.to_datetime(limit).year();
+    let mut parts = strtime::parse("%b %e %H:%M:%S%.f", text).ok()?;
     (0..=8).find_map(|back| {
-        let dated = format!("{} {text}", year - back);
-        let time = DateTime::strptime("%Y %b %e %H:%M:%S%.f", &dated).ok().and_then(utc)?;
-        (time < limit).then_some(time)
+        parts.set_year(Some(year - back)).ok()?;
+        parts.to_datetime().ok().and_then(utc).filter(|time| *time < limit)
     })
 }
 

@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Format, docker};
+use super::{Format, docker, syslog};
 
 /// How deep one may carry another.
 pub(super) const DEPTH: usize = 4;
@@ -45,7 +45,13 @@ pub(super) fn parse(record: &str) -> Option<(Map<String, Value>, Format)> {
 
 /// The event in an event, or the event itself.
 pub(super) fn event(outer: Map<String, Value>, depth: usize) -> (Map<String, Value>, Format) {
-    open(outer, depth).unwrap_or_else(|outer| (outer, Format::JsonLines))
+    open(outer, depth).unwrap_or_else(|outer| (said(outer), Format::JsonLines))
+}
+
+/// A JSON event with what its message says in words.
+pub(super) fn said(mut event: Map<String, Value>) -> Map<String, Value> {
+    syslog::put_who_of_fields(&mut event);
+    event
 }
 
 /// Whether a record carries another.

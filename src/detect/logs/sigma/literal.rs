@@ -1,6 +1,6 @@
 //! Literals that a raw record must hold for a test to hold: what the filter of raw bytes looks for.
 
-use regex_syntax::hir::{Class, Hir, HirKind};
+use regex_syntax::hir::{Class, ClassUnicodeRange, Hir, HirKind};
 
 use super::pattern::Piece;
 use super::site::Literal;
@@ -78,11 +78,11 @@ impl Family {
     }
 }
 
-/// The longest run of a text that stands byte for byte, but for ASCII case, in the raw record.
-fn longest(text: &str, family: Family) -> Option<String> {
+/// The longest run of a text, if it has so many bytes, that stands byte for byte, but for ASCII case, in the raw record.
+fn longest(text: &str, least: usize, family: Family) -> Option<String> {
     family
         .split(text, false)
-        .filter(|run| run.len() >= family.shortest() && family.no_number(run))
+        .filter(|run| run.len() >= least && family.no_number(run))
         .max_by_key(|run| run.len())
         .map(str::to_ascii_lowercase)
 }
@@ -152,33 +152,78 @@ fn needed(hir: &Hir, family: Family) -> Need<String> {
 
 /// Neighbouring letters are joined; all parts must be there.
 fn concat(parts: &[Hir], family: Family) -> Need<String> {
-    let mut run = String::new();
+    let mut run = Run::default();
     let mut needs = Vec::new();
-    let end = |run: &mut String, needs: &mut Vec<Need<String>>| {
-        needs.extend(longest(run, family).map(Need::Has));
-        run.clear();
-    };
     for part in parts {
         match part.kind() {
-            HirKind::Literal(literal) => run.push_str(&String::from_utf8_lossy(&literal.0)),
-            HirKind::Class(class) if letter(class).is_some() => run.extend(letter(class)),
+            HirKind::Literal(literal) => run.text.push_str(&String::from_utf8_lossy(&literal.0)),
+            HirKind::Class(class) if letter(class).is_some() => run.text.extend(letter(class)),
+            HirKind::Class(class) if let Some(letter) = third(class) => run.push_third(letter),
             // What has no width, as `^` and `\b`, parts nothing.
             HirKind::Look(_) | HirKind::Empty => {}
             _ => {
-                end(&mut run, &mut needs);
+                needs.push(std::mem::take(&mut run).need(family));
                 needs.push(needed(part, family));
             }
         }
     }
-    end(&mut run, &mut needs);
+    needs.push(run.need(family));
     Need::all(needs.into_iter())
+}
+
+/// Letters that stand side by side.
+#[derive(Default)]
+struct Run {
+    text: String,
+    /// Where a letter stands that has a third form, and that form.
+    thirds: Vec<(usize, char)>,
+}
+
+impl Run {
+    /// Adds a letter that has a third form.
+    fn push_third(&mut self, (letter, third): (char, char)) {
+        self.thirds.push((self.text.len(), third));
+        self.text.push(letter);
+    }
+
+    /// The longest part without such letters if it is one to look for, else all of it: with them, or with one of their third forms.
+    fn need(&self, family: Family) -> Need<String> {
+        let mut parts = Vec::new();
+        let mut from = 0;
+        for (at, _) in &self.thirds {
+            parts.push(&self.text[from..*at]);
+            from = at + 1;
+        }
+        parts.push(&self.text[from..]);
+        let plain = parts.iter().filter_map(|part| longest(part, family.shortest(), family)).max_by_key(String::len);
+        if let Some(plain) = plain {
+            return Need::Has(plain);
+        }
+        let Some(whole) = longest(&self.text, 2, family) else { return Need::Nothing };
+        let mut forms: Vec<char> = self.thirds.iter().map(|(_, third)| *third).collect();
+        forms.sort_unstable();
+        forms.dedup();
+        Need::any(std::iter::once(whole).chain(forms.into_iter().map(String::from)).map(Need::Has))
+    }
 }
 
 /// The letter that a class of its two cases stands for. `k` and `s` have a third form outside ASCII, so they are none.
 fn letter(class: &Class) -> Option<char> {
     let Class::Unicode(class) = class else { return None };
-    let ranges = class.ranges();
-    let [upper, lower] = ranges else { return None };
+    let [upper, lower] = class.ranges() else { return None };
+    cases(*upper, *lower)
+}
+
+/// `k` and `s` in any case, with their third form: the sign of kelvin and the long s.
+fn third(class: &Class) -> Option<(char, char)> {
+    let Class::Unicode(class) = class else { return None };
+    let [upper, lower, third] = class.ranges() else { return None };
+    let single = third.start() == third.end() && matches!(third.start(), '\u{212a}' | '\u{17f}');
+    cases(*upper, *lower).filter(|_| single).map(|letter| (letter, third.start()))
+}
+
+/// The letter of which these are the two cases.
+fn cases(upper: ClassUnicodeRange, lower: ClassUnicodeRange) -> Option<char> {
     let single = upper.start() == upper.end() && lower.start() == lower.end();
     (single && upper.start().is_ascii_uppercase() && upper.start().to_ascii_lowercase() == lower.start())
         .then(|| lower.start())
@@ -201,6 +246,11 @@ mod tests {
         assert_eq!(of("(alpha|beta)+"), any(&["alpha", "beta"]));
         assert_eq!(of("(?i)(create|alter) (rule|table)"), all([any(&["create", "alter"]), any(&["rule", "table"])]));
         assert_eq!(of("(alpha|b.)"), Need::Nothing);
+        assert_eq!(of("(alpha|bc)"), any(&["alpha", "bc"]));
+        // The long s and the sign of kelvin are an s and a k in any case.
+        assert_eq!(of("(?i)create (role|user)"), all([has("create "), any(&["role", "user", "\u{17f}"])]));
+        assert_eq!(of("(?i)task[0-9]"), any(&["task", "\u{17f}", "\u{212a}"]));
+        assert_eq!(of("(?i)alter|[sx]et"), any(&["alter", "et"]));
         assert_eq!(of("(alpha)*x[0-9]"), Need::Nothing);
     }
 
@@ -232,7 +282,7 @@ mod tests {
 
     #[test]
     fn escapes_and_numbers_are_left_out() {
-        let of = |text: &str, family| longest(text, family);
+        let of = |text: &str, family: Family| longest(text, family.shortest(), family);
         assert_eq!(of("\"cidrIp\":\"0.0.0.0/0\"", Family::Escaped), Some("cidrip".into()));
         assert_eq!(of("/etc/passwd", Family::Escaped), Some("passwd".into()));
         assert_eq!(of("/etc/passwd", Family::Raw), Some("/etc/passwd".into()));

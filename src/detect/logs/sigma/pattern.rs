@@ -182,7 +182,7 @@ impl Test {
             Self::Regex(regex) => {
                 let longest = |literal: String| {
                     let piece = part.pieces(&literal).max_by_key(|piece| piece.len())?;
-                    (piece.len() >= family.shortest()).then(|| (part, piece.to_owned()))
+                    (piece.len() >= family.shortest() && piece.is_ascii()).then(|| (part, piece.to_owned()))
                 };
                 let need = regex_need(regex.as_str(), family).known(&longest);
                 let set = need.one_of(&|literal| cost(std::slice::from_ref(literal)));

@@ -2,7 +2,7 @@
 
 mod check;
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use regex::bytes::Regex;
 
@@ -25,7 +25,15 @@ struct Shape {
     level: Level,
     entropy: f64,
     check: Check,
-    pattern: Regex,
+    pattern: String,
+    /// Compiled when one of its starts is seen first: all of them together take ten megabytes.
+    compiled: OnceLock<Option<Regex>>,
+}
+
+impl Shape {
+    fn pattern(&self) -> Option<&Regex> {
+        self.compiled.get_or_init(|| Regex::new(&self.pattern).ok()).as_ref()
+    }
 }
 
 /// All known forms, in the order in which they are preferred.
@@ -64,7 +72,8 @@ fn row(line: &'static str) -> Option<(&'static str, Shape)> {
         level: level.parse().ok()?,
         entropy: entropy.parse().ok()?,
         check: Check::named(check)?,
-        pattern: Regex::new(&format!("(?-u)^{named}{tail}")).ok()?,
+        pattern: format!("(?-u)^{named}{tail}"),
+        compiled: OnceLock::new(),
     };
     Some((starts, shape))
 }
@@ -100,7 +109,7 @@ pub(super) fn look(bytes: &[u8], shape: usize, at: usize, start: usize) -> Optio
         return None;
     }
     let window = &bytes[at..bytes.len().min(at + LONGEST)];
-    let found = shape.pattern.captures(window)?;
+    let found = shape.pattern()?.captures(window)?;
     let key = found.name("key")?;
     if names_an_id(&window[..key.start()])
         || entropy(key.as_bytes()) < shape.entropy

@@ -14,6 +14,8 @@ fn ids(text: &str) -> Vec<&'static str> {
 #[test]
 fn every_row_of_the_table_is_read_and_has_a_name_of_its_own() {
     assert_eq!(rows().count(), TABLE.shapes.len());
+    let broken = TABLE.shapes.iter().filter(|shape| shape.pattern().is_none()).map(|shape| shape.id);
+    assert_eq!(broken.collect::<Vec<_>>(), [""; 0]);
     let ids: std::collections::BTreeSet<_> = TABLE.shapes.iter().map(|shape| shape.id).collect();
     assert!(ids.len() == TABLE.shapes.len() && ids.len() >= 60, "{}", ids.len());
 }
