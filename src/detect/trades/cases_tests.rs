@@ -511,8 +511,13 @@ fn of_windows(policy: &str) -> Option<[Case; 3]> {
                         .flat_map(|hour| {
                             to_and_fro(hour * 4 + 1, hour * HOUR, 2 * SECOND).take(if hour == 0 { 4 } else { 2 })
                         })
-                        .chain(to_and_fro(21, 0, 20 * SECOND + 1).map(|trade| of(2, trade)))
-                        .chain(to_and_fro(31, 0, 20 * SECOND).map(|trade| of(3, trade)))
+                        // Twice, and a minute for each: two minutes; or more than a minute between the opposites.
+                        .chain(to_and_fro(21, 0, 40 * SECOND + 1).map(|trade| of(2, trade)))
+                        .chain(to_and_fro(31, 0, 40 * SECOND).map(|trade| of(3, trade)))
+                        .chain([0, 61, 70, 80].into_iter().zip(to_and_fro(41, 0, 0)).map(|(second, trade)| {
+                            let at = second * SECOND;
+                            of(5, trade).at("executedAt", at).at("createdAt", at).at("updatedAt", at)
+                        }))
                         .collect(),
                 ),
                 &["1", "2", "3", "31", "32", "33", "34", "4"],
@@ -529,6 +534,11 @@ fn of_windows(policy: &str) -> Option<[Case; 3]> {
                 Stage::of(
                     (0..4)
                         .flat_map(|number| round(number * 2 + 1, number * 10 * MINUTE, MINUTE, number != 2))
+                        // One order bought and one sold, in three equal fills each: one round.
+                        .chain((0..3).flat_map(|number| round(number * 2 + 11, number, MINUTE, true)).map(|trade| {
+                            let order = trade.get("side").unwrap_or_default().to_owned();
+                            of(2, trade).with("orderId", order)
+                        }))
                         .collect(),
                 ),
                 &[],
