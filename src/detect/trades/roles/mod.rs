@@ -7,9 +7,11 @@ use crate::domain::{Column, Relations, Table, TableName};
 use crate::policy::PolicyError;
 
 mod beside;
+mod chooser;
 mod find;
 mod names;
 mod shape;
+mod tables;
 mod through;
 mod words;
 

@@ -1,8 +1,10 @@
 //! What a table that others refer to is, whatever it is called: by its columns.
 
-use super::beside::{ACCOUNTS, KEYS, ORDERED, TRADE_TABLES};
-use super::find::{Chooser, meaning};
+use super::beside::{ACCOUNTS, KEYS, ORDERED};
+use super::chooser::Chooser;
+use super::find::meaning;
 use super::names::{Known, TRADE};
+use super::tables::TRADE_TABLES;
 use super::words::{ends_with, words};
 use super::{Catalog, Role};
 use crate::domain::{Table, TableName};
