@@ -135,7 +135,7 @@ impl Baseline {
                         u64::from(record.instrument),
                         (value.abs() / plain, None),
                         "value by quantity and price",
-                        true,
+                        false,
                     ),
                     _ => Said::Nothing,
                 }
@@ -179,8 +179,12 @@ impl Baseline {
         let suspect = if both_ways {
             known.count >= self.after && known.strays(number, self.percent)
         } else {
-            known.count * 2 >= self.after && same > f64::from(known.most) * beyond && !sells_out
+            known.count * 2 >= self.after && same > f64::from(known.most) * beyond
         };
+        if suspect && sells_out {
+            // Nor does it say what is usual of other trades.
+            return Said::Nothing;
+        }
         let far = suspect && {
             let (median, deviation) = known.middle(&mut self.sorted);
             let distance = if both_ways { (number - median).abs() } else { same - median };
