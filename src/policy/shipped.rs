@@ -61,6 +61,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("logs/user-from-many-addresses.yml", include_str!("../../policies/logs/user-from-many-addresses.yml")),
     ("logs/user-made-on-host.yml", include_str!("../../policies/logs/user-made-on-host.yml")),
     ("logs/user-role-raised.yml", include_str!("../../policies/logs/user-role-raised.yml")),
+    ("logs/web-scan.yml", include_str!("../../policies/logs/web-scan.yml")),
     ("logs/webshell-probe.yml", include_str!("../../policies/logs/webshell-probe.yml")),
     ("logs/webshell.yml", include_str!("../../policies/logs/webshell.yml")),
     ("logs/withdrawal-address-changed.yml", include_str!("../../policies/logs/withdrawal-address-changed.yml")),

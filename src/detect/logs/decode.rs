@@ -35,9 +35,16 @@ pub(super) fn is_packed(head: &[u8]) -> bool {
         )
 }
 
-/// Looks at the first bytes: gzip (RFC 1952, any number of members), zstd (RFC 8878), bzip2 and xz are decompressed, other
-/// text passes as it is. UTF-16 with a byte order mark becomes UTF-8.
-pub fn decode<'a>(mut reader: impl Read + Send + 'a) -> io::Result<Decoded<'a>> {
+/// How often a stream may be compressed: Firehose compresses once more what `CloudWatch` sends it compressed.
+const DEPTH: usize = 3;
+
+/// Looks at the first bytes: gzip (RFC 1952, any number of members), zstd (RFC 8878), bzip2 and xz are decompressed, what was
+/// compressed in it too, other text passes as it is. UTF-16 with a byte order mark becomes UTF-8.
+pub fn decode<'a>(reader: impl Read + Send + 'a) -> io::Result<Decoded<'a>> {
+    decode_deep(Box::new(reader), DEPTH)
+}
+
+fn decode_deep(mut reader: Box<dyn Read + Send + '_>, depth: usize) -> io::Result<Decoded<'_>> {
     let mut head = [0; 6];
     let mut have = 0;
     while have < head.len() {
@@ -51,7 +58,8 @@ pub fn decode<'a>(mut reader: impl Read + Send + 'a) -> io::Result<Decoded<'a>> 
     let head = head[..have].to_vec();
     let magic = head.clone();
     let whole = BufReader::with_capacity(BUFFER, Cursor::new(head).chain(reader));
-    let stream: Box<dyn Read + Send + 'a> = match magic.as_slice() {
+    let Some(depth) = depth.checked_sub(1) else { return Ok(Decoded::Stream(Box::new(Text::new(whole)))) };
+    let stream: Box<dyn Read + Send + '_> = match magic.as_slice() {
         [0x1f, 0x8b, ..] => Box::new(MultiGzDecoder::new(whole)),
         [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Box::new(Zstd::new(whole)),
         [b'B', b'Z', b'h', b'1'..=b'9', ..] => Box::new(MultiBzDecoder::new(whole)),
@@ -60,7 +68,7 @@ pub fn decode<'a>(mut reader: impl Read + Send + 'a) -> io::Result<Decoded<'a>> 
         [b'P', b'A', b'R', b'1', ..] => return Ok(Decoded::Unsupported("parquet")),
         _ => return Ok(Decoded::Stream(Box::new(Text::new(whole)))),
     };
-    Ok(Decoded::Stream(Box::new(Text::new(BufReader::with_capacity(BUFFER, stream)))))
+    decode_deep(stream, depth)
 }
 
 /// Zstandard frames one after another; skippable frames are skipped.
@@ -127,9 +135,9 @@ mod tests {
     /// `one\n` and `two\n`, each compressed by the usual program.
     const ZSTD: [&str; 2] = ["28b52ffd04582100006f6e650adf166809", "28b52ffd045821000074776f0a0f2d04f9"];
 
-    fn gz(text: &str) -> Vec<u8> {
+    fn gz(text: impl AsRef<[u8]>) -> Vec<u8> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.write_all(text.as_ref()).unwrap();
         encoder.finish().unwrap()
     }
 
@@ -154,6 +162,8 @@ mod tests {
         let frames: Vec<u8> = ZSTD.iter().flat_map(|hex| hex::decode(hex).unwrap()).collect();
         assert_eq!(read(&[skipped, frames].concat()).unwrap(), "one\ntwo\n");
         assert_eq!(read(&hex::decode(XZ).unwrap()).unwrap(), "one\n");
+        assert_eq!(read(&gz(gz("one\n"))).unwrap(), "one\n");
+        assert_eq!(read(&gz("")).unwrap(), "");
         assert_eq!(read(b"plain").unwrap(), "plain");
         assert_eq!(read(b"").unwrap(), "");
     }

@@ -143,6 +143,11 @@ pub const CASES: &[(&str, &str, &str)] = &[
         "2026-11-24 01:02:03 UTC [5] LOG:  statement: COPY t FROM STDIN",
     ),
     (
+        "web-scan",
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /shop/basket.cfm HTTP/1.1" 404 5 "-" "x""#,
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /files/x.tar.gz HTTP/1.1" 416 5 "-" "x""#,
+    ),
+    (
         "database-ransom",
         "2026-11-24 01:02:03.004 UTC [5] LOG:  statement: CREATE TABLE readme_to_recover (text_field VARCHAR(255))",
         "2026-11-24 01:02:03.004 UTC [5] LOG:  statement: CREATE TABLE readme (body text)",
@@ -259,6 +264,13 @@ pub const REQUESTS: &[(&str, &[&str], &[&str])] = &[
     (
         "sql-injection-probe",
         &[
+            "/l?n=5%27%29%2F%2A%2A%2FoR%2F%2A%2A%2F1506%2F%2A%2A%2FbetWEEN%2F%2A%2A%2F1",
+            "/l?n=-3461%27%29%2F%2A%21OR%2A%2F2659%2F%2A%21LIKE%2A%2F2659",
+            "/l?n=-5707%27%29%2BOR%2B5247%3D1350",
+            "/l?n=5%27%2BCHR%28113%29%7C%7CCHR%28107%29",
+            "/l?n=5%27%3BIIF%286045%3D6045%2C1%2C1%2F0%29",
+            "/l?n=5%20AND%20ELT%282687%3D8291%2C8291%29",
+            "/l?n=5%20OR%20MAKE_SET%289958%3D9958%2C1761%29",
             "/item?id=1+UnIoN+sElEcT+1,2,3",
             "/item?id=1/**/UNION/**/SELECT/**/1,2",
             "/item?id=1%2f%2a%2a%2fUNION%2f%2a%2a%2fSELECT%201",
@@ -286,6 +298,9 @@ pub const REQUESTS: &[(&str, &[&str], &[&str])] = &[
             "/item?id=1%27%20into%20outfile%20%27/tmp/x%27",
         ],
         &[
+            "/search?q=src/**/index.ts",
+            "/search?q=gift+if(you+like)",
+            "/list?c=char(20)+varchar(30)",
             "/?q=select",
             "/union/select/committee",
             "/docs/sql/union-select-tutorial",

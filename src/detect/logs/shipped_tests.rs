@@ -82,6 +82,10 @@ fn requests_in_the_error_log_of_nginx_are_read() {
         assert_eq!(found_by(name, &line(said, request)).len(), 1, "{name}");
         assert_eq!(found_by(name, &line(said, "/api/orders?page=2")), [], "{name}");
     }
+    let missing = "open() \"/srv/phpmyadmin\" failed (2: No such file or directory)";
+    assert_eq!(found_by("admin-page-probe", &line(missing, "/phpmyadmin/index.php")).len(), 1);
+    let timeout = "upstream timed out (110: Connection timed out)";
+    assert_eq!(found_by("admin-page-probe", &line(timeout, "/wp-admin/post.php")), []);
     let rules = Ruleset::from_texts(shipped());
     let usual = [
         line("connect() failed (111: Connection refused) while connecting to upstream", "/api/orders?page=2"),
@@ -98,6 +102,27 @@ fn requests_in_the_error_log_of_nginx_are_read() {
     let mut found = Vec::new();
     let coverage = scan_reader(&rules, "x", usual.as_bytes(), &ScanOptions::default(), &mut |f| found.push(f));
     assert_eq!((coverage.events, coverage.broken, found), (5, 0, Vec::new()));
+}
+
+#[test]
+fn files_that_a_page_names_and_readers_of_the_web_are_no_search() {
+    let asked = |referer: &str, agent: &str, status: u16| -> String {
+        let line = |n: usize| {
+            format!(
+                "192.0.2.7 - - [24/Nov/2026:01:02:{n:02} +0000] \"GET /f{n}.zip HTTP/1.1\" {status} 5 \"{referer}\" \"{agent}\"\n"
+            )
+        };
+        (0..30).map(line).collect()
+    };
+    let titles =
+        |log: &str| -> Vec<String> { found_by("web-scan", log).into_iter().map(|found| found.rule.title).collect() };
+    let many = asked("-", "Mozilla/5.0", 404);
+    assert_eq!(titles(&many).iter().filter(|title| *title == "Web server searched for files").count(), 1);
+    let nineteen: String = many.split_inclusive('\n').take(19).collect();
+    assert_eq!(titles(&nineteen), ["File of another system looked for"; 19]);
+    assert_eq!(found_by("web-scan", &asked("https://shop.example/downloads", "Mozilla/5.0", 404)), []);
+    assert_eq!(found_by("web-scan", &asked("-", "Mozilla/5.0 (compatible; Googlebot/2.1)", 404)), []);
+    assert_eq!(found_by("web-scan", &asked("-", "Mozilla/5.0", 200)), []);
 }
 
 #[test]
@@ -288,6 +313,23 @@ fn ordinary_requests_are_not_parsed() {
         let line = format!("192.0.2.7 - - [24/Nov/2026:01:02:03 +0000] \"GET {request} HTTP/1.1\" 200 5 \"-\" \"x\"\n");
         let coverage = scan_reader(&rules, "x", line.as_bytes(), &ScanOptions::default(), &mut |_| {});
         assert_eq!((coverage.events, coverage.parsed), (1, 0), "{request}");
+    }
+}
+
+#[test]
+fn ordinary_statements_are_not_parsed() {
+    let rules = Ruleset::from_texts(shipped());
+    for said in [
+        "execute <unnamed>: SELECT \"public\".\"User\".\"id\" FROM \"public\".\"User\" WHERE (\"public\".\"User\".\"id\" = $1 AND 1=1)",
+        "execute s1: INSERT INTO \"public\".\"Trade\" (\"id\", \"price\") VALUES ($1, $2)",
+        "duration: 0.512 ms  statement: SELECT * FROM orders WHERE open ORDER BY price DESC LIMIT 20",
+        "statement: BEGIN",
+        "connection authorized: user=app database=shop",
+        "disconnection: session time: 0:00:01.001 user=app database=shop host=10.0.0.5 port=5000",
+    ] {
+        let line = format!("2026-11-24 01:02:03 UTC [5] app@shop LOG:  {said}\n");
+        let coverage = scan_reader(&rules, "x", line.as_bytes(), &ScanOptions::default(), &mut |_| {});
+        assert_eq!((coverage.events, coverage.parsed), (1, 0), "{said}");
     }
 }
 
