@@ -118,6 +118,7 @@ impl Side {
     }
 
     /// The other side.
+    #[must_use]
     pub fn other(self) -> Self {
         match self {
             Self::Unknown => Self::Unknown,
@@ -215,6 +216,7 @@ impl Record {
     }
 
     /// Only what any row has: when it was made and changed, and by which transaction.
+    #[must_use]
     pub fn of_no_trade(self) -> Self {
         let Self { time, created, updated, id, order, xmin, .. } = self;
         Self { time, created, updated, id, order, xmin, ..Self::default() }

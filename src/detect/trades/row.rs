@@ -215,21 +215,7 @@ impl RowReader {
             let xmin = whole(raw, plan.layout.width(), scratch);
             record.xmin = xmin.and_then(|xmin| u32::try_from(xmin).ok()).unwrap_or(0);
         }
-        record.id = match place(Role::Id).filter(|place| raw.has(*place)) {
-            None if !plan.layout.parts.is_empty() => {
-                remember(&joined(raw, &plan.layout.parts), &mut self.ids, self.ids_base)
-            }
-            None => i64::MIN,
-            Some(place) if plan.whole_ids => {
-                let id = whole(raw, place, scratch).unwrap_or(i64::MIN);
-                seen.whole.add(id);
-                id
-            }
-            Some(place) => {
-                let text = raw.text(place, scratch).unwrap_or_default();
-                remember(text, &mut self.ids, self.ids_base)
-            }
-        };
+        record.id = id_of(raw, plan, seen, (&mut self.ids, self.ids_base), scratch);
         if !is_outside(record.time, self.since, self.until) {
             seen.judged += 1;
             let judge = Judge { reference, row: &row, record: &record, seen };
@@ -260,6 +246,26 @@ pub(super) fn moment_of(row: RawRow<'_>, place: usize) -> Option<i64> {
 /// A cell as a whole number.
 fn whole(row: RawRow<'_>, place: usize, scratch: &mut Vec<u8>) -> Option<i64> {
     row.whole(place).or_else(|| std::str::from_utf8(row.text(place, scratch)?).ok()?.parse().ok())
+}
+
+/// The id: a whole number, or where its text lies among the others.
+fn id_of(
+    raw: RawRow<'_>,
+    plan: &Plan,
+    seen: &mut Seen,
+    (ids, base): (&mut Vec<u8>, i64),
+    scratch: &mut Vec<u8>,
+) -> i64 {
+    match plan.layout.place(Role::Id).filter(|place| raw.has(*place)) {
+        None if !plan.layout.parts.is_empty() => remember(&joined(raw, &plan.layout.parts), ids, base),
+        None => i64::MIN,
+        Some(place) if plan.whole_ids => {
+            let id = whole(raw, place, scratch).unwrap_or(i64::MIN);
+            seen.whole.add(id);
+            id
+        }
+        Some(place) => remember(raw.text(place, scratch).unwrap_or_default(), ids, base),
+    }
 }
 
 /// Between the parts of an id of several columns: it is in none of them.
