@@ -77,7 +77,7 @@ impl Record for MappingRecord {
 fn table(printer: &Printer, what: &str, mapping: &Mapping) -> String {
     let place = format!("{}  ({})", mapping.table, mapping.reason);
     let mut text = format!("{}  {}\n", printer.paint(Style::Strong, what), clean(&place));
-    for mapped in &mapping.roles {
+    for mapped in mapping.roles.iter().chain(&mapping.composite) {
         text.push_str(&format!(
             "  {:<13} {:<24} {}\n",
             mapped.role.name(),

@@ -117,12 +117,14 @@ pub(super) fn qualified(table: &TableName) -> String {
 
 const TABLES: &str = "\
 SELECT n.nspname::text AS schema, c.relname::text AS name, a.attname::text AS column_name,
-       lower(pg_catalog.format_type(a.atttypid, a.atttypmod)) AS data_type, NOT a.attnotnull AS nullable,
+       lower(CASE WHEN t.typtype = 'd' THEN pg_catalog.format_type(t.typbasetype, t.typtypmod)
+             ELSE pg_catalog.format_type(a.atttypid, a.atttypmod) END) AS data_type, NOT a.attnotnull AS nullable,
        coalesce(a.attnum = ANY (i.indkey::int2[]), false) AS primary_key,
        (a.attgenerated <> '' OR a.attidentity = 'a') AS generated
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_catalog.pg_index i ON i.indrelid = c.oid AND i.indisprimary
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition
   AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'portcullis') AND n.nspname NOT LIKE 'pg\\_%'

@@ -488,36 +488,43 @@ fn of_windows(policy: &str) -> Option<[Case; 3]> {
                 &["1", "16", "17", "2", "5", "7"],
             ),
         ],
-        "wash-within-a-minute" => [
-            (lead(to_and_fro(1, 0, 20 * SECOND).collect()), &["1", "2", "3", "4"]),
-            (
-                lead(
-                    (0..4)
-                        .flat_map(|hour| to_and_fro(hour * 4 + 1, hour * HOUR, 2 * SECOND))
-                        .chain(to_and_fro(21, 0, 20 * SECOND).take(3).map(|trade| of(2, trade)))
-                        .chain([
-                            fill(31, 0, "BUY"),
-                            fill(32, 1, "BUY"),
-                            fill(33, SECOND, "SELL"),
-                            fill(34, SECOND, "SELL"),
-                        ])
-                        .collect(),
+        "wash-within-a-minute" => {
+            [
+                (lead(to_and_fro(1, 0, 20 * SECOND).collect()), &["1", "2", "3", "4"]),
+                (
+                    lead(
+                        (0..4)
+                            .flat_map(|hour| to_and_fro(hour * 4 + 1, hour * HOUR, 2 * SECOND))
+                            .chain(to_and_fro(21, 0, 20 * SECOND).take(3).map(|trade| of(2, trade)))
+                            .chain([
+                                fill(31, 0, "BUY"),
+                                fill(32, 1, "BUY"),
+                                fill(33, SECOND, "SELL"),
+                                fill(34, SECOND, "SELL"),
+                            ])
+                            .collect(),
+                    ),
+                    &[],
                 ),
-                &[],
-            ),
-            (
-                lead(
-                    (0..3)
-                        .flat_map(|hour| {
-                            to_and_fro(hour * 4 + 1, hour * HOUR, 2 * SECOND).take(if hour == 0 { 4 } else { 2 })
-                        })
-                        .chain(to_and_fro(21, 0, 20 * SECOND + 1).map(|trade| of(2, trade)))
-                        .chain(to_and_fro(31, 0, 20 * SECOND).map(|trade| of(3, trade)))
-                        .collect(),
+                (
+                    lead(
+                        (0..3)
+                            .flat_map(|hour| {
+                                to_and_fro(hour * 4 + 1, hour * HOUR, 2 * SECOND).take(if hour == 0 { 4 } else { 2 })
+                            })
+                            // Twice, and a minute for each: two minutes; or more than a minute between the opposites.
+                            .chain(to_and_fro(21, 0, 40 * SECOND + 1).map(|trade| of(2, trade)))
+                            .chain(to_and_fro(31, 0, 40 * SECOND).map(|trade| of(3, trade)))
+                            .chain([0, 61, 70, 80].into_iter().zip(to_and_fro(41, 0, 0)).map(|(second, trade)| {
+                                let at = second * SECOND;
+                                of(5, trade).at("executedAt", at).at("createdAt", at).at("updatedAt", at)
+                            }))
+                            .collect(),
+                    ),
+                    &["1", "2", "3", "31", "32", "33", "34", "4"],
                 ),
-                &["1", "2", "3", "31", "32", "33", "34", "4"],
-            ),
-        ],
+            ]
+        }
         "round-trips" => [
             (
                 Stage::of(
@@ -529,6 +536,11 @@ fn of_windows(policy: &str) -> Option<[Case; 3]> {
                 Stage::of(
                     (0..4)
                         .flat_map(|number| round(number * 2 + 1, number * 10 * MINUTE, MINUTE, number != 2))
+                        // One order bought and one sold, in three equal fills each: one round.
+                        .chain((0..3).flat_map(|number| round(number * 2 + 11, number, MINUTE, true)).map(|trade| {
+                            let order = trade.get("side").unwrap_or_default().to_owned();
+                            of(2, trade).with("orderId", order)
+                        }))
                         .collect(),
                 ),
                 &[],
@@ -658,7 +670,7 @@ fn of_baselines(policy: &str) -> Option<[Case; 3]> {
         }
         "value-outlier" => [
             (histories(50, SECOND, |_, row| row.with("value", 900)), &["1", "2"]),
-            (histories(49, SECOND, |_, row| row.with("value", 900)), &[]),
+            (histories(49, SECOND, |_, row| row.with("value", 600)), &[]),
             (
                 histories(50, SECOND, |number, row| row.with("value", if number == 1 { "500" } else { "500.01" })),
                 &["2"],
@@ -666,7 +678,7 @@ fn of_baselines(policy: &str) -> Option<[Case; 3]> {
         ],
         "quantity-outlier" => [
             (histories(50, SECOND, |_, row| row.with("quantity", 20)), &["1", "2"]),
-            (histories(49, SECOND, |_, row| row.with("quantity", 20)), &[]),
+            (histories(24, SECOND, |_, row| row.with("quantity", 20)), &[]),
             (
                 histories(50, SECOND, |number, row| row.with("quantity", if number == 1 { "10" } else { "10.01" })),
                 &["2"],
@@ -1069,4 +1081,68 @@ fn odd_cells_are_told_by_the_policies_made_for_them() {
         }
     }
     insta::assert_snapshot!(said);
+}
+
+/// A deposit in the ledger that also holds the trades.
+fn deposit(id: i64, at: i64) -> Cells {
+    trade(id, at).null("quantity").null("price").null("orderId").null("symbol").null("side").with("value", 5000)
+}
+
+#[test]
+fn a_deposit_in_the_table_of_trades_is_no_trade() {
+    let history = || trades(1..=60, -60 * HOUR, HOUR);
+    for policy in ["over-limit", "value-outlier", "burst-of-account"] {
+        let deposits = (0..40).map(|number| deposit(100 + number, number));
+        let others = (0..40).map(|number| {
+            deposit(200 + number, number).with("quantity", 5000).with("price", 0).with("side", "DEPOSIT")
+        });
+        let stage = Stage::of(history().into_iter().chain(deposits).chain(others).collect());
+        assert_eq!(told(policy, &stage), (0, Vec::new()), "{policy}");
+        let large =
+            Stage::of(history().into_iter().chain([trade(100, 0).with("quantity", 50).with("value", 5000)]).collect());
+        assert!(policy == "burst-of-account" || told(policy, &large).0 == 1, "{policy}");
+    }
+}
+
+#[test]
+fn who_always_sells_all_of_it_sells_more_when_more_was_bought() {
+    // Sixty bought one by one, and sold at once.
+    for policy in ["value-outlier", "quantity-outlier"] {
+        let rows = |often: i64| {
+            let mut rows = Vec::new();
+            for time in 0..often {
+                let at = (time - 20) * DAY;
+                rows.extend(trades(time * 100 + 1..=time * 100 + 10, at, SECOND));
+                rows.push(sold(time * 100 + 90, at + MINUTE, 10).with("value", 1000).with("symbol", "X"));
+            }
+            rows.extend(trades(5001..=5060, -HOUR, SECOND));
+            rows.push(sold(9000, 0, 60).with("value", 6000));
+            // Bought again, that much is out of the usual.
+            rows.push(trade(9001, HOUR).with("quantity", 60).with("value", 6000));
+            told(policy, &Stage::of(rows)).0 - 1
+        };
+        assert_eq!(rows(3), 0, "{policy}: it sold out three times");
+        assert_eq!(rows(2), 1, "{policy}: it sold out twice");
+    }
+}
+
+#[test]
+fn ten_for_one_after_a_split_are_as_many_as_before() {
+    let after = |price: &'static str| {
+        let mut rows = trades(1..=60, -60 * HOUR, HOUR);
+        rows.push(trade(100, 0).with("quantity", 12).with("price", price).with("value", 120));
+        told("quantity-outlier", &Stage::of(rows)).0
+    };
+    assert_eq!(after("100"), 1);
+    assert_eq!(after("10"), 0);
+}
+
+#[test]
+fn what_is_beyond_all_by_far_needs_half_of_the_history() {
+    let told = |count: i64, value: &'static str| {
+        let mut rows = trades(1..=count, -60 * HOUR, HOUR);
+        rows.push(trade(100, 0).with("value", value));
+        told("value-outlier", &Stage::of(rows)).0
+    };
+    assert_eq!([told(25, "601"), told(24, "601"), told(25, "600"), told(49, "600"), told(50, "600")], [1, 0, 0, 0, 1]);
 }

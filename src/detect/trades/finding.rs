@@ -5,6 +5,7 @@ use super::hit::SHOWN;
 use super::ids::Gap;
 use super::policy::{Check, TradePolicy};
 use super::roles::{Mapping, Role};
+use super::row::BETWEEN;
 use super::value::moment;
 use crate::domain::{Column, DONE_AT, Finding, FindingKind, Row, Source, Timestamp, finding_id};
 
@@ -41,7 +42,12 @@ pub fn of_row(
         matched.insert(DONE_AT.into(), done);
     }
     let mut key = Map::new();
-    key.insert(trades.column(Role::Id).unwrap_or("row").to_owned(), cut(id));
+    if trades.composite.is_empty() {
+        key.insert(trades.column(Role::Id).unwrap_or("row").to_owned(), cut(id));
+    }
+    for (part, text) in trades.composite.iter().zip(id.split(BETWEEN)) {
+        key.insert(part.column.clone(), cut(text));
+    }
     let source = Source::Table { table: trades.table.name.clone(), key };
     of(policy, source, time, matched, event)
 }

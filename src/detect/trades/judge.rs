@@ -150,6 +150,9 @@ impl Judge<'_, '_> {
 
     /// Exact: the approximation only spares rows that are below the limit for sure.
     fn over(&mut self, limit: &Amount, number: u16) -> Option<String> {
+        if self.row.is_booking {
+            return None;
+        }
         if self.record.approximate_worth().is_some_and(|about| about < limit.below) {
             return None;
         }

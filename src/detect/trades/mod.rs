@@ -19,6 +19,7 @@ mod hit;
 mod ids;
 mod json_fields;
 mod judge;
+mod layout;
 /// Log lines of a deployment's own form.
 pub mod line_pattern;
 mod names;
@@ -54,4 +55,4 @@ pub use plan::{Layout, Means, Plan, Uncovered};
 pub use policy::needs_history;
 pub use record::{NO_TIME, Record, SIZE, Side};
 pub use reference::Reference;
-pub use row::{RowReader, Seen};
+pub use row::{BETWEEN, RowReader, Seen};

@@ -134,7 +134,7 @@ impl Order {
         } else {
             names.of(place(Role::Instrument).and_then(|place| row.text(place, scratch)))
         };
-        let side = Side::read(place(Role::Side).and_then(|place| row.text(place, scratch)));
+        let side = layout.side(row, scratch);
         let status = place(Role::Status).and_then(|place| row.text(place, scratch));
         let is = |words: &[String]| {
             status.is_some_and(|status| words.iter().any(|word| word.as_bytes().eq_ignore_ascii_case(status)))

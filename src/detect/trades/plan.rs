@@ -1,6 +1,7 @@
 use serde::Serialize;
 
 use super::expression::Expression;
+pub use super::layout::Layout;
 use super::policy::{
     By, Check, Difference, Ledger, LookupTable, Measure, Pattern, Problem, Sequence, TradePolicy, needs_history,
 };
@@ -36,64 +37,6 @@ pub struct Means {
     pub asked: bool,
 }
 
-/// Where each role lies among the columns that are read.
-#[derive(Debug, Clone)]
-pub struct Layout {
-    places: Vec<(Role, u8)>,
-    by_role: [Option<u8>; 64],
-    /// Columns, in the order in which they are read.
-    pub columns: Vec<String>,
-    /// Columns of the order table that are read after them.
-    pub joined: Vec<String>,
-    /// Instruments are told apart by what they are paid with, too.
-    pub pair: bool,
-}
-
-impl Layout {
-    /// Of these roles, as far as the table has them.
-    pub fn new(mapping: &Mapping, roles: &[Role]) -> Self {
-        let pair = mapping.is_pair() && roles.contains(&Role::Instrument);
-        let mut layout =
-            Self { places: Vec::new(), by_role: [None; 64], columns: Vec::new(), joined: Vec::new(), pair };
-        let asked: Vec<Role> = roles.iter().copied().chain(pair.then_some(Role::Currency)).collect();
-        for role in &asked {
-            if let Some(column) = mapping.column(*role)
-                && layout.add(*role)
-            {
-                layout.columns.push(column.to_owned());
-            }
-        }
-        for role in &asked {
-            if let (Some(mapped), None) = (mapping.joined(*role), mapping.column(*role))
-                && layout.add(*role)
-            {
-                layout.joined.push(mapped.column.clone());
-            }
-        }
-        layout
-    }
-
-    /// Gives a role the next place; `false` if it has one.
-    fn add(&mut self, role: Role) -> bool {
-        let next = u8::try_from(self.width());
-        let known = self.places.iter().any(|(one, _)| *one == role);
-        let (Ok(place), false) = (next, known) else { return false };
-        self.places.push((role, place));
-        self.by_role[role as usize] = Some(place);
-        true
-    }
-
-    /// Cells of a row, but for the transaction that wrote it.
-    pub fn width(&self) -> usize {
-        self.columns.len() + self.joined.len()
-    }
-
-    /// Place of a role.
-    pub fn place(&self, role: Role) -> Option<usize> {
-        self.by_role[role as usize].map(usize::from)
-    }
-}
-
 /// What is evaluated, and how rows must be read for it.
 #[expect(clippy::struct_excessive_bools, reason = "each is so or not, independent of the others")]
 pub struct Plan {
@@ -117,8 +60,17 @@ pub struct Plan {
     pub hash_ids: bool,
 }
 
-/// Roles that every record keeps.
-const ALWAYS: [Role; 6] = [Role::Id, Role::Account, Role::Instrument, Role::Side, Role::ExecutedAt, Role::CreatedAt];
+/// Roles that every record keeps; amounts tell what is no trade.
+const ALWAYS: [Role; 8] = [
+    Role::Id,
+    Role::Account,
+    Role::Instrument,
+    Role::Side,
+    Role::ExecutedAt,
+    Role::CreatedAt,
+    Role::Quantity,
+    Role::Price,
+];
 
 impl Plan {
     /// Policies whose roles, tables or means are missing are put among the uncovered. `columns` are those of the trade table.

@@ -51,7 +51,7 @@ pub enum Side {
 
 impl Side {
     /// Words for buying, in lower case.
-    pub const BUY: [&str; 15] = [
+    pub const BUY: [&str; 18] = [
         "buy",
         "long",
         "bid",
@@ -63,13 +63,16 @@ impl Side {
         "open_long",
         "purchase",
         "kauf",
+        "compra",
+        "achat",
+        "acquisto",
         "buy_to_open",
         "buy_to_close",
         "bto",
         "close_short",
     ];
     /// Words for selling, in lower case.
-    pub const SELL: [&str; 17] = [
+    pub const SELL: [&str; 22] = [
         "sell",
         "short",
         "ask",
@@ -82,6 +85,12 @@ impl Side {
         "sale",
         "offer",
         "verkauf",
+        "venta",
+        "venda",
+        "vente",
+        "vendita",
+        // FIX writes 1 and 2.
+        "2",
         "sell_to_open",
         "sell_to_close",
         "sto",
@@ -105,6 +114,16 @@ impl Side {
             Self::Sell
         } else {
             Self::Unknown
+        }
+    }
+
+    /// The other side.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Unknown => Self::Unknown,
+            Self::Buy => Self::Sell,
+            Self::Sell => Self::Buy,
         }
     }
 
@@ -196,6 +215,13 @@ impl Record {
         }
     }
 
+    /// Only what any row has: when it was made and changed, and by which transaction.
+    #[must_use]
+    pub fn of_no_trade(self) -> Self {
+        let Self { time, created, updated, id, order, xmin, .. } = self;
+        Self { time, created, updated, id, order, xmin, ..Self::default() }
+    }
+
     /// What the trade is worth as a whole number of `10^-18`, without sign.
     pub fn worth(&self) -> Option<i128> {
         match self.value {
@@ -229,9 +255,15 @@ mod tests {
 
     #[test]
     fn sides_of_options_are_read() {
-        for (text, side) in
-            [("BUY_TO_CLOSE", Side::Buy), ("sell_to_open", Side::Sell), ("STC", Side::Sell), ("btc", Side::Unknown)]
-        {
+        for (text, side) in [
+            ("BUY_TO_CLOSE", Side::Buy),
+            ("sell_to_open", Side::Sell),
+            ("STC", Side::Sell),
+            ("btc", Side::Unknown),
+            ("Venta", Side::Sell),
+            ("1", Side::Buy),
+            ("2", Side::Sell),
+        ] {
             assert_eq!(Side::read(Some(text.as_bytes())), side, "{text}");
         }
     }

@@ -71,6 +71,26 @@ pub(super) struct Row<'r> {
     pub(super) executed: Option<i64>,
     pub(super) created: Option<i64>,
     pub(super) updated: Option<i64>,
+    /// It is a deposit, a dividend, a fee: no trade, in a table that holds both.
+    pub(super) is_booking: bool,
+}
+
+impl Row<'_> {
+    /// Neither an amount nor a price where trades have both; or no price, and what it is instead of a side.
+    fn books(&self, side: Side) -> bool {
+        let layout = &self.plan.layout;
+        if self.price != Decimal::Null && self.price.sign() != Some(0) {
+            return false;
+        }
+        let no_amounts = self.price == Decimal::Null
+            && self.quantity == Decimal::Null
+            && [Role::Price, Role::Quantity].iter().all(|role| layout.place(*role).is_some());
+        let is_other = || {
+            let place = layout.place(Role::Side).filter(|_| layout.place(Role::Price).is_some());
+            side == Side::Unknown && place.is_some_and(|place| self.raw.has(place))
+        };
+        no_amounts || is_other()
+    }
 }
 
 impl Cells for Row<'_> {
@@ -153,7 +173,7 @@ impl RowReader {
         };
         let amount = |role| place(role).map_or(Decimal::Null, |place| decimal(raw, place));
         let time = |role| moment_of(raw, place(role)?);
-        let row = Row {
+        let mut row = Row {
             raw,
             plan,
             now: reference.now,
@@ -163,6 +183,7 @@ impl RowReader {
             executed: time(Role::ExecutedAt),
             created: time(Role::CreatedAt),
             updated: time(Role::UpdatedAt),
+            is_booking: false,
         };
         let mut record = Record {
             time: row.executed.or(row.created).unwrap_or(NO_TIME),
@@ -173,9 +194,10 @@ impl RowReader {
             value: row.value,
             account,
             key,
-            side: Side::read(place(Role::Side).and_then(|place| raw.text(place, scratch))),
+            side: plan.layout.side(raw, scratch),
             ..Record::default()
         };
+        row.is_booking = row.books(record.side);
         let mut hash = |role| place(role).and_then(|place| raw.text(place, scratch)).map(|text| names.hash(text));
         record.order = hash(Role::Order).unwrap_or(0);
         self.counter_order = hash(Role::CounterOrder).unwrap_or(0);
@@ -193,24 +215,13 @@ impl RowReader {
             let xmin = whole(raw, plan.layout.width(), scratch);
             record.xmin = xmin.and_then(|xmin| u32::try_from(xmin).ok()).unwrap_or(0);
         }
-        record.id = match place(Role::Id).filter(|place| raw.has(*place)) {
-            None => i64::MIN,
-            Some(place) if plan.whole_ids => {
-                let id = whole(raw, place, scratch).unwrap_or(i64::MIN);
-                seen.whole.add(id);
-                id
-            }
-            Some(place) => {
-                let text = raw.text(place, scratch).unwrap_or_default();
-                remember(text, &mut self.ids, self.ids_base)
-            }
-        };
+        record.id = id_of(raw, plan, seen, (&mut self.ids, self.ids_base), scratch);
         if !is_outside(record.time, self.since, self.until) {
             seen.judged += 1;
             let judge = Judge { reference, row: &row, record: &record, seen };
             judge.all(&self.checks, known);
         }
-        record
+        if row.is_booking { record.of_no_trade() } else { record }
     }
 }
 
@@ -235,6 +246,41 @@ pub(super) fn moment_of(row: RawRow<'_>, place: usize) -> Option<i64> {
 /// A cell as a whole number.
 fn whole(row: RawRow<'_>, place: usize, scratch: &mut Vec<u8>) -> Option<i64> {
     row.whole(place).or_else(|| std::str::from_utf8(row.text(place, scratch)?).ok()?.parse().ok())
+}
+
+/// The id: a whole number, or where its text lies among the others.
+fn id_of(
+    raw: RawRow<'_>,
+    plan: &Plan,
+    seen: &mut Seen,
+    (ids, base): (&mut Vec<u8>, i64),
+    scratch: &mut Vec<u8>,
+) -> i64 {
+    match plan.layout.place(Role::Id).filter(|place| raw.has(*place)) {
+        None if !plan.layout.parts.is_empty() => remember(&joined(raw, &plan.layout.parts), ids, base),
+        None => i64::MIN,
+        Some(place) if plan.whole_ids => {
+            let id = whole(raw, place, scratch).unwrap_or(i64::MIN);
+            seen.whole.add(id);
+            id
+        }
+        Some(place) => remember(raw.text(place, scratch).unwrap_or_default(), ids, base),
+    }
+}
+
+/// Between the parts of an id of several columns: it is in none of them.
+pub const BETWEEN: char = '\u{1f}';
+
+/// An id of several columns.
+fn joined(row: RawRow<'_>, parts: &[usize]) -> Vec<u8> {
+    let mut text = Vec::new();
+    for (index, place) in parts.iter().enumerate() {
+        if index > 0 {
+            text.push(BETWEEN as u8);
+        }
+        text.extend_from_slice(&row.cell(*place).unwrap_or_default());
+    }
+    text
 }
 
 /// Keeps the text of an id; gives its place.

@@ -155,9 +155,9 @@ impl Phase<'_> {
             since.is_none_or(|since| claim.time >= since) && until.is_none_or(|until| claim.time < until)
         };
         let asked: Vec<Claim> = unmatched.iter().filter(inside).copied().collect();
-        let Some(id) = self.mapping.trades.index(Role::Id).and_then(|index| self.columns.get(index)) else {
-            return Ok(());
-        };
+        let trades = &self.mapping.trades;
+        let first = trades.composite.first().map(|part| part.index).or_else(|| trades.index(Role::Id));
+        let Some(id) = first.and_then(|index| self.columns.get(index)) else { return Ok(()) };
         let wanted: Vec<String> = [Role::Order, Role::CounterOrder]
             .iter()
             .filter_map(|role| self.mapping.trades.column(*role).map(String::from))
@@ -175,7 +175,7 @@ impl Phase<'_> {
                     .map(|(number, _)| (number, why.clone())),
             );
         }
-        let rows = snapshot.fetch(&self.plan.table, &wanted, id, &ids).await?;
+        let rows = snapshot.fetch(&self.plan.table, &wanted, id, &super::report::first_parts(trades, &ids)).await?;
         let mut values: Vec<String> = rows.into_iter().flatten().flatten().collect();
         values.sort_unstable();
         values.dedup();

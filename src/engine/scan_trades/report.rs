@@ -7,9 +7,9 @@ use bigdecimal::BigDecimal;
 use super::Found;
 use super::pass::Made;
 use crate::detect::trades::policy::{Check, Sequence};
-use crate::detect::trades::roles::{Role, SchemaMapping};
+use crate::detect::trades::roles::{Mapping, Role, SchemaMapping};
 use crate::detect::trades::value::Number;
-use crate::detect::trades::{Gap, Hit, MOST, NO_TIME, Plan, Uncovered, finding, without_usual};
+use crate::detect::trades::{BETWEEN, Gap, Hit, MOST, NO_TIME, Plan, Uncovered, finding, without_usual};
 use crate::domain::{Column, Finding, Level, Row, Timestamp};
 use crate::ports::{Fault, Snapshot};
 
@@ -165,17 +165,38 @@ fn one(
     finding
 }
 
+/// Places of the columns that are a row's id.
+fn id_places(trades: &Mapping) -> Option<Vec<usize>> {
+    let parts: Vec<usize> = trades.composite.iter().map(|part| part.index).collect();
+    if parts.is_empty() { trades.index(Role::Id).map(|index| vec![index]) } else { Some(parts) }
+}
+
+/// What the first column of each id holds, each once: the rows of these are read.
+pub(super) fn first_parts(trades: &Mapping, ids: &[String]) -> Vec<String> {
+    if trades.composite.is_empty() {
+        return ids.to_vec();
+    }
+    let first = |id: &String| id.split(BETWEEN).next().unwrap_or_default().to_owned();
+    let firsts: BTreeSet<String> = ids.iter().map(first).collect();
+    firsts.into_iter().collect()
+}
+
 /// Rows by id.
 async fn read_again(
     snapshot: &mut dyn Snapshot,
     context: &Context<'_>,
     ids: &[String],
 ) -> Result<HashMap<String, Row>, Fault> {
-    let Some(index) = context.mapping.trades.index(Role::Id) else { return Ok(HashMap::new()) };
-    let Some(key) = context.columns.get(index) else { return Ok(HashMap::new()) };
+    let trades = &context.mapping.trades;
+    let Some(places) = id_places(trades) else { return Ok(HashMap::new()) };
+    let Some(key) = context.columns.get(places[0]) else { return Ok(HashMap::new()) };
     let names: Vec<String> = context.columns.iter().map(|column| column.name.clone()).collect();
-    let rows = snapshot.fetch(&context.plan.table, &names, key, ids).await?;
-    Ok(rows.into_iter().filter_map(|row| Some((row.get(index)?.clone()?, row))).collect())
+    let rows = snapshot.fetch(&context.plan.table, &names, key, &first_parts(trades, ids)).await?;
+    let id = |row: &Row| {
+        let parts: Option<Vec<&str>> = places.iter().map(|place| row.get(*place)?.as_deref()).collect();
+        Some(parts?.join(&BETWEEN.to_string()))
+    };
+    Ok(rows.into_iter().filter_map(|row| Some((id(&row)?, row))).collect())
 }
 
 async fn missing_rows(

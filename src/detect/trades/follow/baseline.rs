@@ -5,7 +5,9 @@ use bigdecimal::{BigDecimal, ToPrimitive};
 use super::super::decimal::fixed_text;
 use super::super::policy::Measure;
 use super::super::record::Record;
-use super::{Map, Said, Set, named};
+use super::holdings::Holdings;
+use super::numbers::Numbers;
+use super::{Map, Said, Set, named, pair};
 
 /// Most pairs of account and value that are remembered: about 64 MB.
 const PAIRS: usize = 3_000_000;
@@ -26,6 +28,8 @@ pub(super) struct Thresholds<'a> {
 
 /// An outlier is larger than every one of its neighbours by this factor.
 const BEYOND: f64 = 1.5;
+/// From half of the wanted number of trades on, by this one.
+const FAR_BEYOND: f64 = 6.0;
 /// So many outliers one after the other are a new habit.
 const HABIT: usize = 10;
 
@@ -46,6 +50,7 @@ pub(super) struct Baseline {
     prices: Map<u32, Prices>,
     accounts: Map<u32, Account>,
     pairs: Set<u64>,
+    holdings: Holdings,
     full: bool,
     sorted: Vec<f32>,
 }
@@ -59,30 +64,10 @@ struct Account {
     hours: Option<Box<[u32; 24]>>,
 }
 
-/// The latest numbers of one account or instrument.
-#[derive(Default)]
-struct Numbers {
-    ring: Vec<f32>,
-    /// Where the oldest lies, once the ring is full.
-    next: usize,
-    count: usize,
-    /// The median when it was last computed, if it was.
-    median: f64,
-    settled: bool,
-    /// None in the ring is larger.
-    most: f32,
-    /// Outliers one after the other: after a few of them they are the new habit.
-    held: usize,
-}
-
 #[derive(Default)]
 struct Prices {
     ring: VecDeque<i128>,
     sorted: Vec<i128>,
-}
-
-fn pair(one: u32, two: u32) -> u64 {
-    u64::from(one) << 32 | u64::from(two)
 }
 
 fn fraction(percent: &BigDecimal) -> Option<(i128, i128)> {
@@ -108,6 +93,7 @@ impl Baseline {
             prices: Map::default(),
             accounts: Map::default(),
             pairs: Set::default(),
+            holdings: Holdings::default(),
             full: false,
             sorted: Vec::new(),
         }
@@ -119,11 +105,12 @@ impl Baseline {
             let latest = self.numbers.get(&whose).and_then(|known| known.ring.get(known.next));
             latest.map_or(0, |number| u64::from(number.to_bits()))
         };
+        let held = || self.holdings.touch(record);
         let account = || self.accounts.get(&record.account).map_or(0, |known| known.last.cast_unsigned());
         let seen = |value: u32| account() ^ u64::from(self.pairs.contains(&pair(record.account, value)));
         match self.of {
-            Measure::Value => number(u64::from(record.account)),
-            Measure::Quantity => number(pair(record.account, record.instrument)),
+            Measure::Value => number(u64::from(record.account)) ^ held(),
+            Measure::Quantity => number(pair(record.account, record.instrument)) ^ held(),
             Measure::Instrument => seen(record.instrument),
             Measure::Destination => seen(record.destination),
             Measure::Ip => seen(record.ip),
@@ -146,20 +133,26 @@ impl Baseline {
                     }
                     (Some(value), Some(plain)) if plain > 0.0 => self.number(
                         u64::from(record.instrument),
-                        value.abs() / plain,
+                        (value.abs() / plain, None),
                         "value by quantity and price",
-                        true,
+                        false,
                     ),
                     _ => Said::Nothing,
                 }
             }
+            Measure::Value | Measure::Quantity if !named(record.account) => Said::Nothing,
             Measure::Value => match record.approximate_worth() {
-                Some(worth) => self.number(u64::from(record.account), worth, "worth", false),
+                Some(worth) => {
+                    let sells_out = self.holdings.sells_out(record);
+                    self.number(u64::from(record.account), (worth, None), "worth", sells_out)
+                }
                 None => Said::Unusable("what the trade is worth can't be read"),
             },
             Measure::Quantity => match record.quantity.approximate() {
                 Some(quantity) => {
-                    self.number(pair(record.account, record.instrument), quantity.abs(), "quantity", false)
+                    let sells_out = self.holdings.sells_out(record);
+                    let of = (quantity.abs(), record.price.approximate());
+                    self.number(pair(record.account, record.instrument), of, "quantity", sells_out)
                 }
                 None => Said::Unusable("the quantity can't be read"),
             },
@@ -172,17 +165,29 @@ impl Baseline {
         }
     }
 
-    fn number(&mut self, whose: u64, number: f64, what: &str, both_ways: bool) -> Said {
+    /// A number against those before it: above them, or, for ratios, away from them. A quantity comes with its price: after a split there are ten for one,
+    /// and ten times the quantity is as much as before.
+    fn number(&mut self, whose: u64, (number, price): (f64, Option<f64>), what: &str, sells_out: bool) -> Said {
         if whose == 0 || !number.is_finite() {
             return Said::Nothing;
         }
+        let both_ways = self.of == Measure::ValueRatio;
         let known = self.numbers.entry(whose).or_default();
+        let same = number * known.cheaper(price);
+        let beyond = if known.count >= self.after { BEYOND } else { FAR_BEYOND };
         // The median is computed only for a number that can be far from it: at each row it would cost more than all else.
-        let suspect = known.count >= self.after
-            && if both_ways { known.strays(number, self.percent) } else { number > f64::from(known.most) * BEYOND };
+        let suspect = if both_ways {
+            known.count >= self.after && known.strays(number, self.percent)
+        } else {
+            known.count * 2 >= self.after && same > f64::from(known.most) * beyond
+        };
+        if suspect && sells_out {
+            // Nor does it say what is usual of other trades.
+            return Said::Nothing;
+        }
         let far = suspect && {
             let (median, deviation) = known.middle(&mut self.sorted);
-            let distance = if both_ways { (number - median).abs() } else { number - median };
+            let distance = if both_ways { (number - median).abs() } else { same - median };
             let deviation = deviation.max(median.abs() * FLOOR);
             self.percent.is_none_or(|percent| distance * 100.0 > percent * median.abs())
                 && self.deviations.is_none_or(|deviations| distance > deviations * CONSISTENT * deviation)
@@ -199,6 +204,7 @@ impl Baseline {
         known.held = if far && known.held < HABIT { known.held + 1 } else { 0 };
         if known.held == 0 || both_ways {
             known.add(number, self.neighbours);
+            known.follow(price);
         }
         said
     }
@@ -208,12 +214,16 @@ impl Baseline {
         if !named(record.instrument) {
             return Said::Nothing;
         }
-        let Some(price) = record.price.saturated() else { return Said::Unusable("the price can't be read") };
+        let Some(price) = record.price.saturated() else {
+            return Said::Unusable("the price can't be read");
+        };
         let known = self.prices.entry(record.instrument).or_default();
         let median =
             (known.sorted.len() >= self.after.clamp(5, self.neighbours)).then(|| known.sorted[known.sorted.len() / 2]);
         known.add(price, self.neighbours);
-        let (Some(median), Some((scale, limit))) = (median, self.exact) else { return Said::Nothing };
+        let (Some(median), Some((scale, limit))) = (median, self.exact) else {
+            return Said::Nothing;
+        };
         let distance = price.abs_diff(median);
         let far =
             match (distance.checked_mul(scale.unsigned_abs()), median.unsigned_abs().checked_mul(limit.unsigned_abs()))
@@ -314,55 +324,6 @@ impl Account {
     fn is_usual(&self, one_in: usize) -> bool {
         self.news.saturating_mul(one_in) > self.trades
     }
-}
-
-impl Numbers {
-    #[expect(clippy::cast_possible_truncation, reason = "medians need no more, and there are many accounts")]
-    fn add(&mut self, number: f64, most: usize) {
-        let number = number as f32;
-        self.count += 1;
-        let mut left = f32::MIN;
-        if self.ring.len() < most {
-            self.ring.push(number);
-        } else if let Some(oldest) = self.ring.get_mut(self.next) {
-            left = std::mem::replace(oldest, number);
-            self.next = if self.next + 1 < most { self.next + 1 } else { 0 };
-        }
-        if number >= self.most {
-            self.most = number;
-        } else if left >= self.most {
-            // The largest has left the ring.
-            self.most = self.ring.iter().copied().fold(0.0, f32::max);
-        }
-    }
-
-    /// Whether it can be farther from the median than that. A quarter of the way from the last median that was computed is near: while
-    /// all numbers are, the median itself can't have moved further.
-    fn strays(&self, number: f64, percent: Option<f64>) -> bool {
-        let Some(percent) = percent.filter(|_| self.settled) else { return true };
-        (number - self.median).abs() * 400.0 > percent * self.median.abs()
-    }
-
-    /// Median and median absolute deviation of the ring.
-    fn middle(&mut self, sorted: &mut Vec<f32>) -> (f64, f64) {
-        sorted.clear();
-        sorted.extend_from_slice(&self.ring);
-        let median = middle(sorted);
-        for number in sorted.iter_mut() {
-            *number = (*number - median).abs();
-        }
-        let deviation = middle(sorted);
-        (self.median, self.settled) = (f64::from(median), true);
-        (self.median, f64::from(deviation))
-    }
-}
-
-fn middle(numbers: &mut [f32]) -> f32 {
-    if numbers.is_empty() {
-        return 0.0;
-    }
-    let at = numbers.len() / 2;
-    *numbers.select_nth_unstable_by(at, f32::total_cmp).1
 }
 
 impl Prices {

@@ -2,6 +2,8 @@
 
 mod baseline;
 mod burst;
+mod holdings;
+mod numbers;
 mod pairs;
 mod sums;
 mod written;
@@ -284,6 +286,11 @@ impl Follower {
         }
         done
     }
+}
+
+/// Two names as one key.
+fn pair(one: u32, two: u32) -> u64 {
+    u64::from(one) << 32 | u64::from(two)
 }
 
 /// Whether a name can tell rows apart.

@@ -24,6 +24,13 @@ struct Leg {
     price: Decimal,
 }
 
+impl Leg {
+    /// Equal fills of one order are one; a trade without an order is its own.
+    fn own(&self) -> (u64, i64) {
+        (self.order, if self.order == 0 { self.id } else { 0 })
+    }
+}
+
 /// Both accounts of a trade in the order of their numbers (the account twice where no counterparty is known), the
 /// instrument, and the way.
 fn leg(record: &Record) -> Option<((u32, u32, u32), Leg)> {
@@ -81,6 +88,8 @@ impl<T: Default> Pairs<T> {
 /// some are alike by chance.
 pub(super) struct Wash {
     within: i64,
+    /// So many trades alike, each within the window of its opposite.
+    span: i64,
     trades: usize,
     usual_hours: usize,
     pairs: Pairs<Legs>,
@@ -117,6 +126,7 @@ impl Wash {
     pub(super) fn new(within: i64, trades: usize, usual_hours: usize) -> Self {
         Self {
             within,
+            span: within.saturating_mul(i64::try_from(trades.max(1)).unwrap_or(i64::MAX)),
             trades: trades.max(1),
             usual_hours,
             pairs: Pairs::new(),
@@ -129,21 +139,24 @@ impl Wash {
 
     pub(super) fn record(&mut self, record: &Record, report: bool) -> Said {
         let Some((key, leg)) = leg(record) else { return Said::Nothing };
-        let (within, suspects) = (self.within, &mut self.suspects);
-        let old = |than: i64| leg.time.saturating_sub(than) > within;
+        let (within, span, suspects) = (self.within, self.span, &mut self.suspects);
+        let old = |than: i64| leg.time.saturating_sub(than) > span;
+        let near = |other: &Leg| leg.time.saturating_sub(other.time) <= within;
         let Legs { legs, open } = self.pairs.of(key, |known| known.legs.back().is_none_or(|(last, _)| old(last.time)));
         while legs.front().is_some_and(|(first, _)| old(first.time)) || legs.len() > REMEMBERED {
             legs.pop_front();
         }
         let opposite = legs.iter_mut().rev().find(|(other, matched)| {
-            !matched && other.way == -leg.way && other.quantity == leg.quantity && other.price == leg.price
+            !matched
+                && near(other)
+                && other.way == -leg.way
+                && other.quantity == leg.quantity
+                && other.price == leg.price
         });
-        // Equal fills of one order are one.
-        let own = |leg: &Leg| (leg.order, if leg.order == 0 { leg.id } else { 0 });
         let mut met = Vec::new();
         if let Some((opposite, matched)) = opposite {
             *matched = true;
-            met = vec![own(opposite), own(&leg)];
+            met = vec![opposite.own(), leg.own()];
         }
         let matched = !met.is_empty();
         legs.push_back((leg, matched));
@@ -157,7 +170,7 @@ impl Wash {
             }
         }
         if !matched {
-            if legs.iter().any(|(other, _)| other.way == -leg.way) {
+            if legs.iter().any(|(other, _)| near(other) && other.way == -leg.way) {
                 *self.crossed.entry(key).or_default() += 1;
             }
             return Said::Nothing;
@@ -169,7 +182,7 @@ impl Wash {
             }
         }
         let pairs: Vec<_> = legs.iter().filter(|(_, matched)| *matched).map(|(leg, _)| (leg.id, leg.time)).collect();
-        let orders: BTreeSet<_> = legs.iter().filter(|(_, matched)| *matched).map(|(leg, _)| own(leg)).collect();
+        let orders: BTreeSet<_> = legs.iter().filter(|(_, matched)| *matched).map(|(leg, _)| leg.own()).collect();
         if orders.len() < self.trades * 2 || pairs.len() * 2 <= legs.len() || !report {
             return Said::Nothing;
         }
@@ -182,7 +195,7 @@ impl Wash {
         let all = self.trades > 1 || pairs.len() < self.trades * 2 + 2;
         let rows = if all { pairs } else { pairs[pairs.len() - 2..].to_vec() };
         let how = if named(record.counterparty) { "between the same two accounts" } else { "by the same account" };
-        let why = format!("the same quantity was bought and sold at the same price {how} within {} s", within / 1000);
+        let why = format!("the same quantity was bought and sold at the same price {how} within {} s", span / 1000);
         if open.len() >= REMEMBERED {
             open.remove(0);
         }
@@ -222,6 +235,8 @@ struct Trips {
     open: VecDeque<Leg>,
     /// Closed rounds: both legs, and the sign of the first account's gain.
     closed: VecDeque<(Leg, Leg, i64)>,
+    /// The rounds before the last were reported with it.
+    told: bool,
 }
 
 impl RoundTrips {
@@ -258,11 +273,19 @@ impl RoundTrips {
         trips.closed.push_back((first, leg, gain));
         let one_way = gain != 0 && trips.closed.iter().all(|(.., other)| *other == gain);
         if !one_way || trips.closed.len() < self.trades {
+            trips.told = false;
+            return Said::Nothing;
+        }
+        // One order bought and one sold are one round, in however many fills.
+        let (opened, ended): (BTreeSet<_>, BTreeSet<_>) =
+            trips.closed.iter().map(|(one, two, _)| (one.own(), two.own())).unzip();
+        if opened.len().min(ended.len()) < self.trades {
+            trips.told = false;
             return Said::Nothing;
         }
         let all: Vec<_> =
             trips.closed.iter().flat_map(|(one, two, _)| [(one.id, one.time), (two.id, two.time)]).collect();
-        let news = if trips.closed.len() == self.trades { all } else { all[all.len() - 2..].to_vec() };
+        let news = if std::mem::replace(&mut trips.told, true) { all[all.len() - 2..].to_vec() } else { all };
         let rounds = trips.closed.len();
         Said::These(
             news,

@@ -1,151 +1,15 @@
-use super::beside::{
-    ACCOUNT_TABLES, ACCOUNTS, FILLED, INSTRUMENT_TABLES, KEY_TABLES, KEYS, NOT_TRADES, ORDER_TABLES, ORDERED,
-    SESSION_TABLES, SESSIONS, TRADE_TABLES,
-};
-use super::names::{Known, TRADE, names_an_id};
+use super::beside::{ACCOUNTS, FILLED, KEYS, ORDERED, SESSIONS};
+use super::chooser::{Chooser, fits, normal};
+use super::names::{Known, TRADE};
 use super::shape;
+use super::tables::{
+    ACCOUNT_TABLES, INSTRUMENT_TABLES, KEY_TABLES, NOT_TRADES, ORDER_TABLES, SESSION_TABLES, TRADE_TABLES,
+};
 use super::through::through;
-use super::words::{common_prefix, ends_with, usual, without, words};
-use super::{Catalog, Mapped, Mapping, Role, SchemaMapping, TableOverride, type_fits};
+use super::words::{ends_with, words};
+use super::{Catalog, Mapping, Role, SchemaMapping, TableOverride};
 use crate::detect::trades::record::Side;
 use crate::domain::{Table, TableName};
-
-/// Without case and punctuation.
-fn normal(name: &str) -> String {
-    name.chars().filter(|letter| letter.is_alphanumeric()).flat_map(char::to_lowercase).collect()
-}
-
-fn fits(name: &str, pattern: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some(stem) => name
-            .strip_prefix(stem)
-            .is_some_and(|code| (3..=4).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_lowercase())),
-        None => name == pattern,
-    }
-}
-
-/// Columns of a table while roles choose among them.
-pub(super) struct Chooser<'a> {
-    table: &'a Table,
-    /// Words of each column: as they are, and as they usually are.
-    words: Vec<[Vec<String>; 2]>,
-    taken: Vec<bool>,
-    roles: Vec<Mapped>,
-}
-
-impl<'a> Chooser<'a> {
-    pub(super) fn new(table: &'a Table) -> Self {
-        let prefix = common_prefix(table);
-        let both = |name: &str| {
-            let plain = without(words(name), prefix.as_deref());
-            [usual(&plain), plain]
-        };
-        let words = table.columns.iter().map(|column| both(&column.name)).collect();
-        Self { table, words, taken: vec![false; table.columns.len()], roles: Vec::new() }
-    }
-
-    pub(super) fn has(&self, role: Role) -> bool {
-        self.roles.iter().any(|mapped| mapped.role == role)
-    }
-
-    fn give(&mut self, role: Role, index: usize, reason: String) {
-        if self.has(role) || self.taken[index] {
-            return;
-        }
-        self.taken[index] = true;
-        let column = &self.table.columns[index];
-        self.roles.push(Mapped {
-            role,
-            column: column.name.clone(),
-            data_type: column.data_type.clone(),
-            index,
-            reason,
-        });
-    }
-
-    fn free(&self, role: Role) -> impl Iterator<Item = usize> + '_ {
-        (0..self.taken.len()).filter(move |index| !self.taken[*index] && type_fits(role, &self.table.columns[*index]))
-    }
-
-    /// What policy says comes first; a column that is not there is left to the names.
-    fn told(&mut self, told: &TableOverride) -> Vec<Role> {
-        let mut none = Vec::new();
-        for (role, column) in &told.roles {
-            if column.is_empty() {
-                none.push(*role);
-            } else if let Some(index) = self.table.columns.iter().position(|one| one.name == *column) {
-                self.give(*role, index, "policy says so".into());
-            }
-        }
-        none
-    }
-
-    pub(super) fn by_name(&mut self, known: &Known) {
-        let hit = known.names.iter().find_map(|pattern| {
-            let index = self.free(known.role).find(|index| fits(&normal(&self.table.columns[*index].name), pattern))?;
-            Some((index, *pattern))
-        });
-        if let Some((index, pattern)) = hit {
-            let reason = format!("named like `{pattern}`, type {}", self.table.columns[index].data_type);
-            self.give(known.role, index, reason);
-        }
-    }
-
-    /// By what the name means without the prefix of all columns, its abbreviations written out.
-    pub(super) fn by_meaning(&mut self, known: &Known) {
-        let hit = known.names.iter().find_map(|pattern| {
-            let named = |index: &usize| self.words[*index].iter().any(|words| fits(&words.concat(), pattern));
-            Some((self.free(known.role).find(named)?, *pattern))
-        });
-        if let Some((index, pattern)) = hit {
-            let reason = format!("its name means `{pattern}`, type {}", self.table.columns[index].data_type);
-            self.give(known.role, index, reason);
-        }
-    }
-
-    pub(super) fn by_word(&mut self, known: &Known) {
-        let hit = self.free(known.role).find_map(|index| {
-            let both = &self.words[index];
-            if both.iter().flatten().any(|word| known.not.contains(&word.as_str())) {
-                return None;
-            }
-            // `apiKeyId` has the words `api` and `key`: pairs count as well.
-            let pairs = both.iter().flat_map(|words| words.windows(2).map(<[String]>::concat));
-            let all = both.iter().flatten().cloned().chain(pairs);
-            let word = all.into_iter().find(|word| known.words.contains(&word.as_str()))?;
-            let thing = matches!(known.role, Role::Account | Role::Key | Role::Order | Role::Counterparty);
-            let time = matches!(known.role, Role::ExecutedAt | Role::CreatedAt | Role::UpdatedAt | Role::ClosedAt);
-            ((!thing || names_an_id(&both[0])) && (!time || self.dated(index))).then_some((index, word))
-        });
-        if let Some((index, word)) = hit {
-            let reason = format!("its name has the word `{word}`, type {}", self.table.columns[index].data_type);
-            self.give(known.role, index, reason);
-        }
-    }
-
-    /// Whether a column holds moments by its type, or by a whole number's name.
-    fn dated(&self, index: usize) -> bool {
-        let data_type = &self.table.columns[index].data_type;
-        let is = |names: &[&str]| names.iter().any(|name| data_type.starts_with(name));
-        let last = self.words[index][0].last().map_or("", String::as_str);
-        is(&["timestamp", "date", "time"])
-            || (is(&["bigint", "int"])
-                && ["at", "on", "time", "ts", "ms", "millis", "epoch", "timestamp"].contains(&last))
-    }
-
-    fn done(mut self, reason: String) -> Mapping {
-        if !self.has(Role::Id) {
-            let mut keys = self.free(Role::Id).filter(|index| self.table.columns[*index].primary_key);
-            if let (Some(index), None) = (keys.next(), keys.next()) {
-                drop(keys);
-                self.give(Role::Id, index, "the primary key".into());
-            }
-        }
-        let rest = self.table.columns.iter().zip(&self.taken).filter(|(_, taken)| !**taken);
-        let unmapped = rest.map(|(column, _)| column.name.clone()).collect();
-        Mapping { table: self.table.name.clone(), reason, roles: self.roles, unmapped, through: None }
-    }
-}
 
 /// What a referenced table is, by its name.
 pub(super) fn meaning(target: &TableName) -> Option<Role> {
@@ -164,7 +28,10 @@ pub(super) fn meaning(target: &TableName) -> Option<Role> {
 fn labelled(labels: &[String]) -> Option<Role> {
     let lower: Vec<String> = labels.iter().map(|label| label.to_lowercase()).collect();
     let any = |words: &[&str]| lower.iter().any(|label| words.contains(&label.as_str()));
-    let side = |side: Side| lower.iter().any(|label| label.len() > 1 && Side::read(Some(label.as_bytes())) == side);
+    // `B` and `S` alone are the two sides; among other letters they may be anything.
+    let side = |side: Side| {
+        lower.iter().any(|label| (label.len() > 1 || labels.len() == 2) && Side::read(Some(label.as_bytes())) == side)
+    };
     if side(Side::Buy) && side(Side::Sell) {
         Some(Role::Side)
     } else if any(&["filled", "settled", "executed", "completed", "open", "pending"])
@@ -183,9 +50,10 @@ fn map_table(catalog: Catalog<'_>, table: &Table, known: &[Known], told: &TableO
     let wanted: Vec<&Known> = known.iter().filter(|one| !none.contains(&one.role)).collect();
     let asks = |role: Role| wanted.iter().any(|one| one.role == role);
     for (index, column) in table.columns.iter().enumerate() {
-        if let Some(role) = catalog.relations.labels(&table.name, &column.name).and_then(labelled)
-            && asks(role)
-        {
+        let Some(labels) = catalog.relations.labels(&table.name, &column.name) else { continue };
+        let role = labelled(labels);
+        chooser.sideless[index] = role != Some(Role::Side);
+        if let Some(role) = role.filter(|role| asks(*role)) {
             chooser.give(role, index, format!("labels of its type {}", column.data_type));
         }
     }
@@ -193,6 +61,9 @@ fn map_table(catalog: Catalog<'_>, table: &Table, known: &[Known], told: &TableO
     let (needed, spare): (Vec<&Known>, Vec<&Known>) = wanted.iter().partition(|one| !is_spare(one.role));
     for one in &needed {
         chooser.by_name(one);
+    }
+    if asks(Role::Instrument) && asks(Role::Currency) {
+        chooser.by_pair();
     }
     for (index, column) in table.columns.iter().enumerate() {
         let Some(target) = catalog.relations.target(&table.name, &column.name) else { continue };
@@ -221,6 +92,9 @@ fn map_table(catalog: Catalog<'_>, table: &Table, known: &[Known], told: &TableO
         if !chooser.has(one.role) {
             chooser.by_word(one);
         }
+    }
+    if asks(Role::Scope) {
+        chooser.by_list();
     }
     chooser.done(reason)
 }

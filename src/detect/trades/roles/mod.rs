@@ -7,9 +7,11 @@ use crate::domain::{Column, Relations, Table, TableName};
 use crate::policy::PolicyError;
 
 mod beside;
+mod chooser;
 mod find;
 mod names;
 mod shape;
+mod tables;
 mod through;
 mod words;
 
@@ -104,6 +106,9 @@ pub struct Mapping {
     pub roles: Vec<Mapped>,
     /// Columns without one.
     pub unmapped: Vec<String>,
+    /// The columns of its key, where they are several: together they are the id, the one that tells most rows apart first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub composite: Vec<Mapped>,
     /// What its order says of a trade, where the trade does not say it itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub through: Option<Through>,
@@ -135,6 +140,12 @@ impl Mapping {
         let of = |role: Role| self.column(role).map(words::words).unwrap_or_default();
         let base = of(Role::Instrument).iter().any(|word| ["base", "coin", "asset"].contains(&word.as_str()));
         base && of(Role::Currency).iter().any(|word| ["quote", "fiat"].contains(&word.as_str()))
+    }
+
+    /// Whether its column of the side says that the buyer was the maker: the taker, whose row it is, sold then.
+    pub fn side_is_of_the_maker(&self) -> bool {
+        let words = self.column(Role::Side).map(words::words).unwrap_or_default();
+        ["buyer", "maker"].iter().all(|one| words.iter().any(|word| word == one))
     }
 
     /// The column that says when a trade happened: execution before creation.
@@ -238,8 +249,9 @@ fn type_fits(role: Role, column: &Column) -> bool {
         | Role::Limit
         | Role::DailyLimit
         | Role::PositionLimit => !boolean && !json && !time && !is(&["uuid", "inet"]),
+        // A time of day alone is no moment.
         Role::ExecutedAt | Role::CreatedAt | Role::UpdatedAt | Role::ClosedAt | Role::ExpiresAt => {
-            !boolean && !json && !is(&["numeric", "uuid"])
+            !boolean && !json && !is(&["numeric", "uuid", "interval"]) && (!is(&["time"]) || is(&["timestamp"]))
         }
         Role::Scope | Role::Note => true,
         Role::Ip if data_type.ends_with("[]") => true,

@@ -1,8 +1,10 @@
 //! What a table that others refer to is, whatever it is called: by its columns.
 
-use super::beside::{ACCOUNTS, KEYS, ORDERED, TRADE_TABLES};
-use super::find::{Chooser, meaning};
+use super::beside::{ACCOUNTS, KEYS, ORDERED};
+use super::chooser::Chooser;
+use super::find::meaning;
 use super::names::{Known, TRADE};
+use super::tables::TRADE_TABLES;
 use super::words::{ends_with, words};
 use super::{Catalog, Role};
 use crate::domain::{Table, TableName};
@@ -17,8 +19,10 @@ pub(super) fn role(catalog: Catalog<'_>, target: &TableName) -> Option<Role> {
         Some(Role::Order)
     } else if is_like_a_key(catalog, target) {
         Some(Role::Key)
+    } else if is_like_an_account(catalog, target) {
+        Some(Role::Account)
     } else {
-        is_like_an_account(catalog, target).then_some(Role::Account)
+        is_like_an_instrument(catalog, target).then_some(Role::Instrument)
     }
 }
 
@@ -42,6 +46,25 @@ fn chosen<'a>(table: &'a Table, known: &[Known], roles: &[Role], by_word: bool) 
     chooser
 }
 
+/// Whether a foreign key of the table names a table of that meaning.
+fn refers(catalog: Catalog<'_>, table: &Table, role: Role) -> bool {
+    let targets = table.columns.iter().filter_map(|column| catalog.relations.target(&table.name, &column.name));
+    targets.filter(|other| **other != table.name).any(|other| {
+        let of_account = || (role == Role::Account && is_like_an_account(catalog, other)).then_some(role);
+        meaning(other).or_else(of_account) == Some(role)
+    })
+}
+
+/// Whether it names what can be traded, by a symbol or by what it is listed of, and is nobody's.
+fn is_like_an_instrument(catalog: Catalog<'_>, target: &TableName) -> bool {
+    let Some(table) = table(catalog, target) else { return false };
+    let theirs = chosen(table, TRADE, &[Role::Account, Role::Side, Role::Quantity], false);
+    let symbol = chosen(table, TRADE, &[Role::Instrument], false).has(Role::Instrument);
+    ![Role::Account, Role::Side, Role::Quantity].into_iter().any(|role| theirs.has(role))
+        && !refers(catalog, table, Role::Account)
+        && (symbol || refers(catalog, table, Role::Instrument))
+}
+
 /// Whether it says who wants how much of what at which price.
 fn is_like_an_order(catalog: Catalog<'_>, target: &TableName) -> bool {
     if ends_with(&target.name, &NO_ORDERS) || ends_with(&target.name, TRADE_TABLES) {
@@ -49,27 +72,22 @@ fn is_like_an_order(catalog: Catalog<'_>, target: &TableName) -> bool {
     }
     let Some(table) = table(catalog, target) else { return false };
     let who_and_what = chosen(table, TRADE, &[Role::Account, Role::Instrument], false);
-    let refers = |role: Role| {
-        let targets = table.columns.iter().filter_map(|column| catalog.relations.target(target, &column.name));
-        targets.filter(|other| *other != target).any(|other| {
-            let of_account = || (role == Role::Account && is_like_an_account(catalog, other)).then_some(role);
-            meaning(other).or_else(of_account) == Some(role)
-        })
-    };
     let quantity = chosen(table, &[ORDERED], &[Role::Quantity], false).has(Role::Quantity)
         || chosen(table, TRADE, &[Role::Quantity], false).has(Role::Quantity);
     let price = |name: &str| words(name).iter().any(|word| ["price", "rate", "px"].contains(&word.as_str()));
-    [Role::Account, Role::Instrument].into_iter().all(|role| who_and_what.has(role) || refers(role))
+    [Role::Account, Role::Instrument].into_iter().all(|role| who_and_what.has(role) || refers(catalog, table, role))
         && quantity
         && table.columns.iter().any(|column| price(&column.name))
 }
 
 /// Whether it holds what someone shows to be let in: a digest or token, and until when or for what.
 pub(super) fn is_like_a_key(catalog: Catalog<'_>, target: &TableName) -> bool {
-    if !ends_with(&target.name, &["key", "keys", "token", "tokens", "credential", "credentials"]) {
+    let Some(table) = table(catalog, target) else { return false };
+    // A coin's table may be called tokens, and a user's may hold a digest: what is called otherwise must be someone's.
+    let named = ends_with(&target.name, &["key", "keys", "token", "tokens", "credential", "credentials"]);
+    if !named && (meaning(target).is_some() || !refers(catalog, table, Role::Account)) {
         return false;
     }
-    let Some(table) = table(catalog, target) else { return false };
     let shown = chosen(table, KEYS, &[Role::RevokedAt, Role::ExpiresAt, Role::Scope, Role::Secret], true);
     shown.has(Role::Secret)
         && (shown.has(Role::Scope) || (shown.has(Role::RevokedAt) && shown.has(Role::ExpiresAt)))

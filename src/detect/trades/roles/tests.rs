@@ -682,3 +682,162 @@ fn tables_of_any_name_are_known_by_their_shape() {
     let found = roles(&with(&coins, &markets).trades);
     assert!(!found.iter().any(|one| one.starts_with("key=") || one.starts_with("account=")), "{found:?}");
 }
+
+/// A table whose key is these columns.
+fn with_key(name: &str, columns: &[(&str, &str)], key: &[&str]) -> Table {
+    let mut table = table(name, columns);
+    for column in &mut table.columns {
+        column.primary_key = key.contains(&column.name.as_str());
+    }
+    table
+}
+
+fn named(name: &str) -> TableName {
+    TableName { schema: "public".into(), name: name.into() }
+}
+
+#[test]
+fn a_key_of_several_columns_is_the_id_the_one_that_tells_most_rows_apart_first() {
+    let columns = [
+        ("symbol", "text"),
+        ("order_id", "bigint"),
+        ("seq", "integer"),
+        ("side", "text"),
+        ("qty", "numeric"),
+        ("price", "numeric"),
+        ("executed_at", TIME),
+    ];
+    let mapping = map(&[with_key("fills", &columns, &["symbol", "seq", "order_id"])]).trades;
+    assert_eq!(mapping.column(Role::Id), None);
+    let parts: Vec<_> = mapping.composite.iter().map(|part| part.column.as_str()).collect();
+    assert_eq!(parts, ["order_id", "seq", "symbol"]);
+    let alone = map(&[with_key("fills", &columns, &["seq"])]).trades;
+    assert_eq!((alone.column(Role::Id), alone.composite.len()), (Some("seq"), 0));
+}
+
+#[test]
+fn a_pair_of_base_and_quote_is_the_instrument() {
+    let mapping = map(&[table(
+        "fills",
+        &[
+            ("id", "bigint"),
+            ("base", "text"),
+            ("quote", "text"),
+            ("is_buyer_maker", "boolean"),
+            ("size_sat", "bigint"),
+            ("price_e8", "text"),
+            ("quote_e8", "text"),
+        ],
+    )])
+    .trades;
+    let found = roles(&mapping);
+    for one in ["instrument=base", "currency=quote", "value=quote_e8", "side=is_buyer_maker"] {
+        assert!(found.contains(&one.to_owned()), "{one} is not in {found:?}");
+    }
+    assert!(mapping.is_pair() && mapping.side_is_of_the_maker());
+}
+
+#[test]
+fn a_day_or_a_time_of_day_is_no_moment_beside_one() {
+    let columns = |created: &'static str| {
+        [
+            ("id", "bigint"),
+            ("symbol", "text"),
+            ("qty", "numeric"),
+            ("price", "numeric"),
+            ("trade_date", "date"),
+            ("trade_time", "time without time zone"),
+            ("recorded_at", created),
+        ]
+    };
+    let mapping = map(&[table("trades", &columns(TIME))]).trades;
+    assert_eq!((mapping.column(Role::ExecutedAt), mapping.column(Role::CreatedAt)), (None, Some("recorded_at")));
+    let days = map(&[table("trades", &columns("date"))]).trades;
+    assert_eq!(days.column(Role::ExecutedAt), Some("trade_date"));
+}
+
+#[test]
+fn labels_say_what_is_no_side_and_what_two_letters_are() {
+    let trades = table(
+        "Transaction",
+        &[
+            ("id", "bigint"),
+            ("accountId", "bigint"),
+            ("txnType", "text"),
+            ("dir", "text"),
+            ("symbol", "text"),
+            ("qty", "numeric"),
+            ("px", "bigint"),
+            ("ts_exec", TIME),
+            ("ts_booked", TIME),
+        ],
+    );
+    let labels = |column: &str, labels: &[&str]| {
+        (named("Transaction"), column.to_owned(), labels.iter().map(|label| (*label).to_owned()).collect())
+    };
+    let relations = Relations {
+        labels: vec![labels("txnType", &["TRADE", "DEPOSIT", "FEE"]), labels("dir", &["B", "S"])],
+        ..Relations::default()
+    };
+    let mapping = map_with(&[trades], &relations, &RoleOverrides::default()).unwrap().trades;
+    assert_eq!(mapping.column(Role::Side), Some("dir"));
+    assert_eq!(mapping.column(Role::CreatedAt), Some("ts_booked"));
+    assert_eq!(mapping.unmapped, ["txnType"]);
+}
+
+#[test]
+fn listings_and_grants_of_any_name_are_known_by_their_columns() {
+    let tables = [
+        table(
+            "Transaction",
+            &[
+                ("id", "bigint"),
+                ("memberId", "bigint"),
+                ("listingId", "bigint"),
+                ("grantId", "uuid"),
+                ("side", "text"),
+                ("qty", "numeric"),
+                ("px", "bigint"),
+                ("executedAt", TIME),
+            ],
+        ),
+        table("Listing", &[("id", "bigint"), ("securityId", "bigint"), ("mic", "text")]),
+        table("Security", &[("id", "bigint"), ("isin", "text")]),
+        table("Member", &[("id", "bigint"), ("email", "text")]),
+        table(
+            "AccessGrant",
+            &[
+                ("id", "uuid"),
+                ("memberId", "bigint"),
+                ("secretDigest", "text"),
+                ("allows", "text[]"),
+                ("allowedNets", "inet[]"),
+                ("withdrawnAt", TIME),
+                ("lapsesAt", TIME),
+            ],
+        ),
+    ];
+    let key = |from: &str, column: &str, to: &str| (named(from), column.to_owned(), named(to));
+    let relations = Relations {
+        foreign_keys: vec![
+            key("Transaction", "listingId", "Listing"),
+            key("Transaction", "grantId", "AccessGrant"),
+            key("Transaction", "memberId", "Member"),
+            key("AccessGrant", "memberId", "Member"),
+            key("Listing", "securityId", "Security"),
+        ],
+        ..Relations::default()
+    };
+    let mapping = map_with(&tables, &relations, &RoleOverrides::default()).unwrap();
+    assert_eq!(mapping.trades.column(Role::Instrument), Some("listingId"));
+    assert_eq!(mapping.trades.column(Role::Key), Some("grantId"));
+    let keys = mapping.keys.unwrap();
+    for (role, column) in [
+        (Role::Scope, "allows"),
+        (Role::RevokedAt, "withdrawnAt"),
+        (Role::ExpiresAt, "lapsesAt"),
+        (Role::Account, "memberId"),
+    ] {
+        assert_eq!(keys.column(role), Some(column));
+    }
+}

@@ -47,6 +47,10 @@ impl<'a> Source<'a> {
 
     fn read(&self, role: Role, form: Form) -> String {
         let dialect = self.dialect;
+        if role == Role::Id && !self.mapping.composite.is_empty() {
+            let parts = self.mapping.composite.iter().map(|part| dialect.text(&dialect.identifier(&part.column)));
+            return format!("concat({})", parts.collect::<Vec<_>>().join(", '/', "));
+        }
         let Some(mapped) = self.mapping.roles.iter().find(|mapped| mapped.role == role) else {
             let kind = match form {
                 Form::Text => dialect.text_type(),
@@ -69,7 +73,10 @@ impl<'a> Source<'a> {
             Form::Millis => dialect.millis(&column, &mapped.data_type),
             Form::Side => {
                 let text = format!("lower({})", dialect.text(&column));
-                let (buying, selling) = (dialect.list(Side::BUY), dialect.list(Side::SELL));
+                let (mut buying, mut selling) = (dialect.list(Side::BUY), dialect.list(Side::SELL));
+                if self.mapping.side_is_of_the_maker() {
+                    std::mem::swap(&mut buying, &mut selling);
+                }
                 format!("CASE WHEN {text} IN ({buying}) THEN 1 WHEN {text} IN ({selling}) THEN 2 ELSE 0 END")
             }
         }
