@@ -180,9 +180,6 @@ export PORTCULLIS_TEST_REQUIRE_PEERS=1
 [ -z "${CI:-}" ] || export PORTCULLIS_TEST_ALL_PAIRS=1
 [ -n "${PORTCULLIS_SHARED_DATA:-}" ] || log "PORTCULLIS_SHARED_DATA is not set: rules and logs of others are NOT checked"
 export INSTA_UPDATE=no
-# One more than cores: many tests wait for a server or a time-out.
-threads=$(($(nproc) + 1))
-export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$threads} NEXTEST_TEST_THREADS=${NEXTEST_TEST_THREADS:-$threads}
 unset DATABASE_URL PORTCULLIS_DATABASE_URL PORTCULLIS_HOME PORTCULLIS_POLICIES PORTCULLIS_OPERATOR
 
 if cargo nextest --version >/dev/null 2>&1; then
