@@ -643,6 +643,7 @@ pub const STATEMENTS: &[(&str, &[&str], &[&str])] = &[
             "execute <unnamed>: select lo_import('/etc/passwd')",
             "statement: SELECT 'it''s'; COPY t(v) FROM PROGRAM 'id'",
             "statement: SELECT 1 AS \"it's\"; COPY t FROM PROGRAM 'id'",
+            "statement: SET standard_conforming_strings = off; SELECT 'it\\'s'; COPY t FROM PROGRAM 'id'",
             "statement: COPY/**/t/* ' */FROM/**/PROGRAM/**/'id'",
             "statement: DO $$ BEGIN EXECUTE 'C' || 'OPY t FROM PROGRAM ''id'''; END $$",
             "statement: SELECT cron.schedule('x', '* * * * *', $$COPY t FROM PROGRAM 'id'$$)",
