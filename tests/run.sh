@@ -4,6 +4,8 @@
 # started by pid. Arguments are passed on to the test runner (a filter, for instance).
 #   PORTCULLIS_TEST_SKIP_LINT=1   leaves clippy, rustfmt and the doc tests out
 #   PORTCULLIS_SHARED_DATA=DIR    rules and logs of others, which are checked too
+#   PORTCULLIS_TEST_ALL_PAIRS=1   a lockdown that is cut off twice is tried at each pair of places, not at one in six (minutes)
+#   PORTCULLIS_TEST_EVERY_BYTE=1  a finished case is damaged at every byte (minutes)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -176,8 +178,6 @@ browser=$(command -v chromium || command -v google-chrome || true)
 [ ! -x "$journal/lib/systemd/systemd-journal-remote" ] || export PORTCULLIS_TEST_JOURNAL="$root/$journal"
 [ ! -x "$compose/cli-plugins/docker-compose" ] || export PORTCULLIS_TEST_DOCKER_CONFIG="$root/$compose"
 export PORTCULLIS_TEST_REQUIRE_PEERS=1
-# Every pair of cuts takes some minutes: always where nobody waits for it.
-[ -z "${CI:-}" ] || export PORTCULLIS_TEST_ALL_PAIRS=1
 [ -n "${PORTCULLIS_SHARED_DATA:-}" ] || log "PORTCULLIS_SHARED_DATA is not set: rules and logs of others are NOT checked"
 export INSTA_UPDATE=no
 unset DATABASE_URL PORTCULLIS_DATABASE_URL PORTCULLIS_HOME PORTCULLIS_POLICIES PORTCULLIS_OPERATOR
