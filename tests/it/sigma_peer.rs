@@ -7,7 +7,7 @@ use std::io::Read;
 use std::path::Path;
 
 use portcullis::detect::logs::formats::Format;
-use portcullis::detect::logs::{Coverage, Decoded, Ruleset, ScanOptions, decode, scan_reader};
+use portcullis::detect::logs::{Coverage, Decoded, Ruleset, ScanOptions, commands, decode, scan_reader};
 use portcullis::domain::{Finding, Source, Timestamp};
 use regex::Regex;
 use rsigma_eval::{CorrelationConfig, CorrelationEngine, Engine, JsonEvent};
@@ -150,6 +150,9 @@ fn events(bytes: &[u8]) -> Vec<(Option<Timestamp>, Value)> {
             {
                 event.insert(name.clone(), value);
             }
+        }
+        if let Some(statement) = event.get("statement").and_then(Value::as_str) {
+            event.insert("commands".into(), commands(statement).into());
         }
         (finding.time, Value::Object(event))
     };

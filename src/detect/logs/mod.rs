@@ -5,6 +5,7 @@
 
 mod block;
 mod buffer;
+mod commands;
 mod correlate;
 mod decode;
 mod ends;
@@ -39,6 +40,7 @@ mod sightings_tests;
 mod wrapped_tests;
 
 pub use block::{Block, Blocks};
+pub use commands::commands;
 pub use correlate::{Correlator, Fed};
 pub use decode::{Decoded, decode};
 pub use live::Live;

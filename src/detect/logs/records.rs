@@ -1,6 +1,7 @@
 //! One block: its records are found, those that a rule could match by their raw bytes are parsed, and the rules are run.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 
 use serde_json::{Map, Value};
 
@@ -201,7 +202,8 @@ impl Scan<'_> {
         let (fields, format) = parsed.unwrap_or_else(|| (formats::text_event(text), formats::Format::Text));
         let raw = (!self.layout.format.is_json()).then_some(text);
         let names = self.rules.names();
-        let record = Record { fields: &fields, raw, format, names, own: None };
+        let commands = OnceCell::new();
+        let record = Record { fields: &fields, raw, format, names, own: None, commands: &commands };
         let mut event = Event { record: &record, number, span, time: None, timed: false };
         let mut found = if candidate { self.rules(&mut event) } else { Vec::new() };
         if marked {
@@ -252,7 +254,9 @@ impl Scan<'_> {
         // Only records that hold such letters are looked at as a whole.
         let plain = (self.marks.whole && class.is_web()).then(|| percent::plain_fields(record.fields)).flatten();
         let plain = plain.map(|fields| (fields, record.raw.map(percent::plain)));
-        let plain = plain.as_ref().map(|(fields, raw)| Record { fields, raw: raw.as_deref(), ..*record });
+        let commands = OnceCell::new();
+        let plain =
+            plain.as_ref().map(|(fields, raw)| Record { fields, raw: raw.as_deref(), commands: &commands, ..*record });
         let mut found = Vec::new();
         let candidates = std::mem::take(&mut self.marks.rules);
         for index in &candidates {

@@ -365,7 +365,7 @@ impl Filter {
         let escapes: &[&str] = match family {
             Family::Raw | Family::Quoted => &[],
             Family::Json if needs.have(b'/') => &["\\u", "\\/"],
-            Family::Json | Family::Escaped => &["\\u"],
+            Family::Json | Family::Escaped | Family::Words => &["\\u"],
         };
         Self {
             needs,

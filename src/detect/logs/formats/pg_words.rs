@@ -138,7 +138,7 @@ pub(super) fn statement_at(message: &str, log: bool) -> Option<usize> {
 
 /// The statement of an entry of pgaudit's, as it stands there:
 /// `AUDIT: SESSION,1,1,READ,SELECT,TABLE,public.t,"select 1",<not logged>`.
-pub(super) fn audited(message: &str) -> Option<&str> {
+pub(in crate::detect::logs) fn audited(message: &str) -> Option<&str> {
     /// Fields before the statement.
     const BEFORE: usize = 7;
     let mut rest = message.strip_prefix("AUDIT: ")?;

@@ -27,11 +27,14 @@ pub(in crate::detect::logs) enum Family {
     Json = 2,
     /// Byte for byte between quotes.
     Quoted = 3,
+    /// Word by word: what stands between words is told otherwise.
+    Words = 4,
 }
 
 impl Family {
     /// All, in the order of their numbers.
-    pub(in crate::detect::logs) const ALL: [Self; 4] = [Self::Escaped, Self::Raw, Self::Json, Self::Quoted];
+    pub(in crate::detect::logs) const ALL: [Self; 5] =
+        [Self::Escaped, Self::Raw, Self::Json, Self::Quoted, Self::Words];
 
     /// How values stand in a format's records.
     pub(in crate::detect::logs) fn of(format: Format) -> Self {
@@ -52,13 +55,14 @@ impl Family {
             Self::Raw => printable,
             // Only at its ends: one in between is behind a backslash, and parts what is looked through.
             Self::Quoted => printable && c != '"',
+            Self::Words => c.is_ascii_alphanumeric() || c == '_',
         }
     }
 
     /// Numbers can be spelt in several ways (`1e2`, `0404`), and times be put together from their parts.
     fn no_number(self, run: &str) -> bool {
         run.chars().any(|c| match self {
-            Self::Escaped | Self::Json => !matches!(c, '0'..='9' | '+' | '-' | '.' | 'e' | 'E'),
+            Self::Escaped | Self::Json | Self::Words => !matches!(c, '0'..='9' | '+' | '-' | '.' | 'e' | 'E'),
             Self::Raw => !matches!(c, '0'..='9' | '-' | ':' | '.' | 'T' | 't' | 'Z' | 'z'),
             Self::Quoted => true,
         })
@@ -95,7 +99,7 @@ pub(super) fn runs(pieces: &[Piece], family: Family) -> Vec<String> {
     let quoted = match family {
         Family::Quoted => true,
         Family::Json => first.is_some_and(begins_text) || last.is_some_and(ends_text),
-        Family::Escaped | Family::Raw => false,
+        Family::Escaped | Family::Raw | Family::Words => false,
     };
     let mut out = Vec::new();
     if pieces.is_empty() && quoted {
@@ -261,6 +265,7 @@ mod tests {
         assert_eq!(of("*/api/x*A*42*Key\"Id*", Family::Escaped), ["api", "key", "id"]);
         assert_eq!(of("*/api/x*A*42*Key\"Id*", Family::Json), ["/api/x", "key", "id"]);
         assert_eq!(of("2026-11-24T01*", Family::Raw), Vec::<String>::new());
+        assert_eq!(of("drop table*\"api_keys\"", Family::Words), ["drop", "table", "api_keys"]);
     }
 
     #[test]

@@ -1,3 +1,5 @@
+use std::cell::OnceCell;
+
 use serde_json::{Map, Value};
 
 use super::condition::Expr;
@@ -6,6 +8,7 @@ use super::modifier::FieldTest;
 use super::parse::Rule;
 use super::pattern::Test;
 use super::site::{Literal, Place, Site};
+use crate::detect::logs::commands::{COMMANDS, STATEMENT, commands};
 use crate::detect::logs::formats::Format;
 use crate::detect::logs::logsource::{Fieldnames, Names};
 use crate::detect::logs::need::Need;
@@ -31,11 +34,14 @@ pub struct Record<'a> {
     pub names: &'a Names,
     /// What the rule's log source calls them.
     pub own: Option<&'a Fieldnames>,
+    /// The commands of its statement, once a rule has asked for them.
+    pub commands: &'a OnceCell<Vec<Value>>,
 }
 
 impl Record<'_> {
     /// Calls `visit` with each value of a field until it says true; whether it did. A name is tried as it stands, as a
-    /// dotted path, then under the names that the rule's log source and this format give it.
+    /// dotted path, then under the names that the rule's log source and this format give it. What no record has, but its statement
+    /// gives, is worked out.
     fn any_value(&self, name: &str, visit: &mut dyn FnMut(&Value) -> bool) -> bool {
         let mut seen = false;
         let found = walk(self.fields, name, &mut |value| {
@@ -55,7 +61,16 @@ impl Record<'_> {
                 return found;
             }
         }
-        false
+        name == COMMANDS && self.commands.get_or_init(|| self.worked_out()).iter().any(visit)
+    }
+
+    fn worked_out(&self) -> Vec<Value> {
+        let mut out = Vec::new();
+        self.any_value(STATEMENT, &mut |value| {
+            out.extend(value.as_str().map(commands).unwrap_or_default().into_iter().map(Value::from));
+            false
+        });
+        out
     }
 
     /// The first value of a field, as text.

@@ -21,6 +21,7 @@ fn hits(detection: &str, event: &Value) -> bool {
         format: Format::JsonLines,
         names: Names::shipped(),
         own: None,
+        commands: &OnceCell::new(),
     })
 }
 
@@ -41,7 +42,14 @@ fn an_explanation_has_the_values_that_fit() {
     let explained = |event: &Value| {
         let list = rule("  a:\n    x.y|contains: [one, two, three, four, five]\n    z: null\n  condition: a\n");
         let fields = event.as_object().unwrap();
-        let record = Record { fields, raw: None, format: Format::JsonLines, names: Names::shipped(), own: None };
+        let record = Record {
+            fields,
+            raw: None,
+            format: Format::JsonLines,
+            names: Names::shipped(),
+            own: None,
+            commands: &OnceCell::new(),
+        };
         Value::Object(list.explain(&record))
     };
     assert_eq!(explained(&json!({"x": {"y": "a Two b"}})), json!({"x.y": "a Two b", "z": null}));
@@ -109,10 +117,21 @@ fn what_matched_is_explained_and_what_filters_is_not() {
         format: Format::JsonLines,
         names: Names::shipped(),
         own: None,
+        commands: &OnceCell::new(),
     };
     let rule =
         rule("  s:\n    eventName: stoplogging\n    errorCode: null\n  f:\n    user: bob\n  condition: s and not f\n");
     assert_eq!(Value::Object(rule.explain(&record)), json!({"eventName": "StopLogging", "errorCode": null}));
+}
+
+#[test]
+fn commands_are_those_of_the_statement() {
+    let drops = "  a:\n    commands|re|i: '^drop table trades'\n  condition: a\n";
+    assert!(hits(drops, &json!({"statement": "begin; /* x */ DROP\nTABLE trades"})));
+    assert!(hits(drops, &json!({"record": {"query": "drop table trades"}})), "by any name of the statement's");
+    assert!(!hits(drops, &json!({"statement": "select '; drop table trades'"})));
+    assert!(!hits(drops, &json!({"statement": 5})) && !hits(drops, &json!({})));
+    assert!(hits(drops, &json!({"commands": "drop table trades", "statement": "select 1"})), "an event's own field");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Where a rule is run: how values stand in the records there, and which fields these can have.
 
 use super::literal::Family;
+use crate::detect::logs::commands::COMMANDS;
 use crate::detect::logs::formats::{ACCESS_FIELDS, ACCESS_QUOTED, ACCESS_REQUEST, Format};
 use crate::detect::logs::logsource::{Fieldnames, Names};
 
@@ -55,6 +56,9 @@ impl<'a> Site<'a> {
 
     /// Where the values of a field stand; a keyword has no field.
     pub(super) fn place(&self, field: &str) -> Place {
+        if field == COMMANDS {
+            return Place::Some(Family::Words, self.anywhere);
+        }
         let anywhere = Place::Some(self.family, self.anywhere);
         let Some((names, own)) = self.names.filter(|_| !field.is_empty()) else { return anywhere };
         let own = own.get(field).map_or(&[][..], Vec::as_slice);
@@ -88,6 +92,7 @@ mod tests {
         assert_eq!(place(Format::Access, false, "c-uri-extension"), Place::Nowhere);
         assert_eq!(place(Format::Access, false, ""), Place::Some(Family::Raw, Part::Line));
         assert_eq!(place(Format::Access, true, "c-uri-extension"), Place::Some(Family::Raw, Part::Line));
+        assert_eq!(place(Format::JsonLines, false, COMMANDS), Place::Some(Family::Words, Part::Whole));
         assert_eq!(place(Format::JsonLines, false, "c-uri-extension"), Place::Some(Family::Json, Part::Whole));
     }
 }
