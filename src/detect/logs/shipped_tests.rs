@@ -1,9 +1,13 @@
 //! Every rule that comes with the program, on an event that it must find and on one that it must not.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
 use super::formats::Format;
-use super::shipped_cases::{AGENTS, CASES, REQUESTS, STATEMENTS, correlated};
+use super::shipped_cases::{AGENTS, CASES, HOST, REQUESTS, STATEMENTS, correlated};
 use super::*;
-use crate::domain::Source;
+use crate::domain::{Level, Source};
 use crate::policy::shipped::SHIPPED;
 
 /// The rule files by name.
@@ -12,12 +16,26 @@ fn shipped() -> Vec<(&'static str, &'static str)> {
     SHIPPED.iter().filter(is_rule).copied().collect()
 }
 
+thread_local! {
+    /// Files that were read before.
+    static READ: RefCell<BTreeMap<String, Rc<Ruleset>>> = RefCell::default();
+}
+
+/// One shipped file.
+fn ruleset(name: &str) -> Rc<Ruleset> {
+    let read = || {
+        let path = format!("logs/{name}.yml");
+        let file = shipped().into_iter().find(|(is, _)| *is == path).unwrap_or_else(|| panic!("no {path}"));
+        let rules = Ruleset::from_texts([file]);
+        assert_eq!(rules.skipped(), [], "{name}");
+        Rc::new(rules)
+    };
+    READ.with_borrow_mut(|known| known.entry(name.to_owned()).or_insert_with(read).clone())
+}
+
 /// Findings of one shipped file in a text.
 fn found_by(name: &str, text: &str) -> Vec<crate::domain::Finding> {
-    let path = format!("logs/{name}.yml");
-    let file = shipped().into_iter().find(|(is, _)| *is == path).unwrap_or_else(|| panic!("no {path}"));
-    let rules = Ruleset::from_texts([file]);
-    assert_eq!(rules.skipped(), [], "{name}");
+    let rules = ruleset(name);
     let mut found = Vec::new();
     let coverage = scan_reader(&rules, "x", text.as_bytes(), &ScanOptions::default(), &mut |f| found.push(f));
     assert_eq!(
@@ -59,9 +77,46 @@ fn attacks_are_found_however_they_are_written_and_what_looks_like_them_is_not() 
         yes.iter().for_each(|message| check(name, statement(message), true));
         no.iter().for_each(|message| check(name, statement(message), false));
     }
+    let said = |program: &str, message: &str| format!("2026-11-24T01:02:03.000004+00:00 web {program}[5]: {message}");
+    for (name, program, yes, no) in HOST {
+        yes.iter().for_each(|message| check(name, said(program, message), true));
+        no.iter().for_each(|message| check(name, said(program, message), false));
+    }
     AGENTS.0.iter().for_each(|agent| check("scanner-user-agent", line("/", agent), true));
     AGENTS.1.iter().for_each(|agent| check("scanner-user-agent", line("/", agent), false));
     assert_eq!(wrong, [] as [&str; 0]);
+}
+
+#[test]
+fn who_searches_sshd_or_guesses_through_su_is_found_by_the_count() {
+    let lines = |count: u32, rest: &str| -> String {
+        (0..count).map(|n| format!("Nov 24 01:02:{n:02} web {rest}\n")).collect()
+    };
+    let found = |name: &str, log: String| found_by(name, &log).len();
+    let left = |from: &str| format!("sshd[77]: Connection closed by {from} port 5 [preauth]");
+    assert_eq!(found("ssh-account", lines(10, &left("1.2.3.4"))), 1);
+    assert_eq!(found("ssh-account", lines(9, &left("1.2.3.4"))), 0);
+    assert_eq!(found("ssh-account", lines(20, &left("10.0.1.4"))), 0);
+    assert_eq!(found("ssh-account", lines(20, &left("authenticating user eve 1.2.3.4"))), 0);
+    let su = "su[77]: FAILED SU (to root) eve on pts/1";
+    assert_eq!([found("sudo-command", lines(6, su)), found("sudo-command", lines(5, su))], [1, 0]);
+}
+
+#[test]
+fn an_office_that_mistypes_all_day_is_no_guess_of_one_users_password() {
+    let refused = |n: u32, user: &str| sshd_line(n, &format!("Failed password for {user} from 1.2.3.4"));
+    let accepted = |user: &str| sshd_line(23, &format!("Accepted password for {user} from 1.2.3.4"));
+    let medium = |log: &str| found_by("ssh-brute-force", log).iter().any(|found| found.rule.level >= Level::Medium);
+    let many: String = (0..20).map(|n| refused(n, &format!("user{}", n % 4))).collect();
+    assert!(!medium(&(many + &accepted("user1"))));
+    let one: String = (0..10).map(|n| refused(n, "eve")).collect();
+    assert!(medium(&(one.clone() + &accepted("eve"))));
+    assert!(!medium(&(one + &accepted("bob"))));
+}
+
+/// What sshd says at an hour of the day.
+fn sshd_line(hour: u32, message: &str) -> String {
+    format!("Nov 24 {hour:02}:02:03 web sshd[77]: {message} port 5 ssh2\n")
 }
 
 #[test]
@@ -258,7 +313,13 @@ fn a_password_guessed_over_hours_is_found_when_it_is_accepted() {
         found_by("ssh-brute-force", &log).into_iter().map(|found| found.rule.title).collect()
     };
     let accepted = line(12, "Accepted password for root");
-    assert_eq!(titles(refused(10) + &accepted), ["Password accepted over SSH after many refused in a day"]);
+    assert_eq!(
+        titles(refused(10) + &accepted),
+        [
+            "Password accepted over SSH after many refused in a day",
+            "Password of a user accepted over SSH after many refused in a day"
+        ]
+    );
     assert_eq!(titles(refused(9) + &accepted), [] as [&str; 0]);
     assert_eq!(titles((refused(10) + &accepted).replace("192.0.2.7", "10.0.0.7")), [] as [&str; 0]);
     assert_eq!(titles(refused(10) + &line(12, "Accepted publickey for root")), [] as [&str; 0]);
