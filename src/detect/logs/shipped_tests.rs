@@ -119,6 +119,97 @@ fn sshd_line(hour: u32, message: &str) -> String {
     format!("Nov 24 {hour:02}:02:03 web sshd[77]: {message} port 5 ssh2\n")
 }
 
+/// A line of an access log, `n` seconds after one o'clock.
+fn request(n: usize, ip: &str, said: &str, status: u16) -> String {
+    format!("{ip} - - [24/Nov/2026:01:{:02}:{:02} +0000] \"{said}\" {status} 162 \"-\" \"x\"\n", n / 60, n % 60)
+}
+
+/// Titles of what a file finds.
+fn titles(name: &str, log: &str) -> Vec<String> {
+    found_by(name, log).into_iter().map(|found| found.rule.title).collect()
+}
+
+#[test]
+fn a_log_in_after_many_refused_over_the_web_is_found() {
+    let refused =
+        |ip: &str| -> String { (0..10).map(|n| request(n, ip, "POST /api/auth/login HTTP/1.1", 401)).collect() };
+    let let_in = |ip: &str| request(20, ip, "POST /api/auth/login HTTP/1.1", 200);
+    let guessed = "Passwords guessed over the web".to_owned();
+    let found = titles("web-login-guessing", &(refused("192.0.2.7") + &let_in("192.0.2.7")));
+    assert_eq!(found, [guessed.clone(), "Log-in over the web after many refused ones".to_owned()]);
+    assert_eq!(titles("web-login-guessing", &(refused("192.0.2.7") + &let_in("192.0.2.8"))), [guessed.clone()]);
+    // A balancer.
+    assert_eq!(titles("web-login-guessing", &(refused("10.0.1.4") + &let_in("10.0.1.4"))), [guessed]);
+    // An old token of a client that asks for something else.
+    let other: String = (0..50).map(|n| request(n, "192.0.2.7", "GET /api/balance HTTP/1.1", 401)).collect();
+    assert_eq!(titles("web-login-guessing", &other), [] as [&str; 0]);
+    let from = |count: usize| -> String {
+        (0..count).map(|n| request(n, &format!("192.0.2.{n}"), "POST /login HTTP/1.1", 401)).collect()
+    };
+    assert_eq!(titles("web-login-guessing", &from(30)), ["Passwords guessed over the web from many addresses"]);
+    assert_eq!(titles("web-login-guessing", &from(29)), [] as [&str; 0]);
+}
+
+#[test]
+fn what_is_tried_one_after_the_other_is_found() {
+    let many = |count: usize, ip: &str, path: &str, status: u16| -> String {
+        (0..count).map(|n| request(n, ip, &format!("GET {path}{n} HTTP/1.1"), status)).collect()
+    };
+    let tried = |log: &str| titles("web-enumeration", log).len();
+    assert_eq!(tried(&many(15, "192.0.2.7", "/api/users/81", 403)), 1);
+    assert_eq!(tried(&many(50, "192.0.2.7", "/api/users/81", 200)), 0);
+    assert_eq!(tried(&many(50, "10.0.0.7", "/api/keys/81", 200)), 0);
+    assert_eq!(tried(&many(50, "192.0.2.7", "/old/page-", 404)), 0);
+    let list = [
+        "admin", "backup", "cgi-bin", "config", "console", "panel", "portal", "private", "secret", "staging", "upload",
+        "setup",
+    ];
+    let searched = |count: usize, ip: fn(usize) -> String| -> String {
+        list[..count]
+            .iter()
+            .enumerate()
+            .map(|(n, word)| request(n, &ip(n), &format!("GET /{word} HTTP/1.1"), 404))
+            .collect()
+    };
+    let one = |_: usize| "192.0.2.7".to_owned();
+    assert_eq!(titles("web-enumeration", &searched(12, one)), ["Web server searched by a list of words"]);
+    assert_eq!(tried(&searched(11, one)), 0);
+    assert_eq!(tried(&searched(12, |n| format!("192.0.2.{n}"))), 0);
+}
+
+#[test]
+fn requests_of_odd_forms_are_found() {
+    let wrong: Vec<String> = [
+        ("web-method-odd", "PROPFIND / HTTP/1.1", 405, 1),
+        ("web-method-odd", "PROPFIND /dav/ HTTP/1.1", 207, 0),
+        ("web-method-odd", "PUT /uploads/x.jsp HTTP/1.1", 201, 1),
+        ("web-method-odd", "DELETE /api/orders/7 HTTP/1.1", 204, 0),
+        ("web-method-odd", "CONNECT 198.51.100.2:443 HTTP/1.1", 400, 1),
+        ("web-method-odd", r"\x16\x03\x01\x00\xEE\x01\x00", 400, 1),
+        ("web-method-odd", r"\x03\x00\x00/*\xE0\x00\x00\x00\x00\x00Cookie: mstshash=Administr", 400, 1),
+        ("web-method-odd", "SSH-2.0-Go", 400, 1),
+        ("web-method-odd", "GET /ssh-2.0 HTTP/1.1", 404, 0),
+        ("header-injection-probe", r"GET / HTTP/1.1\x0D\x0ATransfer-Encoding: chunked", 400, 1),
+        ("mass-export", "GET /api/export?format=csv HTTP/1.1", 200, 0),
+        ("admin-endpoint", "GET /admin/users HTTP/1.1", 200, 1),
+    ]
+    .into_iter()
+    .filter(|(name, said, status, wanted)| found_by(name, &request(1, "192.0.2.7", said, *status)).len() != *wanted)
+    .map(|(name, said, ..)| format!("{name}: {said}"))
+    .collect();
+    assert_eq!(wrong, [] as [&str; 0]);
+    let large = request(1, "192.0.2.7", "GET /api/export?format=csv HTTP/1.1", 200).replace(" 162 ", " 50000000 ");
+    assert_eq!(titles("mass-export", &large), ["Large export given"]);
+    assert_eq!(
+        titles("mass-export", &large.replace("/api/export?format=csv", "/download/app.tar.gz")),
+        [] as [&str; 0]
+    );
+    let inside = found_by("admin-endpoint", &request(1, "10.0.7.3", "GET /admin/users HTTP/1.1", 200));
+    assert_eq!(inside.iter().map(|found| found.rule.level).collect::<Vec<_>>(), [Level::Low]);
+    let referer = request(1, "192.0.2.7", "GET / HTTP/1.1", 200).replace("\"-\"", "\"https://a.example/' OR 1=1-- -\"");
+    assert_eq!(titles("header-content-probe", &referer), ["Injection in a header"]);
+}
+
 #[test]
 fn requests_in_the_error_log_of_nginx_are_read() {
     let line = |said: &str, request: &str| {
@@ -339,11 +430,11 @@ fn a_hidden_file_that_is_served_is_worse() {
     let line = |status: u16| {
         format!("192.0.2.7 - - [24/Nov/2026:01:02:03 +0000] \"GET /.git/config HTTP/1.1\" {status} 5 \"-\" \"x\"")
     };
-    let levels = |status| -> Vec<crate::domain::Level> {
+    let levels = |status| -> Vec<Level> {
         found_by("sensitive-file-probe", &line(status)).into_iter().map(|found| found.rule.level).collect()
     };
-    assert_eq!(levels(404), [crate::domain::Level::Low]);
-    assert!(levels(200).contains(&crate::domain::Level::High));
+    assert_eq!(levels(404), [Level::Low]);
+    assert!(levels(200).contains(&Level::High));
 }
 
 #[test]
@@ -351,7 +442,7 @@ fn a_guessed_password_is_worse_than_guessing() {
     let (_, text, _) = correlated().into_iter().find(|(name, ..)| *name == "ssh-brute-force").unwrap();
     let found = found_by("ssh-brute-force", &text);
     let last = found.last().unwrap();
-    assert_eq!((last.rule.level, &last.matched["src_ip"]), (crate::domain::Level::Critical, &"1.2.3.4".into()));
+    assert_eq!((last.rule.level, &last.matched["src_ip"]), (Level::Critical, &"1.2.3.4".into()));
 }
 
 /// A rule that nothing in raw bytes can rule out makes every event of every log be parsed.
