@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::formats::Format;
-use super::shipped_cases::{AGENTS, CASES, HOST, REQUESTS, STATEMENTS, correlated};
+use super::shipped_cases::{AGENTS, CASES, REQUESTS, STATEMENTS, correlated};
+use super::shipped_host::HOST;
 use super::*;
 use crate::domain::{Level, Source};
 use crate::policy::shipped::SHIPPED;
@@ -211,6 +212,46 @@ fn requests_of_odd_forms_are_found() {
 }
 
 #[test]
+fn a_password_of_the_database_that_is_let_in_after_many_guesses_is_found() {
+    let of = |n: usize, host: &str, user: &str, said: &str| {
+        format!("2026-11-24 01:02:{n:02}.004 UTC [{n}] {user}@shop {host} {said}\n")
+    };
+    let refused = |host: &str| -> String {
+        (0..10)
+            .map(|n| of(n, host, "postgres", "FATAL:  password authentication failed for user \"postgres\""))
+            .collect()
+    };
+    let let_in = |user: &str| of(30, "", user, &format!("LOG:  connection authorized: user={user} database=shop"));
+    let low = "Database let its administrator in while his password was guessed".to_owned();
+    let titles = |log: String| titles("database-password-guessing", &log);
+    assert!(titles(refused("") + &let_in("postgres")).contains(&low));
+    assert!(!titles(refused("") + &let_in("admin")).contains(&low));
+    let json = |n: usize, host: &str, severity: &str, said: &str| {
+        format!(
+            "{{\"timestamp\":\"2026-11-24 01:02:{n:02}.004 UTC\",\"user\":\"postgres\",\"dbname\":\"shop\",\"pid\":{n},\
+             \"remote_host\":\"{host}\",\"error_severity\":\"{severity}\",\"message\":\"{said}\"}}\n"
+        )
+    };
+    let guessed: String =
+        (0..10).map(|n| json(n, "192.0.2.7", "FATAL", "password authentication failed for user postgres")).collect();
+    let after = |host: &str| json(30, host, "LOG", "connection authorized: user=postgres database=shop");
+    let high = "Database let its administrator in after many refused passwords".to_owned();
+    assert!(titles(guessed.clone() + &after("192.0.2.7")).contains(&high));
+    assert!(!titles(guessed + &after("10.0.0.5")).contains(&high));
+    let kept_out: String = (0..5)
+        .map(|n| {
+            of(
+                n,
+                "",
+                "postgres",
+                "FATAL:  no pg_hba.conf entry for host \"192.0.2.7\", user \"postgres\", database \"shop\"",
+            )
+        })
+        .collect();
+    assert_eq!(titles(kept_out), ["Database knocked at from an address that may not"]);
+}
+
+#[test]
 fn requests_in_the_error_log_of_nginx_are_read() {
     let line = |said: &str, request: &str| {
         format!(
@@ -306,7 +347,10 @@ fn postgresql_refuses_in_many_words() {
     ];
     let line = |n: usize| format!("2026-11-24 01:02:{n:02} UTC [5] FATAL:  {}\n", said[n % said.len()]);
     let log: String = (0..20).map(line).collect();
-    assert_eq!(found_by("database-password-guessing", &log).len(), 1);
+    assert_eq!(
+        titles("database-password-guessing", &log),
+        ["Passwords of the database guessed", "Database knocked at from an address that may not"]
+    );
     let german =
         "2026-11-24 01:02:03 UTC [5] FATAL:  Passwort-Authentifizierung für Benutzer »app« fehlgeschlagen\n".repeat(10);
     assert_eq!(found_by("database-password-guessing", &german).len(), 1);
