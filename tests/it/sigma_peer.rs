@@ -120,6 +120,8 @@ const DIFFERENCES: &[(&str, &[&str])] = &[
             "ssh-brute-force: ours alone: Password accepted over SSH after many refused in a day",
             "ssh-brute-force: ours alone: Password of a user accepted over SSH after many refused in a day",
             "ssh-brute-force: theirs alone: Many log-ins of a user refused over SSH in a day",
+            "database-password-guessing: theirs alone: Many passwords of one address refused by the database",
+            "database-password-guessing: theirs alone: Many passwords of one user refused by the database",
             "web-login-guessing: theirs alone: Log-in refused over the web",
             "web-login-guessing: theirs alone: Many log-ins refused over the web",
             "web-enumeration: theirs alone: Number of a key or a user tried",

