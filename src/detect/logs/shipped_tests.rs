@@ -90,9 +90,8 @@ fn attacks_are_found_however_they_are_written_and_what_looks_like_them_is_not() 
 
 #[test]
 fn who_searches_sshd_or_guesses_through_su_is_found_by_the_count() {
-    let lines = |count: u32, rest: &str| -> String {
-        (0..count).map(|n| format!("Nov 24 01:02:{n:02} web {rest}\n")).collect()
-    };
+    let line = |n: u32, rest: &str| format!("Nov 24 01:02:{n:02} web {rest}\n");
+    let lines = |count: u32, rest: &str| -> String { (0..count).map(|n| line(n, rest)).collect() };
     let found = |name: &str, log: String| found_by(name, &log).len();
     let left = |from: &str| format!("sshd[77]: Connection closed by {from} port 5 [preauth]");
     assert_eq!(found("ssh-account", lines(10, &left("1.2.3.4"))), 1);
@@ -135,10 +134,10 @@ fn a_log_in_after_many_refused_over_the_web_is_found() {
     let refused =
         |ip: &str| -> String { (0..10).map(|n| request(n, ip, "POST /api/auth/login HTTP/1.1", 401)).collect() };
     let let_in = |ip: &str| request(20, ip, "POST /api/auth/login HTTP/1.1", 200);
-    let guessed = "Passwords guessed over the web".to_owned();
+    let guessed = "Passwords guessed over the web";
     let found = titles("web-login-guessing", &(refused("192.0.2.7") + &let_in("192.0.2.7")));
-    assert_eq!(found, [guessed.clone(), "Log-in over the web after many refused ones".to_owned()]);
-    assert_eq!(titles("web-login-guessing", &(refused("192.0.2.7") + &let_in("192.0.2.8"))), [guessed.clone()]);
+    assert_eq!(found, [guessed, "Log-in over the web after many refused ones"]);
+    assert_eq!(titles("web-login-guessing", &(refused("192.0.2.7") + &let_in("192.0.2.8"))), [guessed]);
     // A balancer.
     assert_eq!(titles("web-login-guessing", &(refused("10.0.1.4") + &let_in("10.0.1.4"))), [guessed]);
     // An old token of a client that asks for something else.
