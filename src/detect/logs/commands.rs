@@ -12,7 +12,7 @@
 //! Whether a backslash escapes a quote is a setting of the server's that the log does not tell: where the two readings differ, the
 //! commands of both are given.
 
-use super::formats::audited;
+use super::formats::told;
 
 /// The field that rules ask for.
 pub(super) const COMMANDS: &str = "commands";
@@ -24,9 +24,9 @@ const MAX_TEXT: usize = 128;
 /// Blocks of code in one another; what is deeper is a text.
 const MAX_DEPTH: usize = 8;
 
-/// The commands of a statement, which may stand in an entry of pgaudit's.
+/// The commands of a statement, or of a message that tells of one.
 pub fn commands(statement: &str) -> Vec<String> {
-    let statement = audited(statement).unwrap_or(statement);
+    let statement = told(statement);
     let mut out = Commands::of(statement, false);
     if statement.contains("\\'") {
         let other = Commands::of(statement, true);
@@ -234,6 +234,7 @@ mod tests {
             ("select $$open; drop table t", &["select ' '"]),
             ("/* open drop table t", &[]),
             (" ; ;", &[]),
+            ("duration: 1.2 ms  statement: drop table t", &["drop table t"]),
             ("AUDIT: SESSION,1,1,DDL,DROP TABLE,,,\"drop\n table t\",<none>", &["drop table t"]),
             ("select a$b$c, 5-3/2", &["select a$b$c, 5-3/2"]),
         ] {

@@ -30,7 +30,7 @@ pub use detect::layout;
 pub use json::JsonRecords;
 pub use layout::{Layout, Outline, TEXT, Wanted};
 pub use lines::{Chunk, Continued, Split};
-pub(super) use pg_words::audited;
+pub(super) use pg_words::told;
 pub(super) use shape::{
     address_end as access_address_end, head as access_head, is_status as access_status, may_hold as access_may_hold,
 };

@@ -136,9 +136,28 @@ pub(super) fn statement_at(message: &str, log: bool) -> Option<usize> {
     said().or_else(|| executed().filter(|_| log))
 }
 
+/// The statement that a message begins with, behind how long it took; all of it where it begins with none.
+pub(in crate::detect::logs) fn told(message: &str) -> &str {
+    if let Some(statement) = audited(message) {
+        return statement;
+    }
+    // No statement begins with letters, a colon and a number.
+    let number = |text: &str| text.trim_start().bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let letters = |text: &str| text.trim_end().chars().all(char::is_alphabetic);
+    let took = |text: &str| text.split_once(':').is_some_and(|(name, time)| letters(name) && number(time));
+    let behind = message.split_once(" ms").filter(|(before, _)| took(before)).map(|(_, rest)| rest);
+    let rest = behind.map_or(message, |rest| rest.trim_start_matches([' ', ',']));
+    let said = SAID.iter().find_map(|word| rest.strip_prefix(word));
+    let executed = || {
+        let after = EXECUTED.iter().find_map(|word| rest.strip_prefix(word))?;
+        after.split_once(": ").filter(|(name, _)| !name.contains(['\'', ';'])).map(|(_, statement)| statement)
+    };
+    said.or_else(executed).unwrap_or(message)
+}
+
 /// The statement of an entry of pgaudit's, as it stands there:
 /// `AUDIT: SESSION,1,1,READ,SELECT,TABLE,public.t,"select 1",<not logged>`.
-pub(in crate::detect::logs) fn audited(message: &str) -> Option<&str> {
+pub(super) fn audited(message: &str) -> Option<&str> {
     /// Fields before the statement.
     const BEFORE: usize = 7;
     let mut rest = message.strip_prefix("AUDIT: ")?;
@@ -197,6 +216,19 @@ mod tests {
             assert_eq!(statement_at(message, true).map(|at| &message[at..]), Some("copy t"), "{message}");
         }
         assert_eq!(statement_at("could not execute x: no", false), None);
+        for message in
+            ["statement: copy t", "duration: 1.2 ms  execute S_1: copy t", "durée : 1.2 ms, instruction : copy t"]
+        {
+            assert_eq!(told(message), "copy t");
+        }
+        for statement in [
+            "drop table t -- statement: x",
+            "execute p('a: b')",
+            "select ' ms  statement: x'",
+            "drop table t--: 1 ms statement: x",
+        ] {
+            assert_eq!(told(statement), statement);
+        }
         assert_eq!(
             audited("AUDIT: OBJECT,1,1,READ,SELECT,TABLE,\"a,\"\"b\",\"copy \"\"t\"\"\",<none>"),
             Some("copy \"\"t\"\"")
