@@ -70,6 +70,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("recovery.yml", include_str!("../../policies/recovery.yml")),
     ("resume.yml", include_str!("../../policies/resume.yml")),
     ("trades/account-before-it-was-made.yml", include_str!("../../policies/trades/account-before-it-was-made.yml")),
+    ("trades/after-its-order.yml", include_str!("../../policies/trades/after-its-order.yml")),
     ("trades/back-dated.yml", include_str!("../../policies/trades/back-dated.yml")),
     ("trades/before-its-order.yml", include_str!("../../policies/trades/before-its-order.yml")),
     ("trades/burst.yml", include_str!("../../policies/trades/burst.yml")),
@@ -123,6 +124,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("trades/wash.yml", include_str!("../../policies/trades/wash.yml")),
     ("trades/wash-within-a-minute.yml", include_str!("../../policies/trades/wash-within-a-minute.yml")),
     ("trades/while-paused.yml", include_str!("../../policies/trades/while-paused.yml")),
+    ("trades/written-late.yml", include_str!("../../policies/trades/written-late.yml")),
 ];
 
 /// An example of a list of indicators: path below the policies folder and text. It is not read from there.

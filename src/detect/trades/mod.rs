@@ -42,6 +42,7 @@ mod row;
 pub mod sql;
 #[cfg(test)]
 mod stage_tests;
+mod together;
 /// Numbers and moments as databases write them.
 pub mod value;
 mod whole_orders;
@@ -56,3 +57,4 @@ pub use policy::needs_history;
 pub use record::{NO_TIME, Record, SIZE, Side};
 pub use reference::Reference;
 pub use row::{BETWEEN, RowReader, Seen};
+pub use together::Together;

@@ -61,7 +61,7 @@ pub struct Plan {
 }
 
 /// Roles that every record keeps; amounts tell what is no trade.
-const ALWAYS: [Role; 8] = [
+const ALWAYS: [Role; 9] = [
     Role::Id,
     Role::Account,
     Role::Instrument,
@@ -70,6 +70,7 @@ const ALWAYS: [Role; 8] = [
     Role::CreatedAt,
     Role::Quantity,
     Role::Price,
+    Role::DeletedAt,
 ];
 
 impl Plan {
@@ -117,6 +118,7 @@ impl Plan {
                 plan.uncovered.push(Uncovered { policy: policy.id.clone(), reason, optional: policy.optional });
             }
             roles.extend(uses(&policy.check));
+            roles.extend(&policy.unless_present);
             plan.xmin |= matches!(policy.check, Check::Sequence { of: Sequence::Xmin, .. });
             plan.policies.push(mapped_parts(policy, trades));
         }
@@ -213,7 +215,7 @@ fn uses(check: &Check) -> Vec<Role> {
             let whole = matches!(problem, Difference::Overfilled | Difference::Waiting | Difference::Filled);
             let more = if whole { vec![Quantity] } else { vec![] };
             [
-                vec![Order, CounterOrder, Account, Counterparty, Instrument, Side, Quantity, Price, Value],
+                vec![Order, CounterOrder, Account, Counterparty, Instrument, Side, Quantity, Price, Value, Role::Status],
                 fields.clone(),
                 more,
             ]
@@ -272,7 +274,7 @@ fn needs_time(check: &Check) -> bool {
         ),
         Check::Window { .. } | Check::Baseline { .. } => true,
         Check::Row { .. } | Check::Sequence { .. } => false,
-        Check::Reconcile { problem, .. } => *problem == Difference::BeforeOrder,
+        Check::Reconcile { problem, .. } => matches!(problem, Difference::BeforeOrder | Difference::Ended),
     }
 }
 
@@ -364,6 +366,10 @@ fn missing_tables(policy: &TradePolicy, mapping: &SchemaMapping, reference: &Ref
             let role = match problem {
                 Difference::BeforeOrder => vec![Role::CreatedAt],
                 Difference::Refused => vec![Role::Status],
+                Difference::Ended if mapping.orders.as_ref().is_some_and(|orders| orders.has(Role::DeletedAt)) => {
+                    vec![]
+                }
+                Difference::Ended => vec![Role::RevokedAt],
                 Difference::Overfilled => vec![Role::Quantity],
                 Difference::Filled if mapping.orders.as_ref().is_some_and(|orders| orders.has(Role::Filled)) => vec![],
                 Difference::Waiting | Difference::Filled => vec![Role::Quantity, Role::Status],

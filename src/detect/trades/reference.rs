@@ -28,6 +28,8 @@ pub struct Reference {
     pub now: i64,
     /// How limits are brought to the units of trades.
     pub units: Units,
+    /// A key belongs to who owns accounts.
+    pub keys_of_owners: bool,
 }
 
 /// Powers of ten between the units of limits and of trades (`limit_cents` and `qty_e8`), as far as names say them.
@@ -86,6 +88,8 @@ pub struct Account {
     pub made: Option<i64>,
     /// When it was closed or frozen.
     pub closed: Option<i64>,
+    /// Number of its owner's id.
+    pub owner: u32,
 }
 
 /// Something that the intruder used.
@@ -109,14 +113,35 @@ pub fn columns(mapping: &Mapping, roles: &[Role]) -> (Vec<Role>, Vec<String>) {
 }
 
 /// Roles of the key table that are read.
-pub const KEY_ROLES: [Role; 7] =
-    [Role::Id, Role::Account, Role::RevokedAt, Role::ExpiresAt, Role::CreatedAt, Role::Scope, Role::Ip];
+pub const KEY_ROLES: [Role; 8] = [
+    Role::Id,
+    Role::Account,
+    Role::RevokedAt,
+    Role::DeletedAt,
+    Role::ExpiresAt,
+    Role::CreatedAt,
+    Role::Scope,
+    Role::Ip,
+];
 /// Roles of the account table that are read.
-pub const ACCOUNT_ROLES: [Role; 6] =
-    [Role::Id, Role::Limit, Role::DailyLimit, Role::PositionLimit, Role::CreatedAt, Role::RevokedAt];
+pub const ACCOUNT_ROLES: [Role; 8] = [
+    Role::Id,
+    Role::Limit,
+    Role::DailyLimit,
+    Role::PositionLimit,
+    Role::CreatedAt,
+    Role::RevokedAt,
+    Role::DeletedAt,
+    Role::User,
+];
 
 fn cell<'a>(row: RawRow<'a>, roles: &[Role], role: Role) -> Option<Cow<'a, [u8]>> {
     row.cell(roles.iter().position(|one| *one == role)?)
+}
+
+/// Whether something happened at all: 0 says that it did not.
+pub(super) fn at_all(moment: &i64) -> bool {
+    *moment != 0
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -183,7 +208,7 @@ impl Reference {
         let Some(id) = get(Role::Id) else { return };
         let key = Key {
             account: get(Role::Account).map_or(NONE, |account| self.names.of(&account)),
-            revoked: time(Role::RevokedAt),
+            revoked: [Role::RevokedAt, Role::DeletedAt].into_iter().filter_map(time).filter(at_all).min(),
             expires: time(Role::ExpiresAt),
             made: time(Role::CreatedAt),
             scope: get(Role::Scope).map(|scope| scope_of(&scope)),
@@ -208,7 +233,8 @@ impl Reference {
             daily: amount(Role::DailyLimit, self.units.daily),
             position: amount(Role::PositionLimit, self.units.position),
             made: time(Role::CreatedAt),
-            closed: time(Role::RevokedAt),
+            closed: [Role::RevokedAt, Role::DeletedAt].into_iter().filter_map(time).filter(at_all).min(),
+            owner: get(Role::User).map_or(NONE, |owner| self.names.of(&owner)),
         };
         let number = self.names.of(&id);
         self.accounts.get_or_insert_default().insert(number, account);

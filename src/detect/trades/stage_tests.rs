@@ -21,7 +21,7 @@ pub(super) const HOUR: i64 = 3_600_000;
 pub(super) const DAY: i64 = 86_400_000;
 
 const TIME: &str = "timestamp(3) without time zone";
-const TRADE: [(&str, &str); 16] = [
+const TRADE: [(&str, &str); 18] = [
     ("id", "bigint"),
     ("accountId", "text"),
     ("apiKeyId", "text"),
@@ -38,8 +38,10 @@ const TRADE: [(&str, &str); 16] = [
     ("executedAt", TIME),
     ("createdAt", TIME),
     ("updatedAt", TIME),
+    ("correctsId", "bigint"),
+    ("deletedAt", TIME),
 ];
-const ORDER: [(&str, &str); 8] = [
+const ORDER: [(&str, &str); 10] = [
     ("id", "text"),
     ("accountId", "text"),
     ("symbol", "text"),
@@ -48,14 +50,18 @@ const ORDER: [(&str, &str); 8] = [
     ("filledQuantity", "numeric"),
     ("status", "text"),
     ("createdAt", TIME),
+    ("cancelledAt", TIME),
+    ("deletedAt", TIME),
 ];
-const ACCOUNT: [(&str, &str); 6] = [
+const ACCOUNT: [(&str, &str); 8] = [
     ("id", "text"),
     ("tradeLimit", "numeric"),
     ("dailyLimit", "numeric"),
     ("positionLimit", "numeric"),
     ("createdAt", TIME),
     ("closedAt", TIME),
+    ("deletedAt", TIME),
+    ("userId", "text"),
 ];
 const KEY: [(&str, &str); 7] = [
     ("id", "text"),
@@ -286,7 +292,7 @@ impl Scan<'_> {
         for row in &self.stage.trades {
             let record = raw(row, &columns, |row| reader.row(row));
             if record.order != 0 {
-                Claim::new(&record, None).write(&mut claims);
+                Claim::new(&record, None, reader.void).write(&mut claims);
             }
             records.push((record, reader.id_hash));
         }
@@ -296,6 +302,9 @@ impl Scan<'_> {
         let judged = reader.seen.judged;
         for changes in std::mem::take(&mut reader.seen.changes).into_values() {
             changes.finish(judged, &mut hits);
+        }
+        for together in std::mem::take(&mut reader.seen.together).into_values() {
+            together.finish(&mut hits);
         }
         let mut gaps = plan.without_usual(&mut hits, judged);
         let (mut doubts, mut beyond) = (Vec::new(), Vec::new());

@@ -24,6 +24,7 @@ pub(super) async fn reference(
             .iter()
             .map(|(from, to)| (from.as_millisecond(), to.map(Timestamp::as_millisecond)))
             .collect(),
+        keys_of_owners: mapping.keys_of_owners,
         ..Reference::default()
     };
     for (role, name, from, to) in &scan.traces {

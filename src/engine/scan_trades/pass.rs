@@ -101,11 +101,11 @@ impl RowSink for TradeSink {
         let Some(made) = &mut self.made else { return Ok(()) };
         if let Some(claims) = &mut made.claims {
             if record.order != 0 {
-                Claim::new(&record, None).write(claims.part(record.order)?);
+                Claim::new(&record, None, self.reader.void).write(claims.part(record.order)?);
             }
             let counter = self.reader.counter_order;
             if counter != 0 {
-                Claim::new(&record, Some(counter)).write(claims.part(counter)?);
+                Claim::new(&record, Some(counter), self.reader.void).write(claims.part(counter)?);
             }
         }
         for ((ledger, key), entries) in self.books.iter().zip(&mut made.entries) {

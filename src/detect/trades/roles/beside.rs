@@ -1,7 +1,7 @@
 //! What the columns of the tables beside the trade table are called.
 
 use super::Role;
-use super::names::{ADDRESSES, Known, known};
+use super::names::{ADDRESSES, DELETED, Known, known};
 
 /// What came of it.
 pub(super) const FILLED: Known = known(
@@ -29,6 +29,24 @@ pub(super) const FILLED: Known = known(
         "tradedquantity",
         "matchedquantity",
         "filled",
+    ],
+    &[],
+    &[],
+);
+
+/// When an order was taken back.
+pub(super) const ENDED: Known = known(
+    Role::RevokedAt,
+    &[
+        "cancelledat",
+        "canceledat",
+        "cancelledon",
+        "canceledon",
+        "cancelledtime",
+        "canceledtime",
+        "killedat",
+        "withdrawnat",
+        "revokedat",
     ],
     &[],
     &[],
@@ -122,10 +140,11 @@ pub(super) const KEYS: &[Known] = &[
         ],
         &["by", "reason", "is"],
     ),
+    DELETED,
     known(
         Role::ExpiresAt,
-        &["expiresat", "expiry", "expiresin", "expirationdate", "validuntil", "expires", "expireson"],
-        &["expires", "expiry", "expiration", "validuntil", "validto", "lapses"],
+        &["expiresat", "expiry", "expiresin", "expirationdate", "validuntil", "expires", "expireson", "notafter"],
+        &["expires", "expiry", "expiration", "validuntil", "validto", "validtill", "notafter", "lapses"],
         &[],
     ),
     known(
@@ -264,6 +283,7 @@ pub(super) const ACCOUNTS: &[Known] = &[
         ],
         &["by", "reason", "is"],
     ),
+    DELETED,
     known(
         Role::CreatedAt,
         &["createdat", "created", "createdon", "openedat", "registeredat", "joinedat"],

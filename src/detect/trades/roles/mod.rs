@@ -10,6 +10,7 @@ mod beside;
 mod chooser;
 mod find;
 mod names;
+mod owners;
 mod shape;
 mod tables;
 mod through;
@@ -70,6 +71,10 @@ pub enum Role {
     DailyLimit,
     /// Account tables: the most that may be held of one instrument.
     PositionLimit,
+    /// When a row was deleted softly: it is kept, and counts no more.
+    DeletedAt,
+    /// The trade that a trade corrects.
+    Corrects,
 }
 
 impl Role {
@@ -167,6 +172,9 @@ pub struct SchemaMapping {
     pub orders: Option<Mapping>,
     /// Table of sessions or log-ins, if one was found.
     pub sessions: Option<Mapping>,
+    /// A key belongs to who owns accounts, not to an account.
+    #[serde(skip)]
+    pub keys_of_owners: bool,
 }
 
 /// `trade-roles.yml`: what a deployment says of its tables, where names don't.

@@ -41,6 +41,14 @@ pub(super) const ADDRESSES: &[&str] = &[
     "clientaddress",
 ];
 
+/// What says that a row is kept and counts no more.
+pub(super) const DELETED: Known = known(
+    Role::DeletedAt,
+    &["deletedat", "deletedon", "softdeletedat", "isdeleted", "deleted", "removedat", "voidedat", "isvoid", "voided"],
+    &["deleted", "voided"],
+    &["by", "reason"],
+);
+
 /// The trade table, in the order in which roles choose their columns.
 pub(super) const TRADE: &[Known] = &[
     known(Role::Id, &["id", "tradeid", "uuid", "executionid", "fillid", "transactionid", "dealid"], &[], &[]),
@@ -355,6 +363,28 @@ pub(super) const TRADE: &[Known] = &[
         &["updatedat", "updated", "modifiedat", "lastmodified", "updatedon", "lastupdated", "changedat", "amendedat"],
         &["updated", "modified", "changed", "amended"],
         &["by"],
+    ),
+    DELETED,
+    known(
+        Role::Corrects,
+        &[
+            "correctsid",
+            "correctionof",
+            "correctionofid",
+            "reversalof",
+            "reversalofid",
+            "reversesid",
+            "reversedtradeid",
+            "originaltradeid",
+            "originalexecutionid",
+            "originalid",
+            "bustof",
+            "amendsid",
+            "replacesid",
+            "adjustsid",
+        ],
+        &[],
+        &[],
     ),
     known(Role::Ip, ADDRESSES, &["ip", "ipaddress"], &["allowed"]),
     known(

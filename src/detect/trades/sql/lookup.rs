@@ -53,9 +53,15 @@ impl<'a> Base<'a> {
         let condition = match problem {
             Problem::Missing if told.null_is_missing => format!("{known} IS NULL"),
             Problem::Missing => format!("{known} IS NULL AND t.{name} IS NOT NULL"),
-            Problem::Revoked => format!("time - o.{} > {tolerance}", moment(Role::RevokedAt)),
+            Problem::Revoked => {
+                let roles = [Role::RevokedAt, Role::DeletedAt].into_iter().filter(|role| mapping.column(*role).is_some());
+                let after = |at: String| format!("(o.{at} <> 0 AND time - o.{at} > {tolerance})");
+                let ended: Vec<_> = roles.map(|role| after(moment(role))).collect();
+                ended.join(" OR ")
+            }
             Problem::Expired => format!("time - o.{} > {tolerance}", moment(Role::ExpiresAt)),
             Problem::NotYetMade => format!("o.{} - time > {tolerance}", moment(Role::CreatedAt)),
+            Problem::OtherAccount if self.mapping.keys_of_owners => return Err("keys belong to owners of accounts"),
             Problem::OtherAccount => {
                 format!("o.{} <> t.{}", other.column(Role::Account, Form::Text), self.text(Role::Account))
             }

@@ -17,9 +17,10 @@ use super::changes::{self, USUAL as USUAL_ROWS, asks_for_changes};
 use super::expression::{Expression, Later};
 use super::ids::{ROLLED_BACK, USUAL};
 use super::plan::{Plan, Uncovered};
-use super::policy::{Check, Sequence, TradePolicy};
+use super::policy::{Check, Problem, Sequence, TradePolicy};
 use super::reference::Reference;
 use super::roles::{Role, SchemaMapping};
+use super::together::asks_for_lateness;
 
 /// A policy as a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,12 +71,19 @@ impl Base<'_> {
     fn statement(mut self, policy: &TradePolicy, window: Window) -> Result<String, Unwritten> {
         // What follows several rows in time; the others also report what has no time.
         let several = matches!(policy.check, Check::Window { .. } | Check::Baseline { .. });
+        self.only_live = several || matches!(policy.check, Check::Lookup { problem: Problem::OverLimit, .. });
         let hits = match &policy.check {
             Check::Row { when: Expression::Later(later) } if asks_for_changes(&policy.check) => {
                 self.changes(later, &within(window).join(" AND "))
             }
+            Check::Row { .. } if asks_for_lateness(&policy.check) => {
+                return Err("it leaves out rows that were written together");
+            }
             Check::Row { when } => {
-                let condition = self.condition(when);
+                let mut condition = self.condition(when);
+                for role in policy.unless_present.iter().filter(|role| self.mapping.trades.column(**role).is_some()) {
+                    condition = format!("({condition}) AND {} IS NULL", self.text(*role));
+                }
                 self.unusual(&condition, policy.usual_percent, &within(window).join(" AND "))
             }
             Check::Lookup { .. } => self.lookup(&policy.check)?,

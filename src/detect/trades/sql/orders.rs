@@ -9,14 +9,15 @@ impl Base<'_> {
         let (order, counter) = (self.text(Role::Order), self.text(Role::CounterOrder));
         let (account, other) = (self.text(Role::Account), self.text(Role::Counterparty));
         let (instrument, side, quantity) = (self.text(Role::Instrument), self.side(), self.number(Role::Quantity));
+        let void = self.void();
         let own = format!(
-            "SELECT id, time, place, {order} AS the_order, {account} AS account, {instrument} AS instrument, {side} AS way, {quantity} AS quantity FROM t WHERE {order} IS NOT NULL"
+            "SELECT id, time, place, {order} AS the_order, {account} AS account, {instrument} AS instrument, {side} AS way, {quantity} AS quantity, {void} AS void FROM t WHERE {order} IS NOT NULL"
         );
         if self.mapping.trades.column(Role::CounterOrder).is_none() {
             return own;
         }
         format!(
-            "{own} UNION ALL SELECT id, time, place, {counter}, {other}, {instrument}, 0, {quantity} FROM t WHERE {counter} IS NOT NULL"
+            "{own} UNION ALL SELECT id, time, place, {counter}, {other}, {instrument}, 0, {quantity}, {void} FROM t WHERE {counter} IS NOT NULL"
         )
     }
 
@@ -40,7 +41,7 @@ impl Base<'_> {
             Difference::Refused => {
                 let status = orders.column(Role::Status, Form::Text);
                 let words = self.dialect.list(words.iter().map(|word| word.to_lowercase()));
-                joined(format!("lower(o.{status}) IN ({words})"))
+                joined(format!("c.void = 0 AND lower(o.{status}) IN ({words})"))
             }
             Difference::Differs => {
                 let differ: Vec<_> = fields
@@ -60,15 +61,21 @@ impl Base<'_> {
             }
             Difference::Overfilled => {
                 let most = orders.column(Role::Quantity, Form::Number);
-                self.parts.push(("c", claims.clone()));
+                self.parts.push(("n", claims.clone()));
+                // Corrections take back: where the signs differ, that of the sum is the order's.
+                let all = self.dialect.sum("CASE void WHEN 0 THEN quantity END");
+                let of = |what: &str| format!("{what} OVER (PARTITION BY the_order)");
+                let (low, high) = (of("min(CASE void WHEN 0 THEN quantity END)"), of("max(CASE void WHEN 0 THEN quantity END)"));
+                self.parts.push(("m", format!("SELECT n.*, {low} AS low, {high} AS high, {} AS whole FROM n", of(&all))));
+                self.parts.push(("c", "SELECT id, time, place, the_order, CASE WHEN void = 1 THEN 0 WHEN low < 0 AND high > 0 AND whole < 0 THEN -quantity WHEN low < 0 AND high > 0 THEN quantity ELSE abs(quantity) END AS quantity FROM m".into()));
                 self.parts.push(("o", orders.select(&[])));
                 // Rows without a time come first, as they do in the scan.
                 return Ok(format!(
-                    "SELECT id, time FROM (SELECT c.id, c.time, c.quantity, o.{most} AS most, {} OVER (PARTITION BY c.the_order ORDER BY c.time NULLS FIRST, c.place ROWS UNBOUNDED PRECEDING) AS filled FROM c JOIN o ON o.{id} = c.the_order) f WHERE filled > abs(most) AND quantity <> 0",
-                    self.dialect.sum("abs(c.quantity)")
+                    "SELECT id, time FROM (SELECT c.id, c.time, c.quantity, o.{most} AS most, {} OVER (PARTITION BY c.the_order ORDER BY c.time NULLS FIRST, c.place ROWS UNBOUNDED PRECEDING) AS filled FROM c JOIN o ON o.{id} = c.the_order) f WHERE filled > abs(most) AND quantity > 0",
+                    self.dialect.sum("c.quantity")
                 ));
             }
-            Difference::Waiting | Difference::Filled => {
+            Difference::Waiting | Difference::Filled | Difference::Ended => {
                 return Err("it leaves out what is usual among all orders, and names orders without a trade");
             }
             Difference::Extra => return Err("orders without a trade are no finding"),
