@@ -116,6 +116,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("trades/refused-order.yml", include_str!("../../policies/trades/refused-order.yml")),
     ("trades/revoked-key.yml", include_str!("../../policies/trades/revoked-key.yml")),
     ("trades/round-trips.yml", include_str!("../../policies/trades/round-trips.yml")),
+    ("trades/same-reference.yml", include_str!("../../policies/trades/same-reference.yml")),
     ("trades/self-dealing.yml", include_str!("../../policies/trades/self-dealing.yml")),
     ("trades/unknown-account.yml", include_str!("../../policies/trades/unknown-account.yml")),
     ("trades/unknown-key.yml", include_str!("../../policies/trades/unknown-key.yml")),

@@ -290,13 +290,17 @@ fn of_rows(policy: &str) -> Option<[Case; 3]> {
             (two(trade(1, 0), trade(2, 0).null("executedAt")), &[]),
             (
                 Stage::of(vec![
-                    trade(1, 0).with("createdAt", "9999-12-31 23:59:59.999"),
+                    trade(1, 0).with("createdAt", "9999-12-31 23:59:59.999").null("updatedAt"),
                     trade(2, 0).with("createdAt", "10000-01-01 00:00:00"),
                     trade(3, 0).with("createdAt", "-infinity"),
                     trade(4, 0).with("executedAt", "0001-01-01 00:00:00"),
                     trade(5, 0).with("executedAt", "0044-03-15 12:00:00 BC"),
+                    trade(6, 0).at("settledAt", -DAY),
+                    trade(7, 0).at("settledAt", -DAY - 1),
+                    trade(8, 0).at("updatedAt", -HOUR),
+                    trade(9, 0).at("updatedAt", -HOUR - 1),
                 ]),
-                &["2", "3", "5"],
+                &["2", "3", "5", "7", "9"],
             ),
         ],
         "negative-quantity" => [
@@ -740,6 +744,23 @@ fn of_sequences(policy: &str) -> Option<[Case; 3]> {
             (with(vec![trade(601, 600 * MINUTE)]), &[]),
             (with(vec![trade(601, edge), trade(602, edge - 1)]), &["602"]),
         ],
+        "same-reference" => {
+            let named = |trade: Cells| trade.with("externalRef", "EX-7");
+            [
+                (two(named(trade(1, 0)), named(trade(2, HOUR))), &["2"]),
+                (two(named(trade(1, 0)), named(trade(2, HOUR)).with("side", "SELL")), &[]),
+                (
+                    Stage::of(vec![
+                        named(trade(1, 0)),
+                        named(trade(2, 1)).at("deletedAt", HOUR),
+                        trade(3, 2),
+                        trade(4, 3).with("externalRef", "ex-7"),
+                        named(trade(5, 4)),
+                    ]),
+                    &["5"],
+                ),
+            ]
+        }
         "edited-silently" => [
             (with(vec![trade(601, 100 * MINUTE).with("xmin", 601)]), &["601"]),
             // The time of change tells it.

@@ -163,7 +163,7 @@ impl Judge<'_, '_> {
                 early(self.timed(told.number)?, known?.made, told.tolerance, "its account was made at")
             }
             Problem::OverLimit => {
-                let limit = known.and_then(|account| account.limit.as_ref()).or(fallback)?;
+                let limit = known.and_then(|account| account.limit_at(self.record.time)).or(fallback)?;
                 self.over(limit, told.number)
             }
             _ => None,

@@ -37,6 +37,7 @@ mod record;
 pub mod reference;
 /// Columns to logical roles.
 pub mod roles;
+mod repeats;
 mod row;
 /// Policies as SQL for other engines.
 pub mod sql;
@@ -56,5 +57,6 @@ pub use plan::{Layout, Means, Plan, Uncovered};
 pub use policy::needs_history;
 pub use record::{NO_TIME, Record, SIZE, Side};
 pub use reference::Reference;
+pub use repeats::{Repeats, same, write as write_repeat};
 pub use row::{BETWEEN, RowReader, Seen};
 pub use together::Together;

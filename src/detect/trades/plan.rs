@@ -210,6 +210,7 @@ fn uses(check: &Check) -> Vec<Role> {
             Sequence::Ids => vec![],
             Sequence::CreatedAt => vec![CreatedAt],
             Sequence::Xmin => vec![CreatedAt, UpdatedAt],
+            Sequence::References => vec![Role::ExternalRef, Account, Instrument, Side],
         },
         Check::Reconcile { fields, problem, .. } => {
             let whole = matches!(problem, Difference::Overfilled | Difference::Waiting | Difference::Filled);
@@ -244,6 +245,7 @@ fn needs(check: &Check) -> Vec<Role> {
         Check::Window { pattern: Pattern::Wash | Pattern::Position, .. } => &[Counterparty, Order],
         // Where rows are never changed there may be no such column.
         Check::Sequence { of: Sequence::Xmin, .. } => &[Role::UpdatedAt],
+        Check::Sequence { of: Sequence::References, .. } => &[Role::Account, Role::Instrument, Role::Side],
         Check::Window { pattern: Pattern::RoundTrip, .. } => &[Price, Order],
         Check::Reconcile { with: Ledger::Orders, fields, problem, .. } => {
             let whole = matches!(problem, Difference::Overfilled | Difference::Waiting | Difference::Filled);
@@ -329,6 +331,7 @@ fn missing_tables(policy: &TradePolicy, mapping: &SchemaMapping, reference: &Ref
         }
         Some(_) => None,
     };
+    let in_limits = |role: Role| mapping.limits.as_ref().is_some_and(|limits| limits.column(role).is_some());
     match &policy.check {
         Check::Lookup { table: LookupTable::Keys, problem, .. } => {
             let role = match problem {
@@ -343,7 +346,7 @@ fn missing_tables(policy: &TradePolicy, mapping: &SchemaMapping, reference: &Ref
             column(&mapping.keys, "API key", role)
         }
         Check::Lookup { table: LookupTable::Accounts, problem, limit, .. } => match problem {
-            Problem::OverLimit if limit.is_some() => None,
+            Problem::OverLimit if limit.is_some() || in_limits(Role::Limit) => None,
             Problem::OverLimit => column(&mapping.accounts, "account", Role::Limit)
                 .map(|why| format!("{why}, and the policy gives no limit")),
             Problem::Revoked => column(&mapping.accounts, "account", Role::RevokedAt),
@@ -356,10 +359,10 @@ fn missing_tables(policy: &TradePolicy, mapping: &SchemaMapping, reference: &Ref
         Check::Lookup { table: LookupTable::Intruder, .. } if reference.traces.is_empty() => {
             Some("the case has no log finding that names an address or a session; run scan logs first".into())
         }
-        Check::Window { pattern: Pattern::DayValue, limit: None, .. } => {
+        Check::Window { pattern: Pattern::DayValue, limit: None, .. } if !in_limits(Role::DailyLimit) => {
             column(&mapping.accounts, "account", Role::DailyLimit)
         }
-        Check::Window { pattern: Pattern::Position, limit: None, .. } => {
+        Check::Window { pattern: Pattern::Position, limit: None, .. } if !in_limits(Role::PositionLimit) => {
             column(&mapping.accounts, "account", Role::PositionLimit)
         }
         Check::Reconcile { with: Ledger::Orders, problem, fields, .. } => {

@@ -252,6 +252,8 @@ pub enum Sequence {
     CreatedAt,
     /// The row was written again without its time of change (`PostgreSQL`'s `xmin`).
     Xmin,
+    /// Another row has the same name at the exchange.
+    References,
 }
 
 /// Another record of trades.

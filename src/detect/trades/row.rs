@@ -38,7 +38,9 @@ pub struct RowReader {
     pub counter_order: u64,
     /// Hash of the last row's id.
     pub id_hash: u64,
-    /// Hash of the last row's name at the exchange, else of its id.
+    /// Hash of the last row's name at the exchange; 0 for none.
+    pub outer_name: u64,
+    /// The same, else that of its id.
     pub outer_hash: u64,
     /// What was seen.
     pub seen: Seen,
@@ -155,6 +157,7 @@ impl RowReader {
             status: (Vec::new(), false),
             counter_order: 0,
             id_hash: 0,
+            outer_name: 0,
             outer_hash: 0,
             seen: Seen::default(),
             scratch: Vec::with_capacity(64),
@@ -219,7 +222,8 @@ impl RowReader {
         record.order = hash(Role::Order).unwrap_or(0);
         self.counter_order = hash(Role::CounterOrder).unwrap_or(0);
         self.id_hash = if plan.hash_ids { hash(Role::Id).unwrap_or(0) } else { 0 };
-        self.outer_hash = hash(Role::ExternalRef).unwrap_or(self.id_hash);
+        let outer = hash(Role::ExternalRef);
+        (self.outer_name, self.outer_hash) = (outer.unwrap_or(0), outer.unwrap_or(self.id_hash));
         let mut name = |role| names.of(place(role).and_then(|place| raw.text(place, scratch)));
         record.instrument = if plan.layout.pair { 0 } else { name(Role::Instrument) };
         record.counterparty = name(Role::Counterparty);

@@ -337,6 +337,8 @@ impl Phase<'_> {
         }
         let wanted: HashSet<u64> = doubts.iter().map(|doubt| doubt.order).collect();
         let claims: Vec<_> = made.iter_mut().filter_map(|made| made.claims.take()).collect();
+        let names: Vec<_> = made.iter_mut().filter_map(|made| made.names.take()).collect();
+        self.repeats(&names, &mut found)?;
         if !keys.is_empty() {
             self.scan.progress.enter(Stage::Reconciling, 0);
         }

@@ -1,7 +1,38 @@
 //! What the columns of the tables beside the trade table are called.
 
 use super::Role;
-use super::names::{ADDRESSES, DELETED, Known, known};
+use super::names::{ADDRESSES, Known, known};
+
+/// What says that a row is kept and counts no more.
+pub(super) const DELETED: Known = known(
+    Role::DeletedAt,
+    &["deletedat", "deletedon", "softdeletedat", "isdeleted", "deleted", "removedat", "voidedat", "isvoid", "voided"],
+    &["deleted", "voided"],
+    &["by", "reason"],
+);
+
+/// The trade that a trade corrects.
+pub(super) const CORRECTS: Known = known(
+    Role::Corrects,
+    &[
+        "correctsid",
+        "correctionof",
+        "correctionofid",
+        "reversalof",
+        "reversalofid",
+        "reversesid",
+        "reversedtradeid",
+        "originaltradeid",
+        "originalexecutionid",
+        "originalid",
+        "bustof",
+        "amendsid",
+        "replacesid",
+        "adjustsid",
+    ],
+    &[],
+    &[],
+);
 
 /// What came of it.
 pub(super) const FILLED: Known = known(

@@ -1,5 +1,6 @@
 use super::beside::{ACCOUNTS, ENDED, FILLED, KEYS, ORDERED, SESSIONS};
 use super::chooser::{Chooser, fits, normal};
+use super::limits::limits;
 use super::names::{Known, TRADE};
 use super::owners::settle_owners;
 use super::shape;
@@ -45,7 +46,7 @@ fn labelled(labels: &[String]) -> Option<Role> {
 }
 
 /// Gives each role at most one column and each column at most one role: policy, labels, whole names, foreign keys, words.
-fn map_table(catalog: Catalog<'_>, table: &Table, known: &[Known], told: &TableOverride, reason: String) -> Mapping {
+pub(super) fn map_table(catalog: Catalog<'_>, table: &Table, known: &[Known], told: &TableOverride, reason: String) -> Mapping {
     let mut chooser = Chooser::new(table);
     let none = chooser.told(told);
     let wanted: Vec<&Known> = known.iter().filter(|one| !none.contains(&one.role)).collect();
@@ -143,7 +144,10 @@ pub fn map_schema(catalog: Catalog<'_>, schema: Option<&str>, trade_table: &str)
     let mut accounts = beside(&both, Role::Account, ACCOUNT_TABLES, ACCOUNTS, &overrides.accounts);
     let keys_of_owners = settle_owners(catalog, keys.as_mut(), accounts.as_mut());
     let sessions = beside(&both, Role::Session, SESSION_TABLES, SESSIONS, &overrides.sessions);
-    Ok(SchemaMapping { trades: mapped, keys, accounts, orders, sessions, keys_of_owners })
+    let known: Vec<&Mapping> =
+        std::iter::once(&mapped).chain([&orders, &keys, &accounts, &sessions].into_iter().flatten()).collect();
+    let limits = limits(catalog, accounts.as_ref(), &known);
+    Ok(SchemaMapping { trades: mapped, keys, accounts, orders, sessions, limits, keys_of_owners })
 }
 
 /// How well a table's name fits trades; `None` where it does not.

@@ -9,6 +9,7 @@ use crate::policy::PolicyError;
 mod beside;
 mod chooser;
 mod find;
+mod limits;
 mod names;
 mod owners;
 mod shape;
@@ -172,6 +173,9 @@ pub struct SchemaMapping {
     pub orders: Option<Mapping>,
     /// Table of sessions or log-ins, if one was found.
     pub sessions: Option<Mapping>,
+    /// Table of the accounts' limits, where it is one of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Mapping>,
     /// A key belongs to who owns accounts, not to an account.
     #[serde(skip)]
     pub keys_of_owners: bool,

@@ -1,6 +1,7 @@
 //! What columns are called: whole names first, then words of names.
 
 use super::Role;
+use super::beside::{CORRECTS, DELETED};
 
 /// Names and words by which a role is known.
 #[derive(Clone, Copy)]
@@ -40,14 +41,6 @@ pub(super) const ADDRESSES: &[&str] = &[
     "sourceaddress",
     "clientaddress",
 ];
-
-/// What says that a row is kept and counts no more.
-pub(super) const DELETED: Known = known(
-    Role::DeletedAt,
-    &["deletedat", "deletedon", "softdeletedat", "isdeleted", "deleted", "removedat", "voidedat", "isvoid", "voided"],
-    &["deleted", "voided"],
-    &["by", "reason"],
-);
 
 /// The trade table, in the order in which roles choose their columns.
 pub(super) const TRADE: &[Known] = &[
@@ -365,27 +358,7 @@ pub(super) const TRADE: &[Known] = &[
         &["by"],
     ),
     DELETED,
-    known(
-        Role::Corrects,
-        &[
-            "correctsid",
-            "correctionof",
-            "correctionofid",
-            "reversalof",
-            "reversalofid",
-            "reversesid",
-            "reversedtradeid",
-            "originaltradeid",
-            "originalexecutionid",
-            "originalid",
-            "bustof",
-            "amendsid",
-            "replacesid",
-            "adjustsid",
-        ],
-        &[],
-        &[],
-    ),
+    CORRECTS,
     known(Role::Ip, ADDRESSES, &["ip", "ipaddress"], &["allowed"]),
     known(
         Role::Destination,
@@ -412,9 +385,23 @@ pub(super) const TRADE: &[Known] = &[
     known(Role::Portfolio, &["portfolioid", "portfolio", "strategyid", "botid", "modelid", "subaccountid"], &[], &[]),
     known(
         Role::ExternalRef,
-        &["externalref", "externalid", "exchangetradeid", "brokertradeid", "reference", "ref", "clientref"],
+        &[
+            "externalref",
+            "externalid",
+            "externaltradeid",
+            "exchangetradeid",
+            "exchangeexecutionid",
+            "brokertradeid",
+            "venuetradeid",
+            "venueexecid",
+            "execid",
+            "reference",
+            "ref",
+            "clientref",
+            "idempotencykey",
+        ],
         &["external", "reference"],
-        &[],
+        &["order"],
     ),
     known(Role::CounterFee, &["sellerfee", "makerfee"], &[], &[]),
     known(Role::StopPrice, &["stoploss", "stopprice", "sl"], &["stop"], &[]),

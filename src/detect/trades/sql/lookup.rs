@@ -70,6 +70,7 @@ impl<'a> Base<'a> {
                 let words: Vec<_> = told.words.iter().map(|word| self.dialect.holds(&scope, word)).collect();
                 format!("NOT ({})", words.join(" OR "))
             }
+            Problem::OverLimit if self.mapping.limits.is_some() => return Err("limits lie in a table of their own"),
             Problem::OverLimit => {
                 let own = format!("o.{}", other.column(Role::Limit, Form::Number));
                 let limit = told

@@ -90,6 +90,9 @@ impl Base<'_> {
             Check::Window { .. } => self.window(&policy.check)?,
             Check::Baseline { .. } => self.baseline(&policy.check)?,
             Check::Sequence { of: Sequence::Ids, ignore_up_to, .. } => self.gaps(*ignore_up_to),
+            Check::Sequence { of: Sequence::References, .. } => {
+                return Err("it leaves out what is usual among all trades");
+            }
             Check::Sequence { .. } => {
                 return Err("it follows the order in which rows were written, which an export does not hold");
             }
