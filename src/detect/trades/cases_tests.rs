@@ -303,6 +303,20 @@ fn of_rows(policy: &str) -> Option<[Case; 3]> {
                 &["2", "3", "5", "7", "9"],
             ),
         ],
+        "no-fee" => [
+            (two(trade(1, 0).with("fee", "-0.1"), trade(2, 0).with("fee", 0).with("value", 101)), &["1", "2"]),
+            (two(trade(1, 0).with("fee", "0.1").with("value", 101), trade(2, 0).with("value", 101)), &[]),
+            (
+                Stage::of(vec![
+                    trade(1, 0).with("fee", 0),
+                    trade(2, 0).with("fee", 0).with("value", "100.01"),
+                    trade(3, 0).with("fee", "0.01").with("value", 101),
+                    trade(4, 0).with("value", 101),
+                    trade(5, 0).with("fee", -1).with("quantity", -1),
+                ]),
+                &["2"],
+            ),
+        ],
         "negative-quantity" => [
             (two(trade(1, 0).with("quantity", "-3"), trade(2, 0).null("side").with("quantity", -1)), &["1", "2"]),
             // Without a side the sign is the side.
@@ -445,9 +459,9 @@ fn of_orders(policy: &str) -> Option<[Case; 3]> {
                 &[],
             ),
             (
-                two(trade(1, 0), trade(2, 1)).order(ordered(1, &|order| order.at("cancelledAt", -MINUTE))).order(
-                    ordered(2, &|order| order.at("cancelledAt", -MINUTE)),
-                ),
+                two(trade(1, 0), trade(2, 1))
+                    .order(ordered(1, &|order| order.at("cancelledAt", -MINUTE)))
+                    .order(ordered(2, &|order| order.at("cancelledAt", -MINUTE))),
                 &["2"],
             ),
         ],
@@ -894,6 +908,9 @@ fn what_is_usual_is_no_finding_and_is_named() {
     let named = |(hits, why): (usize, Vec<String>)| (hits, why.iter().any(|why| why.contains("usual here")));
     assert_eq!(named(told("negative-quantity", &signed(20, 2000))), (20, false), "one in a hundred");
     assert_eq!(named(told("negative-quantity", &signed(20, 1999))), (0, true));
+    let free = |free: i64| Stage::of((1..=free).map(|id| trade(id, id).with("value", 101).with("fee", 0)).collect());
+    assert_eq!(named(told("no-fee", &free(19))), (19, false));
+    assert_eq!(named(told("no-fee", &free(20))), (0, true), "twenty and more");
     let waiting = |waiting: i64, all: i64| {
         let mut stage = Stage::of(trades(1..=all, 0, MINUTE));
         for order in stage.orders.iter_mut().take(usize::try_from(waiting).unwrap()) {
@@ -1218,7 +1235,8 @@ fn what_failed_or_was_undone_is_not_held_against_its_order() {
 
 #[test]
 fn what_was_deleted_softly_counts_no_more() {
-    let twice = |second: Cells| Stage::of(vec![trade(1, 0), second.with("orderId", "ord_1")]).order(order(&trade(1, 0)));
+    let twice =
+        |second: Cells| Stage::of(vec![trade(1, 0), second.with("orderId", "ord_1")]).order(order(&trade(1, 0)));
     let found = |second: Cells| {
         let stage = twice(second);
         ["duplicate", "overfilled-order", "filled-otherwise"].map(|policy| told(policy, &stage).0)
@@ -1246,16 +1264,44 @@ fn a_wash_between_accounts_of_one_owner_is_one() {
     let found = |owner: &str, minutes: i64| {
         let pair = |id: i64, at: i64| {
             let own = |id: i64, at: i64, account: &str, side: &str| {
-                trade(id, at).null("counterpartyId").with("accountId", account).with("side", side).with("quantity", id / 2 + 3)
+                trade(id, at)
+                    .null("counterpartyId")
+                    .with("accountId", account)
+                    .with("side", side)
+                    .with("quantity", id / 2 + 3)
             };
             [own(id, at, "acc_1", "BUY"), own(id + 1, at + 9 * SECOND, "acc_2", "SELL").with("quantity", id / 2 + 3)]
         };
         let rows = [pair(2, 0), pair(4, minutes * MINUTE)].concat();
         let stage = Stage { since: Some(-DAY), ..Stage::of(rows) };
-        let stage = stage.account(account("acc_1").with("userId", "u1")).account(account("acc_2").with("userId", owner));
+        let stage =
+            stage.account(account("acc_1").with("userId", "u1")).account(account("acc_2").with("userId", owner));
         told("wash-within-a-minute", &stage).0
     };
     assert_eq!(found("u1", 5), 4, "minutes lie between them");
     assert_eq!(found("u1", 31), 0, "half an hour and more");
     assert_eq!(found("u2", 5), 0);
+}
+
+#[test]
+fn rows_that_were_made_when_the_database_was_filled_say_nothing_of_when() {
+    let filled = |late: usize, all: i64| {
+        let mut stage = Stage::of(trades(1..=all, 0, MINUTE));
+        for order in stage.orders.iter_mut().take(late) {
+            *order = order.clone().at("createdAt", 90 * DAY);
+        }
+        stage
+    };
+    let named = |(hits, why): (usize, Vec<String>)| (hits, why.iter().any(|why| why.contains("usual here")));
+    assert_eq!(named(told("before-its-order", &filled(20, 400))), (20, false), "one in twenty");
+    assert_eq!(named(told("before-its-order", &filled(20, 399))), (0, true));
+    let made = |policy: &str, stage: Stage| named(told(policy, &stage));
+    let young = |all: i64| {
+        let stage = Stage::of((1..=all).map(|id| if id > 20 { of(2, trade(id, id)) } else { trade(id, id) }).collect());
+        stage.account(account("acc_1").at("createdAt", DAY)).key(key("key_1", "acc_1").at("createdAt", DAY))
+    };
+    for policy in ["account-before-it-was-made", "key-before-it-was-made"] {
+        assert_eq!(made(policy, young(400)), (20, false), "{policy}: one in twenty");
+        assert_eq!(made(policy, young(399)), (0, true), "{policy}");
+    }
 }

@@ -35,9 +35,9 @@ pub mod reconcile;
 mod record;
 /// What is known beside the trade table.
 pub mod reference;
+mod repeats;
 /// Columns to logical roles.
 pub mod roles;
-mod repeats;
 mod row;
 /// Policies as SQL for other engines.
 pub mod sql;

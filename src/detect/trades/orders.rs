@@ -153,7 +153,12 @@ impl Order {
         Some(Self {
             order,
             created: time(Role::CreatedAt).unwrap_or(NO_TIME),
-            ended: [Role::RevokedAt, Role::DeletedAt].into_iter().filter_map(time).filter(at_all).min().unwrap_or(NO_TIME),
+            ended: [Role::RevokedAt, Role::DeletedAt]
+                .into_iter()
+                .filter_map(time)
+                .filter(at_all)
+                .min()
+                .unwrap_or(NO_TIME),
             account,
             instrument,
             side,
@@ -361,12 +366,17 @@ impl OrderJoin {
                             .push(hit(format!("with it {filled} of its order were traded, the order is for {most}")));
                     }
                 }
-                (Difference::BeforeOrder, Some(order))
-                    if timed
-                        && order.created != NO_TIME
-                        && order.created.saturating_sub(claim.time) > check.tolerance =>
-                {
-                    self.hits.push(hit(format!("its order was made only at {}", moment(order.created))));
+                (Difference::BeforeOrder, Some(order)) if timed && order.created != NO_TIME => {
+                    check.whole.0 += 1;
+                    if order.created.saturating_sub(claim.time) <= check.tolerance {
+                        continue;
+                    }
+                    check.whole.1 += 1;
+                    if self.whole.len() < super::hit::MOST {
+                        self.whole.push(hit(format!("its order was made only at {}", moment(order.created))));
+                    } else {
+                        self.hits.miss(policy, 1);
+                    }
                 }
                 (Difference::Refused, Some(order)) if order.refused & check.bit != 0 && !claim.void => {
                     self.hits.push(hit("the status of its order allows no trade".into()));

@@ -216,7 +216,18 @@ fn uses(check: &Check) -> Vec<Role> {
             let whole = matches!(problem, Difference::Overfilled | Difference::Waiting | Difference::Filled);
             let more = if whole { vec![Quantity] } else { vec![] };
             [
-                vec![Order, CounterOrder, Account, Counterparty, Instrument, Side, Quantity, Price, Value, Role::Status],
+                vec![
+                    Order,
+                    CounterOrder,
+                    Account,
+                    Counterparty,
+                    Instrument,
+                    Side,
+                    Quantity,
+                    Price,
+                    Value,
+                    Role::Status,
+                ],
                 fields.clone(),
                 more,
             ]

@@ -347,8 +347,8 @@ impl TradePolicy {
         use Problem::{
             During, Expired, Missing, NotYetMade, OtherAccount, OtherAddress, OutOfScope, OverLimit, Revoked,
         };
-        if self.usual_percent.is_some() && !matches!(self.check, Check::Row { .. }) {
-            return Some("`usual_percent` is for checks of one row");
+        if self.usual_percent.is_some() && !matches!(self.check, Check::Row { .. } | Check::Lookup { .. }) {
+            return Some("`usual_percent` is for checks of one row, and for lookups");
         }
         if !self.unless_present.is_empty() && !matches!(self.check, Check::Row { .. }) {
             return Some("`unless_present` is for checks of one row");

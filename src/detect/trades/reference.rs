@@ -159,7 +159,8 @@ impl Account {
         if self.spans.is_empty() {
             return self.limit.as_ref();
         }
-        let begun = self.spans.iter().filter(|span| span.from.is_none_or(|from| from <= time)).max_by_key(|span| span.from);
+        let begun =
+            self.spans.iter().filter(|span| span.from.is_none_or(|from| from <= time)).max_by_key(|span| span.from);
         let span = begun.or_else(|| self.spans.iter().min_by_key(|span| span.from))?;
         span.limit.as_ref().filter(|_| span.to.is_none_or(|to| time < to))
     }
@@ -197,14 +198,8 @@ pub const KEY_ROLES: [Role; 8] = [
     Role::Ip,
 ];
 /// Roles of the table of limits that are read.
-pub const LIMIT_ROLES: [Role; 6] = [
-    Role::Account,
-    Role::Limit,
-    Role::DailyLimit,
-    Role::PositionLimit,
-    Role::CreatedAt,
-    Role::ExpiresAt,
-];
+pub const LIMIT_ROLES: [Role; 6] =
+    [Role::Account, Role::Limit, Role::DailyLimit, Role::PositionLimit, Role::CreatedAt, Role::ExpiresAt];
 /// Roles of the account table that are read.
 pub const ACCOUNT_ROLES: [Role; 8] = [
     Role::Id,
@@ -404,7 +399,9 @@ mod tests {
         let second = |second: i64| second * 1000;
         let at = |time: i64| account.limit_at(time).map(|limit| limit.exact.to_string());
         let limited = account.limited(None, |span| span.limit.as_ref(), |limit| Some(limit.exact.to_string())).unwrap();
-        for (time, limit) in [(500, Some("1000")), (1200, Some("1000")), (1500, None), (1999, None), (2000, Some("5000"))] {
+        for (time, limit) in
+            [(500, Some("1000")), (1200, Some("1000")), (1500, None), (1999, None), (2000, Some("5000"))]
+        {
             assert_eq!(at(second(time)).as_deref(), limit, "{time}");
             assert_eq!(limited.at(second(time)).map(String::as_str), limit, "{time}");
         }

@@ -7,7 +7,9 @@ use super::spill::{Parted, Runs, Spill};
 use crate::detect::trades::orders::{Claim, Order};
 use crate::detect::trades::policy::Ledger;
 use crate::detect::trades::reconcile::{Entry, Key};
-use crate::detect::trades::{Layout, Names, Plan, Reader, Record, Reference, Repeats, RowReader, Seen, same, write_repeat};
+use crate::detect::trades::{
+    Layout, Names, Plan, Reader, Record, Reference, Repeats, RowReader, Seen, same, write_repeat,
+};
 use crate::ports::{Fault, RawRow, RowSink};
 
 /// Records that are sorted at once.
@@ -81,7 +83,8 @@ impl TradeSink {
         let runs = if follows { Some(Runs::new()?) } else { None };
         let claims = if plan.needs_orders() { Some(Parted::new()?) } else { None };
         let names = if Repeats::of(plan, None, None).is_some() { Some(Parted::new()?) } else { None };
-        let mut made = Made { seen: Seen::default(), runs, claims, names, ids: Spill::new()?, entries: Vec::new(), worker };
+        let mut made =
+            Made { seen: Seen::default(), runs, claims, names, ids: Spill::new()?, entries: Vec::new(), worker };
         for _ in books {
             made.entries.push(Parted::new()?);
         }

@@ -46,7 +46,13 @@ fn labelled(labels: &[String]) -> Option<Role> {
 }
 
 /// Gives each role at most one column and each column at most one role: policy, labels, whole names, foreign keys, words.
-pub(super) fn map_table(catalog: Catalog<'_>, table: &Table, known: &[Known], told: &TableOverride, reason: String) -> Mapping {
+pub(super) fn map_table(
+    catalog: Catalog<'_>,
+    table: &Table,
+    known: &[Known],
+    told: &TableOverride,
+    reason: String,
+) -> Mapping {
     let mut chooser = Chooser::new(table);
     let none = chooser.told(told);
     let wanted: Vec<&Known> = known.iter().filter(|one| !none.contains(&one.role)).collect();
@@ -135,8 +141,11 @@ pub fn map_schema(catalog: Catalog<'_>, schema: Option<&str>, trade_table: &str)
             .map(|(table, reason)| map_table(catalog, table, known, told, reason))
     };
     // An order is for a quantity, whatever came of it.
-    let ordered: Vec<Known> =
-        TRADE.iter().map(|known| if known.role == Role::Quantity { ORDERED } else { *known }).chain([FILLED, ENDED]).collect();
+    let ordered: Vec<Known> = TRADE
+        .iter()
+        .map(|known| if known.role == Role::Quantity { ORDERED } else { *known })
+        .chain([FILLED, ENDED])
+        .collect();
     let orders = beside(&[&mapped], Role::Order, ORDER_TABLES, &ordered, &overrides.orders);
     mapped.through = orders.as_ref().and_then(|orders| through(catalog, &mapped, orders));
     let both: Vec<&Mapping> = std::iter::once(&mapped).chain(&orders).collect();

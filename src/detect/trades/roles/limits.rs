@@ -63,7 +63,18 @@ fn is_about_limits(table: &Table) -> bool {
     let words = words(&table.name.name);
     let has = |list: &[&str]| words.iter().any(|word| list.contains(&word.as_str()));
     has(&["limit", "limits", "risk", "settings", "profile", "profiles"])
-        && !has(&["withdraw", "withdrawal", "withdrawals", "deposit", "deposits", "rate", "api", "credit", "history", "log"])
+        && !has(&[
+            "withdraw",
+            "withdrawal",
+            "withdrawals",
+            "deposit",
+            "deposits",
+            "rate",
+            "api",
+            "credit",
+            "history",
+            "log",
+        ])
 }
 
 /// Whether a column names an account: by a foreign key, or where there is none, by the name of the accounts' table.

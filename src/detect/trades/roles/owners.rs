@@ -56,11 +56,7 @@ fn owner(catalog: Catalog<'_>, accounts: &Mapping, of_keys: Option<&TableName>) 
 }
 
 /// Gives accounts their owner; says whether keys belong to owners. A key of something else than an account or its owner is of no account.
-pub(super) fn settle_owners(
-    catalog: Catalog<'_>,
-    keys: Option<&mut Mapping>,
-    accounts: Option<&mut Mapping>,
-) -> bool {
+pub(super) fn settle_owners(catalog: Catalog<'_>, keys: Option<&mut Mapping>, accounts: Option<&mut Mapping>) -> bool {
     let Some(accounts) = accounts else { return false };
     let holder = keys.as_ref().and_then(|keys| {
         let column = keys.column(Role::Account)?;

@@ -852,7 +852,19 @@ fn referring(pairs: &[(&str, &str, &str)]) -> Relations {
 fn keys_of_owners_are_told_from_keys_of_accounts() {
     let tables = |of_key: &str, of_account: &str| {
         [
-            table("Trade", &[("id", "text"), ("accountId", "text"), ("apiKeyId", "text"), ("symbol", "text"), ("side", "text"), ("quantity", "numeric"), ("price", "numeric"), ("executedAt", TIME)]),
+            table(
+                "Trade",
+                &[
+                    ("id", "text"),
+                    ("accountId", "text"),
+                    ("apiKeyId", "text"),
+                    ("symbol", "text"),
+                    ("side", "text"),
+                    ("quantity", "numeric"),
+                    ("price", "numeric"),
+                    ("executedAt", TIME),
+                ],
+            ),
             table("User", &[("id", "text"), ("email", "text")]),
             table("Account", &[("id", "text"), (of_account, "text"), ("createdAt", TIME)]),
             table("ApiKey", &[("id", "text"), (of_key, "text"), ("keyHash", "text"), ("revokedAt", TIME)]),
@@ -879,16 +891,36 @@ fn limits_may_lie_in_a_table_of_their_own() {
     let told = |name: &str, own: &str, columns: &[(&str, &str)]| {
         let trades = table(
             "trades",
-            &[("id", "bigint"), ("account_id", "int"), ("symbol", "text"), ("side", "text"), ("quantity", "numeric"), ("price", "numeric")],
+            &[
+                ("id", "bigint"),
+                ("account_id", "int"),
+                ("symbol", "text"),
+                ("side", "text"),
+                ("quantity", "numeric"),
+                ("price", "numeric"),
+            ],
         );
         let accounts = table("accounts", &[("id", "int"), (own, "numeric"), ("created_at", TIME)]);
         let limits = table(name, columns);
         let mapping = map(&[trades, accounts, limits]);
         mapping.limits.map(|limits| roles(&limits)).unwrap_or_default()
     };
-    let columns = [("id", "int"), ("account_id", "int"), ("max_notional", "numeric"), ("max_daily_notional", "numeric"), ("effective_from", TIME), ("effective_to", TIME)];
+    let columns = [
+        ("id", "int"),
+        ("account_id", "int"),
+        ("max_notional", "numeric"),
+        ("max_daily_notional", "numeric"),
+        ("effective_from", TIME),
+        ("effective_to", TIME),
+    ];
     let found = told("risk_limits", "note", &columns);
-    for one in ["account=account_id", "limit=max_notional", "daily_limit=max_daily_notional", "created_at=effective_from", "expires_at=effective_to"] {
+    for one in [
+        "account=account_id",
+        "limit=max_notional",
+        "daily_limit=max_daily_notional",
+        "created_at=effective_from",
+        "expires_at=effective_to",
+    ] {
         assert!(found.contains(&one.to_owned()), "{one} is not in {found:?}");
     }
     assert!(told("risk_limits", "trade_limit", &columns).is_empty(), "the accounts have their own");

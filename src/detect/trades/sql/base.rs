@@ -105,12 +105,14 @@ pub(super) struct Base<'a> {
     pub(super) parts: Vec<(&'static str, String)>,
     /// Rows that were deleted softly are left out.
     pub(super) only_live: bool,
+    /// Conditions of the window that was asked for.
+    pub(super) within: Vec<String>,
 }
 
 impl<'a> Base<'a> {
     pub(super) fn new(dialect: Dialect, plan: &'a Plan, mapping: &'a SchemaMapping, reference: &'a Reference) -> Self {
         let trades = Source::new(dialect, &mapping.trades);
-        Self { dialect, plan, mapping, reference, trades, parts: Vec::new(), only_live: false }
+        Self { dialect, plan, mapping, reference, trades, parts: Vec::new(), only_live: false, within: Vec::new() }
     }
 
     pub(super) fn text(&mut self, role: Role) -> String {

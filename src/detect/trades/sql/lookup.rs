@@ -54,7 +54,8 @@ impl<'a> Base<'a> {
             Problem::Missing if told.null_is_missing => format!("{known} IS NULL"),
             Problem::Missing => format!("{known} IS NULL AND t.{name} IS NOT NULL"),
             Problem::Revoked => {
-                let roles = [Role::RevokedAt, Role::DeletedAt].into_iter().filter(|role| mapping.column(*role).is_some());
+                let roles =
+                    [Role::RevokedAt, Role::DeletedAt].into_iter().filter(|role| mapping.column(*role).is_some());
                 let after = |at: String| format!("(o.{at} <> 0 AND time - o.{at} > {tolerance})");
                 let ended: Vec<_> = roles.map(|role| after(moment(role))).collect();
                 ended.join(" OR ")

@@ -72,6 +72,7 @@ impl Base<'_> {
         // What follows several rows in time; the others also report what has no time.
         let several = matches!(policy.check, Check::Window { .. } | Check::Baseline { .. });
         self.only_live = several || matches!(policy.check, Check::Lookup { problem: Problem::OverLimit, .. });
+        self.within = within(window);
         let hits = match &policy.check {
             Check::Row { when: Expression::Later(later) } if asks_for_changes(&policy.check) => {
                 self.changes(later, &within(window).join(" AND "))
@@ -117,8 +118,17 @@ impl Base<'_> {
         let mut parts = vec![format!("t AS ({})", self.rows())];
         parts.extend(self.parts.iter().map(|(name, sql)| format!("{name} AS ({sql})")));
         parts.push(format!("hits AS ({hits})"));
+        let mut of = "hits";
+        if let (Check::Lookup { .. }, Some(percent)) = (&policy.check, policy.usual_percent) {
+            let within = self.within.join(" AND ");
+            let within = if within.is_empty() { within } else { format!(" WHERE {within}") };
+            parts.push(format!("a AS (SELECT count(*) AS all_of FROM t{within})"));
+            parts.push(format!("l AS (SELECT count(*) AS found FROM hits{within})"));
+            parts.push(format!("few AS (SELECT id, time FROM hits CROSS JOIN a CROSS JOIN l WHERE NOT (found >= {USUAL_ROWS} AND found * 100 > all_of * {percent}))"));
+            of = "few";
+        }
         let name = self.dialect.text_literal(&policy.id);
-        Ok(format!("WITH {} SELECT DISTINCT {name} AS policy, id, time FROM hits{condition}", parts.join(", ")))
+        Ok(format!("WITH {} SELECT DISTINCT {name} AS policy, id, time FROM {of}{condition}", parts.join(", ")))
     }
 
     /// Rows for which a condition holds, unless as many are so as the policy calls usual.

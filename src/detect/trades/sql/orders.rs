@@ -1,5 +1,6 @@
 use super::Unwritten;
 use super::base::{Base, Form, Source};
+use crate::detect::trades::changes::USUAL;
 use crate::detect::trades::policy::{Check, Difference, Ledger};
 use crate::detect::trades::roles::Role;
 
@@ -36,7 +37,19 @@ impl Base<'_> {
             Difference::Missing => joined(format!("o.{id} IS NULL")),
             Difference::BeforeOrder => {
                 let made = orders.column(Role::CreatedAt, Form::Millis);
-                joined(format!("o.{made} - c.time > {}", tolerance_s.saturating_mul(1000)))
+                let known = format!("o.{made} IS NOT NULL AND c.time IS NOT NULL");
+                let within: String =
+                    self.within.iter().map(|one| format!(" AND {}", one.replace("time", "c.time"))).collect();
+                self.parts.push(("c", claims));
+                self.parts.push(("o", orders.select(&[])));
+                self.parts.push(("b", format!("SELECT c.id, c.time, o.{made} - c.time > {} AS early FROM c JOIN o ON o.{id} = c.the_order WHERE {known}{within}", tolerance_s.saturating_mul(1000))));
+                self.parts.push((
+                    "a",
+                    "SELECT count(*) AS all_of, sum(CASE WHEN early THEN 1 ELSE 0 END) AS found FROM b".into(),
+                ));
+                return Ok(format!(
+                    "SELECT id, time FROM b CROSS JOIN a WHERE early AND NOT (found >= {USUAL} AND found * 20 > all_of)"
+                ));
             }
             Difference::Refused => {
                 let status = orders.column(Role::Status, Form::Text);
@@ -65,8 +78,10 @@ impl Base<'_> {
                 // Corrections take back: where the signs differ, that of the sum is the order's.
                 let all = self.dialect.sum("CASE void WHEN 0 THEN quantity END");
                 let of = |what: &str| format!("{what} OVER (PARTITION BY the_order)");
-                let (low, high) = (of("min(CASE void WHEN 0 THEN quantity END)"), of("max(CASE void WHEN 0 THEN quantity END)"));
-                self.parts.push(("m", format!("SELECT n.*, {low} AS low, {high} AS high, {} AS whole FROM n", of(&all))));
+                let (low, high) =
+                    (of("min(CASE void WHEN 0 THEN quantity END)"), of("max(CASE void WHEN 0 THEN quantity END)"));
+                self.parts
+                    .push(("m", format!("SELECT n.*, {low} AS low, {high} AS high, {} AS whole FROM n", of(&all))));
                 self.parts.push(("c", "SELECT id, time, place, the_order, CASE WHEN void = 1 THEN 0 WHEN low < 0 AND high > 0 AND whole < 0 THEN -quantity WHEN low < 0 AND high > 0 THEN quantity ELSE abs(quantity) END AS quantity FROM m".into()));
                 self.parts.push(("o", orders.select(&[])));
                 // Rows without a time come first, as they do in the scan.
