@@ -101,7 +101,6 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("trades/new-address.yml", include_str!("../../policies/trades/new-address.yml")),
     ("trades/new-destination.yml", include_str!("../../policies/trades/new-destination.yml")),
     ("trades/new-instrument.yml", include_str!("../../policies/trades/new-instrument.yml")),
-    ("trades/no-fee.yml", include_str!("../../policies/trades/no-fee.yml")),
     ("trades/no-fill.yml", include_str!("../../policies/trades/no-fill.yml")),
     ("trades/no-log-line.yml", include_str!("../../policies/trades/no-log-line.yml")),
     ("trades/off-hours.yml", include_str!("../../policies/trades/off-hours.yml")),

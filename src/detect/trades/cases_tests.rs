@@ -303,20 +303,6 @@ fn of_rows(policy: &str) -> Option<[Case; 3]> {
                 &["2", "3", "5", "7", "9"],
             ),
         ],
-        "no-fee" => [
-            (two(trade(1, 0).with("fee", "-0.1"), trade(2, 0).with("fee", 0).with("value", 101)), &["1", "2"]),
-            (two(trade(1, 0).with("fee", "0.1").with("value", 101), trade(2, 0).with("value", 101)), &[]),
-            (
-                Stage::of(vec![
-                    trade(1, 0).with("fee", 0),
-                    trade(2, 0).with("fee", 0).with("value", "100.01"),
-                    trade(3, 0).with("fee", "0.01").with("value", 101),
-                    trade(4, 0).with("value", 101),
-                    trade(5, 0).with("fee", -1).with("quantity", -1),
-                ]),
-                &["2"],
-            ),
-        ],
         "negative-quantity" => [
             (two(trade(1, 0).with("quantity", "-3"), trade(2, 0).null("side").with("quantity", -1)), &["1", "2"]),
             // Without a side the sign is the side.
@@ -908,9 +894,6 @@ fn what_is_usual_is_no_finding_and_is_named() {
     let named = |(hits, why): (usize, Vec<String>)| (hits, why.iter().any(|why| why.contains("usual here")));
     assert_eq!(named(told("negative-quantity", &signed(20, 2000))), (20, false), "one in a hundred");
     assert_eq!(named(told("negative-quantity", &signed(20, 1999))), (0, true));
-    let free = |free: i64| Stage::of((1..=free).map(|id| trade(id, id).with("value", 101).with("fee", 0)).collect());
-    assert_eq!(named(told("no-fee", &free(19))), (19, false));
-    assert_eq!(named(told("no-fee", &free(20))), (0, true), "twenty and more");
     let waiting = |waiting: i64, all: i64| {
         let mut stage = Stage::of(trades(1..=all, 0, MINUTE));
         for order in stage.orders.iter_mut().take(usize::try_from(waiting).unwrap()) {

@@ -10,6 +10,7 @@ use super::record::{Bytes, NO_TIME, Record, Side, write_decimal};
 use super::reference::at_all;
 use super::roles::Role;
 use super::row::{decimal, moment_of};
+use super::whole_orders::corrected;
 pub use super::whole_orders::{Gone, Lacking};
 use crate::domain::RawRow;
 
@@ -195,15 +196,6 @@ impl Order {
             refused: bytes.take::<1>()[0],
         }
     }
-}
-
-/// 0 where the trades of an order all have one sign. Where some are corrections of the others, which sign these have.
-fn corrected(trades: &[Claim]) -> i128 {
-    let quantities = || trades.iter().filter(|trade| !trade.void).filter_map(|trade| trade.quantity.fixed());
-    if !(quantities().any(i128::is_negative) && quantities().any(i128::is_positive)) {
-        return 0;
-    }
-    if quantities().fold(0_i128, i128::saturating_add) < 0 { -1 } else { 1 }
 }
 
 /// A check against orders.

@@ -21,7 +21,7 @@ pub(super) const HOUR: i64 = 3_600_000;
 pub(super) const DAY: i64 = 86_400_000;
 
 const TIME: &str = "timestamp(3) without time zone";
-const TRADE: [(&str, &str); 21] = [
+const TRADE: [(&str, &str); 20] = [
     ("id", "bigint"),
     ("accountId", "text"),
     ("apiKeyId", "text"),
@@ -31,7 +31,6 @@ const TRADE: [(&str, &str); 21] = [
     ("quantity", "numeric"),
     ("price", "numeric"),
     ("value", "numeric"),
-    ("fee", "numeric"),
     ("status", "text"),
     ("counterpartyId", "text"),
     ("destination", "text"),

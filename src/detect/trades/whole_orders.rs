@@ -53,6 +53,15 @@ fn lacking(order: &Order, quantity: i128) -> Option<Lacking> {
     })
 }
 
+/// 0 where the trades of an order all have one sign. Where some are corrections of the others, which sign these have.
+pub(super) fn corrected(trades: &[Claim]) -> i128 {
+    let quantities = || trades.iter().filter(|trade| !trade.void).filter_map(|trade| trade.quantity.fixed());
+    if !(quantities().any(i128::is_negative) && quantities().any(i128::is_positive)) {
+        return 0;
+    }
+    if quantities().fold(0_i128, i128::saturating_add) < 0 { -1 } else { 1 }
+}
+
 impl OrderJoin {
     /// Whether orders without a trade matter.
     pub(super) fn asks_for_gone(&self) -> bool {
