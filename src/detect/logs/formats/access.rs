@@ -1,5 +1,6 @@
 //! Common and combined log format (Apache `mod_log_config`; nginx's `combined`), with W3C names for the fields.
 
+use std::net::IpAddr;
 use std::ops::Range;
 
 use serde_json::{Map, Value};
@@ -67,6 +68,9 @@ pub(super) fn parse(line: &str) -> Option<Map<String, Value>> {
             event.insert("cs-user-agent".into(), dash(agent));
             if !rest.trim().is_empty() {
                 event.insert("extra".into(), rest.trim().into());
+                if let Some(client) = forwarded(ip, rest) {
+                    event.insert("c-ip".into(), client.into());
+                }
             }
         }
     }
@@ -117,12 +121,27 @@ fn who(head: &str) -> Option<(&str, &str)> {
         (from, word)
     });
     let words: Vec<(usize, &str)> = placed.filter(|(_, word)| !word.is_empty()).collect();
-    let address = |(_, word): &(usize, &str)| word.trim_end_matches(',').parse::<std::net::IpAddr>().is_ok();
+    let address = |(_, word): &(usize, &str)| word.trim_end_matches(',').parse::<IpAddr>().is_ok();
     let named = || words.windows(2).position(|pair| pair[1].1 == "-");
     let first = words.iter().position(address).or_else(named).unwrap_or(0);
     let last = (first..words.len()).find(|at| !words[*at].1.ends_with(','))?;
     let user = words.get(last + 2).map_or("", |(from, _)| head[*from..].trim_end());
     Some((words[first].1.trim_end_matches(','), user))
+}
+
+/// The client of a proxy inside, as the header behind the combined fields hands it on: the last address from outside, which the
+/// proxy saw. Those before it are what the client says.
+fn forwarded<'a>(proxy: &str, rest: &'a str) -> Option<&'a str> {
+    let is_inside = |ip: &IpAddr| match ip {
+        IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_loopback() || ip.is_unicast_link_local(),
+    };
+    proxy.parse().ok().filter(is_inside)?;
+    let addresses = quoted(rest)?.0.rsplit(',').map(str::trim);
+    addresses
+        .map_while(|word| Some((word, word.parse::<IpAddr>().ok()?)))
+        .find(|(_, ip)| !is_inside(ip))
+        .map(|(word, _)| word)
 }
 
 fn dash(text: &str) -> Value {
@@ -235,6 +254,27 @@ mod tests {
         }
         assert_eq!(&line[request(line.as_bytes()).unwrap()], "\"GET /shop-bucket/a/b.txt?x=1 HTTP/1.1\"");
         assert!(parse("a b [06/Feb/2026:00:00:38 +0000] some other words \"GET / HTTP/1.1\" 200 5").is_none());
+    }
+
+    #[test]
+    fn the_client_of_a_proxy_inside_is_the_last_address_from_outside() {
+        for (proxy, header, client) in [
+            ("10.0.1.4", "203.0.113.9", "203.0.113.9"),
+            ("10.0.1.4", "198.51.100.1, 203.0.113.9", "203.0.113.9"),
+            ("127.0.0.1", "203.0.113.9, 10.0.0.2", "203.0.113.9"),
+            ("10.0.1.4", "2001:db8::9", "2001:db8::9"),
+            ("192.168.0.3", "10.0.0.9", "192.168.0.3"),
+            ("10.0.1.4", "-", "10.0.1.4"),
+            ("10.0.1.4", "203.0.113.9, unknown", "10.0.1.4"),
+            ("198.51.100.1", "203.0.113.9", "198.51.100.1"),
+        ] {
+            let line = format!(
+                "{proxy} - - [24/Nov/2026:01:02:03 +0000] \"GET /x HTTP/1.1\" 200 5 \"-\" \"curl/8.5\" \"{header}\""
+            );
+            assert_eq!(parse(&line).unwrap()["c-ip"], client, "{line}");
+        }
+        let time = "10.0.1.4 - - [24/Nov/2026:01:02:03 +0000] \"GET /x HTTP/1.1\" 200 5 \"-\" \"curl/8.5\" 0.012 \"203.0.113.9\"";
+        assert_eq!(parse(time).unwrap()["c-ip"], "10.0.1.4");
     }
 
     proptest! {
