@@ -156,8 +156,7 @@ impl Order {
             created: time(Role::CreatedAt).unwrap_or(NO_TIME),
             ended: [Role::RevokedAt, Role::DeletedAt]
                 .into_iter()
-                .filter_map(time)
-                .filter(at_all)
+                .filter_map(|role| at_all(time(role)))
                 .min()
                 .unwrap_or(NO_TIME),
             account,

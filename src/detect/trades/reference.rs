@@ -216,9 +216,9 @@ fn cell<'a>(row: RawRow<'a>, roles: &[Role], role: Role) -> Option<Cow<'a, [u8]>
     row.cell(roles.iter().position(|one| *one == role)?)
 }
 
-/// Whether something happened at all: 0 says that it did not.
-pub(super) fn at_all(moment: &i64) -> bool {
-    *moment != 0
+/// When something happened at all: 0 says that it did not.
+pub(super) fn at_all(moment: Option<i64>) -> Option<i64> {
+    moment.filter(|moment| *moment != 0)
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -313,7 +313,7 @@ impl Reference {
         let Some(id) = get(Role::Id) else { return };
         let key = Key {
             account: get(Role::Account).map_or(NONE, |account| self.names.of(&account)),
-            revoked: [Role::RevokedAt, Role::DeletedAt].into_iter().filter_map(time).filter(at_all).min(),
+            revoked: [Role::RevokedAt, Role::DeletedAt].into_iter().filter_map(|role| at_all(time(role))).min(),
             expires: time(Role::ExpiresAt),
             made: time(Role::CreatedAt),
             scope: get(Role::Scope).map(|scope| scope_of(&scope)),
@@ -334,7 +334,7 @@ impl Reference {
             daily: amount(Role::DailyLimit, self.units.daily),
             position: amount(Role::PositionLimit, self.units.position),
             made: time(Role::CreatedAt),
-            closed: [Role::RevokedAt, Role::DeletedAt].into_iter().filter_map(time).filter(at_all).min(),
+            closed: [Role::RevokedAt, Role::DeletedAt].into_iter().filter_map(|role| at_all(time(role))).min(),
             owner: get(Role::User).map_or(NONE, |owner| self.names.of(&owner)),
             spans: Vec::new(),
         };

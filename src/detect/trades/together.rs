@@ -52,7 +52,9 @@ impl Together {
             if (-1..=1).any(|beside| many.binary_search(&(hour + beside)).is_ok()) {
                 left_out += count;
             } else {
-                kept.into_iter().for_each(|hit| hits.push(hit));
+                for hit in kept {
+                    hits.push(hit);
+                }
             }
         }
         left_out

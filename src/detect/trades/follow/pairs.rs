@@ -158,13 +158,15 @@ impl Wash {
         }
     }
 
+    /// The one account that stands for all of its owner's.
+    fn of_owner(&self, record: &Record) -> Option<Pair> {
+        let one = self.same_owner.get(&record.account).filter(|_| !named(record.counterparty))?;
+        Some((*one, *one, record.instrument))
+    }
+
     pub(super) fn record(&mut self, record: &Record, report: bool) -> Said {
-        let Some((mut key, leg)) = leg(record) else { return Said::Nothing };
-        if !named(record.counterparty)
-            && let Some(one) = self.same_owner.get(&record.account)
-        {
-            key = (*one, *one, record.instrument);
-        }
+        let Some((key, leg)) = leg(record) else { return Said::Nothing };
+        let key = self.of_owner(record).unwrap_or(key);
         let (within, span, suspects) = (self.within, self.span, &mut self.suspects);
         let old = |than: i64| leg.time.saturating_sub(than) > span;
         let near = |other: &Leg| leg.time.saturating_sub(other.time) <= within;

@@ -79,13 +79,11 @@ fn is_about_limits(table: &Table) -> bool {
 
 /// Whether a column names an account: by a foreign key, or where there is none, by the name of the accounts' table.
 fn names(catalog: Catalog<'_>, table: &Table, column: &str, accounts: &Mapping) -> bool {
-    match catalog.relations.target(&table.name, column) {
-        Some(target) => *target == accounts.table,
-        None => {
-            let of = normal(&accounts.table.name);
-            let of = of.trim_end_matches('s');
-            let name = normal(column);
-            name == format!("{of}id") || (of.ends_with("account") && name == "accountid")
-        }
+    if let Some(target) = catalog.relations.target(&table.name, column) {
+        return *target == accounts.table;
     }
+    let of = normal(&accounts.table.name);
+    let of = of.trim_end_matches('s');
+    let name = normal(column);
+    name == format!("{of}id") || (of.ends_with("account") && name == "accountid")
 }

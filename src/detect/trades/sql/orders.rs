@@ -38,8 +38,8 @@ impl Base<'_> {
             Difference::BeforeOrder => {
                 let made = orders.column(Role::CreatedAt, Form::Millis);
                 let known = format!("o.{made} IS NOT NULL AND c.time IS NOT NULL");
-                let within: String =
-                    self.within.iter().map(|one| format!(" AND {}", one.replace("time", "c.time"))).collect();
+                let within = self.within.iter().map(|one| format!(" AND {}", one.replace("time", "c.time")));
+                let within = within.collect::<Vec<_>>().concat();
                 self.parts.push(("c", claims));
                 self.parts.push(("o", orders.select(&[])));
                 self.parts.push(("b", format!("SELECT c.id, c.time, o.{made} - c.time > {} AS early FROM c JOIN o ON o.{id} = c.the_order WHERE {known}{within}", tolerance_s.saturating_mul(1000))));
@@ -74,21 +74,7 @@ impl Base<'_> {
             }
             Difference::Overfilled => {
                 let most = orders.column(Role::Quantity, Form::Number);
-                self.parts.push(("n", claims.clone()));
-                // Corrections take back: where the signs differ, that of the sum is the order's.
-                let all = self.dialect.sum("CASE void WHEN 0 THEN quantity END");
-                let of = |what: &str| format!("{what} OVER (PARTITION BY the_order)");
-                let (low, high) =
-                    (of("min(CASE void WHEN 0 THEN quantity END)"), of("max(CASE void WHEN 0 THEN quantity END)"));
-                self.parts
-                    .push(("m", format!("SELECT n.*, {low} AS low, {high} AS high, {} AS whole FROM n", of(&all))));
-                self.parts.push(("c", "SELECT id, time, place, the_order, CASE WHEN void = 1 THEN 0 WHEN low < 0 AND high > 0 AND whole < 0 THEN -quantity WHEN low < 0 AND high > 0 THEN quantity ELSE abs(quantity) END AS quantity FROM m".into()));
-                self.parts.push(("o", orders.select(&[])));
-                // Rows without a time come first, as they do in the scan.
-                return Ok(format!(
-                    "SELECT id, time FROM (SELECT c.id, c.time, c.quantity, o.{most} AS most, {} OVER (PARTITION BY c.the_order ORDER BY c.time NULLS FIRST, c.place ROWS UNBOUNDED PRECEDING) AS filled FROM c JOIN o ON o.{id} = c.the_order) f WHERE filled > abs(most) AND quantity > 0",
-                    self.dialect.sum("c.quantity")
-                ));
+                return Ok(self.overfilled(claims, &orders, &id, &most));
             }
             Difference::Waiting | Difference::Filled | Difference::Ended => {
                 return Err("it leaves out what is usual among all orders, and names orders without a trade");
@@ -98,5 +84,23 @@ impl Base<'_> {
         self.parts.push(("c", claims));
         self.parts.push(("o", orders.select(&[])));
         Ok(hits)
+    }
+
+    /// Trades with which more of an order was traded than it is for.
+    fn overfilled(&mut self, claims: String, orders: &Source<'_>, id: &str, most: &str) -> String {
+        self.parts.push(("n", claims));
+        // Corrections take back: where the signs differ, that of the sum is the order's.
+        let all = self.dialect.sum("CASE void WHEN 0 THEN quantity END");
+        let of = |what: &str| format!("{what} OVER (PARTITION BY the_order)");
+        let (low, high) =
+            (of("min(CASE void WHEN 0 THEN quantity END)"), of("max(CASE void WHEN 0 THEN quantity END)"));
+        self.parts.push(("m", format!("SELECT n.*, {low} AS low, {high} AS high, {} AS whole FROM n", of(&all))));
+        self.parts.push(("c", "SELECT id, time, place, the_order, CASE WHEN void = 1 THEN 0 WHEN low < 0 AND high > 0 AND whole < 0 THEN -quantity WHEN low < 0 AND high > 0 THEN quantity ELSE abs(quantity) END AS quantity FROM m".into()));
+        self.parts.push(("o", orders.select(&[])));
+        // Rows without a time come first, as they do in the scan.
+        format!(
+            "SELECT id, time FROM (SELECT c.id, c.time, c.quantity, o.{most} AS most, {} OVER (PARTITION BY c.the_order ORDER BY c.time NULLS FIRST, c.place ROWS UNBOUNDED PRECEDING) AS filled FROM c JOIN o ON o.{id} = c.the_order) f WHERE filled > abs(most) AND quantity > 0",
+            self.dialect.sum("c.quantity")
+        )
     }
 }
