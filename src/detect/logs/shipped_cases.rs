@@ -733,7 +733,11 @@ pub const REQUESTS: &[(&str, &[&str], &[&str])] = &[
         ],
         &["/calc?e=7*7", "/x?q=doctype"],
     ),
-    ("path-traversal-probe", &["/x?p=..%3B%2F..%3B%2Fmanager"], &["/x?p=a..%3B"]),
+    (
+        "path-traversal-probe",
+        &["/x?p=..%3B%2F..%3B%2Fmanager", "/g/r/-/blob/../../../etc/passwd"],
+        &["/x?p=a..%3B", "/g/r/-/blob/main/.env.example", "/wiki/Etc/passwd"],
+    ),
     (
         "sensitive-file-probe",
         &["/wallet.dat", "/prisma/schema.prisma"],

@@ -151,6 +151,33 @@ fn a_log_in_after_many_refused_over_the_web_is_found() {
 }
 
 #[test]
+fn passwords_in_headers_and_those_of_wordpress_are_guessed_too() {
+    let many = |said: &str, status: u16| -> String { (0..10).map(|n| request(n, "192.0.2.7", said, status)).collect() };
+    let guessed = "Passwords guessed over the web";
+    let after = "Log-in over the web after many refused ones";
+    let found = |log: String| titles("web-login-guessing", &log);
+    let admin = "GET /admin/ HTTP/1.1";
+    // A page that asks again and again until its user comes back is no guess that was right.
+    assert_eq!(found(many(admin, 401) + &request(20, "192.0.2.7", admin, 200)), [guessed]);
+    assert_eq!(found(many(admin, 200)), [] as [&str; 0]);
+    let press = "POST /wp-login.php HTTP/1.1";
+    assert_eq!(found(many(press, 200)), [guessed]);
+    assert_eq!(found(many(press, 200) + &request(20, "192.0.2.7", press, 302)), [guessed, after]);
+}
+
+#[test]
+fn a_user_whom_many_addresses_guess_seldom_is_named() {
+    let refused = |n: u32, user: &str| {
+        format!("Nov 24 {n:02}:02:03 web sshd[77]: Failed password for {user} from 192.0.2.{n} port 5 ssh2\n")
+    };
+    let log = |count: u32, user: &str| -> String { (0..count).map(|n| refused(n, user)).collect() };
+    assert_eq!(titles("ssh-brute-force", &log(15, "eve")), ["One user guessed over SSH from many addresses in a day"]);
+    assert_eq!(titles("ssh-brute-force", &log(14, "eve")), [] as [&str; 0]);
+    assert_eq!(titles("ssh-brute-force", &log(15, "root")), [] as [&str; 0]);
+    assert_eq!(titles("ssh-brute-force", &log(15, "invalid user eve")), [] as [&str; 0]);
+}
+
+#[test]
 fn what_is_tried_one_after_the_other_is_found() {
     let many = |count: usize, ip: &str, path: &str, status: u16| -> String {
         (0..count).map(|n| request(n, ip, &format!("GET {path}{n} HTTP/1.1"), status)).collect()
@@ -248,6 +275,15 @@ fn a_password_of_the_database_that_is_let_in_after_many_guesses_is_found() {
         })
         .collect();
     assert_eq!(titles(kept_out), ["Database knocked at from an address that may not"]);
+}
+
+#[test]
+fn tables_of_a_copy_to_work_on_may_be_dropped() {
+    let dropped =
+        |base: &str| format!("2026-11-24 01:02:03.004 UTC [5] app@{base} LOG:  statement: DROP TABLE public.trades\n");
+    for (base, wanted) in [("shop", 1), ("latest", 1), ("devices", 1), ("staging", 0), ("shop_test", 0), ("ci-7", 0)] {
+        assert_eq!(found_by("database-data-destroyed", &dropped(base)).len(), wanted, "{base}");
+    }
 }
 
 #[test]
