@@ -70,6 +70,9 @@ impl Record for MappingRecord {
                 None => text.push_str(&format!("{}  {what}: no table found\n", printer.paint(Style::Warn, "missing"))),
             }
         }
+        if let Some(limits) = &self.0.limits {
+            text.push_str(&table(printer, "limits", limits));
+        }
         text.trim_end().to_owned()
     }
 }

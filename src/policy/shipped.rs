@@ -83,6 +83,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("recovery.yml", include_str!("../../policies/recovery.yml")),
     ("resume.yml", include_str!("../../policies/resume.yml")),
     ("trades/account-before-it-was-made.yml", include_str!("../../policies/trades/account-before-it-was-made.yml")),
+    ("trades/after-its-order.yml", include_str!("../../policies/trades/after-its-order.yml")),
     ("trades/back-dated.yml", include_str!("../../policies/trades/back-dated.yml")),
     ("trades/before-its-order.yml", include_str!("../../policies/trades/before-its-order.yml")),
     ("trades/burst.yml", include_str!("../../policies/trades/burst.yml")),
@@ -128,6 +129,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("trades/refused-order.yml", include_str!("../../policies/trades/refused-order.yml")),
     ("trades/revoked-key.yml", include_str!("../../policies/trades/revoked-key.yml")),
     ("trades/round-trips.yml", include_str!("../../policies/trades/round-trips.yml")),
+    ("trades/same-reference.yml", include_str!("../../policies/trades/same-reference.yml")),
     ("trades/self-dealing.yml", include_str!("../../policies/trades/self-dealing.yml")),
     ("trades/unknown-account.yml", include_str!("../../policies/trades/unknown-account.yml")),
     ("trades/unknown-key.yml", include_str!("../../policies/trades/unknown-key.yml")),
@@ -136,6 +138,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("trades/wash.yml", include_str!("../../policies/trades/wash.yml")),
     ("trades/wash-within-a-minute.yml", include_str!("../../policies/trades/wash-within-a-minute.yml")),
     ("trades/while-paused.yml", include_str!("../../policies/trades/while-paused.yml")),
+    ("trades/written-late.yml", include_str!("../../policies/trades/written-late.yml")),
 ];
 
 /// An example of a list of indicators: path below the policies folder and text. It is not read from there.

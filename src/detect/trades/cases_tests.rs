@@ -88,7 +88,7 @@ fn of_keys(policy: &str) -> Option<[Case; 3]> {
                 &["2", "3"],
             ),
         ],
-        "revoked-key" => around(with_key("revokedAt"), 5 * SECOND, true),
+        "revoked-key" => around(with_key("revokedAt"), 0, true),
         "expired-key" => around(with_key("expiresAt"), MINUTE, true),
         "key-before-it-was-made" => around(with_key("createdAt"), MINUTE, false),
         "key-of-another-account" => [
@@ -235,6 +235,17 @@ fn of_rows(policy: &str) -> Option<[Case; 3]> {
             (two(trade(1, 0), trade(2, 0).null("updatedAt")), &[]),
             (two(trade(1, 0).at("updatedAt", HOUR), trade(2, 0).at("updatedAt", HOUR + 1)), &["2"]),
         ],
+        "written-late" => [
+            (one(trade(1, 0).at("createdAt", 30 * DAY)), &["1"]),
+            // Twenty at once are an import, and one beside them was written with it.
+            (
+                Stage::of(
+                    (1..=20).map(|id| trade(id, id * HOUR).at("createdAt", 30 * DAY)).chain([trade(21, DAY)]).collect(),
+                ),
+                &[],
+            ),
+            (two(trade(1, 0).at("createdAt", 2 * DAY), trade(2, 0).at("createdAt", 2 * DAY + 1)), &["2"]),
+        ],
         "executed-without-time" => [
             (one(trade(1, 0).null("executedAt")), &["1"]),
             (two(trade(1, 0), trade(2, 0).null("executedAt").with("status", "PENDING")), &[]),
@@ -279,13 +290,17 @@ fn of_rows(policy: &str) -> Option<[Case; 3]> {
             (two(trade(1, 0), trade(2, 0).null("executedAt")), &[]),
             (
                 Stage::of(vec![
-                    trade(1, 0).with("createdAt", "9999-12-31 23:59:59.999"),
+                    trade(1, 0).with("createdAt", "9999-12-31 23:59:59.999").null("updatedAt"),
                     trade(2, 0).with("createdAt", "10000-01-01 00:00:00"),
                     trade(3, 0).with("createdAt", "-infinity"),
                     trade(4, 0).with("executedAt", "0001-01-01 00:00:00"),
                     trade(5, 0).with("executedAt", "0044-03-15 12:00:00 BC"),
+                    trade(6, 0).at("settledAt", -DAY),
+                    trade(7, 0).at("settledAt", -DAY - 1),
+                    trade(8, 0).at("updatedAt", -HOUR),
+                    trade(9, 0).at("updatedAt", -HOUR - 1),
                 ]),
-                &["2", "3", "5"],
+                &["2", "3", "5", "7", "9"],
             ),
         ],
         "negative-quantity" => [
@@ -415,6 +430,27 @@ fn of_orders(policy: &str) -> Option<[Case; 3]> {
                 &["2", "4"],
             ),
         ],
+        "after-its-order" => [
+            (
+                two(ordinary.clone(), trade(2, 0))
+                    .order(ordered(1, &|order| order.at("cancelledAt", -HOUR)))
+                    .order(ordered(2, &|order| order.at("deletedAt", -HOUR).at("cancelledAt", DAY))),
+                &["1", "2"],
+            ),
+            // What failed was no trade.
+            (
+                two(ordinary.clone(), trade(2, 0).with("status", "FAILED"))
+                    .order(ordered(1, &|order| order.at("cancelledAt", HOUR)))
+                    .order(ordered(2, &|order| order.at("cancelledAt", -HOUR))),
+                &[],
+            ),
+            (
+                two(trade(1, 0), trade(2, 1))
+                    .order(ordered(1, &|order| order.at("cancelledAt", -MINUTE)))
+                    .order(ordered(2, &|order| order.at("cancelledAt", -MINUTE))),
+                &["2"],
+            ),
+        ],
         "refused-order" => [
             (one(ordinary.clone()).order(ordered(1, &|order| order.with("status", "REJECTED"))), &["1"]),
             (two(ordinary, trade(2, 0)).order(ordered(2, &|order| order.null("status"))), &[]),
@@ -489,6 +525,12 @@ fn of_windows(policy: &str) -> Option<[Case; 3]> {
             ),
         ],
         "wash-within-a-minute" => {
+            let at_seconds = |number: i64, id: i64, seconds: [i64; 4]| {
+                seconds.into_iter().zip(to_and_fro(id, 0, 0)).map(move |(second, trade)| {
+                    let at = second * SECOND;
+                    of(number, trade).at("executedAt", at).at("createdAt", at).at("updatedAt", at)
+                })
+            };
             [
                 (lead(to_and_fro(1, 0, 20 * SECOND).collect()), &["1", "2", "3", "4"]),
                 (
@@ -512,13 +554,10 @@ fn of_windows(policy: &str) -> Option<[Case; 3]> {
                             .flat_map(|hour| {
                                 to_and_fro(hour * 4 + 1, hour * HOUR, 2 * SECOND).take(if hour == 0 { 4 } else { 2 })
                             })
-                            // Twice, and a minute for each: two minutes; or more than a minute between the opposites.
-                            .chain(to_and_fro(21, 0, 40 * SECOND + 1).map(|trade| of(2, trade)))
-                            .chain(to_and_fro(31, 0, 40 * SECOND).map(|trade| of(3, trade)))
-                            .chain([0, 61, 70, 80].into_iter().zip(to_and_fro(41, 0, 0)).map(|(second, trade)| {
-                                let at = second * SECOND;
-                                of(5, trade).at("executedAt", at).at("createdAt", at).at("updatedAt", at)
-                            }))
+                            // Half an hour and more from the first to the last of them; or more than a minute between the opposites.
+                            .chain(at_seconds(2, 21, [0, 30, 1790, 1801]))
+                            .chain(at_seconds(3, 31, [0, 30, 1790, 1800]))
+                            .chain(at_seconds(5, 41, [0, 61, 70, 80]))
                             .collect(),
                     ),
                     &["1", "2", "3", "31", "32", "33", "34", "4"],
@@ -705,6 +744,23 @@ fn of_sequences(policy: &str) -> Option<[Case; 3]> {
             (with(vec![trade(601, 600 * MINUTE)]), &[]),
             (with(vec![trade(601, edge), trade(602, edge - 1)]), &["602"]),
         ],
+        "same-reference" => {
+            let named = |trade: Cells| trade.with("externalRef", "EX-7");
+            [
+                (two(named(trade(1, 0)), named(trade(2, HOUR))), &["2"]),
+                (two(named(trade(1, 0)), named(trade(2, HOUR)).with("side", "SELL")), &[]),
+                (
+                    Stage::of(vec![
+                        named(trade(1, 0)),
+                        named(trade(2, 1)).at("deletedAt", HOUR),
+                        trade(3, 2),
+                        trade(4, 3).with("externalRef", "ex-7"),
+                        named(trade(5, 4)),
+                    ]),
+                    &["5"],
+                ),
+            ]
+        }
         "edited-silently" => [
             (with(vec![trade(601, 100 * MINUTE).with("xmin", 601)]), &["601"]),
             // The time of change tells it.
@@ -1145,4 +1201,90 @@ fn what_is_beyond_all_by_far_needs_half_of_the_history() {
         told("value-outlier", &Stage::of(rows)).0
     };
     assert_eq!([told(25, "601"), told(24, "601"), told(25, "600"), told(49, "600"), told(50, "600")], [1, 0, 0, 0, 1]);
+}
+
+#[test]
+fn what_failed_or_was_undone_is_not_held_against_its_order() {
+    let of = |status: &str| {
+        let refused = |order: Cells| order.with("status", "REJECTED").with("filledQuantity", 0);
+        let trade = trade(1, 0).with("status", status);
+        let stage = Stage::of(vec![trade.clone()]).order(refused(order(&trade)));
+        ["refused-order", "filled-otherwise"].map(|policy| told(policy, &stage).0)
+    };
+    assert_eq!(of("FILLED"), [1, 1]);
+    assert_eq!(of("Failed"), [0, 0]);
+    assert_eq!(of("REVERSED"), [0, 0]);
+}
+
+#[test]
+fn what_was_deleted_softly_counts_no_more() {
+    let twice =
+        |second: Cells| Stage::of(vec![trade(1, 0), second.with("orderId", "ord_1")]).order(order(&trade(1, 0)));
+    let found = |second: Cells| {
+        let stage = twice(second);
+        ["duplicate", "overfilled-order", "filled-otherwise"].map(|policy| told(policy, &stage).0)
+    };
+    assert_eq!(found(trade(2, 9)), [1, 1, 0]);
+    assert_eq!(found(trade(2, 9).at("deletedAt", HOUR)), [0, 0, 0]);
+}
+
+#[test]
+fn a_correction_takes_back_what_it_corrects() {
+    let busted = |corrects: bool| {
+        let correction = trade(3, HOUR).with("orderId", "ord_1").with("quantity", "-1").with("value", -100);
+        let correction = if corrects { correction.with("correctsId", 1) } else { correction };
+        let rows = vec![trade(1, 0), trade(2, 1).with("orderId", "ord_1"), correction];
+        let order = order(&rows[0]).with("quantity", 2).with("status", "CANCELLED");
+        let stage = Stage::of(rows).order(order.with("filledQuantity", 1));
+        ["overfilled-order", "filled-otherwise", "negative-quantity"].map(|policy| told(policy, &stage).0)
+    };
+    assert_eq!(busted(true), [0, 0, 0]);
+    assert_eq!(busted(false), [0, 0, 1], "nothing says what it corrects");
+}
+
+#[test]
+fn a_wash_between_accounts_of_one_owner_is_one() {
+    let found = |owner: &str, minutes: i64| {
+        let pair = |id: i64, at: i64| {
+            let own = |id: i64, at: i64, account: &str, side: &str| {
+                trade(id, at)
+                    .null("counterpartyId")
+                    .with("accountId", account)
+                    .with("side", side)
+                    .with("quantity", id / 2 + 3)
+            };
+            [own(id, at, "acc_1", "BUY"), own(id + 1, at + 9 * SECOND, "acc_2", "SELL").with("quantity", id / 2 + 3)]
+        };
+        let rows = [pair(2, 0), pair(4, minutes * MINUTE)].concat();
+        let stage = Stage { since: Some(-DAY), ..Stage::of(rows) };
+        let stage =
+            stage.account(account("acc_1").with("userId", "u1")).account(account("acc_2").with("userId", owner));
+        told("wash-within-a-minute", &stage).0
+    };
+    assert_eq!(found("u1", 5), 4, "minutes lie between them");
+    assert_eq!(found("u1", 31), 0, "half an hour and more");
+    assert_eq!(found("u2", 5), 0);
+}
+
+#[test]
+fn rows_that_were_made_when_the_database_was_filled_say_nothing_of_when() {
+    let filled = |late: usize, all: i64| {
+        let mut stage = Stage::of(trades(1..=all, 0, MINUTE));
+        for order in stage.orders.iter_mut().take(late) {
+            *order = order.clone().at("createdAt", 90 * DAY);
+        }
+        stage
+    };
+    let named = |(hits, why): (usize, Vec<String>)| (hits, why.iter().any(|why| why.contains("usual here")));
+    assert_eq!(named(told("before-its-order", &filled(20, 400))), (20, false), "one in twenty");
+    assert_eq!(named(told("before-its-order", &filled(20, 399))), (0, true));
+    let made = |policy: &str, stage: Stage| named(told(policy, &stage));
+    let young = |all: i64| {
+        let stage = Stage::of((1..=all).map(|id| if id > 20 { of(2, trade(id, id)) } else { trade(id, id) }).collect());
+        stage.account(account("acc_1").at("createdAt", DAY)).key(key("key_1", "acc_1").at("createdAt", DAY))
+    };
+    for policy in ["account-before-it-was-made", "key-before-it-was-made"] {
+        assert_eq!(made(policy, young(400)), (20, false), "{policy}: one in twenty");
+        assert_eq!(made(policy, young(399)), (0, true), "{policy}");
+    }
 }

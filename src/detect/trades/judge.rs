@@ -10,6 +10,7 @@ use super::record::{NO_TIME, Record};
 use super::reference::{Account, Key, Reference, allows};
 use super::roles::Role;
 use super::row::{Row, Seen};
+use super::together::asks_for_lateness;
 use super::value::Number;
 use crate::domain::Timestamp;
 
@@ -44,7 +45,7 @@ impl Judge<'_, '_> {
                         words,
                     };
                     match table {
-                        LookupTable::Keys => self.key(key, *problem, &told),
+                        LookupTable::Keys => self.key(key, account, *problem, &told),
                         LookupTable::Accounts => self.account(account, *problem, &told, limit.as_ref()),
                         LookupTable::Pauses => self.paused(told.tolerance),
                         LookupTable::Intruder => self.intruder(told.tolerance),
@@ -56,12 +57,26 @@ impl Judge<'_, '_> {
                 _ => continue,
             };
             let Some(why) = why else { continue };
+            if policy.unless_present.iter().any(|role| self.row.has(*role)) {
+                continue;
+            }
             let hit = Hit { policy: *number, id: record.id, time: record.time, why };
             if asks_for_changes(&policy.check) {
                 self.seen.changes.entry(*number).or_default().add(record.created, record.updated, hit);
+            } else if let Some(written) = self.written(&policy.check) {
+                self.seen.together.entry(*number).or_default().add(written, hit);
             } else {
                 self.seen.hits.push(hit);
             }
+        }
+    }
+
+    /// When the row was written, where a check asks for what was written late.
+    fn written(&self, check: &Check) -> Option<i64> {
+        match check {
+            Check::Sequence { .. } => made_at(&self.row.text(Role::Id)?),
+            check if asks_for_lateness(check) => Some(self.record.created),
+            _ => None,
         }
     }
 
@@ -78,7 +93,13 @@ impl Judge<'_, '_> {
         Some(self.record.time)
     }
 
-    fn key(&mut self, key: Option<&Key>, problem: Problem, told: &Told<'_>) -> Option<String> {
+    fn key(
+        &mut self,
+        key: Option<&Key>,
+        account: Option<&Account>,
+        problem: Problem,
+        told: &Told<'_>,
+    ) -> Option<String> {
         if self.record.key == NONE {
             return (problem == Problem::Missing && told.null).then(|| "it has no key".to_owned());
         }
@@ -89,7 +110,7 @@ impl Judge<'_, '_> {
             Problem::Revoked => late(self.timed(told.number)?, key.revoked, told.tolerance, "its key was revoked at"),
             Problem::Expired => late(self.timed(told.number)?, key.expires, told.tolerance, "its key expired at"),
             Problem::NotYetMade => early(self.timed(told.number)?, key.made, told.tolerance, "its key was made at"),
-            Problem::OtherAccount => self.other_account(key, told.number),
+            Problem::OtherAccount => self.other_account(key, account, told.number),
             Problem::OutOfScope => {
                 let scope = key.scope.as_ref()?;
                 if allows(scope, told.words) {
@@ -110,11 +131,12 @@ impl Judge<'_, '_> {
         }
     }
 
-    fn other_account(&mut self, key: &Key, number: u16) -> Option<String> {
-        if key.account == NONE || self.record.account == NONE {
+    fn other_account(&mut self, key: &Key, account: Option<&Account>, number: u16) -> Option<String> {
+        let own = if self.reference.keys_of_owners { account?.owner } else { self.record.account };
+        if key.account == NONE || own == NONE {
             return None;
         }
-        if key.account == self.record.account {
+        if key.account == own {
             *self.seen.agreed.entry(number).or_default() += 1;
             return None;
         }
@@ -141,7 +163,7 @@ impl Judge<'_, '_> {
                 early(self.timed(told.number)?, known?.made, told.tolerance, "its account was made at")
             }
             Problem::OverLimit => {
-                let limit = known.and_then(|account| account.limit.as_ref()).or(fallback)?;
+                let limit = known.and_then(|account| account.limit_at(self.record.time)).or(fallback)?;
                 self.over(limit, told.number)
             }
             _ => None,

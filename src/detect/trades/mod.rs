@@ -35,6 +35,7 @@ pub mod reconcile;
 mod record;
 /// What is known beside the trade table.
 pub mod reference;
+mod repeats;
 /// Columns to logical roles.
 pub mod roles;
 mod row;
@@ -42,6 +43,7 @@ mod row;
 pub mod sql;
 #[cfg(test)]
 mod stage_tests;
+mod together;
 /// Numbers and moments as databases write them.
 pub mod value;
 mod whole_orders;
@@ -55,4 +57,6 @@ pub use plan::{Layout, Means, Plan, Uncovered};
 pub use policy::needs_history;
 pub use record::{NO_TIME, Record, SIZE, Side};
 pub use reference::Reference;
+pub use repeats::{Repeats, same, write as write_repeat};
 pub use row::{BETWEEN, RowReader, Seen};
+pub use together::Together;

@@ -61,7 +61,7 @@ pub struct Plan {
 }
 
 /// Roles that every record keeps; amounts tell what is no trade.
-const ALWAYS: [Role; 8] = [
+const ALWAYS: [Role; 9] = [
     Role::Id,
     Role::Account,
     Role::Instrument,
@@ -70,6 +70,7 @@ const ALWAYS: [Role; 8] = [
     Role::CreatedAt,
     Role::Quantity,
     Role::Price,
+    Role::DeletedAt,
 ];
 
 impl Plan {
@@ -117,6 +118,7 @@ impl Plan {
                 plan.uncovered.push(Uncovered { policy: policy.id.clone(), reason, optional: policy.optional });
             }
             roles.extend(uses(&policy.check));
+            roles.extend(&policy.unless_present);
             plan.xmin |= matches!(policy.check, Check::Sequence { of: Sequence::Xmin, .. });
             plan.policies.push(mapped_parts(policy, trades));
         }
@@ -208,12 +210,24 @@ fn uses(check: &Check) -> Vec<Role> {
             Sequence::Ids => vec![],
             Sequence::CreatedAt => vec![CreatedAt],
             Sequence::Xmin => vec![CreatedAt, UpdatedAt],
+            Sequence::References => vec![Role::ExternalRef, Account, Instrument, Side],
         },
         Check::Reconcile { fields, problem, .. } => {
             let whole = matches!(problem, Difference::Overfilled | Difference::Waiting | Difference::Filled);
             let more = if whole { vec![Quantity] } else { vec![] };
             [
-                vec![Order, CounterOrder, Account, Counterparty, Instrument, Side, Quantity, Price, Value],
+                vec![
+                    Order,
+                    CounterOrder,
+                    Account,
+                    Counterparty,
+                    Instrument,
+                    Side,
+                    Quantity,
+                    Price,
+                    Value,
+                    Role::Status,
+                ],
                 fields.clone(),
                 more,
             ]
@@ -242,6 +256,7 @@ fn needs(check: &Check) -> Vec<Role> {
         Check::Window { pattern: Pattern::Wash | Pattern::Position, .. } => &[Counterparty, Order],
         // Where rows are never changed there may be no such column.
         Check::Sequence { of: Sequence::Xmin, .. } => &[Role::UpdatedAt],
+        Check::Sequence { of: Sequence::References, .. } => &[Role::Account, Role::Instrument, Role::Side],
         Check::Window { pattern: Pattern::RoundTrip, .. } => &[Price, Order],
         Check::Reconcile { with: Ledger::Orders, fields, problem, .. } => {
             let whole = matches!(problem, Difference::Overfilled | Difference::Waiting | Difference::Filled);
@@ -272,7 +287,7 @@ fn needs_time(check: &Check) -> bool {
         ),
         Check::Window { .. } | Check::Baseline { .. } => true,
         Check::Row { .. } | Check::Sequence { .. } => false,
-        Check::Reconcile { problem, .. } => *problem == Difference::BeforeOrder,
+        Check::Reconcile { problem, .. } => matches!(problem, Difference::BeforeOrder | Difference::Ended),
     }
 }
 
@@ -327,6 +342,7 @@ fn missing_tables(policy: &TradePolicy, mapping: &SchemaMapping, reference: &Ref
         }
         Some(_) => None,
     };
+    let in_limits = |role: Role| mapping.limits.as_ref().is_some_and(|limits| limits.column(role).is_some());
     match &policy.check {
         Check::Lookup { table: LookupTable::Keys, problem, .. } => {
             let role = match problem {
@@ -341,7 +357,7 @@ fn missing_tables(policy: &TradePolicy, mapping: &SchemaMapping, reference: &Ref
             column(&mapping.keys, "API key", role)
         }
         Check::Lookup { table: LookupTable::Accounts, problem, limit, .. } => match problem {
-            Problem::OverLimit if limit.is_some() => None,
+            Problem::OverLimit if limit.is_some() || in_limits(Role::Limit) => None,
             Problem::OverLimit => column(&mapping.accounts, "account", Role::Limit)
                 .map(|why| format!("{why}, and the policy gives no limit")),
             Problem::Revoked => column(&mapping.accounts, "account", Role::RevokedAt),
@@ -354,16 +370,20 @@ fn missing_tables(policy: &TradePolicy, mapping: &SchemaMapping, reference: &Ref
         Check::Lookup { table: LookupTable::Intruder, .. } if reference.traces.is_empty() => {
             Some("the case has no log finding that names an address or a session; run scan logs first".into())
         }
-        Check::Window { pattern: Pattern::DayValue, limit: None, .. } => {
+        Check::Window { pattern: Pattern::DayValue, limit: None, .. } if !in_limits(Role::DailyLimit) => {
             column(&mapping.accounts, "account", Role::DailyLimit)
         }
-        Check::Window { pattern: Pattern::Position, limit: None, .. } => {
+        Check::Window { pattern: Pattern::Position, limit: None, .. } if !in_limits(Role::PositionLimit) => {
             column(&mapping.accounts, "account", Role::PositionLimit)
         }
         Check::Reconcile { with: Ledger::Orders, problem, fields, .. } => {
             let role = match problem {
                 Difference::BeforeOrder => vec![Role::CreatedAt],
                 Difference::Refused => vec![Role::Status],
+                Difference::Ended if mapping.orders.as_ref().is_some_and(|orders| orders.has(Role::DeletedAt)) => {
+                    vec![]
+                }
+                Difference::Ended => vec![Role::RevokedAt],
                 Difference::Overfilled => vec![Role::Quantity],
                 Difference::Filled if mapping.orders.as_ref().is_some_and(|orders| orders.has(Role::Filled)) => vec![],
                 Difference::Waiting | Difference::Filled => vec![Role::Quantity, Role::Status],

@@ -39,6 +39,9 @@ pub struct TradePolicy {
     /// Where more of the rows are so (and twenty at least), it is how this deployment writes them, and no finding.
     #[serde(default)]
     pub usual_percent: Option<u32>,
+    /// Rows that have a value of one of these roles are no finding of it.
+    #[serde(default)]
+    pub unless_present: Vec<Role>,
     /// The check, with every threshold explicit.
     pub check: Check,
 }
@@ -87,6 +90,9 @@ pub enum Check {
         /// What the same two do in so many different hours is their business; 0: no matter. Of `wash` only.
         #[serde(default)]
         usual_hours: usize,
+        /// So many seconds may lie between the first and the last of them; 0: as many windows as trades. Of `wash` only.
+        #[serde(default)]
+        together_s: i64,
         /// Limit where the account has none; absent: such accounts are not checked.
         #[serde(default)]
         limit: Option<Amount>,
@@ -246,6 +252,8 @@ pub enum Sequence {
     CreatedAt,
     /// The row was written again without its time of change (`PostgreSQL`'s `xmin`).
     Xmin,
+    /// Another row has the same name at the exchange.
+    References,
 }
 
 /// Another record of trades.
@@ -280,6 +288,8 @@ pub enum Difference {
     Waiting,
     /// The order says that another quantity was traded: trades are missing, or not its own.
     Filled,
+    /// The order was cancelled or deleted before the trade.
+    Ended,
 }
 
 /// An exact number of a policy or of an account, with what rows are compared with, so that nothing is computed for each row. In a
@@ -337,8 +347,11 @@ impl TradePolicy {
         use Problem::{
             During, Expired, Missing, NotYetMade, OtherAccount, OtherAddress, OutOfScope, OverLimit, Revoked,
         };
-        if self.usual_percent.is_some() && !matches!(self.check, Check::Row { .. }) {
-            return Some("`usual_percent` is for checks of one row");
+        if self.usual_percent.is_some() && !matches!(self.check, Check::Row { .. } | Check::Lookup { .. }) {
+            return Some("`usual_percent` is for checks of one row, and for lookups");
+        }
+        if !self.unless_present.is_empty() && !matches!(self.check, Check::Row { .. }) {
+            return Some("`unless_present` is for checks of one row");
         }
         match &self.check {
             Check::Lookup { table, problem, words, .. } => {
@@ -377,6 +390,7 @@ impl TradePolicy {
                         | Difference::Refused
                         | Difference::Waiting
                         | Difference::Filled
+                        | Difference::Ended
                 );
                 if (only && !orders) || (*problem == Difference::Extra && orders) {
                     return Some("this difference can't be told from this record; docs/POLICIES.md lists them");

@@ -28,6 +28,8 @@ pub struct Reference {
     pub now: i64,
     /// How limits are brought to the units of trades.
     pub units: Units,
+    /// A key belongs to who owns accounts.
+    pub keys_of_owners: bool,
 }
 
 /// Powers of ten between the units of limits and of trades (`limit_cents` and `qty_e8`), as far as names say them.
@@ -86,6 +88,82 @@ pub struct Account {
     pub made: Option<i64>,
     /// When it was closed or frozen.
     pub closed: Option<i64>,
+    /// Number of its owner's id.
+    pub owner: u32,
+    /// Limits that a table of their own holds.
+    pub spans: Vec<Span>,
+}
+
+/// Limits of an account, and since when.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Span {
+    /// From when, in milliseconds; the first holds from the beginning.
+    pub from: Option<i64>,
+    /// Until when; absent: until the next.
+    pub to: Option<i64>,
+    /// Of one trade.
+    pub limit: Option<Amount>,
+    /// Of a day.
+    pub daily: Option<Amount>,
+    /// Of a position.
+    pub position: Option<Amount>,
+}
+
+/// One limit over time.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Limited<T> {
+    /// Always the same.
+    Always(T),
+    /// From and until when, in the order of time; an absent one says that there is none then.
+    Changing(Vec<(i64, i64, Option<T>)>),
+}
+
+impl<T> Limited<T> {
+    /// The one of a moment.
+    pub fn at(&self, time: i64) -> Option<&T> {
+        match self {
+            Self::Always(limit) => Some(limit),
+            Self::Changing(spans) => {
+                let next = spans.partition_point(|(from, ..)| *from <= time);
+                // Before the first there was no other.
+                let (_, to, limit) = spans.get(next.saturating_sub(1))?;
+                limit.as_ref().filter(|_| time < *to)
+            }
+        }
+    }
+}
+
+impl Account {
+    /// A limit over time: the account's own, else that of its table.
+    pub fn limited<T>(
+        &self,
+        own: Option<&Amount>,
+        of: impl Fn(&Span) -> Option<&Amount>,
+        make: impl Fn(&Amount) -> Option<T>,
+    ) -> Option<Limited<T>> {
+        if self.spans.is_empty() {
+            return own.and_then(make).map(Limited::Always);
+        }
+        let mut spans: Vec<&Span> = self.spans.iter().collect();
+        spans.sort_by_key(|span| span.from);
+        let ends = spans.iter().skip(1).map(|span| span.from).chain([None]);
+        let span = |(span, next): (&&Span, Option<i64>)| {
+            let to = [span.to, next].into_iter().flatten().min().unwrap_or(i64::MAX);
+            (span.from.unwrap_or(i64::MIN), to, of(span).and_then(&make))
+        };
+        Some(Limited::Changing(spans.iter().zip(ends).map(span).collect()))
+    }
+
+    /// The most that one trade of that moment may be worth.
+    pub fn limit_at(&self, time: i64) -> Option<&Amount> {
+        if self.spans.is_empty() {
+            return self.limit.as_ref();
+        }
+        let begun =
+            self.spans.iter().filter(|span| span.from.is_none_or(|from| from <= time)).max_by_key(|span| span.from);
+        let span = begun.or_else(|| self.spans.iter().min_by_key(|span| span.from))?;
+        span.limit.as_ref().filter(|_| span.to.is_none_or(|to| time < to))
+    }
 }
 
 /// Something that the intruder used.
@@ -109,14 +187,38 @@ pub fn columns(mapping: &Mapping, roles: &[Role]) -> (Vec<Role>, Vec<String>) {
 }
 
 /// Roles of the key table that are read.
-pub const KEY_ROLES: [Role; 7] =
-    [Role::Id, Role::Account, Role::RevokedAt, Role::ExpiresAt, Role::CreatedAt, Role::Scope, Role::Ip];
+pub const KEY_ROLES: [Role; 8] = [
+    Role::Id,
+    Role::Account,
+    Role::RevokedAt,
+    Role::DeletedAt,
+    Role::ExpiresAt,
+    Role::CreatedAt,
+    Role::Scope,
+    Role::Ip,
+];
+/// Roles of the table of limits that are read.
+pub const LIMIT_ROLES: [Role; 6] =
+    [Role::Account, Role::Limit, Role::DailyLimit, Role::PositionLimit, Role::CreatedAt, Role::ExpiresAt];
 /// Roles of the account table that are read.
-pub const ACCOUNT_ROLES: [Role; 6] =
-    [Role::Id, Role::Limit, Role::DailyLimit, Role::PositionLimit, Role::CreatedAt, Role::RevokedAt];
+pub const ACCOUNT_ROLES: [Role; 8] = [
+    Role::Id,
+    Role::Limit,
+    Role::DailyLimit,
+    Role::PositionLimit,
+    Role::CreatedAt,
+    Role::RevokedAt,
+    Role::DeletedAt,
+    Role::User,
+];
 
 fn cell<'a>(row: RawRow<'a>, roles: &[Role], role: Role) -> Option<Cow<'a, [u8]>> {
     row.cell(roles.iter().position(|one| *one == role)?)
+}
+
+/// When something happened at all: 0 says that it did not.
+pub(super) fn at_all(moment: Option<i64>) -> Option<i64> {
+    moment.filter(|moment| *moment != 0)
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -175,7 +277,35 @@ fn addresses(bytes: &[u8]) -> Option<Vec<ipnet::IpNet>> {
     (!found.is_empty()).then_some(found)
 }
 
+/// A limit, brought to the units of trades.
+fn amount(cell: &[u8], power: i64) -> Option<Amount> {
+    match Number::parse(std::str::from_utf8(cell).ok()?) {
+        Number::Finite(value) if power == 0 => Some(Amount::new(value)),
+        Number::Finite(value) => Some(Amount::new(value * bigdecimal::BigDecimal::new(1.into(), -power))),
+        Number::Infinite | Number::Unusable => None,
+    }
+}
+
 impl Reference {
+    /// Takes a row of the table of limits; accounts come first.
+    pub fn add_limits(&mut self, row: RawRow<'_>, roles: &[Role]) {
+        let get = |role| cell(row, roles, role);
+        let time = |role| get(role).and_then(|text| millis(&text));
+        let amount = |role, power: i64| amount(&get(role)?, power);
+        let span = Span {
+            from: time(Role::CreatedAt),
+            to: time(Role::ExpiresAt),
+            limit: amount(Role::Limit, self.units.limit),
+            daily: amount(Role::DailyLimit, self.units.daily),
+            position: amount(Role::PositionLimit, self.units.position),
+        };
+        let Some(account) = get(Role::Account) else { return };
+        let number = self.names.of(&account);
+        if let Some(account) = self.accounts.as_mut().and_then(|accounts| accounts.get_mut(&number)) {
+            account.spans.push(span);
+        }
+    }
+
     /// Takes a row of the key table.
     pub fn add_key(&mut self, row: RawRow<'_>, roles: &[Role]) {
         let get = |role| cell(row, roles, role);
@@ -183,7 +313,7 @@ impl Reference {
         let Some(id) = get(Role::Id) else { return };
         let key = Key {
             account: get(Role::Account).map_or(NONE, |account| self.names.of(&account)),
-            revoked: time(Role::RevokedAt),
+            revoked: [Role::RevokedAt, Role::DeletedAt].into_iter().filter_map(|role| at_all(time(role))).min(),
             expires: time(Role::ExpiresAt),
             made: time(Role::CreatedAt),
             scope: get(Role::Scope).map(|scope| scope_of(&scope)),
@@ -198,17 +328,15 @@ impl Reference {
         let get = |role| cell(row, roles, role);
         let time = |role| get(role).and_then(|text| millis(&text));
         let Some(id) = get(Role::Id) else { return };
-        let amount = |role, power: i64| match Number::parse(std::str::from_utf8(&get(role)?).ok()?) {
-            Number::Finite(value) if power == 0 => Some(Amount::new(value)),
-            Number::Finite(value) => Some(Amount::new(value * bigdecimal::BigDecimal::new(1.into(), -power))),
-            Number::Infinite | Number::Unusable => None,
-        };
+        let amount = |role, power: i64| amount(&get(role)?, power);
         let account = Account {
             limit: amount(Role::Limit, self.units.limit),
             daily: amount(Role::DailyLimit, self.units.daily),
             position: amount(Role::PositionLimit, self.units.position),
             made: time(Role::CreatedAt),
-            closed: time(Role::RevokedAt),
+            closed: [Role::RevokedAt, Role::DeletedAt].into_iter().filter_map(|role| at_all(time(role))).min(),
+            owner: get(Role::User).map_or(NONE, |owner| self.names.of(&owner)),
+            spans: Vec::new(),
         };
         let number = self.names.of(&id);
         self.accounts.get_or_insert_default().insert(number, account);
@@ -253,5 +381,29 @@ mod tests {
         let account = reference.accounts.unwrap().into_values().next().unwrap();
         assert_eq!(account.limit.unwrap().exact, "50000000000000000".parse::<bigdecimal::BigDecimal>().unwrap());
         assert_eq!(account.position.unwrap().exact, "100000000".parse::<bigdecimal::BigDecimal>().unwrap());
+    }
+
+    #[test]
+    fn the_limit_of_a_moment_is_the_one_that_held_then() {
+        let mut reference = Reference::default();
+        let mut take = |text: &str, cells: &[(u32, u32)], roles: &[Role], limits: bool| {
+            let row = RawRow::new(text.as_bytes(), cells);
+            if limits { reference.add_limits(row, roles) } else { reference.add_account(row, roles) }
+        };
+        take("a", &[(0, 1)], &[Role::Id], false);
+        let roles = [Role::Account, Role::Limit, Role::CreatedAt, Role::ExpiresAt];
+        // The later one first: 5000 from the moment 2000 on, before that 1000, until 1500.
+        take("a50002000", &[(0, 1), (1, 5), (5, 9), (RawRow::NULL, 0)], &roles, true);
+        take("a100010001500", &[(0, 1), (1, 5), (5, 9), (9, 13)], &roles, true);
+        let account = reference.accounts.unwrap().into_values().next().unwrap();
+        let second = |second: i64| second * 1000;
+        let at = |time: i64| account.limit_at(time).map(|limit| limit.exact.to_string());
+        let limited = account.limited(None, |span| span.limit.as_ref(), |limit| Some(limit.exact.to_string())).unwrap();
+        for (time, limit) in
+            [(500, Some("1000")), (1200, Some("1000")), (1500, None), (1999, None), (2000, Some("5000"))]
+        {
+            assert_eq!(at(second(time)).as_deref(), limit, "{time}");
+            assert_eq!(limited.at(second(time)).map(String::as_str), limit, "{time}");
+        }
     }
 }

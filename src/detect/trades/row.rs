@@ -13,6 +13,7 @@ use super::policy::{Check, Sequence};
 use super::record::{NO_TIME, Record, Side};
 use super::reference::Reference;
 use super::roles::Role;
+use super::together::Together;
 use super::value::millis;
 use crate::domain::RawRow;
 
@@ -29,11 +30,17 @@ pub struct RowReader {
     ids_base: i64,
     /// Texts of ids that are no whole numbers, with their lengths, not yet taken.
     pub ids: Vec<u8>,
+    /// Whether the last row says that it never counted, or counts no more.
+    pub void: bool,
+    /// The last status, and whether it says so.
+    status: (Vec<u8>, bool),
     /// Hash of the other side's order of the last row; 0 for none.
     pub counter_order: u64,
     /// Hash of the last row's id.
     pub id_hash: u64,
-    /// Hash of the last row's name at the exchange, else of its id.
+    /// Hash of the last row's name at the exchange; 0 for none.
+    pub outer_name: u64,
+    /// The same, else that of its id.
     pub outer_hash: u64,
     /// What was seen.
     pub seen: Seen,
@@ -58,6 +65,8 @@ pub struct Seen {
     pub judged: u64,
     /// Rows that were changed late, by policy.
     pub changes: std::collections::BTreeMap<u16, Changes>,
+    /// Rows that were written late, by policy.
+    pub together: std::collections::BTreeMap<u16, Together>,
 }
 
 /// The cells of a row.
@@ -144,8 +153,11 @@ impl RowReader {
             until,
             ids_base,
             ids: Vec::new(),
+            void: false,
+            status: (Vec::new(), false),
             counter_order: 0,
             id_hash: 0,
+            outer_name: 0,
             outer_hash: 0,
             seen: Seen::default(),
             scratch: Vec::with_capacity(64),
@@ -197,12 +209,21 @@ impl RowReader {
             side: plan.layout.side(raw, scratch),
             ..Record::default()
         };
-        row.is_booking = row.books(record.side);
+        let deleted = place(Role::DeletedAt).and_then(|place| raw.text(place, scratch)).is_some_and(says_deleted);
+        row.is_booking = deleted || row.books(record.side);
+        self.void = deleted || {
+            let status = place(Role::Status).and_then(|place| raw.text(place, scratch)).unwrap_or_default();
+            if self.status.0 != status {
+                self.status = (status.to_vec(), is_void(status));
+            }
+            self.status.1
+        };
         let mut hash = |role| place(role).and_then(|place| raw.text(place, scratch)).map(|text| names.hash(text));
         record.order = hash(Role::Order).unwrap_or(0);
         self.counter_order = hash(Role::CounterOrder).unwrap_or(0);
         self.id_hash = if plan.hash_ids { hash(Role::Id).unwrap_or(0) } else { 0 };
-        self.outer_hash = hash(Role::ExternalRef).unwrap_or(self.id_hash);
+        let outer = hash(Role::ExternalRef);
+        (self.outer_name, self.outer_hash) = (outer.unwrap_or(0), outer.unwrap_or(self.id_hash));
         let mut name = |role| names.of(place(role).and_then(|place| raw.text(place, scratch)));
         record.instrument = if plan.layout.pair { 0 } else { name(Role::Instrument) };
         record.counterparty = name(Role::Counterparty);
@@ -223,6 +244,37 @@ impl RowReader {
         }
         if row.is_booking { record.of_no_trade() } else { record }
     }
+}
+
+/// Words of a trade's status that say that it did not take place, or was undone, in lower case.
+pub(super) const VOID: [&str; 15] = [
+    "failed",
+    "rejected",
+    "declined",
+    "cancelled",
+    "canceled",
+    "voided",
+    "void",
+    "reversed",
+    "busted",
+    "bust",
+    "refunded",
+    "expired",
+    "error",
+    "abgelehnt",
+    "storniert",
+];
+
+fn is_void(status: &[u8]) -> bool {
+    VOID.iter().any(|word| status.eq_ignore_ascii_case(word.as_bytes()))
+}
+
+/// What says that a row was not deleted, in lower case.
+pub(super) const NOT_DELETED: [&str; 5] = ["", "f", "false", "0", "no"];
+
+/// A moment, or a yes.
+fn says_deleted(text: &[u8]) -> bool {
+    !NOT_DELETED.iter().any(|no| text.eq_ignore_ascii_case(no.as_bytes()))
 }
 
 /// Whether a moment that is known lies outside a window.

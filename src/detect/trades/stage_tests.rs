@@ -21,7 +21,7 @@ pub(super) const HOUR: i64 = 3_600_000;
 pub(super) const DAY: i64 = 86_400_000;
 
 const TIME: &str = "timestamp(3) without time zone";
-const TRADE: [(&str, &str); 16] = [
+const TRADE: [(&str, &str); 20] = [
     ("id", "bigint"),
     ("accountId", "text"),
     ("apiKeyId", "text"),
@@ -38,8 +38,12 @@ const TRADE: [(&str, &str); 16] = [
     ("executedAt", TIME),
     ("createdAt", TIME),
     ("updatedAt", TIME),
+    ("externalRef", "text"),
+    ("settledAt", TIME),
+    ("correctsId", "bigint"),
+    ("deletedAt", TIME),
 ];
-const ORDER: [(&str, &str); 8] = [
+const ORDER: [(&str, &str); 10] = [
     ("id", "text"),
     ("accountId", "text"),
     ("symbol", "text"),
@@ -48,14 +52,18 @@ const ORDER: [(&str, &str); 8] = [
     ("filledQuantity", "numeric"),
     ("status", "text"),
     ("createdAt", TIME),
+    ("cancelledAt", TIME),
+    ("deletedAt", TIME),
 ];
-const ACCOUNT: [(&str, &str); 6] = [
+const ACCOUNT: [(&str, &str); 8] = [
     ("id", "text"),
     ("tradeLimit", "numeric"),
     ("dailyLimit", "numeric"),
     ("positionLimit", "numeric"),
     ("createdAt", TIME),
     ("closedAt", TIME),
+    ("deletedAt", TIME),
+    ("userId", "text"),
 ];
 const KEY: [(&str, &str); 7] = [
     ("id", "text"),
@@ -282,11 +290,14 @@ impl Scan<'_> {
         let mut reader = RowReader::new(Arc::clone(plan), Arc::clone(&self.reference), since, until, 0);
         let mut columns = plan.layout.columns.clone();
         columns.push("xmin".into());
-        let (mut records, mut claims) = (Vec::new(), Vec::new());
+        let (mut records, mut claims, mut names) = (Vec::new(), Vec::new(), Vec::new());
         for row in &self.stage.trades {
             let record = raw(row, &columns, |row| reader.row(row));
             if record.order != 0 {
-                Claim::new(&record, None).write(&mut claims);
+                Claim::new(&record, None, reader.void).write(&mut claims);
+            }
+            if reader.outer_name != 0 && !reader.void {
+                write_repeat(&mut names, same(&record, reader.outer_name), &record);
             }
             records.push((record, reader.id_hash));
         }
@@ -297,7 +308,17 @@ impl Scan<'_> {
         for changes in std::mem::take(&mut reader.seen.changes).into_values() {
             changes.finish(judged, &mut hits);
         }
+        for together in std::mem::take(&mut reader.seen.together).into_values() {
+            together.finish(&mut hits);
+        }
         let mut gaps = plan.without_usual(&mut hits, judged);
+        if let Some(mut repeats) = Repeats::of(plan, since, until) {
+            repeats.part(&names);
+            match repeats.finish() {
+                Ok(found) => hits.extend(found),
+                Err(usual) => gaps.push(usual),
+            }
+        }
         let (mut doubts, mut beyond) = (Vec::new(), Vec::new());
         for mut follower in Follower::new(plan, &self.reference, records.len() as u64, since, until).halves() {
             sorted.chunks(BATCH).for_each(|records| follower.records(records));

@@ -3,6 +3,7 @@
 use super::changes::USUAL;
 use super::decimal::{Decimal, fixed_text};
 use super::hit::{Hit, MOST};
+use super::judge::moment;
 use super::names::NONE;
 use super::orders::{Claim, Order, OrderJoin};
 use super::policy::Difference;
@@ -52,6 +53,15 @@ fn lacking(order: &Order, quantity: i128) -> Option<Lacking> {
     })
 }
 
+/// 0 where the trades of an order all have one sign. Where some are corrections of the others, which sign these have.
+pub(super) fn corrected(trades: &[Claim]) -> i128 {
+    let quantities = || trades.iter().filter(|trade| !trade.void).filter_map(|trade| trade.quantity.fixed());
+    if !(quantities().any(i128::is_negative) && quantities().any(i128::is_positive)) {
+        return 0;
+    }
+    if quantities().fold(0_i128, i128::saturating_add) < 0 { -1 } else { 1 }
+}
+
 impl OrderJoin {
     /// Whether orders without a trade matter.
     pub(super) fn asks_for_gone(&self) -> bool {
@@ -67,8 +77,9 @@ impl OrderJoin {
         }
         let outside = time != NO_TIME
             && (self.since.is_some_and(|since| time < since) || self.until.is_some_and(|until| time >= until));
-        let readable = trades.iter().all(|trade| trade.quantity.fixed().is_some());
+        let readable = trades.iter().all(|trade| trade.quantity.fixed().is_some() && !trade.void);
         let most = order.quantity.fixed().map(i128::abs);
+        self.ended(order, trades);
         for check in &mut self.checks {
             let worded = order.refused & check.bit != 0;
             let why = match check.problem {
@@ -114,6 +125,28 @@ impl OrderJoin {
                     self.gone.push(Gone { policy, order: order.order, created: order.created, why });
                 }
                 _ => self.hits.miss(policy, 1),
+            }
+        }
+    }
+
+    /// Trades after their order was cancelled or deleted; not where that is how orders end here.
+    fn ended(&mut self, order: &Order, trades: &[Claim]) {
+        if order.ended == NO_TIME || trades.iter().all(|trade| trade.void || trade.time == NO_TIME) {
+            return;
+        }
+        for check in self.checks.iter_mut().filter(|check| check.problem == Difference::Ended) {
+            check.whole.0 += 1;
+            let after = |trade: &&Claim| {
+                !trade.void && trade.time != NO_TIME && trade.time.saturating_sub(order.ended) > check.tolerance
+            };
+            let inside = |trade: &&Claim| {
+                self.since.is_none_or(|since| trade.time >= since) && self.until.is_none_or(|until| trade.time < until)
+            };
+            let late: Vec<&Claim> = trades.iter().filter(after).collect();
+            check.whole.1 += u64::from(!late.is_empty());
+            for trade in late.into_iter().filter(inside) {
+                let why = format!("its order was cancelled or deleted at {}", moment(order.ended));
+                self.whole.push(Hit { policy: check.policy, id: trade.id, time: trade.time, why });
             }
         }
     }

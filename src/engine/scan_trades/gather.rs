@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::TradeScan;
 use super::pass::EachRow;
 use crate::detect::trades::Reference;
-use crate::detect::trades::reference::{ACCOUNT_ROLES, ByNumber, KEY_ROLES, Units, columns};
+use crate::detect::trades::reference::{ACCOUNT_ROLES, ByNumber, KEY_ROLES, LIMIT_ROLES, Units, columns};
 use crate::detect::trades::roles::{Mapping, Role, SchemaMapping};
 use crate::detect::trades::value::millis;
 use crate::domain::Timestamp;
@@ -24,6 +24,7 @@ pub(super) async fn reference(
             .iter()
             .map(|(from, to)| (from.as_millisecond(), to.map(Timestamp::as_millisecond)))
             .collect(),
+        keys_of_owners: mapping.keys_of_owners,
         ..Reference::default()
     };
     for (role, name, from, to) in &scan.traces {
@@ -37,6 +38,10 @@ pub(super) async fn reference(
         reference.accounts = Some(ByNumber::default());
         reference.units = Units::of(&mapping.trades, accounts);
         reference = read(snapshot, accounts, &ACCOUNT_ROLES, reference, Reference::add_account).await?;
+    }
+    if let Some(limits) = mapping.limits.as_ref().filter(|_| reference.accounts.is_some()) {
+        reference.units = Units::of(&mapping.trades, limits);
+        reference = read(snapshot, limits, &LIMIT_ROLES, reference, Reference::add_limits).await?;
     }
     if let Some(sessions) = &mapping.sessions {
         reference = intruder_sessions(snapshot, sessions, reference).await?;

@@ -9,7 +9,7 @@ use super::{BEFORE, CONNECTIONS, Found, Phase};
 use crate::detect::trades::finding::of_order;
 use crate::detect::trades::orders::{Claim, Gone, Lacking, Order, OrderJoin};
 use crate::detect::trades::roles::{Mapping, Role};
-use crate::detect::trades::{Layout, NO_TIME, Reader};
+use crate::detect::trades::{Layout, NO_TIME, Reader, Repeats};
 use crate::domain::{Column, Finding, RawRow, Timestamp};
 use crate::ports::{Fault, FaultKind, RowSink, Snapshot, TableRead, TimeRange};
 
@@ -56,6 +56,23 @@ impl Phase<'_> {
             TableRead { table: mapping.table.clone(), columns: layout.columns.clone(), range, ..TableRead::default() };
         snapshot.read(&read, sinks).await?;
         Ok(Some(Orders { layout, parts: clear(&desk), whole }))
+    }
+
+    /// Rows that repeat the name of another at the exchange.
+    pub(super) fn repeats(&self, names: &[Parted], found: &mut Found) -> Result<(), Fault> {
+        let (since, until) = self.window();
+        let Some(mut repeats) = Repeats::of(self.plan, since, until) else { return Ok(()) };
+        let mut bytes = Vec::new();
+        for part in 0..PARTS {
+            bytes.clear();
+            names.iter().try_for_each(|names| names.bytes(part, &mut bytes))?;
+            repeats.part(&bytes);
+        }
+        match repeats.finish() {
+            Ok(hits) => found.hits.extend(hits),
+            Err(usual) => found.uncovered.push(usual),
+        }
+        Ok(())
     }
 
     /// Joins; gives the orders that excuse what looks like duplicates, and what orders lack of their trades.

@@ -28,7 +28,7 @@ use crate::detect::trades::policy::{Check, Ledger, TradePolicy};
 use crate::detect::trades::roles::{Catalog, Role, RoleOverrides, SchemaMapping, map_schema};
 use crate::detect::trades::sql::{self, Dialect, Statement};
 use crate::detect::trades::{
-    BATCH, Changes, Followed, Follower, Hits, Ids, Means, Plan, Reference, Uncovered, needs_history,
+    BATCH, Changes, Followed, Follower, Hits, Ids, Means, Plan, Reference, Together, Uncovered, needs_history,
 };
 use crate::domain::{Column, Finding, Table, Timestamp};
 use crate::ports::{Database, Fault, FaultKind, Join, RowSink, Snapshot, TableRead, TimeRange};
@@ -337,6 +337,8 @@ impl Phase<'_> {
         }
         let wanted: HashSet<u64> = doubts.iter().map(|doubt| doubt.order).collect();
         let claims: Vec<_> = made.iter_mut().filter_map(|made| made.claims.take()).collect();
+        let names: Vec<_> = made.iter_mut().filter_map(|made| made.names.take()).collect();
+        self.repeats(&names, &mut found)?;
         if !keys.is_empty() {
             self.scan.progress.enter(Stage::Reconciling, 0);
         }
@@ -375,11 +377,12 @@ impl Phase<'_> {
         })
     }
 
-    /// What the workers saw; a comparison that never agreed compares what does not mean the same.
+    /// What the workers saw; a comparison that seldom agreed compares what does not mean the same.
     fn take_seen(&self, made: &mut [Made], found: &mut Found) {
         let mut agreed: BTreeMap<u16, u64> = BTreeMap::new();
         let mut unusable: BTreeMap<(u16, &str), u64> = BTreeMap::new();
         let mut changes: BTreeMap<u16, Changes> = BTreeMap::new();
+        let mut together: BTreeMap<u16, Together> = BTreeMap::new();
         let mut judged = 0;
         for made in made {
             let seen = std::mem::take(&mut made.seen);
@@ -387,11 +390,19 @@ impl Phase<'_> {
             found.whole.merge(seen.whole);
             judged += seen.judged;
             seen.changes.into_iter().for_each(|(policy, more)| changes.entry(policy).or_default().merge(more));
+            seen.together.into_iter().for_each(|(policy, more)| together.entry(policy).or_default().merge(more));
             seen.agreed.into_iter().for_each(|(policy, count)| *agreed.entry(policy).or_default() += count);
             seen.unusable.into_iter().for_each(|(what, count)| *unusable.entry(what).or_default() += count);
         }
         for changes in changes.into_values() {
             changes.finish(judged, &mut found.hits);
+        }
+        for (policy, together) in together {
+            let left_out = together.finish(&mut found.hits);
+            if left_out > 0 {
+                let why = "written together with others, long after they say, as by an import: left out";
+                found.uncovered.push((policy, crate::detect::trades::rows(left_out, why)));
+            }
         }
         let usual = self.plan.without_usual(&mut found.hits, judged);
         found.uncovered.extend(usual);
@@ -399,10 +410,10 @@ impl Phase<'_> {
             found.uncovered.push((policy, crate::detect::trades::rows(count, why)));
         }
         for (number, policy) in (0_u16..).zip(&self.plan.policies) {
-            let hits = found.hits.kept.iter().filter(|hit| hit.policy == number).count();
-            if policy.compares_columns() && hits >= 20 && agreed.get(&number).is_none_or(|agreed| *agreed == 0) {
-                found.hits.kept.retain(|hit| hit.policy != number);
-                let why = "what is compared is never the same: the columns do not mean the same".to_owned();
+            let hits = found.hits.count(number);
+            if policy.compares_columns() && hits >= 20 && hits > agreed.get(&number).copied().unwrap_or(0) {
+                found.hits.take_back(number);
+                let why = "what is compared is seldom the same: the columns do not mean the same".to_owned();
                 found.uncovered.push((number, why));
             }
         }

@@ -7,7 +7,9 @@ use super::spill::{Parted, Runs, Spill};
 use crate::detect::trades::orders::{Claim, Order};
 use crate::detect::trades::policy::Ledger;
 use crate::detect::trades::reconcile::{Entry, Key};
-use crate::detect::trades::{Layout, Names, Plan, Reader, Record, Reference, RowReader, Seen};
+use crate::detect::trades::{
+    Layout, Names, Plan, Reader, Record, Reference, Repeats, RowReader, Seen, same, write_repeat,
+};
 use crate::ports::{Fault, RawRow, RowSink};
 
 /// Records that are sorted at once.
@@ -22,6 +24,8 @@ pub(super) struct Made {
     pub(super) seen: Seen,
     pub(super) runs: Option<Runs>,
     pub(super) claims: Option<Parted>,
+    /// Rows by their names at the exchange.
+    pub(super) names: Option<Parted>,
     pub(super) ids: Spill,
     /// Rows for each other record, in the order of the records.
     pub(super) entries: Vec<Parted>,
@@ -78,7 +82,9 @@ impl TradeSink {
     ) -> Result<Self, Fault> {
         let runs = if follows { Some(Runs::new()?) } else { None };
         let claims = if plan.needs_orders() { Some(Parted::new()?) } else { None };
-        let mut made = Made { seen: Seen::default(), runs, claims, ids: Spill::new()?, entries: Vec::new(), worker };
+        let names = if Repeats::of(plan, None, None).is_some() { Some(Parted::new()?) } else { None };
+        let mut made =
+            Made { seen: Seen::default(), runs, claims, names, ids: Spill::new()?, entries: Vec::new(), worker };
         for _ in books {
             made.entries.push(Parted::new()?);
         }
@@ -101,12 +107,16 @@ impl RowSink for TradeSink {
         let Some(made) = &mut self.made else { return Ok(()) };
         if let Some(claims) = &mut made.claims {
             if record.order != 0 {
-                Claim::new(&record, None).write(claims.part(record.order)?);
+                Claim::new(&record, None, self.reader.void).write(claims.part(record.order)?);
             }
             let counter = self.reader.counter_order;
             if counter != 0 {
-                Claim::new(&record, Some(counter)).write(claims.part(counter)?);
+                Claim::new(&record, Some(counter), self.reader.void).write(claims.part(counter)?);
             }
+        }
+        if let Some(names) = made.names.as_mut().filter(|_| self.reader.outer_name != 0 && !self.reader.void) {
+            let same = same(&record, self.reader.outer_name);
+            write_repeat(names.part(same)?, same, &record);
         }
         for ((ledger, key), entries) in self.books.iter().zip(&mut made.entries) {
             let id = if *ledger == Ledger::Fills { self.reader.outer_hash } else { self.reader.id_hash };

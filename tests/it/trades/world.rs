@@ -296,12 +296,12 @@ impl World {
             trade.updated = trade.created;
             self.push(trade);
         }
-        // Exactly the limit; exactly the tolerance of a revoked key; exactly an hour until settlement.
+        // Exactly the limit; the moment at which a key was revoked; exactly an hour until settlement.
         let mut trade = self.ordinary(2, day + 11 * 60 * MINUTE);
         trade.symbol = "USDC";
         trade.amounts(1_000_000_000, 100);
         self.push(trade);
-        let mut trade = self.ordinary(1, END - 3 * DAY + 5_000);
+        let mut trade = self.ordinary(1, END - 3 * DAY);
         trade.key = "key_dead".into();
         self.push(trade);
         let mut trade = self.ordinary(3, day + 12 * 60 * MINUTE);

@@ -170,7 +170,7 @@ impl Follower {
         let mut checks = Vec::new();
         for (policy, one) in (0_u16..).zip(&plan.policies) {
             let memory = match &one.check {
-                Check::Window { pattern, by, within_s, trades, times_usual, usual_hours, limit } => {
+                Check::Window { pattern, by, within_s, trades, times_usual, usual_hours, together_s, limit } => {
                     let within = within_s.saturating_mul(1000);
                     match pattern {
                         Pattern::Burst => Memory::Burst(Burst::new(*by, within, *trades, *times_usual)),
@@ -180,7 +180,10 @@ impl Follower {
                         Pattern::Position => {
                             Memory::Positions(Positions::new(policy, reference, limit.as_ref(), plan.both_sides()))
                         }
-                        Pattern::Wash => Memory::Wash(Wash::new(within, *trades, *usual_hours)),
+                        Pattern::Wash => {
+                            let together = together_s.saturating_mul(1000);
+                            Memory::Wash(Wash::new(within, *trades, *usual_hours, together, reference))
+                        }
                         Pattern::RoundTrip => Memory::RoundTrips(RoundTrips::new(within, *trades)),
                         Pattern::Duplicate => Memory::Duplicates(Duplicates::new(policy, within)),
                     }

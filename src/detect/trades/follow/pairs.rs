@@ -4,6 +4,7 @@ use std::hash::BuildHasher;
 use super::super::decimal::Decimal;
 use super::super::hit::{Hit, MOST};
 use super::super::record::{Record, Side};
+use super::super::reference::Reference;
 use super::{Map, Said, named};
 
 const HOUR: i64 = 3_600_000;
@@ -57,6 +58,21 @@ fn leg(record: &Record) -> Option<((u32, u32, u32), Leg)> {
     Some((key, leg))
 }
 
+/// Of owners with several accounts: each account with the first of them.
+fn same_owner(reference: &Reference) -> Map<u32, u32> {
+    let mut of_owner: Map<u32, Vec<u32>> = Map::default();
+    for (account, known) in reference.accounts.iter().flatten().filter(|(_, known)| named(known.owner)) {
+        of_owner.entry(known.owner).or_default().push(*account);
+    }
+    let several = of_owner.into_values().filter(|accounts| accounts.len() > 1);
+    several
+        .flat_map(|accounts| {
+            let first = accounts.iter().copied().min().unwrap_or_default();
+            accounts.into_iter().map(move |account| (account, first))
+        })
+        .collect()
+}
+
 /// Two accounts and an instrument.
 type Pair = (u32, u32, u32);
 
@@ -92,6 +108,8 @@ pub(super) struct Wash {
     span: i64,
     trades: usize,
     usual_hours: usize,
+    /// Accounts of one owner are one.
+    same_owner: Map<u32, u32>,
     pairs: Pairs<Legs>,
     suspects: Vec<Suspect>,
     /// The last hour in which two did so, and how many hours there were.
@@ -123,11 +141,14 @@ struct Suspect {
 }
 
 impl Wash {
-    pub(super) fn new(within: i64, trades: usize, usual_hours: usize) -> Self {
+    /// `together`: so many milliseconds may lie between the first and the last of them; 0: as many windows as trades.
+    pub(super) fn new(within: i64, trades: usize, usual_hours: usize, together: i64, reference: &Reference) -> Self {
+        let windows = within.saturating_mul(i64::try_from(trades.max(1)).unwrap_or(i64::MAX));
         Self {
             within,
-            span: within.saturating_mul(i64::try_from(trades.max(1)).unwrap_or(i64::MAX)),
+            span: together.max(windows),
             trades: trades.max(1),
+            same_owner: same_owner(reference),
             usual_hours,
             pairs: Pairs::new(),
             suspects: Vec::new(),
@@ -137,8 +158,15 @@ impl Wash {
         }
     }
 
+    /// The one account that stands for all of its owner's.
+    fn of_owner(&self, record: &Record) -> Option<Pair> {
+        let one = self.same_owner.get(&record.account).filter(|_| !named(record.counterparty))?;
+        Some((*one, *one, record.instrument))
+    }
+
     pub(super) fn record(&mut self, record: &Record, report: bool) -> Said {
         let Some((key, leg)) = leg(record) else { return Said::Nothing };
+        let key = self.of_owner(record).unwrap_or(key);
         let (within, span, suspects) = (self.within, self.span, &mut self.suspects);
         let old = |than: i64| leg.time.saturating_sub(than) > span;
         let near = |other: &Leg| leg.time.saturating_sub(other.time) <= within;
@@ -194,7 +222,11 @@ impl Wash {
         // At the threshold the earlier legs are reported with it; later, the two new ones.
         let all = self.trades > 1 || pairs.len() < self.trades * 2 + 2;
         let rows = if all { pairs } else { pairs[pairs.len() - 2..].to_vec() };
-        let how = if named(record.counterparty) { "between the same two accounts" } else { "by the same account" };
+        let how = match (named(record.counterparty), self.same_owner.contains_key(&record.account)) {
+            (true, _) => "between the same two accounts",
+            (false, true) => "by accounts of the same owner",
+            (false, false) => "by the same account",
+        };
         let why = format!("the same quantity was bought and sold at the same price {how} within {} s", span / 1000);
         if open.len() >= REMEMBERED {
             open.remove(0);

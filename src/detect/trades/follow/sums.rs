@@ -5,31 +5,38 @@ use super::super::hit::{Hit, MOST};
 use super::super::orders::Lacking;
 use super::super::policy::Amount;
 use super::super::record::Record;
-use super::super::reference::Reference;
+use super::super::reference::{Account, Limited, Reference};
 use super::{Map, Said, named};
 
 const DAY: i64 = 86_400_000;
 
 /// What the trades of one day (UTC) are worth together.
 pub(super) struct DayValues {
-    limits: Map<u32, i128>,
+    limits: Limits,
     fallback: Option<i128>,
     /// A row is buyer's and seller's.
     both: bool,
     days: Map<u32, (i64, i128)>,
 }
 
-fn limits(
-    reference: &Arc<Reference>,
-    of: impl Fn(&super::super::reference::Account) -> Option<i128>,
-) -> Map<u32, i128> {
+/// What accounts are limited to.
+type Limits = Map<u32, Limited<i128>>;
+
+fn limits(reference: &Arc<Reference>, of: impl Fn(&Account) -> Option<Limited<i128>>) -> Limits {
     let accounts = reference.accounts.iter().flatten();
     accounts.filter_map(|(account, known)| Some((*account, of(known)?))).collect()
 }
 
+/// The limit of a moment.
+fn limit_at(limits: &Limits, account: u32, time: i64) -> Option<i128> {
+    limits.get(&account)?.at(time).copied()
+}
+
 impl DayValues {
     pub(super) fn new(reference: &Arc<Reference>, fallback: Option<&Amount>, both: bool) -> Self {
-        let limits = limits(reference, |account| account.daily.as_ref()?.cut());
+        let limits = limits(reference, |account| {
+            account.limited(account.daily.as_ref(), |span| span.daily.as_ref(), Amount::cut)
+        });
         Self { limits, fallback: fallback.and_then(Amount::cut), both, days: Map::default() }
     }
 
@@ -49,7 +56,7 @@ impl DayValues {
     }
 
     fn side(&mut self, account: u32, whose: &str, record: &Record) -> Said {
-        let Some(limit) = self.limits.get(&account).copied().or(self.fallback) else { return Said::Nothing };
+        let Some(limit) = limit_at(&self.limits, account, record.time).or(self.fallback) else { return Said::Nothing };
         if !named(account) {
             return Said::Nothing;
         }
@@ -97,7 +104,7 @@ impl Beyond {
 /// How much of an instrument an account holds, from its first trade on.
 pub(super) struct Positions {
     policy: u16,
-    limits: Map<u32, i128>,
+    limits: Limits,
     fallback: Option<i128>,
     /// A row is buyer's and seller's.
     both: bool,
@@ -109,7 +116,9 @@ pub(super) struct Positions {
 
 impl Positions {
     pub(super) fn new(policy: u16, reference: &Arc<Reference>, fallback: Option<&Amount>, both: bool) -> Self {
-        let limits = limits(reference, |account| account.position.as_ref()?.cut());
+        let limits = limits(reference, |account| {
+            account.limited(account.position.as_ref(), |span| span.position.as_ref(), Amount::cut)
+        });
         let fallback = fallback.and_then(Amount::cut);
         Self { policy, limits, fallback, both, held: Map::default(), beyond: Vec::new(), overflow: 0 }
     }
@@ -134,7 +143,7 @@ impl Positions {
     }
 
     fn side(&mut self, account: u32, whose: &str, record: &Record, quantity: Option<i128>, report: bool) -> Said {
-        let Some(limit) = self.limits.get(&account).copied().or(self.fallback) else { return Said::Nothing };
+        let Some(limit) = limit_at(&self.limits, account, record.time).or(self.fallback) else { return Said::Nothing };
         if !named(account) || !named(record.instrument) {
             return Said::Nothing;
         }

@@ -3,6 +3,37 @@
 use super::Role;
 use super::names::{ADDRESSES, Known, known};
 
+/// What says that a row is kept and counts no more.
+pub(super) const DELETED: Known = known(
+    Role::DeletedAt,
+    &["deletedat", "deletedon", "softdeletedat", "isdeleted", "deleted", "removedat", "voidedat", "isvoid", "voided"],
+    &["deleted", "voided"],
+    &["by", "reason"],
+);
+
+/// The trade that a trade corrects.
+pub(super) const CORRECTS: Known = known(
+    Role::Corrects,
+    &[
+        "correctsid",
+        "correctionof",
+        "correctionofid",
+        "reversalof",
+        "reversalofid",
+        "reversesid",
+        "reversedtradeid",
+        "originaltradeid",
+        "originalexecutionid",
+        "originalid",
+        "bustof",
+        "amendsid",
+        "replacesid",
+        "adjustsid",
+    ],
+    &[],
+    &[],
+);
+
 /// What came of it.
 pub(super) const FILLED: Known = known(
     Role::Filled,
@@ -29,6 +60,24 @@ pub(super) const FILLED: Known = known(
         "tradedquantity",
         "matchedquantity",
         "filled",
+    ],
+    &[],
+    &[],
+);
+
+/// When an order was taken back.
+pub(super) const ENDED: Known = known(
+    Role::RevokedAt,
+    &[
+        "cancelledat",
+        "canceledat",
+        "cancelledon",
+        "canceledon",
+        "cancelledtime",
+        "canceledtime",
+        "killedat",
+        "withdrawnat",
+        "revokedat",
     ],
     &[],
     &[],
@@ -122,10 +171,11 @@ pub(super) const KEYS: &[Known] = &[
         ],
         &["by", "reason", "is"],
     ),
+    DELETED,
     known(
         Role::ExpiresAt,
-        &["expiresat", "expiry", "expiresin", "expirationdate", "validuntil", "expires", "expireson"],
-        &["expires", "expiry", "expiration", "validuntil", "validto", "lapses"],
+        &["expiresat", "expiry", "expiresin", "expirationdate", "validuntil", "expires", "expireson", "notafter"],
+        &["expires", "expiry", "expiration", "validuntil", "validto", "validtill", "notafter", "lapses"],
         &[],
     ),
     known(
@@ -264,6 +314,7 @@ pub(super) const ACCOUNTS: &[Known] = &[
         ],
         &["by", "reason", "is"],
     ),
+    DELETED,
     known(
         Role::CreatedAt,
         &["createdat", "created", "createdon", "openedat", "registeredat", "joinedat"],

@@ -1,6 +1,8 @@
-use super::beside::{ACCOUNTS, FILLED, KEYS, ORDERED, SESSIONS};
+use super::beside::{ACCOUNTS, ENDED, FILLED, KEYS, ORDERED, SESSIONS};
 use super::chooser::{Chooser, fits, normal};
+use super::limits::limits;
 use super::names::{Known, TRADE};
+use super::owners::settle_owners;
 use super::shape;
 use super::tables::{
     ACCOUNT_TABLES, INSTRUMENT_TABLES, KEY_TABLES, NOT_TRADES, ORDER_TABLES, SESSION_TABLES, TRADE_TABLES,
@@ -44,7 +46,13 @@ fn labelled(labels: &[String]) -> Option<Role> {
 }
 
 /// Gives each role at most one column and each column at most one role: policy, labels, whole names, foreign keys, words.
-fn map_table(catalog: Catalog<'_>, table: &Table, known: &[Known], told: &TableOverride, reason: String) -> Mapping {
+pub(super) fn map_table(
+    catalog: Catalog<'_>,
+    table: &Table,
+    known: &[Known],
+    told: &TableOverride,
+    reason: String,
+) -> Mapping {
     let mut chooser = Chooser::new(table);
     let none = chooser.told(told);
     let wanted: Vec<&Known> = known.iter().filter(|one| !none.contains(&one.role)).collect();
@@ -67,6 +75,10 @@ fn map_table(catalog: Catalog<'_>, table: &Table, known: &[Known], told: &TableO
     }
     for (index, column) in table.columns.iter().enumerate() {
         let Some(target) = catalog.relations.target(&table.name, &column.name) else { continue };
+        if *target == table.name && asks(Role::Corrects) {
+            chooser.give(Role::Corrects, index, "foreign key to its own table".into());
+            continue;
+        }
         let of_shape = || shape::role(catalog, target).filter(|_| *target != table.name);
         // `tokens` are coins, or what a service shows to be let in.
         let role = match meaning(target) {
@@ -129,15 +141,22 @@ pub fn map_schema(catalog: Catalog<'_>, schema: Option<&str>, trade_table: &str)
             .map(|(table, reason)| map_table(catalog, table, known, told, reason))
     };
     // An order is for a quantity, whatever came of it.
-    let ordered: Vec<Known> =
-        TRADE.iter().map(|known| if known.role == Role::Quantity { ORDERED } else { *known }).chain([FILLED]).collect();
+    let ordered: Vec<Known> = TRADE
+        .iter()
+        .map(|known| if known.role == Role::Quantity { ORDERED } else { *known })
+        .chain([FILLED, ENDED])
+        .collect();
     let orders = beside(&[&mapped], Role::Order, ORDER_TABLES, &ordered, &overrides.orders);
     mapped.through = orders.as_ref().and_then(|orders| through(catalog, &mapped, orders));
     let both: Vec<&Mapping> = std::iter::once(&mapped).chain(&orders).collect();
-    let keys = beside(&both, Role::Key, KEY_TABLES, KEYS, &overrides.keys);
-    let accounts = beside(&both, Role::Account, ACCOUNT_TABLES, ACCOUNTS, &overrides.accounts);
+    let mut keys = beside(&both, Role::Key, KEY_TABLES, KEYS, &overrides.keys);
+    let mut accounts = beside(&both, Role::Account, ACCOUNT_TABLES, ACCOUNTS, &overrides.accounts);
+    let keys_of_owners = settle_owners(catalog, keys.as_mut(), accounts.as_mut());
     let sessions = beside(&both, Role::Session, SESSION_TABLES, SESSIONS, &overrides.sessions);
-    Ok(SchemaMapping { trades: mapped, keys, accounts, orders, sessions })
+    let known: Vec<&Mapping> =
+        std::iter::once(&mapped).chain([&orders, &keys, &accounts, &sessions].into_iter().flatten()).collect();
+    let limits = limits(catalog, accounts.as_ref(), &known);
+    Ok(SchemaMapping { trades: mapped, keys, accounts, orders, sessions, limits, keys_of_owners })
 }
 
 /// How well a table's name fits trades; `None` where it does not.

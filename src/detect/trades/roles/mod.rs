@@ -9,7 +9,9 @@ use crate::policy::PolicyError;
 mod beside;
 mod chooser;
 mod find;
+mod limits;
 mod names;
+mod owners;
 mod shape;
 mod tables;
 mod through;
@@ -70,6 +72,10 @@ pub enum Role {
     DailyLimit,
     /// Account tables: the most that may be held of one instrument.
     PositionLimit,
+    /// When a row was deleted softly: it is kept, and counts no more.
+    DeletedAt,
+    /// The trade that a trade corrects.
+    Corrects,
 }
 
 impl Role {
@@ -167,6 +173,12 @@ pub struct SchemaMapping {
     pub orders: Option<Mapping>,
     /// Table of sessions or log-ins, if one was found.
     pub sessions: Option<Mapping>,
+    /// Table of the accounts' limits, where it is one of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Mapping>,
+    /// A key belongs to who owns accounts, not to an account.
+    #[serde(skip)]
+    pub keys_of_owners: bool,
 }
 
 /// `trade-roles.yml`: what a deployment says of its tables, where names don't.

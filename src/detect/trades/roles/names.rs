@@ -1,6 +1,7 @@
 //! What columns are called: whole names first, then words of names.
 
 use super::Role;
+use super::beside::{CORRECTS, DELETED};
 
 /// Names and words by which a role is known.
 #[derive(Clone, Copy)]
@@ -356,6 +357,8 @@ pub(super) const TRADE: &[Known] = &[
         &["updated", "modified", "changed", "amended"],
         &["by"],
     ),
+    DELETED,
+    CORRECTS,
     known(Role::Ip, ADDRESSES, &["ip", "ipaddress"], &["allowed"]),
     known(
         Role::Destination,
@@ -382,9 +385,23 @@ pub(super) const TRADE: &[Known] = &[
     known(Role::Portfolio, &["portfolioid", "portfolio", "strategyid", "botid", "modelid", "subaccountid"], &[], &[]),
     known(
         Role::ExternalRef,
-        &["externalref", "externalid", "exchangetradeid", "brokertradeid", "reference", "ref", "clientref"],
+        &[
+            "externalref",
+            "externalid",
+            "externaltradeid",
+            "exchangetradeid",
+            "exchangeexecutionid",
+            "brokertradeid",
+            "venuetradeid",
+            "venueexecid",
+            "execid",
+            "reference",
+            "ref",
+            "clientref",
+            "idempotencykey",
+        ],
         &["external", "reference"],
-        &[],
+        &["order"],
     ),
     known(Role::CounterFee, &["sellerfee", "makerfee"], &[], &[]),
     known(Role::StopPrice, &["stoploss", "stopprice", "sl"], &["stop"], &[]),

@@ -841,3 +841,90 @@ fn listings_and_grants_of_any_name_are_known_by_their_columns() {
         assert_eq!(keys.column(role), Some(column));
     }
 }
+
+/// Foreign keys as `table.column` and the table they name.
+fn referring(pairs: &[(&str, &str, &str)]) -> Relations {
+    let key = |(from, column, to): &(&str, &str, &str)| (named(from), (*column).to_owned(), named(to));
+    Relations { foreign_keys: pairs.iter().map(key).collect(), ..Relations::default() }
+}
+
+#[test]
+fn keys_of_owners_are_told_from_keys_of_accounts() {
+    let tables = |of_key: &str, of_account: &str| {
+        [
+            table(
+                "Trade",
+                &[
+                    ("id", "text"),
+                    ("accountId", "text"),
+                    ("apiKeyId", "text"),
+                    ("symbol", "text"),
+                    ("side", "text"),
+                    ("quantity", "numeric"),
+                    ("price", "numeric"),
+                    ("executedAt", TIME),
+                ],
+            ),
+            table("User", &[("id", "text"), ("email", "text")]),
+            table("Account", &[("id", "text"), (of_account, "text"), ("createdAt", TIME)]),
+            table("ApiKey", &[("id", "text"), (of_key, "text"), ("keyHash", "text"), ("revokedAt", TIME)]),
+        ]
+    };
+    let told = |of_key: &str, of_account: &str, keys: &[(&str, &str, &str)]| {
+        let mapping = map_with(&tables(of_key, of_account), &referring(keys), &RoleOverrides::default()).unwrap();
+        let has = |mapping: &Option<Mapping>, role: Role| mapping.as_ref().unwrap().has(role);
+        (mapping.keys_of_owners, has(&mapping.keys, Role::Account), has(&mapping.accounts, Role::User))
+    };
+    let trades = ("Trade", "accountId", "Account");
+    let both = [trades, ("ApiKey", "userId", "User"), ("Account", "userId", "User")];
+    assert_eq!(told("userId", "userId", &both), (true, true, true));
+    assert_eq!(told("userId", "userId", &[]), (true, true, true), "by the same name");
+    let own = [trades, ("ApiKey", "accountId", "Account"), ("Account", "userId", "User")];
+    assert_eq!(told("accountId", "userId", &own), (false, true, true));
+    assert_eq!(told("accountId", "userId", &[]), (false, true, true));
+    let stray = [trades, ("ApiKey", "userId", "User")];
+    assert_eq!(told("userId", "note", &stray), (false, false, false), "of nobody whose account is known");
+}
+
+#[test]
+fn limits_may_lie_in_a_table_of_their_own() {
+    let told = |name: &str, own: &str, columns: &[(&str, &str)]| {
+        let trades = table(
+            "trades",
+            &[
+                ("id", "bigint"),
+                ("account_id", "int"),
+                ("symbol", "text"),
+                ("side", "text"),
+                ("quantity", "numeric"),
+                ("price", "numeric"),
+            ],
+        );
+        let accounts = table("accounts", &[("id", "int"), (own, "numeric"), ("created_at", TIME)]);
+        let limits = table(name, columns);
+        let mapping = map(&[trades, accounts, limits]);
+        mapping.limits.map(|limits| roles(&limits)).unwrap_or_default()
+    };
+    let columns = [
+        ("id", "int"),
+        ("account_id", "int"),
+        ("max_notional", "numeric"),
+        ("max_daily_notional", "numeric"),
+        ("effective_from", TIME),
+        ("effective_to", TIME),
+    ];
+    let found = told("risk_limits", "note", &columns);
+    for one in [
+        "account=account_id",
+        "limit=max_notional",
+        "daily_limit=max_daily_notional",
+        "created_at=effective_from",
+        "expires_at=effective_to",
+    ] {
+        assert!(found.contains(&one.to_owned()), "{one} is not in {found:?}");
+    }
+    assert!(told("risk_limits", "trade_limit", &columns).is_empty(), "the accounts have their own");
+    assert!(told("withdrawal_limits", "note", &columns).is_empty());
+    let of_instruments = [&columns[..], &[("symbol", "text")]].concat();
+    assert!(told("risk_limits", "note", &of_instruments).is_empty());
+}

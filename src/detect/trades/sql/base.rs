@@ -6,6 +6,7 @@ use crate::detect::trades::plan::Plan;
 use crate::detect::trades::record::Side;
 use crate::detect::trades::reference::Reference;
 use crate::detect::trades::roles::{Mapping, Role, SchemaMapping};
+use crate::detect::trades::row::{NOT_DELETED, VOID};
 
 /// How a column is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,12 +103,16 @@ pub(super) struct Base<'a> {
     pub(super) trades: Source<'a>,
     /// Named parts before the last one, after `t`.
     pub(super) parts: Vec<(&'static str, String)>,
+    /// Rows that were deleted softly are left out.
+    pub(super) only_live: bool,
+    /// Conditions of the window that was asked for.
+    pub(super) within: Vec<String>,
 }
 
 impl<'a> Base<'a> {
     pub(super) fn new(dialect: Dialect, plan: &'a Plan, mapping: &'a SchemaMapping, reference: &'a Reference) -> Self {
         let trades = Source::new(dialect, &mapping.trades);
-        Self { dialect, plan, mapping, reference, trades, parts: Vec::new() }
+        Self { dialect, plan, mapping, reference, trades, parts: Vec::new(), only_live: false, within: Vec::new() }
     }
 
     pub(super) fn text(&mut self, role: Role) -> String {
@@ -133,7 +138,29 @@ impl<'a> Base<'a> {
         let time =
             format!("coalesce({}, {})", read(Role::ExecutedAt, Form::Millis), read(Role::CreatedAt, Form::Millis));
         let place = if self.plan.whole_ids { format!("CAST({id} AS BIGINT)") } else { id.clone() };
-        self.trades.select(&[format!("{id} AS id"), format!("{time} AS time"), format!("{place} AS place")])
+        let rows = self.trades.select(&[format!("{id} AS id"), format!("{time} AS time"), format!("{place} AS place")]);
+        match self.deleted().filter(|_| self.only_live) {
+            Some(deleted) => format!("{rows} WHERE NOT {deleted}"),
+            None => rows,
+        }
+    }
+
+    /// Whether a row was deleted softly; `None` where no column says so.
+    fn deleted(&self) -> Option<String> {
+        self.mapping.trades.column(Role::DeletedAt)?;
+        let said = self.trades.read(Role::DeletedAt, Form::Text);
+        Some(format!("(coalesce(lower({said}), '') NOT IN ({}))", self.dialect.list(NOT_DELETED)))
+    }
+
+    /// 1 for a trade that did not take place or was undone, else 0; of the columns of the trade table.
+    pub(super) fn void(&mut self) -> String {
+        let text = self.text(Role::Status);
+        let status = format!("coalesce(lower({text}), '') IN ({})", self.dialect.list(VOID));
+        let deleted = self.mapping.trades.column(Role::DeletedAt).map(|_| {
+            let said = self.text(Role::DeletedAt);
+            format!(" OR coalesce(lower({said}), '') NOT IN ({})", self.dialect.list(NOT_DELETED))
+        });
+        format!("CASE WHEN {status}{} THEN 1 ELSE 0 END", deleted.unwrap_or_default())
     }
 
     /// What a trade is worth: its value, else quantity times price, without sign.

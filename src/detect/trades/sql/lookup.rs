@@ -53,9 +53,16 @@ impl<'a> Base<'a> {
         let condition = match problem {
             Problem::Missing if told.null_is_missing => format!("{known} IS NULL"),
             Problem::Missing => format!("{known} IS NULL AND t.{name} IS NOT NULL"),
-            Problem::Revoked => format!("time - o.{} > {tolerance}", moment(Role::RevokedAt)),
+            Problem::Revoked => {
+                let roles =
+                    [Role::RevokedAt, Role::DeletedAt].into_iter().filter(|role| mapping.column(*role).is_some());
+                let after = |at: String| format!("(o.{at} <> 0 AND time - o.{at} > {tolerance})");
+                let ended: Vec<_> = roles.map(|role| after(moment(role))).collect();
+                ended.join(" OR ")
+            }
             Problem::Expired => format!("time - o.{} > {tolerance}", moment(Role::ExpiresAt)),
             Problem::NotYetMade => format!("o.{} - time > {tolerance}", moment(Role::CreatedAt)),
+            Problem::OtherAccount if self.mapping.keys_of_owners => return Err("keys belong to owners of accounts"),
             Problem::OtherAccount => {
                 format!("o.{} <> t.{}", other.column(Role::Account, Form::Text), self.text(Role::Account))
             }
@@ -64,6 +71,7 @@ impl<'a> Base<'a> {
                 let words: Vec<_> = told.words.iter().map(|word| self.dialect.holds(&scope, word)).collect();
                 format!("NOT ({})", words.join(" OR "))
             }
+            Problem::OverLimit if self.mapping.limits.is_some() => return Err("limits lie in a table of their own"),
             Problem::OverLimit => {
                 let own = format!("o.{}", other.column(Role::Limit, Form::Number));
                 let limit = told

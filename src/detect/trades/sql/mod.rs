@@ -17,9 +17,10 @@ use super::changes::{self, USUAL as USUAL_ROWS, asks_for_changes};
 use super::expression::{Expression, Later};
 use super::ids::{ROLLED_BACK, USUAL};
 use super::plan::{Plan, Uncovered};
-use super::policy::{Check, Sequence, TradePolicy};
+use super::policy::{Check, Problem, Sequence, TradePolicy};
 use super::reference::Reference;
 use super::roles::{Role, SchemaMapping};
+use super::together::asks_for_lateness;
 
 /// A policy as a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,18 +71,29 @@ impl Base<'_> {
     fn statement(mut self, policy: &TradePolicy, window: Window) -> Result<String, Unwritten> {
         // What follows several rows in time; the others also report what has no time.
         let several = matches!(policy.check, Check::Window { .. } | Check::Baseline { .. });
+        self.only_live = several || matches!(policy.check, Check::Lookup { problem: Problem::OverLimit, .. });
+        self.within = within(window);
         let hits = match &policy.check {
             Check::Row { when: Expression::Later(later) } if asks_for_changes(&policy.check) => {
                 self.changes(later, &within(window).join(" AND "))
             }
+            Check::Row { .. } if asks_for_lateness(&policy.check) => {
+                return Err("it leaves out rows that were written together");
+            }
             Check::Row { when } => {
-                let condition = self.condition(when);
+                let mut condition = self.condition(when);
+                for role in policy.unless_present.iter().filter(|role| self.mapping.trades.column(**role).is_some()) {
+                    condition = format!("({condition}) AND {} IS NULL", self.text(*role));
+                }
                 self.unusual(&condition, policy.usual_percent, &within(window).join(" AND "))
             }
             Check::Lookup { .. } => self.lookup(&policy.check)?,
             Check::Window { .. } => self.window(&policy.check)?,
             Check::Baseline { .. } => self.baseline(&policy.check)?,
             Check::Sequence { of: Sequence::Ids, ignore_up_to, .. } => self.gaps(*ignore_up_to),
+            Check::Sequence { of: Sequence::References, .. } => {
+                return Err("it leaves out what is usual among all trades");
+            }
             Check::Sequence { .. } => {
                 return Err("it follows the order in which rows were written, which an export does not hold");
             }
@@ -106,8 +118,17 @@ impl Base<'_> {
         let mut parts = vec![format!("t AS ({})", self.rows())];
         parts.extend(self.parts.iter().map(|(name, sql)| format!("{name} AS ({sql})")));
         parts.push(format!("hits AS ({hits})"));
+        let mut of = "hits";
+        if let (Check::Lookup { .. }, Some(percent)) = (&policy.check, policy.usual_percent) {
+            let within = self.within.join(" AND ");
+            let within = if within.is_empty() { within } else { format!(" WHERE {within}") };
+            parts.push(format!("a AS (SELECT count(*) AS all_of FROM t{within})"));
+            parts.push(format!("l AS (SELECT count(*) AS found FROM hits{within})"));
+            parts.push(format!("few AS (SELECT id, time FROM hits CROSS JOIN a CROSS JOIN l WHERE NOT (found >= {USUAL_ROWS} AND found * 100 > all_of * {percent}))"));
+            of = "few";
+        }
         let name = self.dialect.text_literal(&policy.id);
-        Ok(format!("WITH {} SELECT DISTINCT {name} AS policy, id, time FROM hits{condition}", parts.join(", ")))
+        Ok(format!("WITH {} SELECT DISTINCT {name} AS policy, id, time FROM {of}{condition}", parts.join(", ")))
     }
 
     /// Rows for which a condition holds, unless as many are so as the policy calls usual.

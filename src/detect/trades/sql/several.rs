@@ -51,6 +51,9 @@ impl Base<'_> {
 
     /// Sums that grow beyond a limit of the account's, else of the policy's.
     fn held(&mut self, sums: String, of: Role, fallback: Option<&Amount>) -> Result<String, Unwritten> {
+        if self.mapping.limits.is_some() {
+            return Err("limits lie in a table of their own");
+        }
         let fallback = fallback.map(|limit| self.dialect.amount(&limit.exact));
         self.parts.push(("s", sums));
         let grown = "abs(held) > abs(before)";
