@@ -53,6 +53,8 @@ pub const HOST: &[(&str, &str, &[&str], &[&str])] = &[
             "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/apt-get install -y adduser",
             "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/ls /etc/sudoers.d",
             "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/sbin/ufw status",
+            "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/sbin/visudo -c",
+            "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/fail2ban-client set sshd unbanip 10.0.0.4",
             "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/sbin/iptables -L -n",
             "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/systemctl restart fail2ban",
             "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/systemctl stop nginx",
@@ -64,6 +66,7 @@ pub const HOST: &[(&str, &str, &[&str], &[&str])] = &[
             "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/curl -o /usr/bin/k https://get.example/k",
             "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/curl http://10.0.0.2/health",
             "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/vim /srv/deploy.sh",
+            "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/cp /home/eve/tls.key /etc/nginx/tls.key",
             "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/find /srv -name *.sh -exec chmod +x {} ;",
             "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/docker exec -it api cat /etc/hostname",
             "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/rsync -a -e ssh /srv/ b:/srv/",
@@ -119,6 +122,8 @@ pub const HOST: &[(&str, &str, &[&str], &[&str])] = &[
         &[
             "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/crontab -l",
             "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/crontab -u bob -l",
+            "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/cat /etc/crontab",
+            "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/ls /etc/cron.daily",
         ],
     ),
     (
@@ -140,5 +145,15 @@ pub const HOST: &[(&str, &str, &[&str], &[&str])] = &[
             "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/tail -f /var/log/nginx/error.log",
             "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/systemctl restart rsyslog",
         ],
+    ),
+    (
+        "sudo-root-shell",
+        "sudo",
+        &[
+            "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/su",
+            "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/su -",
+            "eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/bin/su - root",
+        ],
+        &["eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/su - postgres"],
     ),
 ];

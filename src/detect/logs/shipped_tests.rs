@@ -185,6 +185,7 @@ fn what_is_tried_one_after_the_other_is_found() {
     let tried = |log: &str| titles("web-enumeration", log).len();
     assert_eq!(tried(&many(15, "192.0.2.7", "/api/users/81", 403)), 1);
     assert_eq!(tried(&many(50, "192.0.2.7", "/api/users/81", 200)), 0);
+    assert_eq!(tried(&many(50, "192.0.2.7", "/api/users/81", 401)), 0);
     assert_eq!(tried(&many(50, "10.0.0.7", "/api/keys/81", 200)), 0);
     assert_eq!(tried(&many(50, "192.0.2.7", "/old/page-", 404)), 0);
     let list = [
