@@ -247,7 +247,7 @@ mod tests {
         let both = commands(r"select '\'; drop table t --'");
         assert_eq!(both, ["select ' '", "drop table t", "select ' '"]);
         assert_eq!(commands(r"select '\'; y'; drop table t"), ["select ' '", "y' '", "select ' '", "drop table t"]);
-        let deep: String = (0..10_000).map(|n| format!("do $a{n}$ ")).collect();
+        let deep = (0..10_000).map(|n| format!("do $a{n}$")).collect::<Vec<_>>().join(" ");
         assert_eq!(commands(&deep).len(), 1);
     }
 
