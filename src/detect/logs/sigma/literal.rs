@@ -190,7 +190,7 @@ impl Run {
         self.text.push(letter);
     }
 
-    /// The longest part without such letters if it is one to look for, else all of it: with them, or with one of their third forms.
+    /// The parts without such letters that are long enough to look for, else all of it: with them, or with one of their third forms.
     fn need(&self, family: Family) -> Need<String> {
         let mut parts = Vec::new();
         let mut from = 0;
@@ -199,9 +199,9 @@ impl Run {
             from = at + 1;
         }
         parts.push(&self.text[from..]);
-        let plain = parts.iter().filter_map(|part| longest(part, family.shortest(), family)).max_by_key(String::len);
-        if let Some(plain) = plain {
-            return Need::Has(plain);
+        let plain = Need::all(parts.iter().filter_map(|part| longest(part, family.shortest(), family)).map(Need::Has));
+        if plain != Need::Nothing {
+            return plain;
         }
         let Some(whole) = longest(&self.text, 2, family) else { return Need::Nothing };
         let mut forms: Vec<char> = self.thirds.iter().map(|(_, third)| *third).collect();
@@ -247,6 +247,7 @@ mod tests {
         assert_eq!(of("^GET /adm(in|x).*passwd$"), all([has("get /adm"), has("passwd")]));
         assert_eq!(of("(?i)union.{1,5}from"), all([has("union"), has("from")]));
         assert_eq!(of("(?i)select"), has("elect"));
+        assert_eq!(of("(?i)log_statement"), all([has("log_"), has("tatement")]));
         assert_eq!(of("(alpha|beta)+"), any(&["alpha", "beta"]));
         assert_eq!(of("(?i)(create|alter) (rule|table)"), all([any(&["create", "alter"]), any(&["rule", "table"])]));
         assert_eq!(of("(alpha|b.)"), Need::Nothing);

@@ -2,6 +2,7 @@
 
 mod condition;
 mod correlation;
+mod expression;
 mod literal;
 mod many;
 mod matcher;

@@ -4,8 +4,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
+use super::expression::Expression;
 use super::many::Many;
-use super::pattern::{Anchor, Order, Part, Piece, Test, pieces, regex};
+use super::pattern::{Anchor, Order, Part, Piece, Test, pieces};
 use super::text::TextPattern;
 use crate::detect::logs::placeholders::Placeholders;
 
@@ -147,7 +148,7 @@ impl Modifiers {
             Kind::Text => return self.text_tests(value, out),
             Kind::Regex => {
                 let flags = if self.flags.is_empty() { String::new() } else { format!("(?{})", self.flags) };
-                out.push(Test::Regex(regex(&format!("{flags}{}", scalar(value)?))?));
+                out.push(Test::Regex(Expression::new(format!("{flags}{}", scalar(value)?))?));
             }
             Kind::Cidr => {
                 let text = scalar(value)?;

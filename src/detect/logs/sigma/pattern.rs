@@ -3,17 +3,14 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use regex::{Regex, RegexBuilder};
 use serde_json::Value;
 
+use super::expression::Expression;
 use super::literal::{Cost, Family, MAX_LITERALS, regex_need};
 use super::site::{Literal, Part as RecordPart};
 use super::text::{TextPattern, lower};
 use crate::detect::logs::formats::time;
 use crate::detect::logs::need::Need;
-
-/// Largest compiled size of one regular expression, in bytes.
-const REGEX_LIMIT: usize = 4 << 20;
 
 /// A piece of a Sigma string: literal text or a wildcard.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,15 +93,6 @@ impl Anchor {
     }
 }
 
-/// Compiles a regular expression within the size limit.
-pub(super) fn regex(source: &str) -> Result<Regex, String> {
-    RegexBuilder::new(source).size_limit(REGEX_LIMIT).build().map_err(|error| {
-        let text = error.to_string();
-        let reason = text.lines().last().unwrap_or("invalid").trim().trim_start_matches("error: ");
-        format!("regular expression can't be used: {reason}")
-    })
-}
-
 /// Order of a numeric comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
@@ -156,7 +144,7 @@ impl Part {
 #[derive(Debug, Clone)]
 pub(super) enum Test {
     Text(TextPattern),
-    Regex(Regex),
+    Regex(Expression),
     Cidr(IpNet),
     Compare(Order, f64),
     /// A part of the date that the field holds.

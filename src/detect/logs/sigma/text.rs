@@ -1,9 +1,8 @@
 //! A Sigma string, compiled: exact, prefix, suffix, contained, or with wildcards inside.
 
-use regex::Regex;
-
+use super::expression::Expression;
 use super::literal::{Family, runs};
-use super::pattern::{Piece, regex};
+use super::pattern::Piece;
 
 #[derive(Debug, Clone)]
 enum Shape {
@@ -14,7 +13,7 @@ enum Shape {
     Everything,
     /// Start, parts that follow in order, end.
     Parts(String, Vec<String>, String),
-    Glob(Regex),
+    Glob(Expression),
 }
 
 /// A compiled text pattern; case is ignored unless `cased`.
@@ -159,7 +158,7 @@ fn contains_ascii(hay: &[u8], want: &[u8]) -> bool {
 }
 
 /// Patterns with `?` as a regular expression, with the case rules of [`lower`].
-fn glob(pieces: &[Piece], cased: bool) -> Result<Regex, String> {
+fn glob(pieces: &[Piece], cased: bool) -> Result<Expression, String> {
     let mut source = String::from("(?s)^");
     for piece in pieces {
         match piece {
@@ -181,7 +180,7 @@ fn glob(pieces: &[Piece], cased: bool) -> Result<Regex, String> {
         }
     }
     source.push('$');
-    regex(&source)
+    Expression::new(source)
 }
 
 #[cfg(test)]
