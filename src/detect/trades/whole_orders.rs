@@ -145,6 +145,10 @@ impl OrderJoin {
             let late: Vec<&Claim> = trades.iter().filter(after).collect();
             check.whole.1 += u64::from(!late.is_empty());
             for trade in late.into_iter().filter(inside) {
+                if self.whole.len() >= MOST {
+                    self.hits.miss(check.policy, 1);
+                    continue;
+                }
                 let why = format!("its order was cancelled or deleted at {}", moment(order.ended));
                 self.whole.push(Hit { policy: check.policy, id: trade.id, time: trade.time, why });
             }
