@@ -112,9 +112,23 @@ impl Changes {
     }
 }
 
+/// Whether two columns agree so seldom that they do not mean the same: whole numbers of two kinds agree by chance, and whoever writes rows by the dozen is not
+/// to make columns that mean the same look so.
+pub fn seldom_agree(agreed: u64, differed: u64) -> bool {
+    differed >= 20 && differed > agreed.saturating_mul(3)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_that_agree_in_one_of_four_mean_the_same() {
+        for (agreed, differed, seldom) in [(0, 19, false), (0, 20, true), (6, 20, true), (7, 20, false), (7, 22, true)]
+        {
+            assert_eq!(seldom_agree(agreed, differed), seldom, "{agreed} {differed}");
+        }
+    }
 
     fn found(rows: u64, changes: impl Iterator<Item = (i64, i64)>) -> Vec<i64> {
         let mut all = Changes::default();

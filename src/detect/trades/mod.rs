@@ -48,7 +48,7 @@ mod together;
 pub mod value;
 mod whole_orders;
 
-pub use changes::Changes;
+pub use changes::{Changes, seldom_agree};
 pub use follow::{BATCH, Beyond, Doubt, Followed, Follower};
 pub use hit::{Hit, Hits, MOST, rows};
 pub use ids::{Gap, Ids, made_at, without_usual};

@@ -1,5 +1,6 @@
 use std::collections::{HashMap, HashSet};
 
+use super::changes::seldom_agree;
 use super::decimal::{Decimal, fixed_text};
 use super::hit::{Hit, Hits};
 use super::judge::moment;
@@ -438,7 +439,6 @@ pub struct Joined {
     pub uncovered: Vec<(u16, String)>,
 }
 
-/// A field that seldom agrees is not the same on both sides: whole numbers of two kinds agree by chance.
 fn means_another((_, agreed, differed): &(Role, u64, u64)) -> bool {
-    *differed >= 20 && differed > agreed
+    seldom_agree(*agreed, *differed)
 }

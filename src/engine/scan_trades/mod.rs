@@ -29,6 +29,7 @@ use crate::detect::trades::roles::{Catalog, Role, RoleOverrides, SchemaMapping, 
 use crate::detect::trades::sql::{self, Dialect, Statement};
 use crate::detect::trades::{
     BATCH, Changes, Followed, Follower, Hits, Ids, Means, Plan, Reference, Together, Uncovered, needs_history,
+    seldom_agree,
 };
 use crate::domain::{Column, Finding, Table, Timestamp};
 use crate::ports::{Database, Fault, FaultKind, Join, RowSink, Snapshot, TableRead, TimeRange};
@@ -411,7 +412,8 @@ impl Phase<'_> {
         }
         for (number, policy) in (0_u16..).zip(&self.plan.policies) {
             let hits = found.hits.count(number);
-            if policy.compares_columns() && hits >= 20 && hits > agreed.get(&number).copied().unwrap_or(0) {
+            let alike = agreed.get(&number).copied().unwrap_or(0);
+            if policy.compares_columns() && seldom_agree(alike, hits) {
                 found.hits.take_back(number);
                 let why = "what is compared is seldom the same: the columns do not mean the same".to_owned();
                 found.uncovered.push((number, why));

@@ -61,10 +61,15 @@ impl Record<'_> {
                 return found;
             }
         }
-        name == COMMANDS && self.commands.get_or_init(|| self.worked_out()).iter().any(visit)
+        name == COMMANDS && self.worked_out().iter().any(visit)
     }
 
-    fn worked_out(&self) -> Vec<Value> {
+    /// The commands of its statement.
+    fn worked_out(&self) -> &[Value] {
+        self.commands.get_or_init(|| self.work_out())
+    }
+
+    fn work_out(&self) -> Vec<Value> {
         let mut out = Vec::new();
         self.any_value(STATEMENT, &mut |value| {
             out.extend(value.as_str().map(commands).unwrap_or_default().into_iter().map(Value::from));
@@ -249,6 +254,14 @@ fn text_of(value: &Value) -> String {
 }
 
 impl Node {
+    /// Whether a test is of commands.
+    pub(super) fn asks_for_commands(&self) -> bool {
+        match self {
+            Self::All(nodes) | Self::Any(nodes) => nodes.iter().any(Self::asks_for_commands),
+            Self::Field(field) => field.name == COMMANDS,
+        }
+    }
+
     fn matches(&self, record: &Record<'_>) -> bool {
         match self {
             Self::All(nodes) => nodes.iter().all(|node| node.matches(record)),
@@ -321,7 +334,23 @@ fn union(sets: impl Iterator<Item = Option<Vec<Literal>>>) -> Option<Vec<Literal
 impl Rule {
     /// Whether the event matches.
     pub fn matches(&self, record: &Record<'_>) -> bool {
-        self.holds(&self.condition, &self.view(record))
+        let view = self.view(record);
+        if self.is_of_each_command(&view) {
+            return self.first_command(&view).is_some();
+        }
+        self.holds(&self.condition, &view)
+    }
+
+    /// Whether it is asked about each of several commands: what one of them says is no excuse for another.
+    fn is_of_each_command(&self, view: &Record<'_>) -> bool {
+        self.by_command && view.worked_out().len() > 1
+    }
+
+    /// The first command with which it holds.
+    fn first_command(&self, view: &Record<'_>) -> Option<OnceCell<Vec<Value>>> {
+        let alone = |command: &Value| OnceCell::from(vec![command.clone()]);
+        let holds = |commands: &OnceCell<_>| self.holds(&self.condition, &Record { commands, ..*view });
+        view.worked_out().iter().map(alone).find(holds)
     }
 
     /// The event with the names that the rule's log source gives to fields.
@@ -349,8 +378,10 @@ impl Rule {
 
     /// The fields that the rule looked at and that matched, with their values.
     pub fn explain(&self, record: &Record<'_>) -> Map<String, Value> {
-        let mut out = Map::new();
-        self.explain_into(&self.condition, &self.view(record), &mut out);
+        let (mut out, view) = (Map::new(), self.view(record));
+        let command = if self.is_of_each_command(&view) { self.first_command(&view) } else { None };
+        let view = Record { commands: command.as_ref().unwrap_or(view.commands), ..view };
+        self.explain_into(&self.condition, &view, &mut out);
         out
     }
 

@@ -135,6 +135,27 @@ fn commands_are_those_of_the_statement() {
 }
 
 #[test]
+fn one_command_is_no_excuse_for_another() {
+    let detection =
+        "  a:\n    commands|re|i: '^truncate '\n  b:\n    commands|contains: tmp_\n  condition: a and not b\n";
+    assert!(hits(detection, &json!({"statement": "truncate trades; truncate tmp_a"})));
+    assert!(hits(detection, &json!({"statement": "select 'tmp_a'; truncate trades"})));
+    assert!(!hits(detection, &json!({"statement": "truncate tmp_a; truncate tmp_b"})));
+    let event = json!({"statement": "truncate tmp_a; truncate trades; truncate orders"});
+    let fields = event.as_object().unwrap();
+    let commands = OnceCell::new();
+    let record = Record {
+        fields,
+        raw: None,
+        format: Format::JsonLines,
+        names: Names::shipped(),
+        own: None,
+        commands: &commands,
+    };
+    assert_eq!(Value::Object(rule(detection).explain(&record)), json!({"commands": "truncate trades"}));
+}
+
+#[test]
 fn literals_are_only_claimed_where_they_are_required() {
     let own = Fieldnames::new();
     let site = Site::new(Format::Csv, false, Names::shipped(), &own);

@@ -49,6 +49,8 @@ pub struct Rule {
     pub(in crate::detect::logs) quiet: bool,
     pub(super) selections: Vec<Node>,
     pub(super) condition: Expr,
+    /// Whether it asks for commands: then it is asked about each by itself.
+    pub(super) by_command: bool,
 }
 
 impl Rule {
@@ -56,6 +58,7 @@ impl Rule {
     pub(in crate::detect::logs) fn add(&mut self, filter: &Filter) {
         let shift = self.selections.len();
         self.selections.extend(filter.selections.iter().cloned());
+        self.by_command |= filter.selections.iter().any(Node::asks_for_commands);
         let own = std::mem::replace(&mut self.condition, Expr::And(Vec::new()));
         self.condition = Expr::And(vec![own, filter.condition.shifted(shift)]);
     }
@@ -228,6 +231,7 @@ fn compile(document: &Map<String, Value>, file: &str, placeholders: &Placeholder
         fed: false,
         feeds: Vec::new(),
         quiet: false,
+        by_command: selections.iter().any(Node::asks_for_commands),
         selections,
         condition,
     })))
