@@ -8,6 +8,7 @@ mod objects;
 mod relations;
 mod restore;
 mod snapshot;
+mod time_ranges;
 
 use std::ops::ControlFlow;
 use std::time::Duration;

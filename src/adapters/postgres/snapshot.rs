@@ -11,11 +11,11 @@ use sqlx::{AssertSqlSafe, Connection, Executor, Row as _};
 
 use super::copy::CopyReader;
 use super::copy_binary::{BinaryReader, form_of};
-use super::{STATEMENT_MS, connect_as, fault, qualified};
+use super::{STATEMENT_MS, connect_as, fault, qualified, time_ranges};
 use crate::adapters::login::Login;
 use crate::domain::guard::quote_identifier;
 use crate::domain::{Form, Timestamp};
-use crate::ports::{Column, Fault, FaultKind, Join, Row, RowSink, Snapshot, TableName, TableRead, TimeRange};
+use crate::ports::{Column, Fault, FaultKind, Join, Row, RowSink, Snapshot, TableName, TableRead};
 
 /// Pages of one part: 32 MB of the usual 8 KB.
 const PART: i64 = 4_096;
@@ -71,16 +71,15 @@ impl PostgresSnapshot {
 
     fn statements(&self, read: &TableRead, leaves: &[Leaf], list: &Select, format: &Format) -> Vec<String> {
         let out = if matches!(format, Format::Binary(_)) { "TO STDOUT (FORMAT binary)" } else { "TO STDOUT" };
-        let condition = read.range.as_ref().and_then(condition);
-        let whole = |from: &str| {
-            let condition = condition.as_ref().map_or(String::new(), |condition| format!(" WHERE {condition}"));
-            format!("COPY ({}) {out}", list.of(&format!("{from}{condition}")))
-        };
+        let whole = |from: &str| format!("COPY ({}) {out}", list.of(from));
         // A narrow time has an index; ranges of pages would read the whole table.
-        if condition.is_some() || self.version < 140_000 {
-            return vec![whole(&qualified(&read.table))];
+        let times =
+            read.range.as_ref().map(|range| time_ranges::conditions(range, Timestamp::now())).unwrap_or_default();
+        if !times.is_empty() {
+            let part = |condition: &String| whole(&format!("{} WHERE {condition}", qualified(&read.table)));
+            return times.iter().map(part).collect();
         }
-        if leaves.iter().any(|leaf| !matches!(leaf.kind.as_str(), "r" | "m" | "p")) {
+        if self.version < 140_000 || leaves.iter().any(|leaf| !matches!(leaf.kind.as_str(), "r" | "m" | "p")) {
             return vec![whole(&qualified(&read.table))];
         }
         let mut parts = Vec::new();
@@ -225,38 +224,6 @@ fn bounded(text: &str) -> String {
     format!(
         "CASE WHEN pg_catalog.octet_length({text}) > {LONGEST} THEN pg_catalog.left({text}, {LONGEST}) ELSE {text} END"
     )
-}
-
-/// A condition on time that indexes can serve; `None` where a column's type is no time.
-fn condition(range: &TimeRange) -> Option<String> {
-    let or_none = |column: &Column| {
-        if column.nullable { format!(" OR {} IS NULL", quote_identifier(&column.name)) } else { String::new() }
-    };
-    let own = within(&range.column, range)?;
-    match range.otherwise.as_ref().filter(|_| range.column.nullable) {
-        Some(other) => {
-            let column = quote_identifier(&range.column.name);
-            Some(format!("{own} OR ({column} IS NULL AND ({}{}))", within(other, range)?, or_none(other)))
-        }
-        None => Some(format!("{own}{}", or_none(&range.column))),
-    }
-}
-
-/// Moments of the range, and what is none: such a row is a finding whenever it was made.
-fn within(column: &Column, range: &TimeRange) -> Option<String> {
-    if !column.data_type.starts_with("timestamp") {
-        return None;
-    }
-    let name = quote_identifier(&column.name);
-    let kind = if column.data_type.contains("with time zone") { "timestamptz" } else { "timestamp" };
-    // Without a zone Prisma means UTC.
-    let zone = if kind == "timestamptz" { "+00" } else { "" };
-    let moment = |time: Timestamp| format!("'{}{zone}'::pg_catalog.{kind}", time.strftime("%Y-%m-%d %H:%M:%S%.6f"));
-    let since = range.since.map(|since| format!("{name} >= {}", moment(since)));
-    let until = range.until.map(|until| format!("{name} < {}", moment(until)));
-    let both: Vec<_> = [since, until].into_iter().flatten().collect();
-    let none = format!("{name} IN ('infinity'::pg_catalog.{kind}, '-infinity'::pg_catalog.{kind})");
-    (!both.is_empty()).then(|| format!("{} OR {none}", both.join(" AND ")))
 }
 
 async fn begin(login: &Login, snapshot: Option<&str>) -> Result<PgConnection, Fault> {
