@@ -85,22 +85,22 @@ mod tests {
         let [first, second] = conditions(&range, now).try_into().unwrap();
         assert_eq!(
             first,
-            "\"at\" >= '2026-11-20 00:00:00'::pg_catalog.timestamp AND \"at\" < '2026-11-22 00:00:00'::pg_catalog.timestamp \
+            "\"at\" >= '2026-11-20 00:00:00.000000'::pg_catalog.timestamp AND \"at\" < '2026-11-22 00:00:00.000000'::pg_catalog.timestamp \
              OR \"at\" IN ('infinity'::pg_catalog.timestamp, '-infinity'::pg_catalog.timestamp) OR \"at\" IS NULL"
         );
         assert_eq!(
             second,
-            "\"at\" >= '2026-11-22 00:00:00'::pg_catalog.timestamp AND \"at\" < '2026-11-24 00:00:00'::pg_catalog.timestamp"
+            "\"at\" >= '2026-11-22 00:00:00.000000'::pg_catalog.timestamp AND \"at\" < '2026-11-24 00:00:00.000000'::pg_catalog.timestamp"
         );
         range.until = None;
         let [_, second] = conditions(&range, now).try_into().unwrap();
         assert_eq!(
             second,
-            "\"at\" >= '2026-11-25 00:00:00'::pg_catalog.timestamp AND \"at\" < 'infinity'::pg_catalog.timestamp"
+            "\"at\" >= '2026-11-25 00:00:00.000000'::pg_catalog.timestamp AND \"at\" < 'infinity'::pg_catalog.timestamp"
         );
         range.otherwise = Some(column("made", false));
         assert!(conditions(&range, now)[1].ends_with(
-            " OR (\"at\" IS NULL AND (\"made\" >= '2026-11-25 00:00:00'::pg_catalog.timestamp AND \"made\" < 'infinity'::pg_catalog.timestamp))"
+            " OR (\"at\" IS NULL AND (\"made\" >= '2026-11-25 00:00:00.000000'::pg_catalog.timestamp AND \"made\" < 'infinity'::pg_catalog.timestamp))"
         ));
         range.since = None;
         range.until = at("2026-11-24T00:00:00Z");
