@@ -7,7 +7,7 @@
 //! - comments, and each run of white space, are one blank;
 //! - a text (`'...'`, `E'...'`, `$$...$$`; manual, "Lexical Structure") that is a name, a number or a path, as `'none'` or
 //!   `'/tmp/x'`, stays, any other is one blank; both stand between plain quotes;
-//! - a block of code (`DO $$...$$`, `CREATE FUNCTION ... AS $$...$$`) is no text: its commands are parted too.
+//! - a block of code (`DO $$...$$`, `CREATE FUNCTION ... AS $$...$$`) is no text: its commands are parted too, and so are texts that it hands to `EXECUTE`.
 //!
 //! Whether a backslash escapes a quote is a setting of the server's that the log does not tell: where the two readings differ, the
 //! commands of both are given.
@@ -43,18 +43,26 @@ struct Commands {
     escapes: bool,
     /// How many blocks of code this is in.
     depth: usize,
+    /// Whether the command is one of a block that executes texts.
+    executes: bool,
 }
 
 impl Commands {
     fn of(statement: &str, escapes: bool) -> Vec<String> {
-        let mut commands =
-            Self { done: Vec::new(), current: String::with_capacity(statement.len()), escapes, depth: 0 };
+        let mut commands = Self {
+            done: Vec::new(),
+            current: String::with_capacity(statement.len()),
+            escapes,
+            depth: 0,
+            executes: false,
+        };
         commands.read(statement);
         commands.end();
         commands.done
     }
 
     fn end(&mut self) {
+        self.executes = false;
         let command = std::mem::take(&mut self.current);
         let command = command.trim_end();
         if !command.is_empty() {
@@ -94,6 +102,7 @@ impl Commands {
                     let plain = |c: char| !matches!(c, ';' | '-' | '/' | '\'' | '"' | '$') && !c.is_whitespace();
                     let from = first.len_utf8();
                     let end = rest[from..].find(|c| !plain(c)).map_or(rest.len(), |end| from + end);
+                    self.executes |= self.depth > 0 && rest[..end].eq_ignore_ascii_case("execute");
                     self.current.push_str(&rest[..end]);
                     &rest[end..]
                 }
@@ -118,7 +127,12 @@ impl Commands {
                 Some(_) => at += 1,
             }
         };
-        self.quoted(rest.get(1..end).unwrap_or_default());
+        let text = rest.get(1..end).unwrap_or_default();
+        if self.executes && self.depth < MAX_DEPTH {
+            self.code(&text.replace("''", "'"))
+        } else {
+            self.quoted(text)
+        }
         rest.get(end + 1..).unwrap_or_default()
     }
 
@@ -148,16 +162,21 @@ impl Commands {
         let inner = &rest[tag.len()..];
         let (inner, behind) = inner.split_once(tag).unwrap_or((inner, ""));
         if self.depth < MAX_DEPTH && self.is_code() {
-            self.current.push_str("$ ");
-            self.depth += 1;
-            self.read(inner);
-            self.depth -= 1;
-            self.blank();
-            self.current.push('$');
+            self.code(inner);
         } else {
             self.quoted(inner);
         }
         behind
+    }
+
+    /// Reads a block of code, or a text that such a block executes.
+    fn code(&mut self, inner: &str) {
+        self.current.push_str("$ ");
+        self.depth += 1;
+        self.read(inner);
+        self.depth -= 1;
+        self.blank();
+        self.current.push('$');
     }
 
     /// Whether a text that stands here is code.
@@ -230,6 +249,15 @@ mod tests {
             ("do $$begin drop table t; end$$; select 1", &["do $ begin drop table t", "end $", "select 1"]),
             ("do language plpgsql $a$ perform 'x y' $a$", &["do language plpgsql $ perform ' ' $"]),
             ("create function f() as $_$ delete from t $_$", &["create function f() as $ delete from t $"]),
+            (
+                "do $$ begin execute 'drop table '||'a b'; end $$",
+                &["do $ begin execute $ drop table $||$ a b $", "end $"],
+            ),
+            (
+                "do $$begin execute format('drop table %I', 'x'); end$$",
+                &["do $ begin execute format($ drop table %I $, $ x $)", "end $"],
+            ),
+            ("execute p('a b')", &["execute p(' ')"]),
             ("select 'open; drop table t", &["select ' '"]),
             ("select $$open; drop table t", &["select ' '"]),
             ("/* open drop table t", &[]),

@@ -872,6 +872,8 @@ pub const STATEMENTS: &[(&str, &[&str], &[&str])] = &[
     (
         "database-data-destroyed",
         &[
+            "statement: DO $$ BEGIN EXECUTE 'drop table trades'; END $$",
+            "statement: DO $$ BEGIN EXECUTE format('truncate %I', 'trades'); END $$",
             "statement: DROP TABLE IF EXISTS public.trades CASCADE",
             "execute <unnamed>: truncate\n\ttable only public.\"audit_log\"",
             "duration: 1.2 ms  statement: DELETE FROM orders",

@@ -14,8 +14,9 @@ fn rule(detection: &str) -> Rule {
     }
 }
 
-fn hits(detection: &str, event: &Value) -> bool {
-    rule(detection).matches(&Record {
+/// Shows an event to a test.
+fn seen<T>(event: &Value, test: impl FnOnce(&Record<'_>) -> T) -> T {
+    test(&Record {
         fields: event.as_object().unwrap(),
         raw: None,
         format: Format::JsonLines,
@@ -23,6 +24,14 @@ fn hits(detection: &str, event: &Value) -> bool {
         own: None,
         commands: &OnceCell::new(),
     })
+}
+
+fn hits(detection: &str, event: &Value) -> bool {
+    seen(event, |record| rule(detection).matches(record))
+}
+
+fn explained(detection: &str, event: &Value) -> Value {
+    Value::Object(seen(event, |record| rule(detection).explain(record)))
 }
 
 #[test]
@@ -39,19 +48,8 @@ fn null_absent_and_empty_differ_as_they_should() {
 
 #[test]
 fn an_explanation_has_the_values_that_fit() {
-    let explained = |event: &Value| {
-        let list = rule("  a:\n    x.y|contains: [one, two, three, four, five]\n    z: null\n  condition: a\n");
-        let fields = event.as_object().unwrap();
-        let record = Record {
-            fields,
-            raw: None,
-            format: Format::JsonLines,
-            names: Names::shipped(),
-            own: None,
-            commands: &OnceCell::new(),
-        };
-        Value::Object(list.explain(&record))
-    };
+    let list = "  a:\n    x.y|contains: [one, two, three, four, five]\n    z: null\n  condition: a\n";
+    let explained = |event: &Value| explained(list, event);
     assert_eq!(explained(&json!({"x": {"y": "a Two b"}})), json!({"x.y": "a Two b", "z": null}));
     assert_eq!(explained(&json!({"x": {"y": ["b", "five"]}, "z": null})), json!({"x.y": ["b", "five"], "z": null}));
     let several = json!({"x": [{"y": "three"}, {"y": "none"}, {"y": "one"}]});
@@ -111,17 +109,9 @@ fn fieldref_and_neq() {
 #[test]
 fn what_matched_is_explained_and_what_filters_is_not() {
     let event = json!({"eventName": "StopLogging", "user": "eve", "other": 1});
-    let record = Record {
-        fields: event.as_object().unwrap(),
-        raw: None,
-        format: Format::JsonLines,
-        names: Names::shipped(),
-        own: None,
-        commands: &OnceCell::new(),
-    };
-    let rule =
-        rule("  s:\n    eventName: stoplogging\n    errorCode: null\n  f:\n    user: bob\n  condition: s and not f\n");
-    assert_eq!(Value::Object(rule.explain(&record)), json!({"eventName": "StopLogging", "errorCode": null}));
+    let detection =
+        "  s:\n    eventName: stoplogging\n    errorCode: null\n  f:\n    user: bob\n  condition: s and not f\n";
+    assert_eq!(explained(detection, &event), json!({"eventName": "StopLogging", "errorCode": null}));
 }
 
 #[test]
@@ -142,17 +132,7 @@ fn one_command_is_no_excuse_for_another() {
     assert!(hits(detection, &json!({"statement": "select 'tmp_a'; truncate trades"})));
     assert!(!hits(detection, &json!({"statement": "truncate tmp_a; truncate tmp_b"})));
     let event = json!({"statement": "truncate tmp_a; truncate trades; truncate orders"});
-    let fields = event.as_object().unwrap();
-    let commands = OnceCell::new();
-    let record = Record {
-        fields,
-        raw: None,
-        format: Format::JsonLines,
-        names: Names::shipped(),
-        own: None,
-        commands: &commands,
-    };
-    assert_eq!(Value::Object(rule(detection).explain(&record)), json!({"commands": "truncate trades"}));
+    assert_eq!(explained(detection, &event), json!({"commands": "truncate trades"}));
 }
 
 #[test]
