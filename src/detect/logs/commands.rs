@@ -129,9 +129,9 @@ impl Commands {
         };
         let text = rest.get(1..end).unwrap_or_default();
         if self.executes && self.depth < MAX_DEPTH {
-            self.code(&text.replace("''", "'"))
+            self.code(&text.replace("''", "'"));
         } else {
-            self.quoted(text)
+            self.quoted(text);
         }
         rest.get(end + 1..).unwrap_or_default()
     }
