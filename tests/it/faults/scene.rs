@@ -223,8 +223,19 @@ impl Scene {
             headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
             body: body.to_string().into_bytes(),
         };
-        let reply = wait(ask(self.moto.trim_start_matches("http://"), &request)).unwrap();
-        serde_json::from_slice(&reply.body).unwrap()
+        // Many scenes share one moto, whose dictionaries are walked while others write: now and then it answers 500.
+        let mut last = String::new();
+        for _ in 0..5 {
+            match wait(ask(self.moto.trim_start_matches("http://"), &request)) {
+                Some(reply) => match serde_json::from_slice(&reply.body) {
+                    Ok(value) => return value,
+                    Err(_) => last = format!("{} {}", reply.first, String::from_utf8_lossy(&reply.body)),
+                },
+                None => "no reply".clone_into(&mut last),
+            }
+            std::thread::sleep(std::time::Duration::from_millis(200));
+        }
+        panic!("moto does not answer {action}: {last}")
     }
 
     /// Whether only a new version of the secret can be had by a label.
