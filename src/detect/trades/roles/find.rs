@@ -1,5 +1,6 @@
 use super::beside::{ACCOUNTS, ENDED, FILLED, KEYS, ORDERED, SESSIONS};
 use super::chooser::{Chooser, fits, normal};
+use super::implied::with_implied;
 use super::limits::limits;
 use super::names::{Known, TRADE};
 use super::owners::settle_owners;
@@ -133,6 +134,8 @@ fn is_spare(role: Role) -> bool {
 /// Finds the trade table (by the name that policy gives, else by usual names) and its neighbours.
 /// `Err` says in words which tables there are.
 pub fn map_schema(catalog: Catalog<'_>, schema: Option<&str>, trade_table: &str) -> Result<SchemaMapping, String> {
+    let relations = with_implied(catalog);
+    let catalog = Catalog { relations: &relations, ..catalog };
     let (trades, reason) = trade_table_of(catalog, schema, trade_table)?;
     let mut mapped = map_table(catalog, trades, TRADE, &catalog.overrides.trades, reason);
     let overrides = catalog.overrides;
@@ -176,8 +179,10 @@ fn is_order_table(table: &Table) -> bool {
 
 /// Tables that could hold the trades, the likeliest first, each with the reason. Empty if none looks like it.
 pub fn trade_tables<'a>(catalog: Catalog<'a>, schema: Option<&str>) -> Vec<(&'a TableName, String)> {
-    let mut found: Vec<_> = catalog
-        .tables
+    let tables = catalog.tables;
+    let relations = with_implied(catalog);
+    let catalog = Catalog { relations: &relations, ..catalog };
+    let mut found: Vec<_> = tables
         .iter()
         .filter(|table| schema.is_none_or(|schema| table.name.schema == schema))
         .filter(|table| !is_order_table(table))

@@ -59,7 +59,7 @@ fn known_instrument() -> Known {
     found.copied().unwrap_or_else(|| known(Role::Instrument, &["symbol"], &[], &[]))
 }
 
-fn is_about_limits(table: &Table) -> bool {
+pub(super) fn is_about_limits(table: &Table) -> bool {
     let words = words(&table.name.name);
     let has = |list: &[&str]| words.iter().any(|word| list.contains(&word.as_str()));
     has(&["limit", "limits", "risk", "settings", "profile", "profiles"])

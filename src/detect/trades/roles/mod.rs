@@ -9,6 +9,7 @@ use crate::policy::PolicyError;
 mod beside;
 mod chooser;
 mod find;
+mod implied;
 mod limits;
 mod names;
 mod owners;

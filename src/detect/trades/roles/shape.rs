@@ -3,9 +3,10 @@
 use super::beside::{ACCOUNTS, KEYS, ORDERED};
 use super::chooser::Chooser;
 use super::find::meaning;
+use super::limits::{LIMITS, is_about_limits};
 use super::names::{Known, TRADE};
 use super::tables::TRADE_TABLES;
-use super::words::{ends_with, words};
+use super::words::{ends_with, usual, words};
 use super::{Catalog, Role};
 use crate::domain::{Table, TableName};
 
@@ -88,18 +89,52 @@ pub(super) fn is_like_a_key(catalog: Catalog<'_>, target: &TableName) -> bool {
     if !named && (meaning(target).is_some() || !refers(catalog, table, Role::Account)) {
         return false;
     }
+    shows_a_key(table) && !has_instrument(table)
+}
+
+/// Whether it has a digest or token, and until when or for what.
+fn shows_a_key(table: &Table) -> bool {
     let shown = chosen(table, KEYS, &[Role::RevokedAt, Role::ExpiresAt, Role::Scope, Role::Secret], true);
     shown.has(Role::Secret)
         && (shown.has(Role::Scope) || (shown.has(Role::RevokedAt) && shown.has(Role::ExpiresAt)))
-        && !has_instrument(table)
 }
 
-/// Whether it holds limits of two kinds: those of whoever trades.
+/// Whether it is whoever trades: it holds limits of two kinds, or it is what keys belong to, or what a table of limits limits.
 fn is_like_an_account(catalog: Catalog<'_>, target: &TableName) -> bool {
-    const LIMITS: [Role; 3] = [Role::DailyLimit, Role::PositionLimit, Role::Limit];
     let Some(table) = table(catalog, target) else { return false };
+    if has_instrument(table) && !has_only_a_currency(table) {
+        return false;
+    }
     let limits = chosen(table, ACCOUNTS, &LIMITS, true);
-    LIMITS.into_iter().filter(|role| limits.has(*role)).count() > 1 && !has_instrument(table)
+    LIMITS.into_iter().filter(|role| limits.has(*role)).count() > 1
+        || (meaning(target).is_none() && !ends_with(&target.name, &NO_ORDERS) && is_held_to_account(catalog, target))
+}
+
+/// Whether keys are its own, or limits are set for it alone.
+fn is_held_to_account(catalog: Catalog<'_>, target: &TableName) -> bool {
+    let refers = |table: &&Table| {
+        let mut targets = table.columns.iter().filter_map(|column| catalog.relations.target(&table.name, &column.name));
+        table.name != *target && targets.any(|other| other == target)
+    };
+    catalog.tables.iter().filter(refers).any(|table| {
+        let limits = || {
+            let chosen = chosen(table, ACCOUNTS, &LIMITS, true);
+            LIMITS.into_iter().any(|role| chosen.has(role)) && is_about_limits(table)
+        };
+        !has_instrument(table) && !refers_to_instrument(catalog, table) && (shows_a_key(table) || limits())
+    })
+}
+
+fn refers_to_instrument(catalog: Catalog<'_>, table: &Table) -> bool {
+    let mut targets = table.columns.iter().filter_map(|column| catalog.relations.target(&table.name, &column.name));
+    targets.any(|other| meaning(other) == Some(Role::Instrument))
+}
+
+/// Whether what looks like an instrument is the currency that an account is kept in.
+fn has_only_a_currency(table: &Table) -> bool {
+    let mapping = chosen(table, TRADE, &[Role::Instrument], true).done(String::new());
+    let words = mapping.column(Role::Instrument).map(|name| usual(&words(name))).unwrap_or_default();
+    words.iter().any(|word| word == "currency") && !words.iter().any(|word| word == "pair")
 }
 
 /// Markets have limits too, and coins are called tokens.
