@@ -186,7 +186,7 @@ fn number(cells: &impl Cells, role: Role) -> Option<Number> {
 
 /// What the trade is worth, exactly. Sign does not matter.
 pub fn worth(cells: &impl Cells) -> Option<Number> {
-    let value = match number(cells, Role::Value) {
+    let value = match number(cells, Role::Worth).or_else(|| number(cells, Role::Value)) {
         Some(value) => value,
         None => match (number(cells, Role::Quantity)?, number(cells, Role::Price)?) {
             (Number::Finite(quantity), Number::Finite(price)) => Number::Finite(quantity * price),

@@ -157,7 +157,8 @@ impl Judge<'_, '_> {
                 _ => None,
             },
             Problem::Revoked => {
-                late(self.timed(told.number)?, known?.closed, told.tolerance, "its account was closed at")
+                let time = self.timed(told.number)?;
+                late(time, known?.closed_at(time), told.tolerance, "its account was closed at")
             }
             Problem::NotYetMade => {
                 early(self.timed(told.number)?, known?.made, told.tolerance, "its account was made at")

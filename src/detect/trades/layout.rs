@@ -13,6 +13,8 @@ pub struct Layout {
     pub joined: Vec<String>,
     /// Instruments are told apart by what they are paid with, too.
     pub pair: bool,
+    /// The outcome that was bought is part of the instrument.
+    pub of_outcomes: bool,
     /// The side says whether the buyer was the maker.
     pub of_the_maker: bool,
     /// Places of the columns that are the id together.
@@ -29,6 +31,7 @@ impl Layout {
             columns: Vec::new(),
             joined: Vec::new(),
             pair,
+            of_outcomes: mapping.is_of_outcomes(),
             of_the_maker: mapping.side_is_of_the_maker(),
             parts: Vec::new(),
         };

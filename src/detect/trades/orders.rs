@@ -56,6 +56,12 @@ impl Claim {
         }
     }
 
+    /// Whatever was traded.
+    #[must_use]
+    pub fn of_any_instrument(self) -> Self {
+        Self { instrument: NONE, ..self }
+    }
+
     /// Appends its bytes.
     pub fn write(&self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&self.order.to_le_bytes());

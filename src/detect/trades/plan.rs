@@ -173,7 +173,7 @@ fn comparable(policy: &TradePolicy, mapping: &SchemaMapping) -> (TradePolicy, Op
 fn uses(check: &Check) -> Vec<Role> {
     use Role::{
         Account, CounterOrder, Counterparty, CreatedAt, Destination, Instrument, Ip, Key, Order, Price, Quantity,
-        Session, Side, UpdatedAt, Value,
+        Session, Side, UpdatedAt, Value, Worth,
     };
     match check {
         Check::Row { when } => [when.roles(), vec![Value, Quantity, Price]].concat(),
@@ -181,7 +181,7 @@ fn uses(check: &Check) -> Vec<Role> {
             (LookupTable::Keys, Problem::OtherAccount) => vec![Key, Account],
             (LookupTable::Keys, Problem::OtherAddress) => vec![Key, Ip],
             (LookupTable::Keys, _) => vec![Key],
-            (LookupTable::Accounts, _) => vec![Account, Value, Quantity, Price],
+            (LookupTable::Accounts, _) => vec![Account, Value, Quantity, Price, Worth],
             (LookupTable::Pauses, _) => vec![],
             (LookupTable::Intruder, _) => vec![Ip, Session, Key],
         },
@@ -189,7 +189,7 @@ fn uses(check: &Check) -> Vec<Role> {
             let whose = if *by == By::Key { Key } else { Account };
             let more = match pattern {
                 Pattern::Burst => vec![],
-                Pattern::DayValue => vec![Value, Quantity, Price, Counterparty],
+                Pattern::DayValue => vec![Value, Quantity, Price, Worth, Counterparty],
                 Pattern::Position => vec![Instrument, Side, Quantity, Counterparty],
                 Pattern::Wash | Pattern::RoundTrip => vec![Instrument, Side, Quantity, Price, Counterparty, Order],
                 Pattern::Duplicate => vec![Instrument, Side, Quantity, Price, Order],
@@ -197,7 +197,7 @@ fn uses(check: &Check) -> Vec<Role> {
             [vec![whose], more].concat()
         }
         Check::Baseline { of, .. } => match of {
-            Measure::Value => vec![Account, Value, Quantity, Price],
+            Measure::Value => vec![Account, Value, Quantity, Price, Worth],
             Measure::Quantity => vec![Account, Instrument, Quantity],
             Measure::Price => vec![Instrument, Price],
             Measure::ValueRatio => vec![Instrument, Value, Quantity, Price],
@@ -238,7 +238,7 @@ fn uses(check: &Check) -> Vec<Role> {
 
 /// Roles without which a check can't be evaluated.
 fn needs(check: &Check) -> Vec<Role> {
-    use Role::{CounterOrder, Counterparty, Key, Order, Price, Quantity, Value};
+    use Role::{CounterOrder, Counterparty, Key, Order, Price, Quantity, Value, Worth};
     let optional: &[Role] = match check {
         Check::Row { when } => {
             return when
@@ -249,9 +249,9 @@ fn needs(check: &Check) -> Vec<Role> {
                 .unwrap_or_default();
         }
         Check::Lookup { table: LookupTable::Intruder, .. } => &[Role::Ip, Role::Session, Key],
-        Check::Lookup { table: LookupTable::Accounts, .. } => &[Value, Quantity, Price],
+        Check::Lookup { table: LookupTable::Accounts, .. } => &[Value, Quantity, Price, Worth],
         Check::Window { pattern: Pattern::DayValue, .. } | Check::Baseline { of: Measure::Value, .. } => {
-            &[Value, Quantity, Price, Counterparty]
+            &[Value, Quantity, Price, Worth, Counterparty]
         }
         Check::Window { pattern: Pattern::Wash | Pattern::Position, .. } => &[Counterparty, Order],
         // Where rows are never changed there may be no such column.
@@ -306,6 +306,9 @@ fn missing_roles(policy: &TradePolicy, trades: &Mapping) -> Option<String> {
     }
     if needs_worth(&policy.check) && !has(Role::Value) && !(has(Role::Quantity) && has(Role::Price)) {
         return Some("neither a value nor quantity and price were mapped".into());
+    }
+    if needs_worth(&policy.check) && trades.is_exchange() && !has(Role::Worth) {
+        return Some("one thing is given for another, and no column says what trades are worth in one money".into());
     }
     if let Check::Lookup { table: LookupTable::Intruder, .. } = policy.check
         && ![Role::Ip, Role::Session, Role::Key, Role::Account].into_iter().any(has)

@@ -31,6 +31,8 @@ pub struct Record {
     pub price: Decimal,
     /// Value.
     pub value: Decimal,
+    /// What it was worth in the one money of all trades, where a column says so.
+    pub worth: Decimal,
     /// See [`Side`].
     pub side: Side,
     /// Transaction that wrote the row (`PostgreSQL`), 0 elsewhere.
@@ -51,7 +53,7 @@ pub enum Side {
 
 impl Side {
     /// Words for buying, in lower case.
-    pub const BUY: [&str; 18] = [
+    pub const BUY: [&str; 22] = [
         "buy",
         "long",
         "bid",
@@ -70,9 +72,14 @@ impl Side {
         "buy_to_close",
         "bto",
         "close_short",
+        "buy_to_cover",
+        "buytocover",
+        "cover",
+        // Betting exchanges back an outcome or lay it.
+        "back",
     ];
     /// Words for selling, in lower case.
-    pub const SELL: [&str; 22] = [
+    pub const SELL: [&str; 27] = [
         "sell",
         "short",
         "ask",
@@ -96,6 +103,11 @@ impl Side {
         "sto",
         "stc",
         "close_long",
+        "sell_short",
+        "sellshort",
+        "short_sell",
+        "sell_short_exempt",
+        "lay",
     ];
 
     /// Reads the usual words.
@@ -139,7 +151,7 @@ impl Side {
 /// A row whose time can't be read.
 pub const NO_TIME: i64 = i64::MIN;
 /// Bytes of a record.
-pub const SIZE: usize = 32 + 24 + 8 + 30 + 1 + 4;
+pub const SIZE: usize = 32 + 24 + 8 + 40 + 1 + 4;
 
 /// Reads numbers from bytes one after the other.
 pub(super) struct Bytes<'a>(pub &'a [u8]);
@@ -174,7 +186,7 @@ impl Record {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
         bytes.extend_from_slice(&self.order.to_le_bytes());
-        for number in [self.quantity, self.price, self.value] {
+        for number in [self.quantity, self.price, self.value, self.worth] {
             write_decimal(bytes, number);
         }
         bytes.push(self.side.byte());
@@ -188,7 +200,7 @@ impl Record {
         let [account, key, instrument, counterparty, destination, ip] =
             [(); 6].map(|()| u32::from_le_bytes(bytes.take()));
         let order = u64::from_le_bytes(bytes.take());
-        let [quantity, price, value] = [(); 3].map(|()| bytes.decimal());
+        let [quantity, price, value, worth] = [(); 4].map(|()| bytes.decimal());
         let side = match bytes.take::<1>() {
             [1] => Side::Buy,
             [2] => Side::Sell,
@@ -210,6 +222,7 @@ impl Record {
             quantity,
             price,
             value,
+            worth,
             side,
             xmin,
         }
@@ -224,17 +237,17 @@ impl Record {
 
     /// What the trade is worth as a whole number of `10^-18`, without sign.
     pub fn worth(&self) -> Option<i128> {
-        match self.value {
-            Decimal::Null => self.quantity.times(self.price).map(i128::abs),
-            value => value.fixed().map(i128::abs),
+        match (self.worth, self.value) {
+            (Decimal::Null, Decimal::Null) => self.quantity.times(self.price).map(i128::abs),
+            (Decimal::Null, value) | (value, _) => value.fixed().map(i128::abs),
         }
     }
 
     /// The same, as a binary float.
     pub fn approximate_worth(&self) -> Option<f64> {
-        match self.value {
-            Decimal::Null => Some((self.quantity.approximate()? * self.price.approximate()?).abs()),
-            value => value.approximate().map(f64::abs),
+        match (self.worth, self.value) {
+            (Decimal::Null, Decimal::Null) => Some((self.quantity.approximate()? * self.price.approximate()?).abs()),
+            (Decimal::Null, value) | (value, _) => value.approximate().map(f64::abs),
         }
     }
 
@@ -259,6 +272,9 @@ mod tests {
             ("BUY_TO_CLOSE", Side::Buy),
             ("sell_to_open", Side::Sell),
             ("STC", Side::Sell),
+            ("SELL_SHORT", Side::Sell),
+            ("buy_to_cover", Side::Buy),
+            ("Lay", Side::Sell),
             ("btc", Side::Unknown),
             ("Venta", Side::Sell),
             ("1", Side::Buy),
@@ -285,6 +301,7 @@ mod tests {
             quantity: Decimal::Finite(-15, 1),
             price: Decimal::Long(i64::MAX, -47),
             value: Decimal::Infinite,
+            worth: Decimal::Finite(7, 0),
             side: Side::Sell,
             xmin: 9,
         };

@@ -48,7 +48,8 @@ impl Units {
     pub fn of(trades: &Mapping, accounts: &Mapping) -> Self {
         let power = |mapping: &Mapping, role: Role| mapping.column(role).map(decimal_places);
         let quantity = power(trades, Role::Quantity).unwrap_or(0);
-        let worth = power(trades, Role::Value).unwrap_or_else(|| quantity + power(trades, Role::Price).unwrap_or(0));
+        let worth = power(trades, Role::Worth).or_else(|| power(trades, Role::Value));
+        let worth = worth.unwrap_or_else(|| quantity + power(trades, Role::Price).unwrap_or(0));
         let from = |unit: i64, role: Role| power(accounts, role).map_or(0, |limit| unit - limit);
         Self {
             limit: from(worth, Role::Limit),
@@ -86,8 +87,8 @@ pub struct Account {
     pub position: Option<Amount>,
     /// When it was made, in milliseconds.
     pub made: Option<i64>,
-    /// When it was closed or frozen.
-    pub closed: Option<i64>,
+    /// When it was closed or frozen, each with until when.
+    pub closed: Vec<(i64, Option<i64>)>,
     /// Number of its owner's id.
     pub owner: u32,
     /// Limits that a table of their own holds.
@@ -154,6 +155,12 @@ impl Account {
         Some(Limited::Changing(spans.iter().zip(ends).map(span).collect()))
     }
 
+    /// Since when it was closed or frozen at that moment.
+    pub fn closed_at(&self, time: i64) -> Option<i64> {
+        let then = self.closed.iter().filter(|(from, until)| *from <= time && until.is_none_or(|until| time < until));
+        then.map(|(from, _)| *from).min()
+    }
+
     /// The most that one trade of that moment may be worth.
     pub fn limit_at(&self, time: i64) -> Option<&Amount> {
         if self.spans.is_empty() {
@@ -201,7 +208,7 @@ pub const KEY_ROLES: [Role; 8] = [
 pub const LIMIT_ROLES: [Role; 6] =
     [Role::Account, Role::Limit, Role::DailyLimit, Role::PositionLimit, Role::CreatedAt, Role::ExpiresAt];
 /// Roles of the account table that are read.
-pub const ACCOUNT_ROLES: [Role; 8] = [
+pub const ACCOUNT_ROLES: [Role; 10] = [
     Role::Id,
     Role::Limit,
     Role::DailyLimit,
@@ -209,8 +216,12 @@ pub const ACCOUNT_ROLES: [Role; 8] = [
     Role::CreatedAt,
     Role::RevokedAt,
     Role::DeletedAt,
+    Role::SuspendedAt,
+    Role::RestoredAt,
     Role::User,
 ];
+/// Roles that say from when on an account may not trade.
+pub const ENDS: [Role; 3] = [Role::RevokedAt, Role::SuspendedAt, Role::DeletedAt];
 
 fn cell<'a>(row: RawRow<'a>, roles: &[Role], role: Role) -> Option<Cow<'a, [u8]>> {
     row.cell(roles.iter().position(|one| *one == role)?)
@@ -329,12 +340,14 @@ impl Reference {
         let time = |role| get(role).and_then(|text| millis(&text));
         let Some(id) = get(Role::Id) else { return };
         let amount = |role, power: i64| amount(&get(role)?, power);
+        let restored = at_all(time(Role::RestoredAt));
+        let until = |from: i64| (from, restored.filter(|until| *until > from));
         let account = Account {
             limit: amount(Role::Limit, self.units.limit),
             daily: amount(Role::DailyLimit, self.units.daily),
             position: amount(Role::PositionLimit, self.units.position),
             made: time(Role::CreatedAt),
-            closed: [Role::RevokedAt, Role::DeletedAt].into_iter().filter_map(|role| at_all(time(role))).min(),
+            closed: ENDS.into_iter().filter_map(|role| at_all(time(role))).map(&until).collect(),
             owner: get(Role::User).map_or(NONE, |owner| self.names.of(&owner)),
             spans: Vec::new(),
         };

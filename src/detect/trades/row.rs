@@ -171,6 +171,11 @@ impl RowReader {
         taken
     }
 
+    /// Whether the outcome that was bought is part of the instrument.
+    pub fn is_of_outcomes(&self) -> bool {
+        self.plan.layout.of_outcomes
+    }
+
     /// Takes a row.
     pub fn row(&mut self, raw: RawRow<'_>) -> Record {
         let Self { plan, reference, names, seen, scratch, .. } = self;
@@ -204,6 +209,7 @@ impl RowReader {
             quantity: row.quantity,
             price: row.price,
             value: row.value,
+            worth: amount(Role::Worth),
             account,
             key,
             side: plan.layout.side(raw, scratch),

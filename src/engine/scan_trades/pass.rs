@@ -111,7 +111,12 @@ impl RowSink for TradeSink {
             }
             let counter = self.reader.counter_order;
             if counter != 0 {
-                Claim::new(&record, Some(counter), self.reader.void).write(claims.part(counter)?);
+                let mut claim = Claim::new(&record, Some(counter), self.reader.void);
+                if self.reader.is_of_outcomes() {
+                    // Who sold one outcome bought the other.
+                    claim = claim.of_any_instrument();
+                }
+                claim.write(claims.part(counter)?);
             }
         }
         if let Some(names) = made.names.as_mut().filter(|_| self.reader.outer_name != 0 && !self.reader.void) {

@@ -154,7 +154,8 @@ fn one(
     let of_order = cell(Role::Order).and_then(|order| accounts.get(order)).map(String::as_str);
     if policy.level >= Level::High {
         let number = |role: Role| cell(role).map(Number::parse).and_then(|number| number.finite().map(BigDecimal::abs));
-        let worth = number(Role::Value).or_else(|| Some(number(Role::Quantity)? * number(Role::Price)?));
+        let value = number(Role::Worth).or_else(|| number(Role::Value));
+        let worth = value.or_else(|| Some(number(Role::Quantity)? * number(Role::Price)?));
         worths.add(id, cell(Role::Account).or(of_order), worth);
     }
     let time = (hit.time != NO_TIME).then(|| Timestamp::from_millisecond(hit.time).ok()).flatten();

@@ -60,6 +60,10 @@ pub(super) const FILLED: Known = known(
         "tradedquantity",
         "matchedquantity",
         "filled",
+        "matched",
+        "executed",
+        "matchedcontracts",
+        "matchedshares",
     ],
     &[],
     &[],
@@ -77,6 +81,7 @@ pub(super) const ENDED: Known = known(
         "canceledtime",
         "killedat",
         "withdrawnat",
+        "pulledat",
         "revokedat",
     ],
     &[],
@@ -235,6 +240,34 @@ pub(super) const KEYS: &[Known] = &[
     ),
 ];
 
+/// What keeps an account from trading, or ends it.
+const SUSPENDED: &[&str] = &[
+    "suspended",
+    "frozen",
+    "restricted",
+    "blocked",
+    "banned",
+    "halted",
+    "disabled",
+    "deactivated",
+    "closed",
+    "offboarded",
+    "terminated",
+];
+/// What lets it trade again.
+const RESTORED: &[&str] = &[
+    "lifted",
+    "reinstated",
+    "reactivated",
+    "restored",
+    "reopened",
+    "unfrozen",
+    "unsuspended",
+    "unblocked",
+    "unrestricted",
+    "unbanned",
+];
+
 pub(super) const ACCOUNTS: &[Known] = &[
     known(Role::Id, &["id", "accountid", "userid", "uuid"], &[], &[]),
     known(
@@ -258,6 +291,8 @@ pub(super) const ACCOUNTS: &[Known] = &[
             "pertradelimit",
             "maxsingletrade",
             "maxsingleorder",
+            "maxstake",
+            "stakelimit",
         ],
         &[
             "singletrade",
@@ -311,9 +346,13 @@ pub(super) const ACCOUNTS: &[Known] = &[
             "banned",
             "archived",
             "terminated",
+            "restricted",
+            "offboarded",
         ],
-        &["by", "reason", "is"],
+        &["by", "reason", "is", "lifted", "until"],
     ),
+    known(Role::SuspendedAt, &[], SUSPENDED, &["by", "reason", "is", "until", "lifted", "unfrozen", "unsuspended"]),
+    known(Role::RestoredAt, &[], RESTORED, &["by", "reason", "is"]),
     DELETED,
     known(
         Role::CreatedAt,

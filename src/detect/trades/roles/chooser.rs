@@ -1,7 +1,7 @@
 //! Columns of one table, each given at most one role.
 
 use super::names::{Known, names_an_id};
-use super::words::{common_prefix, usual, without, words};
+use super::words::{common_prefix, decimal_places, usual, without, words};
 use super::{Mapped, Mapping, Role, TableOverride, type_fits};
 use crate::domain::Table;
 
@@ -18,6 +18,31 @@ pub(super) fn fits(name: &str, pattern: &str) -> bool {
         None => name == pattern,
     }
 }
+
+/// How the reason of both columns of a pair begins.
+pub(super) const PAIR: &str = "a pair of";
+/// Of what is traded, and what it is paid with.
+pub(super) const BASE_AND_QUOTE: &str = "a pair of base and quote";
+/// Of a market and what was bought in it.
+pub(super) const OUTCOME: &str = "a pair of market and outcome";
+/// What is given, and what for.
+const PAIRS: [(&str, &str); 10] = [
+    ("base", "quote"),
+    ("sell", "buy"),
+    ("sold", "bought"),
+    ("from", "to"),
+    ("source", "target"),
+    ("source", "destination"),
+    ("debit", "credit"),
+    ("send", "receive"),
+    ("input", "output"),
+    ("in", "out"),
+];
+/// What a column of a pair names.
+const THINGS: [&str; 7] = ["asset", "currency", "coin", "symbol", "ticker", "token", "ccy"];
+const IDS: [&str; 2] = ["code", "id"];
+/// What an amount of one of them is called, after it.
+const AMOUNTS: [&str; 8] = ["amount", "amt", "quantity", "qty", "units", "volume", "sum", "value"];
 
 /// Columns of a table while roles choose among them.
 pub(super) struct Chooser<'a> {
@@ -115,7 +140,15 @@ impl<'a> Chooser<'a> {
             let all = both.iter().flatten().cloned().chain(pairs);
             let word = all.into_iter().find(|word| known.words.contains(&word.as_str()))?;
             let thing = matches!(known.role, Role::Account | Role::Key | Role::Order | Role::Counterparty);
-            let time = matches!(known.role, Role::ExecutedAt | Role::CreatedAt | Role::UpdatedAt | Role::ClosedAt);
+            let time = matches!(
+                known.role,
+                Role::ExecutedAt
+                    | Role::CreatedAt
+                    | Role::UpdatedAt
+                    | Role::ClosedAt
+                    | Role::SuspendedAt
+                    | Role::RestoredAt
+            );
             ((!thing || names_an_id(&both[0])) && (!time || self.dated(index))).then_some((index, word))
         });
         if let Some((index, word)) = hit {
@@ -182,19 +215,96 @@ impl<'a> Chooser<'a> {
         }
     }
 
-    /// A pair of columns that only say "base" and "quote": what is traded, and what it is paid with.
+    /// A pair of columns that only say "base" and "quote", or "from" and "to": what is traded, and what it is paid with. Where one thing is given for
+    /// another, the amount of each is named like it: the first is how much was traded, the other what it was worth.
     pub(super) fn by_pair(&mut self) {
-        const THINGS: [&str; 9] = ["asset", "currency", "coin", "symbol", "ticker", "code", "token", "ccy", "id"];
-        let named = |word: &str| {
-            let of = |words: &[String]| {
-                let (first, rest) = words.split_first().map_or((None, words), |(first, rest)| (Some(first), rest));
-                first.is_some_and(|first| first == word) && rest.iter().all(|word| THINGS.contains(&word.as_str()))
-            };
-            self.free(Role::Instrument).find(|index| of(&self.words[*index][0]))
+        if self.has(Role::Instrument) {
+            return;
+        }
+        for (first, second) in PAIRS {
+            let (Some(base), Some(quote)) = (self.half(first), self.half(second)) else { continue };
+            let reason =
+                if first == "base" { BASE_AND_QUOTE.to_owned() } else { format!("{PAIR} {first} and {second}") };
+            self.give(Role::Instrument, base, reason.clone());
+            self.give(Role::Currency, quote, reason);
+            for (role, word) in [(Role::Quantity, first), (Role::Value, second)] {
+                let amount = |index: &usize| {
+                    let words = &self.words[*index][0];
+                    let is = |word: &String| AMOUNTS.contains(&word.as_str()) || decimal_places(word) > 0;
+                    words.len() > 1 && words[0] == word && words[1..].iter().all(is)
+                };
+                let amount = (first != "base").then(|| self.free(role).find(amount)).flatten();
+                if let Some(index) = amount {
+                    self.give(role, index, format!("the amount of {word}"));
+                }
+            }
+            if first != "base" {
+                self.by_equivalent();
+            }
+            return;
+        }
+    }
+
+    /// What was given, in the one money that all trades can be compared in.
+    fn by_equivalent(&mut self) {
+        let amounts = |word: &String| AMOUNTS.contains(&word.as_str()) || word == "notional" || word == "worth";
+        let named = |index: &usize| {
+            let words = &self.words[*index][0];
+            let has = |list: &[&str]| words.iter().any(|word| list.contains(&word.as_str()));
+            has(&["equivalent", "equiv", "countervalue"])
+                || (has(&["usd", "eur", "gbp", "home", "reporting", "fiat"]) && words.iter().any(amounts))
         };
-        if let (Some(base), Some(quote), false) = (named("base"), named("quote"), self.has(Role::Instrument)) {
-            self.give(Role::Instrument, base, "a pair of base and quote".into());
-            self.give(Role::Currency, quote, "a pair of base and quote".into());
+        let fee = |index: &usize| self.words[*index][0].iter().any(|word| ["fee", "fees", "tax"].contains(&word.as_str()));
+        let found = self.free(Role::Worth).find(|index| named(index) && !fee(index));
+        if let Some(index) = found {
+            self.give(Role::Worth, index, "what it was worth in one money".into());
+        }
+    }
+
+    /// In a market of outcomes, the outcome is part of what was traded: one that is bought at 0.3 is not the other one, at 0.7.
+    pub(super) fn by_outcome(&mut self, is_yes_or_no: impl Fn(usize) -> bool) {
+        if self.has(Role::Currency) || self.has(Role::Side) {
+            return;
+        }
+        let named = |index: &usize| {
+            let words = &self.words[*index][0];
+            let rest = |word: &String| ["id", "index", "name", "side", "token"].contains(&word.as_str());
+            words.first().is_some_and(|first| first == "outcome") && words[1..].iter().all(rest)
+        };
+        let outcome = self.free(Role::Currency).find(|index| named(index) || is_yes_or_no(*index));
+        let market = self.roles.iter().position(|mapped| mapped.role == Role::Instrument);
+        if let (Some(outcome), Some(market)) = (outcome, market)
+            && !self.roles[market].reason.starts_with("policy")
+        {
+            OUTCOME.clone_into(&mut self.roles[market].reason);
+            self.give(Role::Currency, outcome, OUTCOME.into());
+        }
+    }
+
+    /// A column whose name is the word, and what kind of thing it is.
+    fn half(&self, word: &str) -> Option<usize> {
+        let of = |index: &usize| {
+            let words = &self.words[*index][0];
+            let (Some(first), rest) = (words.first(), words.get(1..).unwrap_or_default()) else { return false };
+            // `fromId` may be an account.
+            let named = word == "base" || word == "quote" || rest.iter().any(|word| THINGS.contains(&word.as_str()));
+            first == word && named && rest.iter().all(|word| THINGS.contains(&word.as_str()) || IDS.contains(&word.as_str()))
+        };
+        self.free(Role::Instrument).find(of)
+    }
+
+    /// The one moment that every row has, whatever it is called, where no other says when it happened.
+    pub(super) fn by_moment(&mut self) {
+        if self.has(Role::ExecutedAt) || self.has(Role::CreatedAt) {
+            return;
+        }
+        let always = |index: &usize| {
+            let column = &self.table.columns[*index];
+            column.data_type.starts_with("timestamp") && !column.nullable
+        };
+        let moments: Vec<usize> = self.free(Role::ExecutedAt).filter(always).collect();
+        if let [index] = moments[..] {
+            self.give(Role::ExecutedAt, index, "the only moment that every row has".into());
         }
     }
 

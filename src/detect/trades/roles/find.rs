@@ -109,6 +109,15 @@ pub(super) fn map_table(
     if asks(Role::Scope) {
         chooser.by_list();
     }
+    if asks(Role::ExecutedAt) {
+        chooser.by_moment();
+    }
+    if asks(Role::Instrument) && asks(Role::Currency) {
+        chooser.by_outcome(|index| {
+            let labels = catalog.relations.labels(&table.name, &table.columns[index].name).unwrap_or_default();
+            labels.len() == 2 && ["yes", "no"].iter().all(|one| labels.iter().any(|label| label.eq_ignore_ascii_case(one)))
+        });
+    }
     chooser.done(reason)
 }
 
@@ -187,7 +196,9 @@ pub fn trade_tables<'a>(catalog: Catalog<'a>, schema: Option<&str>) -> Vec<(&'a 
         .filter(|table| schema.is_none_or(|schema| table.name.schema == schema))
         .filter(|table| !is_order_table(table))
         .map(|table| (called(table), score(catalog, table), table))
-        .filter(|(usual, score, _)| *score >= if usual.is_some() { 3 } else { 5 })
+        .filter(|(usual, score, table)| {
+            *score >= if usual.is_some() { 3 } else { 5 - usize::from(is_of_orders(catalog, table)) }
+        })
         .collect();
     found.sort_by_key(|(usual, score, table)| (usual.unwrap_or(usize::MAX), usize::MAX - score, &table.name));
     let reason = |usual: Option<usize>, score: usize| {
@@ -224,7 +235,7 @@ fn trade_table_of<'a>(
             let scored = in_schema().filter(|table| !is_order_table(table));
             let scored = scored.map(|table| (score(catalog, table), is_of_orders(catalog, table), table));
             let best = scored.max_by_key(|(score, of_orders, _)| (*score, *of_orders));
-            best.filter(|(score, ..)| *score >= 5).map(|(.., table)| table)
+            best.filter(|(score, of_orders, _)| *score >= if *of_orders { 4 } else { 5 }).map(|(.., table)| table)
         };
         if let Some(table) = named.or_else(likely) {
             return Ok((table, format!("there is no `{trade_table}`; this one looks most like it")));

@@ -77,6 +77,12 @@ pub enum Role {
     DeletedAt,
     /// The trade that a trade corrects.
     Corrects,
+    /// Account tables: when it was frozen or restricted, beside when it was closed.
+    SuspendedAt,
+    /// Account tables: when that was lifted.
+    RestoredAt,
+    /// What a trade was worth in the one money of all trades, where what is paid differs.
+    Worth,
 }
 
 impl Role {
@@ -144,9 +150,24 @@ impl Mapping {
 
     /// Whether an instrument is a pair of columns: what is traded, and what it is paid with.
     pub fn is_pair(&self) -> bool {
+        let is_half = |role: Role| self.roles.iter().any(|one| one.role == role && one.reason.starts_with(chooser::PAIR));
+        if is_half(Role::Instrument) && is_half(Role::Currency) {
+            return true;
+        }
         let of = |role: Role| self.column(role).map(words::words).unwrap_or_default();
         let base = of(Role::Instrument).iter().any(|word| ["base", "coin", "asset"].contains(&word.as_str()));
         base && of(Role::Currency).iter().any(|word| ["quote", "fiat"].contains(&word.as_str()))
+    }
+
+    /// Whether one thing is given for another: what is paid differs from trade to trade.
+    pub fn is_exchange(&self) -> bool {
+        let pair = self.roles.iter().find(|one| one.role == Role::Instrument && one.reason.starts_with(chooser::PAIR));
+        pair.is_some_and(|one| one.reason != chooser::BASE_AND_QUOTE && one.reason != chooser::OUTCOME)
+    }
+
+    /// Whether the outcome that is bought is part of the instrument: the other side of a trade has the other one.
+    pub fn is_of_outcomes(&self) -> bool {
+        self.roles.iter().any(|one| one.role == Role::Instrument && one.reason == chooser::OUTCOME)
     }
 
     /// Whether its column of the side says that the buyer was the maker: the taker, whose row it is, sold then.
@@ -258,12 +279,19 @@ fn type_fits(role: Role, column: &Column) -> bool {
         | Role::Price
         | Role::Value
         | Role::Fee
+        | Role::Worth
         | Role::Filled
         | Role::Limit
         | Role::DailyLimit
         | Role::PositionLimit => !boolean && !json && !time && !is(&["uuid", "inet"]),
         // A time of day alone is no moment.
-        Role::ExecutedAt | Role::CreatedAt | Role::UpdatedAt | Role::ClosedAt | Role::ExpiresAt => {
+        Role::ExecutedAt
+        | Role::CreatedAt
+        | Role::UpdatedAt
+        | Role::ClosedAt
+        | Role::ExpiresAt
+        | Role::SuspendedAt
+        | Role::RestoredAt => {
             !boolean && !json && !is(&["numeric", "uuid", "interval"]) && (!is(&["time"]) || is(&["timestamp"]))
         }
         Role::Scope | Role::Note => true,
@@ -274,8 +302,8 @@ fn type_fits(role: Role, column: &Column) -> bool {
         | Role::Key
         | Role::Order
         | Role::Counterparty
-        | Role::Destination
         | Role::Instrument => !json && !time && !boolean,
+        Role::Destination => !json && !time && !boolean && !is(&["numeric", "double", "real", "money"]),
         _ => !json,
     }
 }

@@ -210,6 +210,7 @@ pub(super) const TRADE: &[Known] = &[
             "turnover",
             "consideration",
             "netamount",
+            "stake",
             "total*",
             "value*",
             "notional*",

@@ -72,8 +72,10 @@ fn is_like_an_order(catalog: Catalog<'_>, target: &TableName) -> bool {
         return false;
     }
     let Some(table) = table(catalog, target) else { return false };
-    let who_and_what = chosen(table, TRADE, &[Role::Account, Role::Instrument], false);
-    let quantity = chosen(table, &[ORDERED], &[Role::Quantity], false).has(Role::Quantity)
+    let mut who_and_what = chosen(table, TRADE, &[Role::Account, Role::Instrument], false);
+    who_and_what.by_pair();
+    let quantity = who_and_what.has(Role::Quantity)
+        || chosen(table, &[ORDERED], &[Role::Quantity], false).has(Role::Quantity)
         || chosen(table, TRADE, &[Role::Quantity], false).has(Role::Quantity);
     let price = |name: &str| words(name).iter().any(|word| ["price", "rate", "px"].contains(&word.as_str()));
     [Role::Account, Role::Instrument].into_iter().all(|role| who_and_what.has(role) || refers(catalog, table, role))

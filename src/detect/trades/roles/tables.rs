@@ -14,6 +14,10 @@ pub(super) const KEY_TABLES: &[&str] = &[
     "credentials",
     "accesstoken",
     "accesstokens",
+    "apiclient",
+    "apiclients",
+    "oauthclient",
+    "oauthclients",
 ];
 pub(super) const ACCOUNT_TABLES: &[&str] = &[
     "account",

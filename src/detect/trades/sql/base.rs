@@ -167,6 +167,10 @@ impl<'a> Base<'a> {
     pub(super) fn worth(&mut self) -> String {
         let (text, value) = (self.text(Role::Value), self.number(Role::Value));
         let (quantity, price) = (self.number(Role::Quantity), self.number(Role::Price));
+        if self.mapping.trades.has(Role::Worth) {
+            let (text, worth) = (self.text(Role::Worth), self.number(Role::Worth));
+            return format!("abs(CASE WHEN {text} IS NOT NULL THEN {worth} ELSE {value} END)");
+        }
         format!("abs(CASE WHEN {text} IS NOT NULL THEN {value} ELSE {} END)", self.dialect.times(&quantity, &price))
     }
 

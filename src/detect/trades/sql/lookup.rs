@@ -1,7 +1,7 @@
 use super::Unwritten;
 use super::base::{Base, Form, Source};
 use crate::detect::trades::policy::{Amount, Check, LookupTable, Problem};
-use crate::detect::trades::reference::Trace;
+use crate::detect::trades::reference::{ENDS, Trace};
 use crate::detect::trades::roles::{Mapping, Role};
 
 /// What a lookup lets pass.
@@ -54,9 +54,14 @@ impl<'a> Base<'a> {
             Problem::Missing if told.null_is_missing => format!("{known} IS NULL"),
             Problem::Missing => format!("{known} IS NULL AND t.{name} IS NOT NULL"),
             Problem::Revoked => {
-                let roles =
-                    [Role::RevokedAt, Role::DeletedAt].into_iter().filter(|role| mapping.column(*role).is_some());
-                let after = |at: String| format!("(o.{at} <> 0 AND time - o.{at} > {tolerance})");
+                let roles = ENDS.into_iter().filter(|role| mapping.column(*role).is_some());
+                let restored = mapping.column(Role::RestoredAt).map(|_| moment(Role::RestoredAt));
+                let after = |at: String| {
+                    let lasts = restored.as_ref().map_or(String::new(), |until| {
+                        format!(" AND (o.{until} IS NULL OR o.{until} <= o.{at} OR time < o.{until})")
+                    });
+                    format!("(o.{at} <> 0 AND time - o.{at} > {tolerance}{lasts})")
+                };
                 let ended: Vec<_> = roles.map(|role| after(moment(role))).collect();
                 ended.join(" OR ")
             }
