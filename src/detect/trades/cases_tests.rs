@@ -5,8 +5,12 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::policy::TradePolicy;
-use super::roles::Role;
-use super::stage_tests::{Cells, DAY, HOUR, MINUTE, SECOND, Stage, account, key, order, scan, text, trade, trades};
+use super::roles::{Catalog, Role, RoleOverrides, map_schema};
+use super::stage_tests::{
+    Cells, DAY, HOUR, MINUTE, SECOND, Stage, account, key, order, scan, table, text, trade, trades,
+};
+use super::{Means, Plan, Reference};
+use crate::domain::Relations;
 use crate::policy::shipped::SHIPPED;
 
 /// A stage, and what is found on it.
@@ -1287,4 +1291,53 @@ fn rows_that_were_made_when_the_database_was_filled_say_nothing_of_when() {
         assert_eq!(made(policy, young(400)), (20, false), "{policy}: one in twenty");
         assert_eq!(made(policy, young(399)), (0, true), "{policy}");
     }
+}
+
+#[test]
+fn an_account_that_was_suspended_may_trade_again_once_that_was_lifted() {
+    let policies: Vec<TradePolicy> = shipped().into_iter().filter(|policy| policy.id == "closed-account").collect();
+    let told = |account: Cells| {
+        let trades = [0, 1, 2, 3, 4].map(|hour| trade(hour + 1, hour * HOUR)).to_vec();
+        scan(&policies, &Stage::of(trades).account(account)).hits.remove("closed-account").unwrap_or_default()
+    };
+    let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<BTreeSet<_>>();
+    let suspended = || account("acc_1").at("suspendedAt", HOUR);
+    assert_eq!(told(suspended()), ids(&["3", "4", "5"]), "beside a column that says when it was closed");
+    assert_eq!(told(suspended().at("reinstatedAt", 3 * HOUR)), ids(&["3"]), "at the moment it is lifted it may trade");
+    assert_eq!(told(suspended().at("reinstatedAt", -HOUR)), ids(&["3", "4", "5"]), "another time, before");
+    assert_eq!(
+        told(suspended().at("reinstatedAt", 2 * HOUR).at("closedAt", 3 * HOUR)),
+        ids(&["5"]),
+        "closed afterwards"
+    );
+    assert_eq!(told(account("acc_1").at("reinstatedAt", HOUR)), ids(&[]));
+}
+
+#[test]
+fn trades_in_many_moneys_are_held_against_limits_only_by_what_they_are_worth_in_one() {
+    let left = |first: &str, second: &str, worth: &str| {
+        let columns = [
+            ("id", "bigint"),
+            ("accountId", "text"),
+            (first, "text"),
+            (second, "text"),
+            ("quantity", "numeric"),
+            ("value", "numeric"),
+            ("price", "numeric"),
+            (worth, "numeric"),
+            ("executedAt", "timestamp(3) without time zone"),
+        ];
+        let accounts = [("id", "text"), ("tradeLimit", "numeric"), ("dailyLimit", "numeric")];
+        let tables = [table("Trade", &columns), table("Account", &accounts)];
+        let (relations, overrides) = (Relations::default(), RoleOverrides::default());
+        let catalog = Catalog { tables: &tables, relations: &relations, overrides: &overrides };
+        let mapping = map_schema(catalog, None, "Trade").unwrap();
+        let means = Means { history: true, ..Means::default() };
+        let plan = Plan::new(&shipped(), &mapping, &tables[0].columns, &Reference::default(), means);
+        let wanted = ["over-limit", "over-daily-limit", "value-outlier"];
+        plan.uncovered.iter().filter(|gap| wanted.contains(&gap.policy.as_str())).count()
+    };
+    assert_eq!(left("sellCurrency", "buyCurrency", "rebate"), 3);
+    assert_eq!(left("sellCurrency", "buyCurrency", "usdValue"), 0);
+    assert_eq!(left("baseAsset", "quoteAsset", "rebate"), 0, "all are paid in what they are quoted in");
 }

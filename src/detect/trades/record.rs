@@ -285,6 +285,18 @@ mod tests {
     }
 
     #[test]
+    fn what_a_trade_is_worth_in_one_money_comes_before_its_value() {
+        let number = |number: i64| Decimal::Finite(number, 0);
+        let mut record = Record { quantity: number(2), price: number(-3), ..Record::default() };
+        let worth = |record: &Record| (record.worth().map(|worth| worth / 10_i128.pow(18)), record.approximate_worth());
+        assert_eq!(worth(&record), (Some(6), Some(6.0)));
+        record.value = number(-7);
+        assert_eq!(worth(&record), (Some(7), Some(7.0)));
+        record.worth = number(-9);
+        assert_eq!(worth(&record), (Some(9), Some(9.0)));
+    }
+
+    #[test]
     fn bytes_give_the_same_record() {
         let record = Record {
             time: -5,

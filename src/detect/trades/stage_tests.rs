@@ -55,13 +55,15 @@ const ORDER: [(&str, &str); 10] = [
     ("cancelledAt", TIME),
     ("deletedAt", TIME),
 ];
-const ACCOUNT: [(&str, &str); 8] = [
+const ACCOUNT: [(&str, &str); 10] = [
     ("id", "text"),
     ("tradeLimit", "numeric"),
     ("dailyLimit", "numeric"),
     ("positionLimit", "numeric"),
     ("createdAt", TIME),
     ("closedAt", TIME),
+    ("suspendedAt", TIME),
+    ("reinstatedAt", TIME),
     ("deletedAt", TIME),
     ("userId", "text"),
 ];

@@ -254,7 +254,8 @@ impl<'a> Chooser<'a> {
             has(&["equivalent", "equiv", "countervalue"])
                 || (has(&["usd", "eur", "gbp", "home", "reporting", "fiat"]) && words.iter().any(amounts))
         };
-        let fee = |index: &usize| self.words[*index][0].iter().any(|word| ["fee", "fees", "tax"].contains(&word.as_str()));
+        let fee =
+            |index: &usize| self.words[*index][0].iter().any(|word| ["fee", "fees", "tax"].contains(&word.as_str()));
         let found = self.free(Role::Worth).find(|index| named(index) && !fee(index));
         if let Some(index) = found {
             self.give(Role::Worth, index, "what it was worth in one money".into());
@@ -288,7 +289,9 @@ impl<'a> Chooser<'a> {
             let (Some(first), rest) = (words.first(), words.get(1..).unwrap_or_default()) else { return false };
             // `fromId` may be an account.
             let named = word == "base" || word == "quote" || rest.iter().any(|word| THINGS.contains(&word.as_str()));
-            first == word && named && rest.iter().all(|word| THINGS.contains(&word.as_str()) || IDS.contains(&word.as_str()))
+            first == word
+                && named
+                && rest.iter().all(|word| THINGS.contains(&word.as_str()) || IDS.contains(&word.as_str()))
         };
         self.free(Role::Instrument).find(of)
     }

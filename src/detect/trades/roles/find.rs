@@ -115,7 +115,8 @@ pub(super) fn map_table(
     if asks(Role::Instrument) && asks(Role::Currency) {
         chooser.by_outcome(|index| {
             let labels = catalog.relations.labels(&table.name, &table.columns[index].name).unwrap_or_default();
-            labels.len() == 2 && ["yes", "no"].iter().all(|one| labels.iter().any(|label| label.eq_ignore_ascii_case(one)))
+            labels.len() == 2
+                && ["yes", "no"].iter().all(|one| labels.iter().any(|label| label.eq_ignore_ascii_case(one)))
         });
     }
     chooser.done(reason)

@@ -9,7 +9,9 @@ use crate::domain::{Relations, Table, TableName};
 pub(super) fn with_implied(catalog: Catalog<'_>) -> Relations {
     let mut relations = catalog.relations.clone();
     for table in catalog.tables {
-        for column in table.columns.iter().filter(|column| catalog.relations.target(&table.name, &column.name).is_none()) {
+        for column in
+            table.columns.iter().filter(|column| catalog.relations.target(&table.name, &column.name).is_none())
+        {
             if let Some(target) = implied(catalog, table, &column.name, &column.data_type) {
                 relations.foreign_keys.push((table.name.clone(), column.name.clone(), target.clone()));
             }
@@ -27,7 +29,8 @@ fn implied<'a>(catalog: Catalog<'a>, table: &Table, column: &str, data_type: &st
     }
     // The longest part of the name says most: `marketMakerId` names market makers before makers.
     (0..stem.len()).find_map(|start| {
-        let named = |one: &&Table| is_called(&one.name.name, &stem[start..].concat()) && key_type(one) == Some(data_type);
+        let named =
+            |one: &&Table| is_called(&one.name.name, &stem[start..].concat()) && key_type(one) == Some(data_type);
         let fits = || catalog.tables.iter().filter(|one| one.name != table.name).filter(named);
         let near = || fits().filter(|one| one.name.schema == table.name.schema);
         only(near()).or_else(|| if near().next().is_none() { only(fits()) } else { None })

@@ -150,7 +150,8 @@ impl Mapping {
 
     /// Whether an instrument is a pair of columns: what is traded, and what it is paid with.
     pub fn is_pair(&self) -> bool {
-        let is_half = |role: Role| self.roles.iter().any(|one| one.role == role && one.reason.starts_with(chooser::PAIR));
+        let is_half =
+            |role: Role| self.roles.iter().any(|one| one.role == role && one.reason.starts_with(chooser::PAIR));
         if is_half(Role::Instrument) && is_half(Role::Currency) {
             return true;
         }
@@ -297,12 +298,9 @@ fn type_fits(role: Role, column: &Column) -> bool {
         Role::Scope | Role::Note => true,
         Role::Ip if data_type.ends_with("[]") => true,
         Role::Active | Role::Side => !time && !json,
-        Role::Id
-        | Role::Account
-        | Role::Key
-        | Role::Order
-        | Role::Counterparty
-        | Role::Instrument => !json && !time && !boolean,
+        Role::Id | Role::Account | Role::Key | Role::Order | Role::Counterparty | Role::Instrument => {
+            !json && !time && !boolean
+        }
         Role::Destination => !json && !time && !boolean && !is(&["numeric", "double", "real", "money"]),
         _ => !json,
     }

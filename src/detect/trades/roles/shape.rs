@@ -97,8 +97,7 @@ pub(super) fn is_like_a_key(catalog: Catalog<'_>, target: &TableName) -> bool {
 /// Whether it has a digest or token, and until when or for what.
 fn shows_a_key(table: &Table) -> bool {
     let shown = chosen(table, KEYS, &[Role::RevokedAt, Role::ExpiresAt, Role::Scope, Role::Secret], true);
-    shown.has(Role::Secret)
-        && (shown.has(Role::Scope) || (shown.has(Role::RevokedAt) && shown.has(Role::ExpiresAt)))
+    shown.has(Role::Secret) && (shown.has(Role::Scope) || (shown.has(Role::RevokedAt) && shown.has(Role::ExpiresAt)))
 }
 
 /// Whether it is whoever trades: it holds limits of two kinds, or it is what keys belong to, or what a table of limits limits.

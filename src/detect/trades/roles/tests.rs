@@ -928,3 +928,178 @@ fn limits_may_lie_in_a_table_of_their_own() {
     let of_instruments = [&columns[..], &[("symbol", "text")]].concat();
     assert!(told("risk_limits", "note", &of_instruments).is_empty());
 }
+
+/// Trades of tickets of desks, without a foreign key anywhere.
+fn desks(ticket: &str, more: &[Table]) -> SchemaMapping {
+    let mut tables = vec![
+        table(
+            "executions",
+            &[
+                ("id", "uuid"),
+                ("ticket_id", ticket),
+                ("desk_id", "uuid"),
+                ("isin", "text"),
+                ("side", "text"),
+                ("last_qty", "int"),
+                ("last_px", "numeric"),
+                ("transact_time", TIME),
+            ],
+        ),
+        table(
+            "tickets",
+            &[("id", "uuid"), ("desk_id", "uuid"), ("isin", "text"), ("order_qty", "int"), ("limit_px", "numeric")],
+        ),
+        table("desks", &[("id", "uuid"), ("base_ccy", "text"), ("opened_at", TIME), ("closed_at", TIME)]),
+        table(
+            "desk_limits",
+            &[("id", "uuid"), ("desk_id", "uuid"), ("max_order_notional", "numeric"), ("effective_from", TIME)],
+        ),
+    ];
+    tables.extend_from_slice(more);
+    map(&tables)
+}
+
+#[test]
+fn names_tell_relations_that_the_database_does_not_hold() {
+    let of = |mapping: &SchemaMapping| {
+        let name = |one: &Option<Mapping>| one.as_ref().map(|one| one.table.name.clone());
+        (mapping.trades.column(Role::Order).map(String::from), name(&mapping.orders), name(&mapping.accounts))
+    };
+    let some = |text: &str| Some(text.to_owned());
+    let found = desks("uuid", &[]);
+    assert_eq!(of(&found), (some("ticket_id"), some("tickets"), some("desks")));
+    assert_eq!(found.trades.column(Role::Account), Some("desk_id"));
+    assert!(found.limits.is_some_and(|limits| limits.has(Role::Limit)));
+    assert_eq!(of(&desks("bigint", &[])).1, None, "the type of the key is another one");
+    let two = table("ticket", &[("id", "uuid"), ("note", "text")]);
+    assert_eq!(of(&desks("uuid", &[two])).1, None, "either could be meant");
+}
+
+#[test]
+fn a_foreign_key_says_more_than_a_name() {
+    let tables = [
+        table("Fill", &[("id", "text"), ("symbol", "text"), ("qty", "int"), ("price", "numeric"), ("deskId", "text")]),
+        table("Desk", &[("id", "text"), ("city", "text")]),
+        table("Trader", &[("id", "text"), ("name", "text")]),
+    ];
+    let accounts = |relations: &Relations| {
+        let found = map_with(&tables, relations, &RoleOverrides::default()).unwrap();
+        (found.trades.column(Role::Account).map(String::from), found.accounts.unwrap().table.name)
+    };
+    assert_eq!(accounts(&referring(&[("Fill", "deskId", "Trader")])), (Some("deskId".into()), "Trader".into()));
+    assert_eq!(accounts(&Relations::default()), (None, "Trader".into()), "a desk without keys or limits is no account");
+}
+
+#[test]
+fn who_has_keys_is_an_account_and_what_has_none_is_not() {
+    let told = |key: &[(&str, &str)]| {
+        let columns =
+            [("id", "text"), ("symbol", "text"), ("qty", "int"), ("price", "numeric"), ("forecasterId", "text")];
+        let secret = [&[("id", "text"), ("forecasterId", "text")][..], key].concat();
+        let tables = [
+            table("Fill", &columns),
+            table("Forecaster", &[("id", "text"), ("handle", "text")]),
+            table("Pass", &secret),
+        ];
+        map(&tables).trades.column(Role::Account).map(String::from)
+    };
+    assert_eq!(told(&[("hash", "text"), ("revokedAt", TIME), ("expiresAt", TIME)]), Some("forecasterId".into()));
+    assert_eq!(told(&[("hash", "text"), ("scopes", "text[]")]), Some("forecasterId".into()));
+    assert_eq!(told(&[("hash", "text"), ("madeAt", TIME)]), None);
+    assert_eq!(told(&[("hash", "text"), ("scopes", "text[]"), ("symbol", "text")]), None, "of an instrument");
+}
+
+#[test]
+fn one_thing_given_for_another_is_a_trade_of_two_amounts() {
+    let columns = |first: &'static str, second: &'static str, worth: &'static str| {
+        [
+            ("id", "bigint"),
+            ("accountId", "text"),
+            (first, "text"),
+            (second, "text"),
+            ("fromAmountMinor", "bigint"),
+            ("toAmountMinor", "bigint"),
+            ("rate", "numeric"),
+            (worth, "bigint"),
+            ("bookedAt", TIME),
+        ]
+    };
+    let found = map(&[table("Conversion", &columns("fromCurrency", "toCurrency", "homeEquivalentMinor"))]).trades;
+    let roles = roles(&found);
+    for one in ["instrument=fromCurrency", "currency=toCurrency", "quantity=fromAmountMinor", "value=toAmountMinor"] {
+        assert!(roles.contains(&one.to_owned()), "{one} is not in {roles:?}");
+    }
+    assert!(found.is_pair() && found.is_exchange() && !found.is_of_outcomes());
+    assert_eq!(found.column(Role::Worth), Some("homeEquivalentMinor"));
+    let fee = map(&[table("Conversion", &columns("sourceAsset", "targetAsset", "usdFeeAmount"))]).trades;
+    assert_eq!((fee.is_exchange(), fee.column(Role::Worth)), (true, None));
+    let people = map_with(
+        &[table("Trade", &columns("fromId", "toId", "note"))],
+        &Relations::default(),
+        &RoleOverrides::default(),
+    );
+    assert!(!people.unwrap().trades.is_pair(), "they may be people");
+    let base =
+        table("Trade", &[("id", "text"), ("baseAsset", "text"), ("quoteAsset", "text"), ("usdValue", "numeric")]);
+    let base = map(&[base]).trades;
+    assert!(base.is_pair() && !base.is_exchange());
+}
+
+#[test]
+fn an_outcome_is_part_of_what_was_traded() {
+    let columns = |column: &'static str| {
+        let mut named = table(
+            "Trade",
+            &[
+                ("id", "text"),
+                ("marketId", "text"),
+                (column, "text"),
+                ("qty", "int"),
+                ("price", "numeric"),
+                ("at", TIME),
+            ],
+        );
+        named.columns[2].data_type = "\"outcome\"".into();
+        named
+    };
+    let labelled = |column: &'static str, labels: &[&str]| {
+        let labels = labels.iter().map(|label| (*label).to_owned()).collect();
+        let relations = Relations { labels: vec![(named("Trade"), column.into(), labels)], ..Relations::default() };
+        map_with(&[columns(column)], &relations, &RoleOverrides::default()).unwrap().trades
+    };
+    let found = labelled("side", &["YES", "NO"]);
+    assert!(found.is_pair() && found.is_of_outcomes() && !found.is_exchange());
+    assert_eq!((found.column(Role::Side), found.column(Role::Currency)), (None, Some("side")));
+    assert!(labelled("outcome", &["HOME", "AWAY", "DRAW"]).is_of_outcomes());
+    assert!(!labelled("side", &["BUY", "SELL"]).is_pair());
+    assert!(!labelled("settled", &["YES", "NO", "PARTLY"]).is_pair());
+}
+
+#[test]
+fn executions_with_one_moment_of_any_name_are_trades_by_their_orders() {
+    let executions = |nullable: bool| {
+        let mut pairing = table(
+            "Pairing",
+            &[
+                ("id", "text"),
+                ("marketId", "text"),
+                ("takerId", "text"),
+                ("bidId", "text"),
+                ("qty", "int"),
+                ("price", "numeric"),
+                ("pairedAt", TIME),
+                ("paidAt", TIME),
+            ],
+        );
+        pairing.columns[6].nullable = nullable;
+        let bids = table(
+            "Bid",
+            &[("id", "text"), ("userId", "text"), ("marketId", "text"), ("qty", "int"), ("price", "numeric")],
+        );
+        map(&[pairing, bids, table("User", &[("id", "text")])])
+    };
+    let found = executions(false);
+    assert_eq!(found.trades.column(Role::ExecutedAt), Some("pairedAt"));
+    assert_eq!(found.orders.unwrap().table.name, "Bid");
+    assert_eq!(executions(true).trades.column(Role::ExecutedAt), None, "rows may lack it");
+}
