@@ -1341,3 +1341,42 @@ fn trades_in_many_moneys_are_held_against_limits_only_by_what_they_are_worth_in_
     assert_eq!(left("sellCurrency", "buyCurrency", "usdValue"), 0);
     assert_eq!(left("baseAsset", "quoteAsset", "rebate"), 0, "all are paid in what they are quoted in");
 }
+
+/// Forty trades at 100 by three accounts, one at 25 by the first, and the ones after it.
+fn after_a_jump(next: impl Fn(i64, Cells) -> Cells, count: i64) -> BTreeSet<String> {
+    let policies: Vec<_> = shipped().into_iter().filter(|policy| policy.id == "off-market").collect();
+    let by = |id: i64, trade: Cells| trade.with("accountId", format!("acc_{}", id % 3 + 1));
+    let mut rows: Vec<Cells> = trades(1..=40, 0, MINUTE).into_iter().zip(1..).map(|(row, id)| by(id, row)).collect();
+    rows.push(trade(41, 41 * MINUTE).with("price", 25));
+    rows.extend((42..42 + count).map(|id| next(id, by(id, trade(id, id * MINUTE)))));
+    scan(&policies, &Stage::of(rows)).hits.remove("off-market").unwrap_or_default()
+}
+
+#[test]
+fn a_price_at_which_others_go_on_trading_is_the_market_s() {
+    let split = |_: i64, row: Cells| row.with("price", 25);
+    assert_eq!(after_a_jump(split, 30), BTreeSet::new(), "a split");
+    let back = after_a_jump(|_, row| row, 30);
+    assert_eq!(back, BTreeSet::from(["41".to_owned()]), "the others went on as before");
+    let alone = |_: i64, row: Cells| row.with("price", 25).with("accountId", "acc_1");
+    assert!(after_a_jump(alone, 12).is_superset(&["41", "42"].map(String::from).into()), "nobody else traded at it");
+    assert_eq!(after_a_jump(split, 3).len(), 4, "of others there are too few yet");
+    let half = |id: i64, row: Cells| if id < 60 && id % 2 == 0 { row.with("price", 25) } else { row };
+    assert!(after_a_jump(half, 40).contains("41"), "half of the others is not most of them");
+}
+
+#[test]
+fn a_silent_edit_is_told_where_each_row_is_settled_by_itself_in_another_order() {
+    // Two hundred and forty trades a day, each settled the day after, in an order of its own.
+    let rows = (0..240 * 12).map(|at| {
+        let (day, place) = (at / 240, at % 240 * 97 % 240);
+        let settled = (day - 30) * DAY + 40 * HOUR + place * 20 * SECOND;
+        trade(at + 1, (day - 30) * DAY + at % 240 * MINUTE)
+            .at("updatedAt", settled)
+            .with("xmin", 10_000 + day * 240 + place)
+    });
+    let mut rows: Vec<_> = rows.collect();
+    assert_eq!(told("edited-silently", &Stage::of(rows.clone())), (0, vec![]));
+    rows[700] = rows[700].clone().with("xmin", 12_860);
+    assert_eq!(told("edited-silently", &Stage::of(rows)), (1, vec![]));
+}

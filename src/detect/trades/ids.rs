@@ -121,11 +121,27 @@ pub(super) const ROLLED_BACK: i128 = 3;
 /// So many gaps of one size are what rolled-back inserts leave.
 pub(super) const USUAL: usize = 20;
 
-/// Leaves out the small gaps that a table has everywhere; gives how many those were.
+/// Fewer gaps than this, by chance, are none.
+const BY_CHANCE: f64 = 0.05;
+
+/// Leaves out the small gaps that a table has everywhere, and those that they make where they meet by chance; gives how many those were.
 pub fn without_usual(gaps: &mut Vec<Gap>) -> usize {
     let all = gaps.len();
+    let count = |gaps: &[Gap], size: i128| gaps.iter().filter(|gap| gap.count() == size).count();
+    let span = gaps.iter().map(|gap| gap.to).max().zip(gaps.iter().map(|gap| gap.from).min());
+    let span = span.and_then(|(last, first)| u32::try_from(last.saturating_sub(first)).ok()).map_or(0.0, f64::from);
+    let single = count(gaps, 1);
     for size in 1..=ROLLED_BACK {
-        if gaps.iter().filter(|gap| gap.count() == size).count() >= USUAL {
+        if count(gaps, size) >= USUAL {
+            gaps.retain(|gap| gap.count() != size);
+        }
+    }
+    // Of `single` ids missing among so many, so many stand beside each other.
+    let mut expected = f64::from(u32::try_from(single).unwrap_or(u32::MAX));
+    let share = expected / span.max(1.0);
+    for size in 2..=ROLLED_BACK {
+        expected *= share;
+        if single >= USUAL && expected >= BY_CHANCE {
             gaps.retain(|gap| gap.count() != size);
         }
     }
@@ -170,7 +186,11 @@ mod tests {
         let mut few = gaps(19, 1);
         assert_eq!((without_usual(&mut few), few.len()), (0, 19));
         let mut many: Vec<_> = gaps(20, 1).into_iter().chain([gap(5_000, 2), gap(6_000, 12)]).collect();
-        assert_eq!((without_usual(&mut many), many), (20, vec![gap(5_000, 2), gap(6_000, 12)]));
+        assert_eq!((without_usual(&mut many), many), (21, vec![gap(6_000, 12)]), "two of one that met by chance");
+        let far =
+            |count: i64| (0..count).map(|place| gap(place * 100_000, 1)).chain([gap(5_000, 2)]).collect::<Vec<_>>();
+        let mut rare = far(20);
+        assert_eq!((without_usual(&mut rare), rare), (20, vec![gap(5_000, 2)]), "they hardly ever meet");
         let mut large = gaps(40, 4);
         assert_eq!(
             (without_usual(&mut large), large.len()),

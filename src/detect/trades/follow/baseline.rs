@@ -1,5 +1,3 @@
-use std::collections::VecDeque;
-
 use bigdecimal::{BigDecimal, ToPrimitive};
 
 use super::super::decimal::fixed_text;
@@ -7,6 +5,7 @@ use super::super::policy::Measure;
 use super::super::record::Record;
 use super::holdings::Holdings;
 use super::numbers::Numbers;
+use super::prices::{Jumps, Prices};
 use super::{Map, Said, Set, named, pair};
 
 /// Most pairs of account and value that are remembered: about 64 MB.
@@ -48,6 +47,7 @@ pub(super) struct Baseline {
     one_in: usize,
     numbers: Map<u64, Numbers>,
     prices: Map<u32, Prices>,
+    jumps: Jumps,
     accounts: Map<u32, Account>,
     pairs: Set<u64>,
     holdings: Holdings,
@@ -62,12 +62,6 @@ struct Account {
     news: usize,
     last: i64,
     hours: Option<Box<[u32; 24]>>,
-}
-
-#[derive(Default)]
-struct Prices {
-    ring: VecDeque<i128>,
-    sorted: Vec<i128>,
 }
 
 fn fraction(percent: &BigDecimal) -> Option<(i128, i128)> {
@@ -91,6 +85,7 @@ impl Baseline {
             one_in: thresholds.one_in,
             numbers: Map::default(),
             prices: Map::default(),
+            jumps: Jumps::default(),
             accounts: Map::default(),
             pairs: Set::default(),
             holdings: Holdings::default(),
@@ -120,9 +115,9 @@ impl Baseline {
         }
     }
 
-    pub(super) fn record(&mut self, record: &Record) -> Said {
+    pub(super) fn record(&mut self, record: &Record, report: bool) -> Said {
         match self.of {
-            Measure::Price => self.price(record),
+            Measure::Price => self.price(record, report),
             Measure::ValueRatio => {
                 let plain =
                     record.quantity.approximate().zip(record.price.approximate()).map(|(one, two)| (one * two).abs());
@@ -210,7 +205,7 @@ impl Baseline {
     }
 
     /// Exact: prices are compared as whole numbers of `10^-18`.
-    fn price(&mut self, record: &Record) -> Said {
+    fn price(&mut self, record: &Record, report: bool) -> Said {
         if !named(record.instrument) {
             return Said::Nothing;
         }
@@ -218,8 +213,8 @@ impl Baseline {
             return Said::Unusable("the price can't be read");
         };
         let known = self.prices.entry(record.instrument).or_default();
-        let median =
-            (known.sorted.len() >= self.after.clamp(5, self.neighbours)).then(|| known.sorted[known.sorted.len() / 2]);
+        self.jumps.follow(known, record.account, price);
+        let median = known.median(self.after.clamp(5, self.neighbours));
         known.add(price, self.neighbours);
         let (Some(median), Some((scale, limit))) = (median, self.exact) else {
             return Said::Nothing;
@@ -231,15 +226,22 @@ impl Baseline {
                 (Some(distance), Some(limit)) => distance > limit,
                 _ => distance / limit.unsigned_abs().max(1) > median.unsigned_abs() / scale.unsigned_abs().max(1),
             };
-        if !far {
+        if !far || !report {
             return Said::Nothing;
         }
         let percent = self.percent.unwrap_or_default();
-        Said::This(format!(
+        let why = format!(
             "price {} is more than {percent} % from {}, the median of the trades just before",
             record.price.fixed().map_or_else(|| "beyond 10^20".to_owned(), fixed_text),
             fixed_text(median)
-        ))
+        );
+        self.jumps.doubt(known, record, (price, median), why);
+        Said::Nothing
+    }
+
+    /// What is told only at the end: row, time and reason of each, and how many were not kept.
+    pub(super) fn finish(&mut self) -> (Vec<(i64, i64, String)>, u64) {
+        self.jumps.finish(std::mem::take(&mut self.prices).into_values())
     }
 
     fn first_of(&mut self, record: &Record, value: u32, what: &str) -> Said {
@@ -323,19 +325,5 @@ impl Account {
     /// Whether it has something new so often that the next is no news.
     fn is_usual(&self, one_in: usize) -> bool {
         self.news.saturating_mul(one_in) > self.trades
-    }
-}
-
-impl Prices {
-    fn add(&mut self, price: i128, most: usize) {
-        self.ring.push_back(price);
-        let place = self.sorted.partition_point(|known| *known < price);
-        self.sorted.insert(place, price);
-        if self.ring.len() > most
-            && let Some(oldest) = self.ring.pop_front()
-            && let Ok(place) = self.sorted.binary_search(&oldest)
-        {
-            self.sorted.remove(place);
-        }
     }
 }

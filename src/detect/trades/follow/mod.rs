@@ -5,6 +5,7 @@ mod burst;
 mod holdings;
 mod numbers;
 mod pairs;
+mod prices;
 mod sums;
 mod written;
 
@@ -104,7 +105,7 @@ impl Checked {
             Memory::Wash(memory) => memory.record(record, report),
             Memory::RoundTrips(memory) => memory.record(record),
             Memory::Duplicates(memory) => memory.record(record, report),
-            Memory::Baseline(memory) => memory.record(record),
+            Memory::Baseline(memory) => memory.record(record, report),
             Memory::Written(memory) => memory.record(record, report),
         };
         let policy = self.policy;
@@ -283,7 +284,13 @@ impl Follower {
                     Ok(hits) => hits.into_iter().for_each(|hit| done.hits.push(hit)),
                     Err(why) => done.uncovered.push((policy, why)),
                 },
-                Memory::Baseline(baseline) => done.uncovered.extend(baseline.overflow().map(|why| (policy, why))),
+                Memory::Baseline(mut baseline) => {
+                    done.uncovered.extend(baseline.overflow().map(|why| (policy, why)));
+                    let (found, overflow) = baseline.finish();
+                    done.hits.miss(policy, overflow);
+                    let hits = found.into_iter().map(|(id, time, why)| Hit { policy, id, time, why });
+                    hits.filter(|hit| hit.time >= from).for_each(|hit| done.hits.push(hit));
+                }
                 _ => {}
             }
         }

@@ -22,6 +22,8 @@ pub(super) struct Written {
     medians: Vec<(i64, i64)>,
     /// Buckets whose numbers are below those of earlier ones.
     fallen: usize,
+    /// Buckets most of whose rows have a number of their own.
+    various: usize,
     /// Some row says when it was changed.
     dated: bool,
     candidates: Vec<(i64, i64, i64, i64)>,
@@ -39,6 +41,7 @@ impl Written {
             times: Vec::new(),
             medians: Vec::new(),
             fallen: 0,
+            various: 0,
             dated: false,
             candidates: Vec::new(),
             overflow: false,
@@ -103,11 +106,18 @@ impl Written {
         }
         let middle = self.numbers.len() / 2;
         let (_, number, _) = self.numbers.select_nth_unstable(middle);
+        let number = *number;
         let (_, time, _) = self.times.select_nth_unstable(middle);
+        let time = *time;
+        if self.transactions {
+            self.numbers.sort_unstable();
+            let own = self.numbers.chunk_by(|one, two| one == two).count();
+            self.various += usize::from(own * 2 > self.numbers.len());
+        }
         // Rows that say a time of execution to come lie at the end, whenever they were written.
-        let highest = self.medians.last().copied().filter(|(before, _)| before > number);
+        let highest = self.medians.last().copied().filter(|(before, _)| *before > number);
         self.fallen += usize::from(highest.is_some());
-        self.medians.push(highest.unwrap_or((*number, *time)));
+        self.medians.push(highest.unwrap_or((number, time)));
         self.numbers.clear();
         self.times.clear();
     }
@@ -120,8 +130,10 @@ impl Written {
         let mut different: Vec<i64> = self.medians.iter().map(|(number, _)| *number).collect();
         different.dedup();
         // Few large transactions tell the order all the same, if each wrote the rows of its own time.
+        // Where most rows were written by a transaction of their own, they were only settled in another order than they were made.
+        let own = self.various * 2 > self.medians.len();
         let in_order = different.len() > FEW && self.fallen * 10 <= self.medians.len();
-        if self.transactions && different.len() * 2 < self.medians.len() && !in_order {
+        if self.transactions && different.len() * 2 < self.medians.len() && !in_order && !own {
             return Err("most rows were written by few transactions (a restore, an import), so the order of writing tells nothing".into());
         }
         let mut hits = Vec::new();

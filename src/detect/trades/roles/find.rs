@@ -91,7 +91,7 @@ pub(super) fn map_table(
         let other = words(&column.name).iter().any(|word| other_side.contains(&word.as_str()));
         let role = if role == Role::Order && other { Role::CounterOrder } else { role };
         if asks(role) {
-            chooser.give(role, index, format!("foreign key to {target}"));
+            chooser.give(role, index, format!("it names {target}"));
         }
     }
     for one in &needed {
@@ -290,7 +290,7 @@ fn find_neighbour<'a>(
         let column = one.column(role)?;
         let target = catalog.relations.target(&one.table, column)?;
         let table = others.iter().copied().find(|table| table.name == *target)?;
-        Some((table, format!("foreign key of {column}")))
+        Some((table, format!("{column} names it")))
     });
     by_key.or_else(|| {
         let (same, far): (Vec<&Table>, Vec<&Table>) =
