@@ -33,6 +33,8 @@ mod window;
 #[cfg(test)]
 mod shipped_cases;
 #[cfg(test)]
+mod shipped_cloud;
+#[cfg(test)]
 mod shipped_host;
 #[cfg(test)]
 mod shipped_tests;
