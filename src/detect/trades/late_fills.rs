@@ -143,9 +143,9 @@ mod tests {
     }
 
     /// The trade an hour after the moment, its order as `made` makes it an hour before.
-    fn found(problem: &str, trade: Cells, made: impl Fn(Cells) -> Cells) -> Vec<String> {
+    fn found(problem: &str, trade: &Cells, made: impl Fn(Cells) -> Cells) -> Vec<String> {
         let stage = |order: Cells| Stage::of(vec![trade.clone()]).order(made(order));
-        let stage = stage(order(&trade).at("createdAt", -HOUR));
+        let stage = stage(order(trade).at("createdAt", -HOUR));
         let (table, stage) = match problem {
             "closed" => ("accounts", stage.account(account("acc_1").at("closedAt", 0))),
             "expired" => ("keys", stage.key(key("key_1", "acc_1").at("expiresAt", 0))),
@@ -159,10 +159,10 @@ mod tests {
     fn an_order_that_was_made_in_time_may_be_filled_later() {
         for problem in ["revoked", "expired", "closed"] {
             let late = || trade(1, HOUR);
-            assert!(found(problem, late(), |order| order).is_empty(), "{problem}");
-            assert!(found(problem, late(), |order| order.at("createdAt", 0)).is_empty(), "{problem}");
+            assert!(found(problem, &late(), |order| order).is_empty(), "{problem}");
+            assert!(found(problem, &late(), |order| order.at("createdAt", 0)).is_empty(), "{problem}");
             let hit = |trade: Cells, made: &dyn Fn(Cells) -> Cells| {
-                assert_eq!(found(problem, trade, made), ["1"], "{problem}")
+                assert_eq!(found(problem, &trade, made), ["1"], "{problem}");
             };
             hit(late(), &|order| order.at("createdAt", 1));
             hit(late(), &|order| order.null("createdAt"));
@@ -170,10 +170,10 @@ mod tests {
             hit(late(), &|order| order.with("accountId", "acc_2"));
             hit(late(), &|order| order.with("quantity", "0.5"));
             hit(late().null("orderId"), &|order| order);
-            assert!(found(problem, trade(1, 10 * DAY), |order| order).is_empty(), "{problem}");
+            assert!(found(problem, &trade(1, 10 * DAY), |order| order).is_empty(), "{problem}");
             hit(trade(1, 10 * DAY + 1), &|order| order);
             // The row is the order as well: made before, executed after.
-            assert!(found(problem, late().null("orderId").at("createdAt", 0), |order| order).is_empty(), "{problem}");
+            assert!(found(problem, &late().null("orderId").at("createdAt", 0), |order| order).is_empty(), "{problem}");
             hit(late().null("orderId").at("createdAt", 1), &|order| order);
         }
     }
