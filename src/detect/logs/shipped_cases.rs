@@ -667,11 +667,7 @@ pub const REQUESTS: &[(&str, &[&str], &[&str])] = &[
         &["/x?q=%3Cmarquee%20onstart%3Dx%3E", "/x?q=%3Csvg/onbegin=x", "/x?q=%22%20onclick=x"],
         &["/api/alerts/alert(1)", "/docs/prompt(ing)", "/api/javascript:void(0)", "/blog/onload=whatever"],
     ),
-    (
-        "sql-injection-probe",
-        &["/x?id=1'", "/x?a=b&id=7');"],
-        &["/x?size=5'6", "/docs/5'", "/search?q=don't"],
-    ),
+    ("sql-injection-probe", &["/x?id=1'", "/x?a=b&id=7');"], &["/x?size=5'6", "/docs/5'", "/search?q=don't"]),
     (
         "web-enumeration",
         &["/graphql?query={__schema{types{name}}}", "/graphql?query=query%20IntrospectionQuery%20%7Bx%7D"],
@@ -1180,11 +1176,18 @@ pub fn correlated() -> Vec<(&'static str, String, String)> {
         many(count, &one)
     };
     let console = |count: u32, said: &str| {
-        let refused = format!("\"eventName\":\"ConsoleLogin\",\"eventSource\":\"signin.amazonaws.com\",\"sourceIPAddress\":\"1.2.3.4\",\"responseElements\":{{\"ConsoleLogin\":\"{said}\"}}");
+        let refused = format!(
+            "\"eventName\":\"ConsoleLogin\",\"eventSource\":\"signin.amazonaws.com\",\"sourceIPAddress\":\"1.2.3.4\",\"responseElements\":{{\"ConsoleLogin\":\"{said}\"}}"
+        );
         many(count, &|n| at(n, &refused))
     };
     let tool = |agent: &str| {
-        at(0, &format!("\"eventName\":\"ListUsers\",\"eventSource\":\"iam.amazonaws.com\",\"userIdentity\":{{\"accessKeyId\":\"A\"}},\"userAgent\":\"{agent}\""))
+        at(
+            0,
+            &format!(
+                "\"eventName\":\"ListUsers\",\"eventSource\":\"iam.amazonaws.com\",\"userIdentity\":{{\"accessKeyId\":\"A\"}},\"userAgent\":\"{agent}\""
+            ),
+        )
     };
     let export = |count: u32| {
         let line = |n: u32| {

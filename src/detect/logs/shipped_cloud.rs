@@ -289,10 +289,7 @@ const CALLS: &[(&str, &str, &[&str], &[&str])] = &[
     (
         "aws-database-changed",
         "Database opened to the internet",
-        &[
-            r#"rds ModifyDBInstance {"publiclyAccessible":true}"#,
-            r#"rds ModifyDBInstance {"backupRetentionPeriod":0}"#,
-        ],
+        &[r#"rds ModifyDBInstance {"publiclyAccessible":true}"#, r#"rds ModifyDBInstance {"backupRetentionPeriod":0}"#],
         &[
             r#"rds ModifyDBInstance {"publiclyAccessible":false}"#,
             r#"rds ModifyDBInstance {"backupRetentionPeriod":10}"#,
@@ -428,7 +425,10 @@ const CALLS: &[(&str, &str, &[&str], &[&str])] = &[
         "aws-network-changed",
         "Zone of names deleted",
         &[r#"route53 DeleteHostedZone {"id":"Z"}"#],
-        &[r#"route53 DeleteHostedZone {"id":"Z"} + "userAgent":"x HashiCorp/1.0 Terraform/1.9""#, r#"route53 GetHostedZone {"id":"Z"}"#],
+        &[
+            r#"route53 DeleteHostedZone {"id":"Z"} + "userAgent":"x HashiCorp/1.0 Terraform/1.9""#,
+            r#"route53 GetHostedZone {"id":"Z"}"#,
+        ],
     ),
     (
         "aws-service-abused",
