@@ -1152,6 +1152,27 @@ fn sshd(second: u32, message: &str) -> String {
     format!("Nov 24 01:{:02}:{:02} web sshd[77]: {message} port 5 ssh2\n", second / 60, second % 60)
 }
 
+/// What the console says of log-ins, one a second.
+fn console(count: u32, said: &str) -> String {
+    let one = |n: u32| {
+        at(
+            n,
+            &format!(
+                "\"eventName\":\"ConsoleLogin\",\"eventSource\":\"signin.amazonaws.com\",\"sourceIPAddress\":\"1.2.3.4\",\
+                 \"responseElements\":{{\"ConsoleLogin\":\"{said}\"}}"
+            ),
+        )
+    };
+    (0..count).map(one).collect()
+}
+
+/// A call of AWS by a program.
+fn called_by(agent: &str) -> String {
+    let call =
+        "\"eventName\":\"ListUsers\",\"eventSource\":\"iam.amazonaws.com\",\"userIdentity\":{\"accessKeyId\":\"A\"}";
+    at(0, &format!("{call},\"userAgent\":\"{agent}\""))
+}
+
 /// Correlations: a file, events that it must find, events that it must not.
 pub fn correlated() -> Vec<(&'static str, String, String)> {
     let login = |n: u32, user: &str, ip: &str, event: &str| {
@@ -1174,20 +1195,6 @@ pub fn correlated() -> Vec<(&'static str, String, String)> {
             )
         };
         many(count, &one)
-    };
-    let console = |count: u32, said: &str| {
-        let refused = format!(
-            "\"eventName\":\"ConsoleLogin\",\"eventSource\":\"signin.amazonaws.com\",\"sourceIPAddress\":\"1.2.3.4\",\"responseElements\":{{\"ConsoleLogin\":\"{said}\"}}"
-        );
-        many(count, &|n| at(n, &refused))
-    };
-    let tool = |agent: &str| {
-        at(
-            0,
-            &format!(
-                "\"eventName\":\"ListUsers\",\"eventSource\":\"iam.amazonaws.com\",\"userIdentity\":{{\"accessKeyId\":\"A\"}},\"userAgent\":\"{agent}\""
-            ),
-        )
     };
     let export = |count: u32| {
         let line = |n: u32| {
@@ -1222,7 +1229,7 @@ pub fn correlated() -> Vec<(&'static str, String, String)> {
         ("web-enumeration", web_keys(15), web_keys(14)),
         ("secrets-swept", secret(10), secret(9)),
         ("console-login-guessing", console(10, "Failure"), console(10, "Success")),
-        ("aws-attack-tool", tool("stratus-red-team_1"), tool("aws-cli/2")),
+        ("aws-attack-tool", called_by("stratus-red-team_1"), called_by("aws-cli/2")),
         ("mass-export", export(20), export(19)),
         ("database-password-guessing", guessed(10), guessed(9)),
     ]

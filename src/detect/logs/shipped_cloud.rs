@@ -35,9 +35,9 @@ const CALLS: &[(&str, &str, &[&str], &[&str])] = &[
         &[
             r#"iam CreateSAMLProvider {"name":"x"}"#,
             r#"rolesanywhere CreateTrustAnchor {"name":"x","enabled":true}"#,
-            r#"sso EnableExternalIdPConfigurationForDirectory {}"#,
+            "sso EnableExternalIdPConfigurationForDirectory {}",
         ],
-        &[r#"iam CreateSAMLProvider {"name":"x"} + "errorCode":"AccessDenied""#, r#"iam GetSAMLProvider {}"#],
+        &[r#"iam CreateSAMLProvider {"name":"x"} + "errorCode":"AccessDenied""#, "iam GetSAMLProvider {}"],
     ),
     (
         "aws-identity-changed",
@@ -46,26 +46,26 @@ const CALLS: &[(&str, &str, &[&str], &[&str])] = &[
             r#"iam CreateOpenIDConnectProvider {"url":"https://x.example"}"#,
             r#"rolesanywhere CreateProfile {"name":"x"}"#,
         ],
-        &[r#"codeguru CreateProfile {"name":"x"}"#, r#"iam ListOpenIDConnectProviders {}"#],
+        &[r#"codeguru CreateProfile {"name":"x"}"#, "iam ListOpenIDConnectProviders {}"],
     ),
     (
         "aws-identity-changed",
         "Limit on rights or passwords taken away",
-        &[r#"iam DeleteRolePermissionsBoundary {"roleName":"r"}"#, r#"iam DeleteAccountPasswordPolicy {}"#],
+        &[r#"iam DeleteRolePermissionsBoundary {"roleName":"r"}"#, "iam DeleteAccountPasswordPolicy {}"],
         &[r#"iam PutRolePermissionsBoundary {"roleName":"r"}"#],
     ),
     (
         "aws-identity-changed",
         "Second factor or rules for passwords weakened",
         &[
-            r#"iam DeleteVirtualMFADevice {}"#,
+            "iam DeleteVirtualMFADevice {}",
             r#"iam UpdateAccountPasswordPolicy {"minimumPasswordLength":7}"#,
             r#"cognito-idp UpdateUserPool {"mfaConfiguration":"OFF"}"#,
         ],
         &[
             r#"iam UpdateAccountPasswordPolicy {"minimumPasswordLength":8}"#,
             r#"cognito-idp UpdateUserPool {"mfaConfiguration":"ON"}"#,
-            r#"iam EnableMFADevice {}"#,
+            "iam EnableMFADevice {}",
         ],
     ),
     (
@@ -82,10 +82,10 @@ const CALLS: &[(&str, &str, &[&str], &[&str])] = &[
         "Account left its organization or lost its limits",
         &[
             r#"organizations LeaveOrganization null + "errorCode":"AccessDenied""#,
-            r#"organizations LeaveOrganization null"#,
+            "organizations LeaveOrganization null",
             r#"organizations DetachPolicy {"policyId":"p-x"}"#,
         ],
-        &[r#"iam DeletePolicy {"policyArn":"x"}"#, r#"organizations DescribeOrganization null"#],
+        &[r#"iam DeletePolicy {"policyArn":"x"}"#, "organizations DescribeOrganization null"],
     ),
     (
         "aws-identity-changed",
@@ -150,26 +150,26 @@ const CALLS: &[(&str, &str, &[&str], &[&str])] = &[
         ],
         &[
             r#"ec2 ModifyInstanceMetadataOptions {"ModifyInstanceMetadataOptionsRequest":{"HttpTokens":"required"}}"#,
-            r#"ec2 DescribeIamInstanceProfileAssociations {}"#,
+            "ec2 DescribeIamInstanceProfileAssociations {}",
         ],
     ),
     (
         "aws-compute-taken",
         "Key pair for instances made",
         &[r#"ec2 ImportKeyPair {"keyName":"x"}"#],
-        &[r#"ec2 DescribeKeyPairs {}"#],
+        &["ec2 DescribeKeyPairs {}"],
     ),
     (
         "aws-compute-taken",
         "Shell opened in a container",
         &[r#"ecs ExecuteCommand {"command":"/bin/sh"}"#],
-        &[r#"ecs RunTask {}"#, r#"ecs ExecuteCommand {"command":"/bin/sh"} + "errorCode":"AccessDenied""#],
+        &["ecs RunTask {}", r#"ecs ExecuteCommand {"command":"/bin/sh"} + "errorCode":"AccessDenied""#],
     ),
     (
         "aws-compute-taken",
         "Workbench with the rights of a role opened",
         &[r#"glue CreateDevEndpoint {"roleArn":"x"}"#],
-        &[r#"glue GetDevEndpoints {}"#],
+        &["glue GetDevEndpoints {}"],
     ),
     (
         "aws-compute-taken",
@@ -326,7 +326,7 @@ const CALLS: &[(&str, &str, &[&str], &[&str])] = &[
         "aws-database-changed",
         "Snapshot of a database exported",
         &[r#"rds StartExportTask {"s3BucketName":"b"}"#],
-        &[r#"logs StartExportTask {}"#, r#"rds DescribeExportTasks {}"#],
+        &["logs StartExportTask {}", "rds DescribeExportTasks {}"],
     ),
     (
         "aws-backups-destroyed",
@@ -338,7 +338,7 @@ const CALLS: &[(&str, &str, &[&str], &[&str])] = &[
         ],
         &[
             r#"backup DeleteRecoveryPoint {} + "userIdentity":{"type":"AWSService","invokedBy":"backup.amazonaws.com"}"#,
-            r#"backup ListBackupVaults {}"#,
+            "backup ListBackupVaults {}",
             r#"backup DeleteBackupVault {} + "userAgent":"x HashiCorp/1.0 Terraform/1.9""#,
             r#"dynamodb UpdateContinuousBackups {"pointInTimeRecoverySpecification":{"pointInTimeRecoveryEnabled":true}}"#,
         ],
@@ -401,8 +401,8 @@ const CALLS: &[(&str, &str, &[&str], &[&str])] = &[
     (
         "aws-network-changed",
         "Traffic of instances copied",
-        &[r#"ec2 CreateTrafficMirrorSession {}"#],
-        &[r#"ec2 DescribeTrafficMirrorSessions {}"#],
+        &["ec2 CreateTrafficMirrorSession {}"],
+        &["ec2 DescribeTrafficMirrorSessions {}"],
     ),
     (
         "aws-network-changed",
@@ -433,7 +433,7 @@ const CALLS: &[(&str, &str, &[&str], &[&str])] = &[
     (
         "aws-service-abused",
         "Models asked for that the account did not use",
-        &[r#"bedrock PutUseCaseForModelAccess null"#, r#"bedrock DeleteModelInvocationLoggingConfiguration null"#],
+        &["bedrock PutUseCaseForModelAccess null", "bedrock DeleteModelInvocationLoggingConfiguration null"],
         &[r#"bedrock InvokeModel {"modelId":"m"}"#],
     ),
     (
@@ -443,19 +443,19 @@ const CALLS: &[(&str, &str, &[&str], &[&str])] = &[
             r#"ses UpdateAccountSendingEnabled {"enabled":true}"#,
             r#"sns SetSMSAttributes {"attributes":{"MonthlySpendLimit":"500"}}"#,
         ],
-        &[r#"sns SetSMSAttributes {"attributes":{"DefaultSenderID":"x"}}"#, r#"ses SendEmail {}"#],
+        &[r#"sns SetSMSAttributes {"attributes":{"DefaultSenderID":"x"}}"#, "ses SendEmail {}"],
     ),
     (
         "aws-service-abused",
         "Region or limit of the account widened",
         &[r#"account EnableRegion {"regionName":"ap-east-1"}"#],
-        &[r#"account ListRegions {}"#],
+        &["account ListRegions {}"],
     ),
     (
         "aws-service-abused",
         "More of a service asked for",
         &[r#"servicequotas RequestServiceQuotaIncrease {"desiredValue":1000}"#],
-        &[r#"servicequotas GetServiceQuota {}"#],
+        &["servicequotas GetServiceQuota {}"],
     ),
     (
         "aws-service-abused",
@@ -517,7 +517,7 @@ const CHANGED: &[(&str, &str, &[&str], &[&str])] = &[
         "cloudtrail-stopped",
         "CloudTrail logging stopped",
         &[
-            r#"cloudtrail DeleteEventDataStore {}"#,
+            "cloudtrail DeleteEventDataStore {}",
             r#"cloudtrail UpdateTrail {"isMultiRegionTrail":false}"#,
             r#"cloudtrail PutEventSelectors {"eventSelectors":[{"readWriteType":"ReadOnly","includeManagementEvents":false}]}"#,
             r#"cloudtrail PutEventSelectors {"advancedEventSelectors":[{"fieldSelectors":[{"field":"eventCategory","equals":["Data"]}]}]}"#,
@@ -583,8 +583,8 @@ const CHANGED: &[(&str, &str, &[&str], &[&str])] = &[
         "AWS logs or detection switched off",
         &[
             r#"guardduty UpdateDetector {"enable":false}"#,
-            r#"securityhub BatchDisableStandards {}"#,
-            r#"logs DeleteLogGroup {}"#,
+            "securityhub BatchDisableStandards {}",
+            "logs DeleteLogGroup {}",
         ],
         &[
             r#"guardduty UpdateDetector {"enable":true}"#,
@@ -598,9 +598,9 @@ const CHANGED: &[(&str, &str, &[&str], &[&str])] = &[
         &[
             r#"guardduty CreateIPSet {"activate":true}"#,
             r#"guardduty CreateFilter {"action":"ARCHIVE"}"#,
-            r#"wafv2 DeleteWebACL {}"#,
-            r#"inspector2 Disable {}"#,
-            r#"ec2 DisableSnapshotBlockPublicAccess {}"#,
+            "wafv2 DeleteWebACL {}",
+            "inspector2 Disable {}",
+            "ec2 DisableSnapshotBlockPublicAccess {}",
             r#"logs PutRetentionPolicy {"retentionInDays":3}"#,
             r#"events DisableRule {"name":"guardduty-to-siem"}"#,
             r#"monitoring DeleteAlarms {"alarmNames":["root"]}"#,
@@ -609,7 +609,7 @@ const CHANGED: &[(&str, &str, &[&str], &[&str])] = &[
             r#"guardduty CreateFilter {"action":"NOOP"}"#,
             r#"logs PutRetentionPolicy {"retentionInDays":5}"#,
             r#"events DisableRule {"name":"nightly"}"#,
-            r#"inspector2 Enable {}"#,
+            "inspector2 Enable {}",
             r#"monitoring DeleteAlarms {} + "userIdentity":{"invokedBy":"autoscaling.amazonaws.com"}"#,
         ],
     ),
