@@ -10,10 +10,11 @@ use super::sought::{Sought, SoughtArgs};
 use super::{Context, Exit, Failure};
 use crate::adapters::log_files::{Input, Unreadable};
 use crate::detect::logs::formats::{Format, Wanted};
-use crate::detect::logs::{Correlator, Coverage, Fed, Options, Ruleset, ScanOptions};
+use crate::detect::logs::{Correlator, Coverage, Fed, Options, Ruleset, ScanOptions, WAITING};
 use crate::detect::secrets::Redactor;
 use crate::domain::{DigestContext, Finding, Level, Timestamp};
 use crate::engine::known_values;
+use crate::engine::spill::Spill;
 use secrecy::ExposeSecret;
 
 /// Arguments of `scan logs`.
@@ -106,6 +107,11 @@ impl ScanLogsArgs {
     }
 }
 
+/// Correlations over events that are put aside on disk; where there is no room for them, in memory, and fewer.
+pub(super) fn correlator() -> Correlator {
+    Spill::new().map_or_else(|_| Correlator::default(), |spill| Correlator::with_aside(Box::new(spill), WAITING))
+}
+
 /// Scans logs.
 pub async fn run(args: ScanLogsArgs, ctx: &Context) -> Result<Exit, Failure> {
     let shard = args.shard.shard(&ctx.settings)?;
@@ -116,7 +122,7 @@ pub async fn run(args: ScanLogsArgs, ctx: &Context) -> Result<Exit, Failure> {
     }
     let case = case_for_findings(ctx)?;
     let collector = RefCell::new(Collector::new(ctx, case, redactor));
-    let correlator = RefCell::new(Correlator::default());
+    let correlator = RefCell::new(correlator());
     let pieces: Vec<Piece<'_>> = prepared.inputs.iter().map(Piece::whole).collect();
     let mut note = |_: usize, finding: Finding| collector.borrow_mut().give(finding);
     let mut feed = |_: usize, fed: &Fed| correlator.borrow_mut().add(fed);

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::scan_logs::{covered, redactor, summary};
+use super::scan_logs::{correlator, covered, redactor, summary};
 use super::scan_output::{Collector, ScanSummary, case_for_findings};
 use super::sought::SoughtArgs;
 use super::{Context, Exit, Failure};
 use crate::adapters::log_files::Unreadable;
 use crate::adapters::shard_files::{self, ShardFileError, ShardLines};
-use crate::detect::logs::{Correlator, Header, Merge, Merged, Mismatch, missing};
+use crate::detect::logs::{Header, Merge, Merged, Mismatch, missing};
 use crate::ui::Progress;
 
 /// Arguments of `scan merge`.
@@ -55,7 +55,7 @@ pub async fn run(args: MergeArgs, ctx: &Context) -> Result<Exit, Failure> {
     let min_level = first.options.min_level;
     let case = case_for_findings(ctx)?;
     let mut collector = Collector::new(ctx, case, redactor(ctx).await);
-    let mut correlator = Correlator::default();
+    let mut correlator = correlator();
     let mut merge = Merge::default();
     let progress = Progress::rows("merging");
     for (at, shard) in shards.iter().enumerate() {

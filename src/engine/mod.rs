@@ -19,6 +19,7 @@ pub mod resume;
 mod retry;
 pub mod scan_database;
 pub mod scan_trades;
+pub mod spill;
 mod steps;
 mod verify;
 

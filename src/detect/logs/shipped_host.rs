@@ -156,4 +156,19 @@ pub const HOST: &[(&str, &str, &[&str], &[&str])] = &[
         ],
         &["eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/su - postgres"],
     ),
+    (
+        "user-made-on-host",
+        "useradd",
+        &[
+            "new user: name=eve, UID=1001, GID=1001, home=/home/eve, shell=/bin/bash, from=/dev/pts/0",
+            "new user: name=eve, UID=0, GID=0, home=/var/lib/eve, shell=/usr/sbin/nologin, from=none",
+        ],
+        &["new user: name=prometheus, UID=112, GID=118, home=/var/lib/p, shell=/usr/sbin/nologin, from=none"],
+    ),
+    (
+        "sudo-command",
+        "sudo",
+        &["deploy : TTY=pts/3 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/python3 -c import os; os.setuid(0)"],
+        &["deploy : TTY=pts/3 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/python3 manage.py shell_plus"],
+    ),
 ];

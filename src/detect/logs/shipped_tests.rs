@@ -125,7 +125,7 @@ fn request(n: usize, ip: &str, said: &str, status: u16) -> String {
 }
 
 /// Titles of what a file finds.
-fn titles(name: &str, log: &str) -> Vec<String> {
+pub(super) fn titles(name: &str, log: &str) -> Vec<String> {
     found_by(name, log).into_iter().map(|found| found.rule.title).collect()
 }
 
@@ -588,4 +588,81 @@ fn the_shipped_rules_say_what_they_are() {
             }
         }
     }
+}
+
+/// The highest level of what a file finds.
+fn highest(name: &str, log: &str) -> Option<Level> {
+    found_by(name, log).into_iter().map(|found| found.rule.level).max()
+}
+
+#[test]
+fn what_migrations_do_is_noted_and_what_an_intruder_does_is_said_aloud() {
+    let level = |statement: &str| {
+        highest("database-persistence", &format!("2026-11-24 01:02:03 UTC [5] LOG:  statement: {statement}"))
+    };
+    for noted in [
+        "CREATE USER metrics WITH PASSWORD 'x'",
+        "CREATE TRIGGER audit AFTER UPDATE ON trades FOR EACH ROW EXECUTE FUNCTION audit_trade()",
+        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN INSERT INTO a VALUES (1); END $$",
+        "CREATE FUNCTION f() RETURNS void SECURITY DEFINER LANGUAGE sql AS $$ SELECT 1 $$; GRANT EXECUTE ON FUNCTION f TO app",
+    ] {
+        assert_eq!(level(noted), Some(Level::Low), "{noted}");
+    }
+    for loud in [
+        "CREATE FUNCTION su(cmd text) RETURNS void AS $$ BEGIN EXECUTE cmd; END $$ LANGUAGE plpgsql SECURITY DEFINER",
+        "CREATE FUNCTION f() RETURNS trigger SECURITY DEFINER LANGUAGE plpgsql AS $$ BEGIN ALTER ROLE a SUPERUSER; END $$",
+        "ALTER FUNCTION fee(text) SECURITY DEFINER",
+        "CREATE EVENT TRIGGER e ON ddl_command_end EXECUTE FUNCTION x()",
+        "GRANT pg_execute_server_program TO app",
+    ] {
+        assert_eq!(level(loud), Some(Level::High), "{loud}");
+    }
+    assert_eq!(level("CREATE FUNCTION f() RETURNS trigger AS $$ BEGIN END $$ LANGUAGE plpgsql"), None);
+    let german = "2026-11-24 01:02:03 UTC [5] LOG:  Anweisung: CREATE ROLE evil LOGIN";
+    assert_eq!(highest("database-persistence", german), Some(Level::Low));
+}
+
+#[test]
+fn who_makes_a_user_through_sudo_is_told_less_loudly_than_who_raises_one() {
+    let level = |command: &str| {
+        let said = "Nov 24 01:02:03 web sudo: eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/sbin/";
+        highest("sudo-command", &format!("{said}{command}"))
+    };
+    assert_eq!(level("useradd -m bob"), Some(Level::Medium));
+    assert_eq!(level("visudo"), Some(Level::Medium));
+    assert_eq!(level("useradd -o -u 0 bob"), Some(Level::High));
+    assert_eq!(level("useradd -m -G sudo bob"), Some(Level::High));
+    assert_eq!(level("usermod -aG sudo bob"), Some(Level::High));
+}
+
+#[test]
+fn statements_without_syntax_and_log_ins_without_end_are_found_by_the_count() {
+    let statement = |user: &str, n: u32| {
+        format!("2026-11-24 01:02:{n:02} UTC [5] {user}@shop ERROR:  syntax error at or near \"'\" at character 9\n")
+    };
+    let found = |log: String| found_by("database-injection-error", &log).len();
+    assert_eq!(found((0..10).map(|n| statement("app", n)).collect()), 1);
+    assert_eq!(found((0..9).map(|n| statement("app", n)).collect()), 0);
+    let several: String = (0..10).map(|n| statement(if n % 2 == 0 { "app" } else { "jobs" }, n)).collect();
+    assert_eq!(found(several), 0);
+    let line = |n: u32, message: &str| format!("Nov 24 01:02:{n:02} web sshd[77]: {message}\n");
+    let unfinished = |count: u32| -> String {
+        (0..count).map(|n| line(n, "fatal: Timeout before authentication for 1.2.3.4 port 5")).collect()
+    };
+    assert_eq!(titles("ssh-scan", &unfinished(20)), ["Many log-ins over SSH never finished"]);
+    assert_eq!(titles("ssh-scan", &unfinished(19)), [] as [&str; 0]);
+    let more = |count: u32, said: &str| -> String {
+        let rest = "more authentication failures; logname= uid=0 euid=0 tty=ssh ruser= rhost=1.2.3.4  user=root";
+        (0..count).map(|n| line(n, &format!("PAM {said} {rest}"))).collect()
+    };
+    assert_eq!(titles("ssh-brute-force", &more(3, "5")), ["Passwords guessed over SSH, said in few lines"]);
+    assert_eq!(titles("ssh-brute-force", &more(2, "5")), [] as [&str; 0]);
+    assert_eq!(titles("ssh-brute-force", &more(3, "1")), [] as [&str; 0]);
+}
+
+#[test]
+fn files_that_are_moved_about_over_the_web_are_found_where_that_is_refused() {
+    let found = |said: &str, status: u16| found_by("web-method-odd", &request(0, "192.0.2.7", said, status)).len();
+    assert_eq!([found("MOVE /a.txt HTTP/1.1", 405), found("COPY /a.txt HTTP/1.1", 403)], [1, 1]);
+    assert_eq!([found("MOVE /dav/a.txt HTTP/1.1", 201), found("GET /move HTTP/1.1", 404)], [0, 0]);
 }

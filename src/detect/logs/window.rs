@@ -1,6 +1,6 @@
 //! The sliding window of one correlation and group: what is in it, and whether the condition holds.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use super::sigma::{Correlation, Kind};
 
@@ -8,8 +8,8 @@ use super::sigma::{Correlation, Kind};
 pub(super) struct Window {
     kind: Kind,
     events: usize,
-    /// How many events have these values.
-    values: BTreeMap<Vec<u32>, usize>,
+    /// How many events have these values, by a hash of them.
+    values: HashMap<u64, usize, foldhash::fast::RandomState>,
     /// How many events are of the rule at each place.
     rules: Vec<usize>,
     sum: f64,
@@ -28,7 +28,7 @@ impl Window {
         Self {
             kind: correlation.kind,
             events: 0,
-            values: BTreeMap::new(),
+            values: HashMap::default(),
             rules: vec![0; rules],
             sum: 0.0,
             numbers: Vec::new(),
@@ -38,20 +38,14 @@ impl Window {
         }
     }
 
-    /// An event comes in.
-    pub(super) fn enter(
-        &mut self,
-        place: usize,
-        values: &[Option<u32>],
-        time: i64,
-        parse: impl Fn(u32) -> Option<f64>,
-    ) {
+    /// An event comes in, with a hash of its values or the bits of its number.
+    pub(super) fn enter(&mut self, place: usize, value: Option<u64>, time: i64) {
         self.rules[place] += 1;
         match self.kind {
             Kind::EventCount => self.events += 1,
             Kind::ValueCount => {
-                if let Some(values) = values.iter().copied().collect::<Option<Vec<u32>>>() {
-                    *self.values.entry(values).or_default() += 1;
+                if let Some(value) = value {
+                    *self.values.entry(value).or_default() += 1;
                 }
             }
             Kind::Temporal => {}
@@ -67,7 +61,7 @@ impl Window {
                 self.chains[place] = self.chains[place].max(begun);
             }
             Kind::ValueSum | Kind::ValueAvg | Kind::ValuePercentile(_) => {
-                if let Some(number) = values.first().copied().flatten().and_then(parse) {
+                if let Some(number) = value.map(f64::from_bits) {
                     self.events += 1;
                     self.sum += number;
                     let at = self.numbers.partition_point(|other| *other < number);
@@ -78,23 +72,23 @@ impl Window {
     }
 
     /// An event goes out.
-    pub(super) fn leave(&mut self, place: usize, values: &[Option<u32>], parse: impl Fn(u32) -> Option<f64>) {
+    pub(super) fn leave(&mut self, place: usize, value: Option<u64>) {
         self.rules[place] -= 1;
         match self.kind {
             Kind::EventCount => self.events -= 1,
             Kind::ValueCount => {
-                if let Some(values) = values.iter().copied().collect::<Option<Vec<u32>>>()
-                    && let Some(count) = self.values.get_mut(&values)
+                if let Some(value) = value
+                    && let Some(count) = self.values.get_mut(&value)
                 {
                     *count -= 1;
                     if *count == 0 {
-                        self.values.remove(&values);
+                        self.values.remove(&value);
                     }
                 }
             }
             Kind::Temporal | Kind::TemporalOrdered => {}
             Kind::ValueSum | Kind::ValueAvg | Kind::ValuePercentile(_) => {
-                if let Some(number) = values.first().copied().flatten().and_then(parse) {
+                if let Some(number) = value.map(f64::from_bits) {
                     self.events -= 1;
                     self.sum -= number;
                     let at = self.numbers.partition_point(|other| *other < number);

@@ -17,7 +17,7 @@ pub struct Hit {
 pub const MOST: usize = 100_000;
 
 /// The hits of one part of a scan, bounded.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Hits {
     /// Kept.
     pub kept: Vec<Hit>,

@@ -4,6 +4,7 @@ use super::changes::asks_for_changes;
 use super::expression::{Cells, worth};
 use super::hit::Hit;
 use super::ids::made_at;
+use super::late_fills::{Lateness, lateness};
 use super::names::NONE;
 use super::policy::{Amount, Check, LookupTable, Problem};
 use super::record::{NO_TIME, Record};
@@ -31,13 +32,14 @@ pub(super) struct Judge<'a, 'r> {
 
 impl Judge<'_, '_> {
     /// Runs the checks with those numbers.
-    pub(super) fn all(mut self, checks: &[u16], Known { key, account }: Known<'_>) {
+    pub(super) fn all(mut self, checks: &[u16], known: Known<'_>) {
+        let Known { key, account } = known;
         let (record, plan) = (self.record, self.row.plan);
         for number in checks {
             let policy = &plan.policies[usize::from(*number)];
             let why = match &policy.check {
                 Check::Row { when } => when.holds(self.row).then(|| policy.title.to_lowercase()),
-                Check::Lookup { table, problem, tolerance_s, null_is_missing, words, limit } => {
+                Check::Lookup { table, problem, tolerance_s, null_is_missing, words, limit, .. } => {
                     let told = Told {
                         number: *number,
                         tolerance: tolerance_s.saturating_mul(1000),
@@ -66,7 +68,11 @@ impl Judge<'_, '_> {
             } else if let Some(written) = self.written(&policy.check) {
                 self.seen.together.entry(*number).or_default().add(written, hit);
             } else {
-                self.seen.hits.push(hit);
+                match lateness(&policy.check, known, record, plan) {
+                    Lateness::Hit => self.seen.hits.push(hit),
+                    Lateness::Excused => {}
+                    Lateness::AskOrder(since) => self.seen.late.add(hit, record.order, since),
+                }
             }
         }
     }

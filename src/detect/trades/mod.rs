@@ -5,9 +5,12 @@
 //! row and makes a [`Record`] of each; [`Follower`] takes the records in the order of time; [`orders::OrderJoin`] joins them with their orders.
 //! None of them holds more than its windows.
 
+mod amount;
 #[cfg(test)]
 mod cases_tests;
 mod changes;
+/// Trades that name an order, and orders.
+pub mod claims;
 /// Exact numbers in few bytes.
 pub mod decimal;
 /// Conditions on one row.
@@ -19,6 +22,7 @@ mod hit;
 mod ids;
 mod json_fields;
 mod judge;
+mod late_fills;
 mod layout;
 /// Log lines of a deployment's own form.
 pub mod line_pattern;
@@ -52,6 +56,7 @@ pub use changes::{Changes, seldom_agree};
 pub use follow::{BATCH, Beyond, Doubt, Followed, Follower};
 pub use hit::{Hit, Hits, MOST, rows};
 pub use ids::{Gap, Ids, made_at, without_usual};
+pub use late_fills::LateFills;
 pub use names::{Names, Reader};
 pub use plan::{Layout, Means, Plan, Uncovered};
 pub use policy::needs_history;

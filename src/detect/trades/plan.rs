@@ -1,6 +1,7 @@
 use serde::Serialize;
 
 use super::expression::Expression;
+use super::late_fills::allows_late_fills;
 pub use super::layout::Layout;
 use super::policy::{
     By, Check, Difference, Ledger, LookupTable, Measure, Pattern, Problem, Sequence, TradePolicy, needs_history,
@@ -58,6 +59,8 @@ pub struct Plan {
     pub xmin: bool,
     /// Whether ids are compared with those of other records.
     pub hash_ids: bool,
+    /// Orders tell when they were made, and a check lets late fills pass.
+    pub late_fills: bool,
 }
 
 /// Roles that every record keeps; amounts tell what is no trade.
@@ -93,7 +96,9 @@ impl Plan {
             layout: Layout::new(trades, &[]),
             xmin: false,
             hash_ids: means.logs || means.fills,
+            late_fills: false,
         };
+        let orders_tell = trades.has(Role::Order) && mapping.orders.as_ref().is_some_and(|o| o.has(Role::CreatedAt));
         let whole = |role: Role| {
             let column = trades.index(role).and_then(|index| columns.get(index));
             column.is_some_and(|column| {
@@ -119,6 +124,10 @@ impl Plan {
             }
             roles.extend(uses(&policy.check));
             roles.extend(&policy.unless_present);
+            if orders_tell && allows_late_fills(&policy.check) {
+                plan.late_fills = true;
+                roles.push(Role::Order);
+            }
             plan.xmin |= matches!(policy.check, Check::Sequence { of: Sequence::Xmin, .. });
             plan.policies.push(mapped_parts(policy, trades));
         }
@@ -131,7 +140,7 @@ impl Plan {
         self.layout.place(Role::Side).is_none() && self.layout.place(Role::Counterparty).is_some()
     }
 
-    /// Whether rows of the order table are needed.
+    /// Whether rows of the order table are needed in any case; late fills need them where there are any.
     pub fn needs_orders(&self) -> bool {
         self.policies.iter().any(|policy| matches!(policy.check, Check::Reconcile { with: Ledger::Orders, .. }))
     }

@@ -1,12 +1,10 @@
 use std::collections::BTreeMap;
 
-use bigdecimal::{BigDecimal, ToPrimitive};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
-use super::decimal::to_fixed;
+pub use super::amount::Amount;
 use super::expression::Expression;
 use super::roles::Role;
-use super::value::Number;
 use crate::domain::{Level, RuleRef};
 use crate::policy::PolicyError;
 
@@ -64,6 +62,9 @@ pub enum Check {
         /// So many seconds are let pass (clocks, trades in flight).
         #[serde(default)]
         tolerance_s: i64,
+        /// For so many seconds after it, trades of orders that were made before are late fills, and pass.
+        #[serde(default)]
+        late_fill_s: i64,
         /// Whether a trade without a reference counts as one that is missing.
         #[serde(default)]
         null_is_missing: bool,
@@ -292,42 +293,6 @@ pub enum Difference {
     Ended,
 }
 
-/// An exact number of a policy or of an account, with what rows are compared with, so that nothing is computed for each row. In a
-/// policy it is written as text or as a whole number.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Amount {
-    /// The number.
-    pub exact: BigDecimal,
-    /// The same as a whole number of `10^-18`, where it is one.
-    pub fixed: Option<i128>,
-    /// A little less than it: what is below this is below the number for sure.
-    pub below: f64,
-}
-
-impl Amount {
-    /// Of a number.
-    pub fn new(exact: BigDecimal) -> Self {
-        let fixed = to_fixed(&exact).filter(|_| exact.normalized().fractional_digit_count() <= 18);
-        let about = exact.to_f64().unwrap_or(0.0);
-        Self { below: about - about.abs() * 1e-6, exact, fixed }
-    }
-
-    /// As a whole number of `10^-18`, digits beyond cut; `None` where it is too large.
-    pub fn cut(&self) -> Option<i128> {
-        self.fixed.or_else(|| to_fixed(&self.exact))
-    }
-}
-
-impl<'de> Deserialize<'de> for Amount {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        match Number::parse(&text) {
-            Number::Finite(value) => Ok(Self::new(value)),
-            _ => Err(serde::de::Error::custom("not an exact number: write it as \"1000.50\"")),
-        }
-    }
-}
-
 impl TradePolicy {
     /// Reads one file.
     pub fn parse(file: &str, text: &str) -> Result<Self, PolicyError> {
@@ -354,7 +319,7 @@ impl TradePolicy {
             return Some("`unless_present` is for checks of one row");
         }
         match &self.check {
-            Check::Lookup { table, problem, words, .. } => {
+            Check::Lookup { table, problem, words, late_fill_s, .. } => {
                 let fits = match table {
                     Keys => matches!(
                         problem,
@@ -365,6 +330,9 @@ impl TradePolicy {
                 };
                 if !fits {
                     return Some("this problem can't be looked up in this table; docs/POLICIES.md lists them");
+                }
+                if *late_fill_s != 0 && !matches!(problem, Revoked | Expired) {
+                    return Some("`late_fill_s` is for `revoked` and `expired`");
                 }
                 (*problem == OutOfScope && words.is_empty()).then_some("`out_of_scope` needs `words`")
             }

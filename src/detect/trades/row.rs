@@ -7,6 +7,7 @@ use super::expression::Cells;
 use super::hit::Hits;
 use super::ids::Ids;
 use super::judge::{Judge, Known};
+use super::late_fills::LateFills;
 use super::names::Reader;
 use super::plan::Plan;
 use super::policy::{Check, Sequence};
@@ -67,6 +68,8 @@ pub struct Seen {
     pub changes: std::collections::BTreeMap<u16, Changes>,
     /// Rows that were written late, by policy.
     pub together: std::collections::BTreeMap<u16, Together>,
+    /// Rows that their orders may excuse.
+    pub late: LateFills,
 }
 
 /// The cells of a row.

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use super::orders::{Claim, Gone, Lacking, Order, OrderJoin};
+use super::claims::{Claim, Order};
+use super::orders::{Gone, Lacking, OrderJoin};
 use super::other::{FieldRoles, Kind, read};
 use super::policy::{Check, Ledger, Sequence, TradePolicy};
 use super::reconcile::{Entry, Key, Reconciler};
@@ -138,7 +139,7 @@ pub(super) fn key(id: &str, account: &str) -> Cells {
     Cells::default().with("id", id).with("accountId", account).with("scopes", "read,trade").at("createdAt", -700 * DAY)
 }
 
-/// The order of a trade: what the trade says, made a second before.
+/// The order of a trade: what the trade says, made at the same moment.
 pub(super) fn order(trade: &Cells) -> Cells {
     let mut order = Cells::default();
     for (from, to) in [
@@ -152,7 +153,8 @@ pub(super) fn order(trade: &Cells) -> Cells {
             order = order.with(to, value);
         }
     }
-    order.with("status", "FILLED").at("createdAt", -800 * DAY)
+    let made = trade.get("executedAt").or_else(|| trade.get("createdAt")).unwrap_or("2024-09-11 12:00:00.000");
+    order.with("status", "FILLED").with("createdAt", made)
 }
 
 /// What there is.
@@ -284,6 +286,15 @@ pub(super) fn scan(policies: &[TradePolicy], stage: &Stage) -> Found {
     scan.run()
 }
 
+fn finish_seen(seen: &mut Seen, hits: &mut Hits) {
+    for changes in std::mem::take(&mut seen.changes).into_values() {
+        changes.finish(seen.judged, hits);
+    }
+    for together in std::mem::take(&mut seen.together).into_values() {
+        together.finish(hits);
+    }
+}
+
 impl Scan<'_> {
     fn run(&self) -> Found {
         let (plan, (since, until)) = (&self.plan, self.window);
@@ -307,12 +318,7 @@ impl Scan<'_> {
         sorted.sort_by_key(|record| (record.time, record.id));
         let mut hits = std::mem::take(&mut reader.seen.hits);
         let judged = reader.seen.judged;
-        for changes in std::mem::take(&mut reader.seen.changes).into_values() {
-            changes.finish(judged, &mut hits);
-        }
-        for together in std::mem::take(&mut reader.seen.together).into_values() {
-            together.finish(&mut hits);
-        }
+        finish_seen(&mut reader.seen, &mut hits);
         let mut gaps = plan.without_usual(&mut hits, judged);
         if let Some(mut repeats) = Repeats::of(plan, since, until) {
             repeats.part(&names);
@@ -336,7 +342,9 @@ impl Scan<'_> {
                 .map(|((policy, why), count)| (policy, rows(count, why))),
         );
         let wanted: HashSet<u64> = doubts.iter().map(|doubt| doubt.order).collect();
-        let (fine, lacking) = self.orders(&claims, wanted, &mut hits, &mut gaps, &mut found);
+        let late = std::mem::take(&mut reader.seen.late);
+        let (fine, lacking) = self.orders(&claims, (wanted, late), &mut hits, &mut gaps, &mut found);
+        gaps.extend(plan.without_usual(&mut hits, judged));
         doubts.into_iter().filter(|doubt| !fine.contains(&doubt.order)).for_each(|doubt| hits.push(doubt.hit));
         beyond.into_iter().filter(|beyond| !beyond.is_explained(&lacking)).for_each(|beyond| hits.push(beyond.hit));
         for with in [Ledger::Logs, Ledger::Fills] {
@@ -361,12 +369,13 @@ impl Scan<'_> {
     fn orders(
         &self,
         claims: &[u8],
-        wanted: HashSet<u64>,
+        (wanted, late): (HashSet<u64>, LateFills),
         hits: &mut Hits,
         gaps: &mut Vec<(u16, String)>,
         found: &mut Found,
     ) -> (HashSet<u64>, Vec<Lacking>) {
-        let mut join = OrderJoin::new(&self.plan, wanted, self.window.0, self.window.1);
+        let late = Arc::new(late);
+        let mut join = OrderJoin::new(&self.plan, wanted, Arc::clone(&late), self.window.0, self.window.1);
         let layout = Layout::new(self.mapping.orders.as_ref().unwrap(), &Order::ROLES);
         let mut names = Reader::new(Arc::clone(&self.reference.names));
         let (refusals, mut orders) = (join.refusals(), Vec::new());
@@ -381,6 +390,7 @@ impl Scan<'_> {
         let joined = join.finish();
         hits.extend(joined.hits);
         gaps.extend(joined.uncovered);
+        late.finish(&joined.excused, hits);
         let order_of = |gone: &Gone| {
             let mut ids = self.stage.orders.iter().filter_map(|order| order.get("id"));
             ids.find(|id| names.hash(id.as_bytes()) == gone.order).unwrap_or_default().to_owned()

@@ -1,11 +1,12 @@
 //! An order against all of its trades.
 
 use super::changes::USUAL;
+use super::claims::{Claim, Order};
 use super::decimal::{Decimal, fixed_text};
 use super::hit::{Hit, MOST};
 use super::judge::moment;
 use super::names::NONE;
-use super::orders::{Claim, Order, OrderJoin};
+use super::orders::OrderJoin;
 use super::policy::Difference;
 use super::record::{NO_TIME, Side};
 

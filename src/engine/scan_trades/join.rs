@@ -6,10 +6,11 @@ use std::sync::{Arc, PoisonError};
 use super::pass::{Desk, EachRow, OrderSink, clear};
 use super::spill::{PARTS, Parted};
 use super::{BEFORE, CONNECTIONS, Found, Phase};
+use crate::detect::trades::claims::{Claim, Order};
 use crate::detect::trades::finding::of_order;
-use crate::detect::trades::orders::{Claim, Gone, Lacking, Order, OrderJoin};
+use crate::detect::trades::orders::{Gone, Lacking, OrderJoin};
 use crate::detect::trades::roles::{Mapping, Role};
-use crate::detect::trades::{Layout, NO_TIME, Reader, Repeats};
+use crate::detect::trades::{LateFills, Layout, NO_TIME, Reader, Repeats};
 use crate::domain::{Column, Finding, RawRow, Timestamp};
 use crate::ports::{Fault, FaultKind, RowSink, Snapshot, TableRead, TimeRange};
 
@@ -38,10 +39,12 @@ pub(super) fn column_of(mapping: &Mapping, role: Role) -> Option<Column> {
 }
 
 impl Phase<'_> {
-    pub(super) async fn read_orders(&self, snapshot: &mut dyn Snapshot) -> Result<Option<Orders>, Fault> {
-        let Some(mapping) = self.mapping.orders.as_ref().filter(|_| self.plan.needs_orders()) else { return Ok(None) };
+    /// Reads the orders, if a check needs them or `late` fills may be excused by theirs.
+    pub(super) async fn read_orders(&self, snapshot: &mut dyn Snapshot, late: bool) -> Result<Option<Orders>, Fault> {
+        let needed = self.plan.needs_orders() || late;
+        let Some(mapping) = self.mapping.orders.as_ref().filter(|_| needed) else { return Ok(None) };
         let layout = Layout::new(mapping, &Order::ROLES);
-        let refusals = OrderJoin::new(self.plan, HashSet::new(), None, None).refusals();
+        let refusals = OrderJoin::new(self.plan, HashSet::new(), Arc::default(), None, None).refusals();
         let desk: Desk<Parted> = Desk::default();
         let mut sinks: Vec<Box<dyn RowSink>> = Vec::new();
         for _ in 0..CONNECTIONS {
@@ -75,22 +78,27 @@ impl Phase<'_> {
         Ok(())
     }
 
-    /// Joins; gives the orders that excuse what looks like duplicates, and what orders lack of their trades.
+    /// Joins; gives the orders that excuse what looks like duplicates, and what orders lack of their trades. Of the `late` fills, those
+    /// that no order excuses are hits.
     pub(super) async fn join(
         &self,
         snapshot: &mut dyn Snapshot,
         claims: Vec<Parted>,
         orders: Option<Orders>,
-        wanted: HashSet<u64>,
+        (wanted, late): (HashSet<u64>, LateFills),
         found: &mut Found,
     ) -> Result<(HashSet<u64>, Vec<Lacking>), Fault> {
-        let Some(Orders { layout, parts, whole }) = orders else { return Ok(Default::default()) };
+        let Some(Orders { layout, parts, whole }) = orders else {
+            late.finish(&HashSet::new(), &mut found.hits);
+            return Ok(Default::default());
+        };
+        let late = Arc::new(late);
         let (since, until) = self.window();
         let claims = Arc::new(claims);
         let parts = Arc::new(parts);
         let mut joins = Vec::new();
         for worker in 0..2 {
-            let mut join = OrderJoin::new(self.plan, wanted.clone(), since, until);
+            let mut join = OrderJoin::new(self.plan, wanted.clone(), Arc::clone(&late), since, until);
             join.set_aside(!whole);
             let (claims, parts) = (Arc::clone(&claims), Arc::clone(&parts));
             joins.push(tokio::task::spawn_blocking(move || {
@@ -120,6 +128,7 @@ impl Phase<'_> {
         }
         let joined = join.finish();
         found.hits.extend(joined.hits);
+        late.finish(&joined.excused, &mut found.hits);
         found.uncovered.extend(joined.uncovered);
         found.whole_orders = self.gone(snapshot, joined.gone).await?;
         Ok((joined.fine, joined.lacking))

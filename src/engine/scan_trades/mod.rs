@@ -28,8 +28,8 @@ use crate::detect::trades::policy::{Check, Ledger, TradePolicy};
 use crate::detect::trades::roles::{Catalog, Role, RoleOverrides, SchemaMapping, map_schema};
 use crate::detect::trades::sql::{self, Dialect, Statement};
 use crate::detect::trades::{
-    BATCH, Changes, Followed, Follower, Hits, Ids, Means, Plan, Reference, Together, Uncovered, needs_history,
-    seldom_agree,
+    BATCH, Changes, Followed, Follower, Hits, Ids, LateFills, Means, Plan, Reference, Together, Uncovered,
+    needs_history, seldom_agree,
 };
 use crate::domain::{Column, Finding, Table, Timestamp};
 use crate::ports::{Database, Fault, FaultKind, Join, RowSink, Snapshot, TableRead, TimeRange};
@@ -247,6 +247,8 @@ fn columns(tables: &[Table], mapping: &SchemaMapping) -> Result<Vec<Column>, Fau
 #[derive(Default)]
 struct Found {
     rows: u64,
+    /// Rows within the window that was asked for.
+    judged: u64,
     hits: Hits,
     whole: Ids,
     made: Vec<Made>,
@@ -326,8 +328,9 @@ impl Phase<'_> {
         let mut made = clear(&desk);
         let mut found = Found { rows, ..Found::default() };
         let tasks = self.follow(made.iter_mut().filter_map(|made| made.runs.take()).collect(), rows);
-        let orders = self.read_orders(snapshot).await?;
-        self.take_seen(&mut made, &mut found);
+        let late = made.iter().any(|made| !made.seen.late.is_empty());
+        let orders = self.read_orders(snapshot, late).await?;
+        let late = self.take_seen(&mut made, &mut found);
         let (mut doubts, mut beyond) = (Vec::new(), Vec::new());
         for task in tasks {
             let done = task.await.map_err(|error| Fault::with(FaultKind::Invalid, "a check died", error))??;
@@ -347,7 +350,9 @@ impl Phase<'_> {
             if keys.is_empty() { Vec::new() } else { self.reconcile(others.books().await?, &mut made, &mut found)? };
         found.made = made;
         self.scan.progress.enter(Stage::Joining, 0);
-        let (fine, lacking) = self.join(snapshot, claims, orders, wanted, &mut found).await?;
+        let (fine, lacking) = self.join(snapshot, claims, orders, (wanted, late), &mut found).await?;
+        let usual = self.plan.without_usual(&mut found.hits, found.judged);
+        found.uncovered.extend(usual);
         extra.append(&mut found.whole_orders);
         self.scan.progress.enter(Stage::Writing, 0);
         let doubts = doubts.into_iter().filter(|doubt| !fine.contains(&doubt.order)).map(|doubt| doubt.hit);
@@ -379,24 +384,25 @@ impl Phase<'_> {
     }
 
     /// What the workers saw; a comparison that seldom agreed compares what does not mean the same.
-    fn take_seen(&self, made: &mut [Made], found: &mut Found) {
+    fn take_seen(&self, made: &mut [Made], found: &mut Found) -> LateFills {
         let mut agreed: BTreeMap<u16, u64> = BTreeMap::new();
         let mut unusable: BTreeMap<(u16, &str), u64> = BTreeMap::new();
         let mut changes: BTreeMap<u16, Changes> = BTreeMap::new();
         let mut together: BTreeMap<u16, Together> = BTreeMap::new();
-        let mut judged = 0;
+        let mut late = LateFills::default();
         for made in made {
             let seen = std::mem::take(&mut made.seen);
             found.hits.extend(seen.hits);
             found.whole.merge(seen.whole);
-            judged += seen.judged;
+            found.judged += seen.judged;
+            late.merge(seen.late);
             seen.changes.into_iter().for_each(|(policy, more)| changes.entry(policy).or_default().merge(more));
             seen.together.into_iter().for_each(|(policy, more)| together.entry(policy).or_default().merge(more));
             seen.agreed.into_iter().for_each(|(policy, count)| *agreed.entry(policy).or_default() += count);
             seen.unusable.into_iter().for_each(|(what, count)| *unusable.entry(what).or_default() += count);
         }
         for changes in changes.into_values() {
-            changes.finish(judged, &mut found.hits);
+            changes.finish(found.judged, &mut found.hits);
         }
         for (policy, together) in together {
             let left_out = together.finish(&mut found.hits);
@@ -405,8 +411,6 @@ impl Phase<'_> {
                 found.uncovered.push((policy, crate::detect::trades::rows(left_out, why)));
             }
         }
-        let usual = self.plan.without_usual(&mut found.hits, judged);
-        found.uncovered.extend(usual);
         for ((policy, why), count) in unusable {
             found.uncovered.push((policy, crate::detect::trades::rows(count, why)));
         }
@@ -426,5 +430,6 @@ impl Phase<'_> {
                     .push((number, "too many different names; rows with the later ones were not told apart".into()));
             }
         }
+        late
     }
 }

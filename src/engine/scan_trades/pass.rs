@@ -4,13 +4,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::progress::Progress;
 use super::spill::{Parted, Runs, Spill};
-use crate::detect::trades::orders::{Claim, Order};
+use crate::detect::trades::claims::{Claim, Order};
 use crate::detect::trades::policy::Ledger;
 use crate::detect::trades::reconcile::{Entry, Key};
 use crate::detect::trades::{
     Layout, Names, Plan, Reader, Record, Reference, Repeats, RowReader, Seen, same, write_repeat,
 };
-use crate::ports::{Fault, RawRow, RowSink};
+use crate::ports::{Aside, Fault, RawRow, RowSink};
 
 /// Records that are sorted at once.
 const RUN: usize = 48 * 1024;
@@ -81,7 +81,7 @@ impl TradeSink {
         progress: &Arc<Progress>,
     ) -> Result<Self, Fault> {
         let runs = if follows { Some(Runs::new()?) } else { None };
-        let claims = if plan.needs_orders() { Some(Parted::new()?) } else { None };
+        let claims = if plan.needs_orders() || plan.late_fills { Some(Parted::new()?) } else { None };
         let names = if Repeats::of(plan, None, None).is_some() { Some(Parted::new()?) } else { None };
         let mut made =
             Made { seen: Seen::default(), runs, claims, names, ids: Spill::new()?, entries: Vec::new(), worker };

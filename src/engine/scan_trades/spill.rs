@@ -1,10 +1,8 @@
-//! Records on disk: files without a name, which the system removes whatever happens to this process.
-
-use std::fs::File;
-use std::os::unix::fs::FileExt;
+//! Records on disk.
 
 use crate::detect::trades::{Record, SIZE};
-use crate::ports::{Fault, FaultKind};
+pub(super) use crate::engine::spill::Spill;
+use crate::ports::{Aside, Fault};
 
 /// Parts that trades and orders are joined in.
 pub(super) const PARTS: usize = 64;
@@ -12,34 +10,6 @@ pub(super) const PARTS: usize = 64;
 const WAITING: usize = 8 * 1024;
 /// Bytes that are read of a run at once.
 const READ: usize = 256 * SIZE;
-
-fn failed(error: std::io::Error) -> Fault {
-    Fault::with(FaultKind::Unavailable, "failed to use a temporary file for the scan (TMPDIR says where)", error)
-}
-
-/// Bytes appended to one file.
-pub(super) struct Spill {
-    file: File,
-    end: u64,
-}
-
-impl Spill {
-    pub(super) fn new() -> Result<Self, Fault> {
-        Ok(Self { file: tempfile::tempfile().map_err(failed)?, end: 0 })
-    }
-
-    /// Appends; says where the bytes begin.
-    pub(super) fn append(&mut self, bytes: &[u8]) -> Result<u64, Fault> {
-        let start = self.end;
-        self.file.write_all_at(bytes, start).map_err(failed)?;
-        self.end += bytes.len() as u64;
-        Ok(start)
-    }
-
-    pub(super) fn read(&self, start: u64, bytes: &mut [u8]) -> Result<(), Fault> {
-        self.file.read_exact_at(bytes, start).map_err(failed)
-    }
-}
 
 /// Sorted runs of records.
 pub(super) struct Runs {

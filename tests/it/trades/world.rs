@@ -304,6 +304,12 @@ impl World {
         let mut trade = self.ordinary(1, END - 3 * DAY);
         trade.key = "key_dead".into();
         self.push(trade);
+        // An order that waited since before its key was revoked.
+        let mut trade = self.ordinary(1, END - 3 * DAY + 90 * MINUTE);
+        trade.key = "key_dead".into();
+        let quantity = trade.quantity.clone();
+        self.order_of(&trade.order.clone(), &trade, &quantity, "FILLED", END - 3 * DAY - 1);
+        self.trades.push(trade);
         let mut trade = self.ordinary(3, day + 12 * 60 * MINUTE);
         trade.updated = trade.created + 60 * MINUTE;
         self.push(trade);

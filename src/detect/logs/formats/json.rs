@@ -283,6 +283,8 @@ impl Capture {
             1 if is("results") && has("\"preview\"") => Some(open),
             1 if is("entries") && (has("\"labels\"") || start.trim_ascii() == b"{") => Some(open),
             1 if is("values") && has("\"stream\"") => Some(Open { pairs: Some(labels(start)), ..open }),
+            // Not those of a call, which stand behind what else there is to say of it.
+            2 if key == b"Records" && alone(start) => Some(open),
             2 if is("hits") && has("\"hits\"") => Some(open),
             2 if is("result") && has("\"streams\"") => Some(Open { nested: true, ..open }),
             _ => None,
@@ -292,6 +294,14 @@ impl Capture {
     fn into_chunk(self) -> Chunk {
         Chunk { line: self.line, offset: self.offset, bytes: (!self.too_long).then_some(self.bytes) }
     }
+}
+
+/// Whether a text is the start of an object in an object, and nothing stands before either: `{"data":{`.
+fn alone(start: &[u8]) -> bool {
+    let inner = start.trim_ascii().strip_prefix(b"{").and_then(|rest| rest.trim_ascii().strip_prefix(b"\""));
+    let Some((end, inner)) = inner.and_then(|rest| Some((memchr::memchr(b'"', rest)?, rest))) else { return false };
+    let behind = inner[end + 1..].trim_ascii().strip_prefix(b":");
+    behind.is_some_and(|behind| behind.trim_ascii() == b"{")
 }
 
 /// The start of an object, closed, if it is short enough to be kept.
@@ -377,6 +387,12 @@ mod tests {
     #[test]
     fn an_object_with_an_array_is_not_taken_for_a_wrapper() {
         assert_eq!(records("[{\"Records\":[{\"a\":1}]}]").len(), 1);
+        assert_eq!(records(r#"{ "data" : { "Records" : [{"a":1},{"b":2}], "n": 1 } }"#).len(), 2);
+        assert_eq!(records(r#"{"data":{"Records":[{"a":1}]},"x":{"y":[1]}}{"c":3}"#).len(), 2);
+        // What a call was told is no event.
+        let told = r#"{"eventName":"PutRecords","requestParameters":{"records":[{"a":1},{"b":2}]}}"#;
+        assert_eq!(records(told).len(), 1);
+        assert_eq!(records(r#"{"a":1,"data":{"Records":[{"a":1},{"b":2}]}}"#).len(), 1);
         assert_eq!(records("{\"list\":[{\"a\":1}]}").len(), 1);
     }
 

@@ -86,8 +86,8 @@ impl Base<'_> {
         Ok(hits)
     }
 
-    /// Trades with which more of an order was traded than it is for.
-    fn overfilled(&mut self, claims: String, orders: &Source<'_>, id: &str, most: &str) -> String {
+    /// Trades with which more of an order was traded than it is for, and the order.
+    pub(super) fn overfilled(&mut self, claims: String, orders: &Source<'_>, id: &str, most: &str) -> String {
         self.parts.push(("n", claims));
         // Corrections take back: where the signs differ, that of the sum is the order's.
         let all = self.dialect.sum("CASE void WHEN 0 THEN quantity END");
@@ -99,7 +99,7 @@ impl Base<'_> {
         self.parts.push(("o", orders.select(&[])));
         // Rows without a time come first, as they do in the scan.
         format!(
-            "SELECT id, time FROM (SELECT c.id, c.time, c.quantity, o.{most} AS most, {} OVER (PARTITION BY c.the_order ORDER BY c.time NULLS FIRST, c.place ROWS UNBOUNDED PRECEDING) AS filled FROM c JOIN o ON o.{id} = c.the_order) f WHERE filled > abs(most) AND quantity > 0",
+            "SELECT id, time, the_order FROM (SELECT c.id, c.time, c.the_order, c.quantity, o.{most} AS most, {} OVER (PARTITION BY c.the_order ORDER BY c.time NULLS FIRST, c.place ROWS UNBOUNDED PRECEDING) AS filled FROM c JOIN o ON o.{id} = c.the_order) f WHERE filled > abs(most) AND quantity > 0",
             self.dialect.sum("c.quantity")
         )
     }
