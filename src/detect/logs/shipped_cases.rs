@@ -667,7 +667,11 @@ pub const REQUESTS: &[(&str, &[&str], &[&str])] = &[
         &["/x?q=%3Cmarquee%20onstart%3Dx%3E", "/x?q=%3Csvg/onbegin=x", "/x?q=%22%20onclick=x"],
         &["/api/alerts/alert(1)", "/docs/prompt(ing)", "/api/javascript:void(0)", "/blog/onload=whatever"],
     ),
-    ("sql-injection-probe", &["/x?id=1'", "/x?a=b&id=7');"], &["/x?size=5'6", "/docs/5'", "/search?q=don't"]),
+    (
+        "sql-injection-probe",
+        &["/x?id=1'", "/x?a=b&id=7');", "/x?id=1+and+1%3Dcast%28current_database%28%29+as+int%29"],
+        &["/x?size=5'6", "/docs/5'", "/search?q=don't", "/docs/current_database"],
+    ),
     (
         "web-enumeration",
         &["/graphql?query={__schema{types{name}}}", "/graphql?query=query%20IntrospectionQuery%20%7Bx%7D"],
