@@ -90,14 +90,6 @@ pub trait Clock: Send + Sync {
     fn elapsed(&self) -> Duration;
 }
 
-/// Bytes that are put aside, out of memory, while something is worked out.
-pub trait Aside: Send {
-    /// Appends; says where the bytes begin.
-    fn append(&mut self, bytes: &[u8]) -> Result<u64, Fault>;
-    /// Fills the buffer with what was appended from `start` on.
-    fn read(&self, start: u64, bytes: &mut [u8]) -> Result<(), Fault>;
-}
-
 /// Randomness fit for keys.
 pub trait Random: Send + Sync {
     /// Fills the buffer.

@@ -70,8 +70,10 @@ impl Record for MappingRecord {
                 None => text.push_str(&format!("{}  {what}: no table found\n", printer.paint(Style::Warn, "missing"))),
             }
         }
-        if let Some(limits) = &self.0.limits {
-            text.push_str(&table(printer, "limits", limits));
+        for (what, mapping) in [("limits", &self.0.limits), ("halts", &self.0.halts)] {
+            if let Some(mapping) = mapping {
+                text.push_str(&table(printer, what, mapping));
+            }
         }
         text.trim_end().to_owned()
     }

@@ -2,17 +2,17 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasher, Hash, Hasher};
+use std::io;
 
 use foldhash::fast::RandomState;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::events::{Event, Events, Head, Position, merge};
+use super::events::{Aside, Event, Events, Head, Position, merge};
 use super::ruleset::Ruleset;
 use super::sigma::{Correlation, Kind};
 use super::window::Window;
 use crate::domain::{Finding, FindingKind, Source, Timestamp, finding_id};
-use crate::ports::{Aside, Fault};
 
 /// Most events that are kept in memory for correlations.
 const MAX_KEPT: u64 = 400_000;
@@ -53,7 +53,7 @@ pub struct Correlator {
     kept: u64,
     undated: u64,
     dropped: u64,
-    failed: Option<Fault>,
+    failed: Option<io::Error>,
 }
 
 /// Texts and their numbers.
@@ -163,12 +163,12 @@ impl Correlator {
             notes
                 .push(format!("correlations: {} events beyond the first {} were not counted", self.dropped, self.kept));
         }
-        notes.extend(failed.map(|fault| format!("correlations are not complete: {}", fault.chain())));
+        notes.extend(failed.map(|error| format!("correlations are not complete: {error}")));
         notes
     }
 
     /// Moves the windows of all groups over the events; what fires is given in the order of time.
-    fn evaluate(&self, rules: &Ruleset, correlation: &Correlation, give: &mut dyn FnMut(Fired)) -> Result<(), Fault> {
+    fn evaluate(&self, rules: &Ruleset, correlation: &Correlation, give: &mut dyn FnMut(Fired)) -> io::Result<()> {
         let none = Events::default();
         let mut parts = Vec::new();
         let mut events = Vec::new();
@@ -200,7 +200,7 @@ impl Correlator {
                 give_all(&mut fired, give);
             }
             let Some(found) = groups.take(&parts[place], place, position, event) else { return Ok(()) };
-            let named: Result<Vec<Head>, Fault> =
+            let named: io::Result<Vec<Head>> =
                 found.events.iter().map(|(place, position)| events[*place].head_at(*position, aside)).collect();
             fired.push(Fired {
                 last: event.head,

@@ -2,9 +2,8 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use crate::detect::logs::{Correlator, Fed, Ruleset, ScanOptions, scan_reader};
+use crate::detect::logs::{Aside, Correlator, Fed, Ruleset, ScanOptions, scan_reader};
 use crate::domain::{Finding, Source, Timestamp};
-use crate::ports::{Aside, Fault, FaultKind};
 
 const BASE: &str = "\
 title: Failed login
@@ -217,13 +216,13 @@ filter:
 struct Shelf(Vec<u8>, usize);
 
 impl Aside for Shelf {
-    fn append(&mut self, bytes: &[u8]) -> Result<u64, Fault> {
-        self.1 = self.1.checked_sub(1).ok_or_else(|| Fault::new(FaultKind::Unavailable, "the disk is full"))?;
+    fn append(&mut self, bytes: &[u8]) -> std::io::Result<u64> {
+        self.1 = self.1.checked_sub(1).ok_or_else(|| std::io::Error::other("the disk is full"))?;
         let start = self.0.len() as u64;
         self.0.extend_from_slice(bytes);
         Ok(start)
     }
-    fn read(&self, start: u64, bytes: &mut [u8]) -> Result<(), Fault> {
+    fn read(&self, start: u64, bytes: &mut [u8]) -> std::io::Result<()> {
         let start = usize::try_from(start).unwrap();
         bytes.copy_from_slice(&self.0[start..start + bytes.len()]);
         Ok(())

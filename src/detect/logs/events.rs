@@ -2,13 +2,20 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-
-use crate::ports::{Aside, Fault};
+use std::io;
 
 /// Bytes of an event before its values: [`Head`], and how many bytes these are.
 const HEAD: usize = 8 + 4 + 8 + 8 + 8 + 4;
 /// Bytes that are read of a run at once.
 const READ: usize = 8 << 10;
+
+/// Bytes that are put aside, out of memory, until they are needed.
+pub trait Aside: Send {
+    /// Appends; says where the bytes begin.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<u64>;
+    /// Fills the buffer with what was appended from `start` on.
+    fn read(&self, start: u64, bytes: &mut [u8]) -> io::Result<()>;
+}
 
 /// When an event happened, and where it lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,7 +116,7 @@ impl Events {
     }
 
     /// Sorts what waits, and puts it aside. Where that fails it is kept.
-    pub(super) fn close(&mut self, aside: Option<&mut dyn Aside>) -> Result<(), Fault> {
+    pub(super) fn close(&mut self, aside: Option<&mut dyn Aside>) -> io::Result<()> {
         if self.waiting.is_empty() {
             return Ok(());
         }
@@ -120,16 +127,16 @@ impl Events {
         };
         match aside.append(&sorted) {
             Ok(start) => self.runs.push(Run::Aside { start, length: sorted.len() as u64 }),
-            Err(fault) => {
+            Err(error) => {
                 self.runs.push(Run::Kept(sorted));
-                return Err(fault);
+                return Err(error);
             }
         }
         Ok(())
     }
 
     /// When an event happened, and where it lies in its file.
-    pub(super) fn head_at(&self, position: Position, aside: Option<&dyn Aside>) -> Result<Head, Fault> {
+    pub(super) fn head_at(&self, position: Position, aside: Option<&dyn Aside>) -> io::Result<Head> {
         let mut bytes = [0; HEAD];
         match (&self.runs[position.run as usize], aside) {
             (Run::Kept(kept), _) => {
@@ -184,7 +191,7 @@ impl Reader<'_> {
     }
 
     /// So many bytes from where it is, as far as the run has them.
-    fn bytes(&mut self, count: usize, aside: Option<&dyn Aside>) -> Result<&[u8], Fault> {
+    fn bytes(&mut self, count: usize, aside: Option<&dyn Aside>) -> io::Result<&[u8]> {
         let start = match (self.source, aside) {
             (Run::Kept(bytes), _) => {
                 return Ok(bytes.get(usize::try_from(self.at).unwrap_or(usize::MAX)..).unwrap_or_default());
@@ -204,7 +211,7 @@ impl Reader<'_> {
     }
 
     /// The order of the event at hand; `None` at the end.
-    fn order(&mut self, aside: Option<&dyn Aside>) -> Result<Option<Order>, Fault> {
+    fn order(&mut self, aside: Option<&dyn Aside>) -> io::Result<Option<Order>> {
         if self.at >= self.length() {
             self.buffer = Vec::new();
             return Ok(None);
@@ -221,8 +228,8 @@ type Order = (i64, usize, u32, u64);
 pub(super) fn merge(
     events: &[&Events],
     aside: Option<&dyn Aside>,
-    give: &mut dyn FnMut(usize, Position, &Event<'_>) -> Result<(), Fault>,
-) -> Result<(), Fault> {
+    give: &mut dyn FnMut(usize, Position, &Event<'_>) -> io::Result<()>,
+) -> io::Result<()> {
     let mut readers = Vec::new();
     for (place, events) in events.iter().enumerate() {
         for (run, source) in (0_u32..).zip(&events.runs) {

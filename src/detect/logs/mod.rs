@@ -48,6 +48,7 @@ pub use block::{Block, Blocks};
 pub use commands::commands;
 pub use correlate::{Correlator, Fed, WAITING};
 pub use decode::{Decoded, decode};
+pub use events::Aside;
 pub use live::Live;
 pub use logsource::{SOURCES, Sources};
 pub use merge::{Covered, Header, Inputs, Line, Merge, Merged, Mismatch, Options, Unreadable, VERSION, missing};

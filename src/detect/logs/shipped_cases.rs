@@ -667,7 +667,11 @@ pub const REQUESTS: &[(&str, &[&str], &[&str])] = &[
         &["/x?q=%3Cmarquee%20onstart%3Dx%3E", "/x?q=%3Csvg/onbegin=x", "/x?q=%22%20onclick=x"],
         &["/api/alerts/alert(1)", "/docs/prompt(ing)", "/api/javascript:void(0)", "/blog/onload=whatever"],
     ),
-    ("sql-injection-probe", &["/x?id=1'", "/x?a=b&id=7');"], &["/x?size=5'6", "/docs/5'", "/search?q=don't"]),
+    (
+        "sql-injection-probe",
+        &["/x?id=1'", "/x?a=b&id=7');", "/x?id=1+and+1%3Dcast%28current_database%28%29+as+int%29"],
+        &["/x?size=5'6", "/docs/5'", "/search?q=don't", "/docs/current_database"],
+    ),
     (
         "web-enumeration",
         &["/graphql?query={__schema{types{name}}}", "/graphql?query=query%20IntrospectionQuery%20%7Bx%7D"],
@@ -877,6 +881,7 @@ pub const STATEMENTS: &[(&str, &[&str], &[&str])] = &[
             "statement: grant trader to eve with admin option",
             "statement: GRANT\n\tALL PRIVILEGES ON ALL TABLES IN SCHEMA public TO evil",
             "statement: GRANT INSERT, UPDATE ON ledger TO public",
+            "statement: GRANT EXECUTE ON FUNCTION pg_read_file(text) TO app",
         ],
         &[
             "statement: SELECT * FROM roles WHERE name = 'x; create role y'",
@@ -892,6 +897,8 @@ pub const STATEMENTS: &[(&str, &[&str], &[&str])] = &[
             "statement: GRANT SELECT ON trades TO reporting",
             "statement: GRANT USAGE ON SCHEMA public TO PUBLIC",
             "statement: GRANT readonly TO reporting",
+            "statement: GRANT EXECUTE ON FUNCTION fee(text) TO app",
+            "statement: GRANT EXECUTE ON function pg_catalog.pg_ls_dir(text, boolean, boolean) TO \"streaming_replica\"",
             "AUDIT: SESSION,6,1,ROLE,GRANT,,,\"GRANT CONNECT ON DATABASE shop TO reporting\",<not logged>",
         ],
     ),
@@ -918,6 +925,8 @@ pub const STATEMENTS: &[(&str, &[&str], &[&str])] = &[
             "statement: SELECT * FROM posts WHERE body LIKE '%pg_read_file(%'",
             "statement: SELECT count(*) FROM pg_ls_waldir()",
             "statement: COPY trades FROM STDIN",
+            "statement: GRANT EXECUTE ON FUNCTION pg_ls_dir(text) TO app",
+            "statement: REVOKE EXECUTE ON FUNCTION pg_read_file(text) FROM app",
             "statement: COPY public.trades (id, v) TO stdout",
             "execute <unnamed>/C_3: SELECT * FROM programs",
         ],

@@ -655,9 +655,15 @@ fn statements_without_syntax_and_log_ins_without_end_are_found_by_the_count() {
         let rest = "more authentication failures; logname= uid=0 euid=0 tty=ssh ruser= rhost=1.2.3.4  user=root";
         (0..count).map(|n| line(n, &format!("PAM {said} {rest}"))).collect()
     };
-    assert_eq!(titles("ssh-brute-force", &more(3, "5")), ["Passwords guessed over SSH, said in few lines"]);
+    assert_eq!(titles("ssh-brute-force", &more(3, "5")), ["Passwords guessed over SSH in few connections"]);
     assert_eq!(titles("ssh-brute-force", &more(2, "5")), [] as [&str; 0]);
     assert_eq!(titles("ssh-brute-force", &more(3, "1")), [] as [&str; 0]);
+    let ended = "error: maximum authentication attempts exceeded for root from";
+    let of = |from: fn(u32) -> u32| -> String {
+        (0..3).map(|n| line(n, &format!("{ended} 1.2.3.{} port 5 ssh2 [preauth]", from(n)))).collect()
+    };
+    assert_eq!(titles("ssh-brute-force", &of(|_| 4)), ["Passwords guessed over SSH in few connections"]);
+    assert_eq!(titles("ssh-brute-force", &of(|n| n)), [] as [&str; 0]);
 }
 
 #[test]
@@ -665,4 +671,23 @@ fn files_that_are_moved_about_over_the_web_are_found_where_that_is_refused() {
     let found = |said: &str, status: u16| found_by("web-method-odd", &request(0, "192.0.2.7", said, status)).len();
     assert_eq!([found("MOVE /a.txt HTTP/1.1", 405), found("COPY /a.txt HTTP/1.1", 403)], [1, 1]);
     assert_eq!([found("MOVE /dav/a.txt HTTP/1.1", 201), found("GET /move HTTP/1.1", 404)], [0, 0]);
+}
+
+#[test]
+fn a_large_export_is_found_by_its_size_wherever_the_log_has_it() {
+    let request = |size: &str| {
+        format!("{{\"remote_addr\":\"192.0.2.7\",\"method\":\"GET\",\"path\":\"/api/export\",\"status\":200,{size}}}")
+    };
+    let found = |size: &str| titles("mass-export", &request(size));
+    for size in [
+        r#""body_bytes_sent":50000000"#,
+        r#""body_bytes_sent":"50000000""#,
+        r#""size":50000000"#,
+        r#""http":{"response":{"body":{"bytes":50000000}}}"#,
+        r#""res":{"headers":{"content-length":"50000000"}}"#,
+    ] {
+        assert_eq!(found(size), ["Large export given"], "{size}");
+    }
+    assert_eq!(found(r#""body_bytes_sent":49999999"#), [] as [&str; 0]);
+    assert_eq!(found(r#""received_bytes":50000000"#), [] as [&str; 0]);
 }

@@ -6,6 +6,7 @@ use super::hit::Hit;
 use super::ids::made_at;
 use super::late_fills::{Lateness, lateness};
 use super::names::NONE;
+use super::pauses::Pause;
 use super::policy::{Amount, Check, LookupTable, Problem};
 use super::record::{NO_TIME, Record};
 use super::reference::{Account, Key, Reference, allows};
@@ -199,10 +200,16 @@ impl Judge<'_, '_> {
 
     fn paused(&self, tolerance: i64) -> Option<String> {
         let time = (self.record.time != NO_TIME).then_some(self.record.time)?;
-        let inside =
-            |(from, to): &&(i64, Option<i64>)| time.saturating_sub(*from) > tolerance && to.is_none_or(|to| time < to);
-        let (from, to) = self.reference.pauses.iter().find(inside)?;
-        Some(format!("trading was paused from {} until {}", moment(*from), to.map_or("now".to_owned(), moment)))
+        let inside = |pause: &&Pause| {
+            time.saturating_sub(pause.from) > tolerance
+                && pause.to.is_none_or(|to| time < to)
+                && pause.of.as_ref().is_none_or(|(instrument, _)| *instrument == self.record.instrument)
+        };
+        let pause = self.reference.pauses.iter().find(inside)?;
+        let what = pause.of.as_ref().map_or("trading was paused".to_owned(), |(_, name)| format!("{name} was halted"));
+        let (from, to) = (moment(pause.from), pause.to.map_or("now".to_owned(), moment));
+        let said = pause.table.as_ref().map_or(String::new(), |table| format!(", as {table} says"));
+        Some(format!("{what} from {from} until {to}{said}"))
     }
 
     fn intruder(&self, tolerance: i64) -> Option<String> {

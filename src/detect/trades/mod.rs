@@ -31,6 +31,7 @@ mod names;
 pub mod orders;
 /// Log lines and exports of trades.
 pub mod other;
+mod pauses;
 mod plan;
 /// The policy files of `policies/trades/`.
 pub mod policy;
@@ -58,6 +59,7 @@ pub use hit::{Hit, Hits, MOST, rows};
 pub use ids::{Gap, Ids, made_at, without_usual};
 pub use late_fills::LateFills;
 pub use names::{Names, Reader};
+pub use pauses::{HALT_ROLES, Pause};
 pub use plan::{Layout, Means, Plan, Uncovered};
 pub use policy::needs_history;
 pub use record::{NO_TIME, Record, SIZE, Side};

@@ -377,7 +377,7 @@ fn missing_tables(policy: &TradePolicy, mapping: &SchemaMapping, reference: &Ref
             _ => column(&mapping.accounts, "account", Role::Id),
         },
         Check::Lookup { table: LookupTable::Pauses, .. } if reference.pauses.is_empty() => {
-            Some("no pause is known in this case".into())
+            Some("no pause is known in this case, and no table of halts was found".into())
         }
         Check::Lookup { table: LookupTable::Intruder, .. } if reference.traces.is_empty() => {
             Some("the case has no log finding that names an address or a session; run scan logs first".into())

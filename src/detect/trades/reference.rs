@@ -3,6 +3,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::names::{NONE, Names};
+use super::pauses::Pause;
 use super::policy::Amount;
 use super::roles::{Mapping, Role, decimal_places};
 use super::value::{Number, millis};
@@ -21,7 +22,7 @@ pub struct Reference {
     /// Accounts by the number of their id; `None` if there is no account table.
     pub accounts: Option<ByNumber<Account>>,
     /// When trading was paused, and until when, in milliseconds.
-    pub pauses: Vec<(i64, Option<i64>)>,
+    pub pauses: Vec<Pause>,
     /// What the intruder used, and when.
     pub traces: Vec<Trace>,
     /// The moment of the scan, in milliseconds.
@@ -223,7 +224,7 @@ pub const ACCOUNT_ROLES: [Role; 10] = [
 /// Roles that say from when on an account may not trade.
 pub const ENDS: [Role; 3] = [Role::RevokedAt, Role::SuspendedAt, Role::DeletedAt];
 
-fn cell<'a>(row: RawRow<'a>, roles: &[Role], role: Role) -> Option<Cow<'a, [u8]>> {
+pub(super) fn cell<'a>(row: RawRow<'a>, roles: &[Role], role: Role) -> Option<Cow<'a, [u8]>> {
     row.cell(roles.iter().position(|one| *one == role)?)
 }
 
@@ -232,7 +233,7 @@ pub(super) fn at_all(moment: Option<i64>) -> Option<i64> {
     moment.filter(|moment| *moment != 0)
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 

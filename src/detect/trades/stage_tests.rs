@@ -266,7 +266,11 @@ pub(super) fn scan(policies: &[TradePolicy], stage: &Stage) -> Found {
         map_schema(Catalog { tables: &tables, relations: &relations, overrides: &overrides }, None, "Trade").unwrap();
     let mut reference = Reference {
         now: T0,
-        pauses: stage.pauses.iter().map(|(from, to)| (T0 + from, to.map(|to| T0 + to))).collect(),
+        pauses: stage
+            .pauses
+            .iter()
+            .map(|(from, to)| Pause { from: T0 + from, to: to.map(|to| T0 + to), ..Pause::default() })
+            .collect(),
         keys: Some(ByNumber::default()),
         accounts: Some(ByNumber::default()),
         ..Reference::default()

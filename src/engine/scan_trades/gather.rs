@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::TradeScan;
 use super::pass::EachRow;
-use crate::detect::trades::Reference;
 use crate::detect::trades::reference::{ACCOUNT_ROLES, ByNumber, KEY_ROLES, LIMIT_ROLES, Units, columns};
 use crate::detect::trades::roles::{Mapping, Role, SchemaMapping};
 use crate::detect::trades::value::millis;
+use crate::detect::trades::{HALT_ROLES, Pause, Reference};
 use crate::domain::Timestamp;
 use crate::ports::{Fault, RawRow, Snapshot, TableRead};
 
@@ -22,7 +22,11 @@ pub(super) async fn reference(
         pauses: scan
             .pauses
             .iter()
-            .map(|(from, to)| (from.as_millisecond(), to.map(Timestamp::as_millisecond)))
+            .map(|(from, to)| Pause {
+                from: from.as_millisecond(),
+                to: to.map(Timestamp::as_millisecond),
+                ..Pause::default()
+            })
             .collect(),
         keys_of_owners: mapping.keys_of_owners,
         ..Reference::default()
@@ -42,6 +46,13 @@ pub(super) async fn reference(
     if let Some(limits) = mapping.limits.as_ref().filter(|_| reference.accounts.is_some()) {
         reference.units = Units::of(&mapping.trades, limits);
         reference = read(snapshot, limits, &LIMIT_ROLES, reference, Reference::add_limits).await?;
+    }
+    if let Some(halts) = &mapping.halts {
+        let table = halts.table.name.clone();
+        let add =
+            move |reference: &mut Reference, row: RawRow<'_>, roles: &[Role]| reference.add_halt(row, roles, &table);
+        reference = read(snapshot, halts, &HALT_ROLES, reference, add).await?;
+        reference.settle_halts();
     }
     if let Some(sessions) = &mapping.sessions {
         reference = intruder_sessions(snapshot, sessions, reference).await?;

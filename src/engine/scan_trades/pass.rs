@@ -10,7 +10,7 @@ use crate::detect::trades::reconcile::{Entry, Key};
 use crate::detect::trades::{
     Layout, Names, Plan, Reader, Record, Reference, Repeats, RowReader, Seen, same, write_repeat,
 };
-use crate::ports::{Aside, Fault, RawRow, RowSink};
+use crate::ports::{Fault, RawRow, RowSink};
 
 /// Records that are sorted at once.
 const RUN: usize = 48 * 1024;

@@ -2,7 +2,7 @@
 
 use crate::detect::trades::{Record, SIZE};
 pub(super) use crate::engine::spill::Spill;
-use crate::ports::{Aside, Fault};
+use crate::ports::Fault;
 
 /// Parts that trades and orders are joined in.
 pub(super) const PARTS: usize = 64;

@@ -91,6 +91,7 @@ pub fn schema(postgres: bool) -> String {
          CREATE TABLE \"ApiKey\" (\"id\" TEXT PRIMARY KEY, \"accountId\" TEXT NOT NULL, \"keyHash\" TEXT NOT NULL, \"scopes\" TEXT, \"allowedIps\" TEXT, \"createdAt\" {time} NOT NULL, \"expiresAt\" {time}, \"revokedAt\" {time});
          CREATE TABLE \"Order\" (\"id\" TEXT PRIMARY KEY, \"accountId\" TEXT NOT NULL, \"symbol\" TEXT NOT NULL, \"side\" TEXT NOT NULL, \"quantity\" {money} NOT NULL, \"status\" TEXT NOT NULL, \"createdAt\" {time} NOT NULL);
          CREATE TABLE \"Session\" (\"id\" TEXT PRIMARY KEY, \"accountId\" TEXT NOT NULL, \"ip\" TEXT, \"createdAt\" {time} NOT NULL, \"expiresAt\" {time});
+         CREATE TABLE \"TradingHalt\" (\"id\" TEXT PRIMARY KEY, \"symbol\" TEXT, \"reason\" TEXT, \"haltedAt\" {time} NOT NULL, \"resumedAt\" {time});
          CREATE TABLE \"Trade\" (\"id\" BIGINT PRIMARY KEY, \"accountId\" TEXT NOT NULL, \"apiKeyId\" TEXT, \"orderId\" TEXT, \"symbol\" TEXT NOT NULL, \"side\" TEXT NOT NULL, \"quantity\" {money} NOT NULL, \"price\" {money} NOT NULL, \"value\" {money}, \"fee\" {money}, \"status\" TEXT NOT NULL, \"counterpartyId\" TEXT, \"destination\" TEXT, \"ip\" TEXT, \"executedAt\" {time}, \"createdAt\" {time} NOT NULL, \"updatedAt\" {time} NOT NULL);"
     )
 }
@@ -220,6 +221,12 @@ impl World {
         self.sql.push(format!(
             "INSERT INTO \"Session\" VALUES ('s1', 'acc_2', '198.51.100.2', {}, NULL), ('s2', 'acc_17', '{INTRUDER}', {}, {});",
             time(END - 9 * DAY), time(END - 5 * 60 * MINUTE), time(END - 4 * 60 * MINUTE)
+        ));
+        // One instrument for half an hour; the others are traded.
+        self.sql.push(format!(
+            "INSERT INTO \"TradingHalt\" VALUES ('h1', 'HALT-USD', 'news', {}, {});",
+            time(END - 310 * MINUTE),
+            time(END - 280 * MINUTE)
         ));
     }
 
@@ -429,6 +436,7 @@ impl World {
         self.one("a session of the intruder's", "during-intrusion", 17, 9, |_| ());
         self.one("the intruder's address", "during-intrusion", 6, 10, |trade| trade.ip = INTRUDER.into());
         self.one("while trading was paused", "while-paused", 7, 280, |_| ());
+        self.one("while its instrument was halted", "while-paused", 7, 11, |trade| trade.symbol = "HALT-USD");
         for (what, policy, key, account) in [
             ("a key before it was made", "key-before-it-was-made", "key_young", 1),
             ("an account before it was made", "account-before-it-was-made", "key_23", 23),

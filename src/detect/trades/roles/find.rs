@@ -1,5 +1,6 @@
 use super::beside::{ACCOUNTS, ENDED, FILLED, KEYS, ORDERED, SESSIONS};
 use super::chooser::{Chooser, fits, normal};
+use super::halts::halts;
 use super::implied::with_implied;
 use super::limits::limits;
 use super::names::{Known, TRADE};
@@ -169,7 +170,8 @@ pub fn map_schema(catalog: Catalog<'_>, schema: Option<&str>, trade_table: &str)
     let known: Vec<&Mapping> =
         std::iter::once(&mapped).chain([&orders, &keys, &accounts, &sessions].into_iter().flatten()).collect();
     let limits = limits(catalog, accounts.as_ref(), &known);
-    Ok(SchemaMapping { trades: mapped, keys, accounts, orders, sessions, limits, keys_of_owners })
+    let halts = halts(catalog, &mapped, &known);
+    Ok(SchemaMapping { trades: mapped, keys, accounts, orders, sessions, limits, halts, keys_of_owners })
 }
 
 /// How well a table's name fits trades; `None` where it does not.

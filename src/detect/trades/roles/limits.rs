@@ -54,7 +54,8 @@ pub(super) fn limits(catalog: Catalog<'_>, accounts: Option<&Mapping>, known: &[
     })
 }
 
-fn known_instrument() -> Known {
+/// What an instrument is called.
+pub(super) fn known_instrument() -> Known {
     let found = super::names::TRADE.iter().find(|one| one.role == Role::Instrument);
     found.copied().unwrap_or_else(|| known(Role::Instrument, &["symbol"], &[], &[]))
 }

@@ -9,6 +9,7 @@ use crate::policy::PolicyError;
 mod beside;
 mod chooser;
 mod find;
+mod halts;
 mod implied;
 mod limits;
 mod names;
@@ -199,6 +200,9 @@ pub struct SchemaMapping {
     /// Table of the accounts' limits, where it is one of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<Mapping>,
+    /// Table that says when trading was halted, if one was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub halts: Option<Mapping>,
     /// A key belongs to who owns accounts, not to an account.
     #[serde(skip)]
     pub keys_of_owners: bool,

@@ -1103,3 +1103,62 @@ fn executions_with_one_moment_of_any_name_are_trades_by_their_orders() {
     assert_eq!(found.orders.unwrap().table.name, "Bid");
     assert_eq!(executions(true).trades.column(Role::ExecutedAt), None, "rows may lack it");
 }
+
+#[test]
+fn a_table_may_say_when_trading_was_halted() {
+    let told = |name: &str, columns: &[(&str, &str)], relations: &[(&str, &str)]| {
+        let trades = table(
+            "trades",
+            &[
+                ("id", "bigint"),
+                ("account_id", "int"),
+                ("symbol", "text"),
+                ("side", "text"),
+                ("quantity", "numeric"),
+                ("price", "numeric"),
+            ],
+        );
+        let halts = table(name, columns);
+        let mut known = Relations::default();
+        for (column, target) in relations {
+            let target = TableName { schema: "public".into(), name: (*target).into() };
+            known.foreign_keys.push((halts.name.clone(), (*column).into(), target));
+        }
+        let tables = [trades, halts, table("accounts", &[("id", "int")]), table("venues", &[("id", "int")])];
+        let overrides = RoleOverrides::default();
+        let catalog = Catalog { tables: &tables, relations: &known, overrides: &overrides };
+        map_schema(catalog, None, "trades").unwrap().halts.map(|halts| roles(&halts)).unwrap_or_default()
+    };
+    let columns = [
+        ("id", "int"),
+        ("symbol", "text"),
+        ("reason", "text"),
+        ("halted_at", TIME),
+        ("resumed_at", TIME),
+        ("halted_by_id", "int"),
+    ];
+    let expected = ["id=id", "instrument=symbol", "created_at=halted_at", "expires_at=resumed_at"];
+    for (name, relations) in [("trading_halts", &[][..]), ("MarketHalt", &[("halted_by_id", "accounts")])] {
+        let mut found = told(name, &columns, relations);
+        found.sort_by_key(|one| expected.iter().position(|other| other == one));
+        assert_eq!(found, expected, "{name}");
+    }
+    let windows = [("id", "int"), ("starts_at", TIME), ("ends_at", TIME), ("created_at", TIME)];
+    assert_eq!(told("trading_pauses", &windows, &[]), ["created_at=starts_at", "expires_at=ends_at", "id=id"]);
+    assert_eq!(told("kill_switch_activations", &windows, &[]).len(), 3);
+    // Of others, or of parts.
+    for name in ["subscription_pauses", "account_freezes", "sessions", "maintenance_windows", "withdrawal_suspensions"]
+    {
+        assert!(told(name, &windows, &[]).is_empty(), "{name}");
+    }
+    for more in ["account_id", "venue_id", "exchange"] {
+        let more = [&windows[..], &[(more, "text")]].concat();
+        assert!(told("trading_pauses", &more, &[]).is_empty(), "{more:?}");
+    }
+    let more = [&windows[..], &[("venue", "int")]].concat();
+    assert!(told("trading_pauses", &more, &[("venue", "venues")]).is_empty());
+    // Without an end, or with one that was only meant.
+    assert!(told("trading_pauses", &windows[..2], &[]).is_empty());
+    let meant = [("id", "int"), ("starts_at", TIME), ("scheduled_end_at", TIME)];
+    assert!(told("trading_pauses", &meant, &[]).is_empty());
+}

@@ -133,11 +133,18 @@ impl<'a> Base<'a> {
     }
 
     fn paused(&mut self, tolerance: i64) -> String {
-        let pauses = self.reference.pauses.iter().map(|(from, to)| {
-            let until = to.map_or(String::new(), |to| format!(" AND time < {to}"));
-            format!("(time - {from} > {tolerance}{until})")
-        });
-        let pauses: Vec<_> = pauses.collect();
+        let mut pauses = Vec::new();
+        for pause in &self.reference.pauses {
+            let until = pause.to.map_or(String::new(), |to| format!(" AND time < {to}"));
+            let of = pause.of.as_ref().map_or(String::new(), |(_, name)| {
+                format!(
+                    " AND {} = {}",
+                    self.trades.column(Role::Instrument, Form::Text),
+                    self.dialect.text_literal(name)
+                )
+            });
+            pauses.push(format!("(time - {} > {tolerance}{until}{of})", pause.from));
+        }
         format!("SELECT id, time FROM t WHERE {}", pauses.join(" OR "))
     }
 
