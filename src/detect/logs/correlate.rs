@@ -315,7 +315,7 @@ struct Group {
 struct Queued {
     time: i64,
     position: Position,
-    place: usize,
+    place: u16,
     value: Option<u64>,
 }
 
@@ -329,7 +329,7 @@ struct Begun {
 
 impl Groups<'_> {
     fn take(&mut self, part: &Part, place: usize, position: Position, event: &Event<'_>) -> Option<Begun> {
-        if self.by_key.len() > self.looked * 2 + IDLE {
+        if self.by_key.len() > self.looked + self.looked / 2 + IDLE {
             let since = event.head.time.saturating_sub(self.correlation.timespan);
             let correlation = self.correlation;
             self.by_key.retain(|_, group| !group.is_over(correlation, since));
@@ -346,7 +346,10 @@ impl Groups<'_> {
             held: false,
         });
         let value = part.value(correlation.kind, &self.state, event);
-        group.take(correlation, Queued { time: event.head.time, position, place, value })
+        group.take(
+            correlation,
+            Queued { time: event.head.time, position, place: u16::try_from(place).unwrap_or(u16::MAX), value },
+        )
     }
 }
 
@@ -354,7 +357,7 @@ impl Group {
     /// Lets the events before a moment out of the window. `now` is that of the event that comes in.
     fn leave(&mut self, correlation: &Correlation, since: i64, now: i64) {
         while let Some(first) = self.events.front().filter(|first| first.time < since) {
-            self.window.leave(first.place, first.value);
+            self.window.leave(usize::from(first.place), first.value);
             self.events.pop_front();
             let next = self.events.front().map_or(now, |next| next.time);
             // A window that lost events may stop to hold before it holds again.
@@ -375,7 +378,7 @@ impl Group {
     fn take(&mut self, correlation: &Correlation, event: Queued) -> Option<Begun> {
         let since = event.time.saturating_sub(correlation.timespan);
         self.leave(correlation, since, event.time);
-        self.window.enter(event.place, event.value, event.time);
+        self.window.enter(usize::from(event.place), event.value, event.time);
         self.events.push_back(event);
         let value = self.window.holds(correlation, since);
         let begun = value.filter(|_| !self.held).map(|value| {
@@ -383,7 +386,12 @@ impl Group {
             Begun {
                 first: self.events.front().map_or(since, |first| first.time),
                 value,
-                events: self.events.iter().take(MAX_NAMED).map(|event| (event.place, event.position)).collect(),
+                events: self
+                    .events
+                    .iter()
+                    .take(MAX_NAMED)
+                    .map(|event| (usize::from(event.place), event.position))
+                    .collect(),
                 more: self.events.len().saturating_sub(MAX_NAMED),
             }
         });

@@ -85,7 +85,8 @@ enum Run {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Position {
     run: u32,
-    at: u64,
+    /// Runs are far shorter than four gigabytes.
+    at: u32,
 }
 
 impl Events {
@@ -140,10 +141,9 @@ impl Events {
         let mut bytes = [0; HEAD];
         match (&self.runs[position.run as usize], aside) {
             (Run::Kept(kept), _) => {
-                let at = usize::try_from(position.at).unwrap_or(usize::MAX);
-                bytes = number(kept, at);
+                bytes = number(kept, position.at as usize);
             }
-            (Run::Aside { start, .. }, Some(aside)) => aside.read(start + position.at, &mut bytes)?,
+            (Run::Aside { start, .. }, Some(aside)) => aside.read(start + u64::from(position.at), &mut bytes)?,
             (Run::Aside { .. }, None) => {}
         }
         Ok(head(&bytes).0)
@@ -246,7 +246,8 @@ pub(super) fn merge(
         // Runs seldom overlap: stay with this one as long as it is first.
         loop {
             let length = head(reader.bytes(HEAD, aside)?).1;
-            let (place, position) = (reader.place, Position { run: reader.run, at: reader.at });
+            let (place, position) =
+                (reader.place, Position { run: reader.run, at: u32::try_from(reader.at).unwrap_or(u32::MAX) });
             let bytes = reader.bytes(length, aside)?;
             let values = bytes.get(HEAD..length).unwrap_or_default();
             give(place, position, &Event { head: head(bytes).0, values })?;

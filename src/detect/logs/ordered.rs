@@ -61,8 +61,9 @@ impl Ordered {
             sink(Finding { id, kind: FindingKind::Log, rule, time, source, matched: hit.matched, event: hit.event });
         }
         for (rule, place, values) in scanned.fed {
-            let rule = rules.rules()[rule].rule.id.clone();
-            feed(Fed { rule, time: place.time, source: self.source(&place), values });
+            let rule = &rules.rules()[rule];
+            let values = values.into_iter().map(|(at, value)| (rule.feeds[at].clone(), value.into())).collect();
+            feed(Fed { rule: rule.rule.id.clone(), time: place.time, source: self.source(&place), values });
         }
         let coverage = &mut self.coverage;
         if let Some(line) = scanned.first_broken {

@@ -271,8 +271,8 @@ impl Scan<'_> {
             };
             let Some(place) = self.place(event) else { break };
             if rule.fed {
-                let value = |field: &String| Some((field.clone(), shortened(rule.first(record, field)?)));
-                self.out.fed.push((*index, place, rule.feeds.iter().filter_map(value).collect()));
+                let value = |(at, field): (usize, &String)| Some((at, shortened(rule.first(record, field)?).into()));
+                self.out.fed.push((*index, place, rule.feeds.iter().enumerate().filter_map(value).collect()));
             }
             if wanted {
                 found.push((Cause::Rule(*index), place, bounded(rule.explain(record))));

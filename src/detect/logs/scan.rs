@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;
 
@@ -98,12 +97,15 @@ pub(super) struct Hit {
     pub(super) event: Map<String, Value>,
 }
 
+/// Values of an event, by the places of their fields among those that its rule feeds: few bytes, since events are many.
+pub(super) type FedValues = Box<[(usize, Box<str>)]>;
+
 /// What the scan of one block gave.
 #[derive(Debug, Clone, Default)]
 pub struct Scanned {
     pub(super) hits: Vec<Hit>,
     /// Events for correlations: the rule that matched, and the values that they need.
-    pub(super) fed: Vec<(usize, Place, BTreeMap<String, String>)>,
+    pub(super) fed: Vec<(usize, Place, FedValues)>,
     pub(super) bytes: u64,
     pub(super) lines: u64,
     pub(super) events: u64,

@@ -359,10 +359,15 @@ const CALLS: &[(&str, &str, &[&str], &[&str])] = &[
             r#"secretsmanager DeleteSecret {"forceDeleteWithoutRecovery":true} + "userAgent":"x HashiCorp/1.0 Terraform/1.9""#,
             r#"rds DeleteDBInstance {"skipFinalSnapshot":true} + "sourceIPAddress":"cloudformation.amazonaws.com""#,
             r#"logs DeleteLogGroup {} + "userAgent":"x HashiCorp/1.0 Terraform/1.9""#,
+            r#"cloudtrail UpdateTrail {"s3BucketName":"b"} + "userAgent":"x HashiCorp/1.0 Terraform/1.9""#,
+            r#"rds ModifyDBInstance {"deletionProtection":false} + "userAgent":"x HashiCorp/1.0 Terraform/1.9""#,
+            r#"route53 DeleteHostedZone {"id":"Z"} + "userAgent":"x HashiCorp/1.0 Terraform/1.9""#,
         ],
         &[
             r#"secretsmanager DeleteSecret {"recoveryWindowInDays":7} + "userAgent":"x HashiCorp/1.0 Terraform/1.9""#,
             r#"logs DeleteLogGroup {} + "userAgent":"Boto3/1.34""#,
+            r#"rds ModifyDBInstance {"allocatedStorage":100} + "userAgent":"x HashiCorp/1.0 Terraform/1.9""#,
+            r#"cloudtrail UpdateTrail {"isMultiRegionTrail":true} + "userAgent":"x HashiCorp/1.0 Terraform/1.9""#,
         ],
     ),
     (

@@ -4,68 +4,74 @@ use std::collections::HashMap;
 
 use super::sigma::{Correlation, Kind};
 
-/// What is in the window.
-pub(super) struct Window {
-    kind: Kind,
-    events: usize,
+/// What is in the window. There is one for each group, and groups are many: it holds what its correlation needs, no more.
+pub(super) enum Window {
+    /// How many events.
+    Count(usize),
     /// How many events have these values, by a hash of them.
-    values: HashMap<u64, usize, foldhash::fast::RandomState>,
+    Values(HashMap<u64, usize, foldhash::fast::RandomState>),
     /// How many events are of the rule at each place.
-    rules: Vec<usize>,
-    sum: f64,
-    /// Numbers in order, for percentiles.
-    numbers: Vec<f64>,
-    /// For each place in the order, the latest start of a chain of events that ends there.
-    chains: Vec<Option<i64>>,
+    Rules(Box<[usize]>),
+    /// Rules in their order.
+    Chains(Box<[Chain]>),
+    /// Numbers in order, and their sum.
+    Numbers(Vec<f64>, f64),
+}
+
+/// What is known of the rule at one place of an order.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Chain {
+    /// The latest start of a chain of events that ends here.
+    start: Option<i64>,
     /// When that was last set, and what it was before: one event is no chain of a rule that is named twice.
-    before: Vec<(i64, Option<i64>)>,
-    repeated: Vec<bool>,
+    before: (i64, Option<i64>),
+    /// It is the rule of the place before.
+    repeated: bool,
 }
 
 impl Window {
     pub(super) fn new(correlation: &Correlation) -> Self {
-        let rules = correlation.rules.len();
-        Self {
-            kind: correlation.kind,
-            events: 0,
-            values: HashMap::default(),
-            rules: vec![0; rules],
-            sum: 0.0,
-            numbers: Vec::new(),
-            chains: vec![None; rules],
-            before: vec![(i64::MIN, None); rules],
-            repeated: (0..rules).map(|at| at > 0 && correlation.rules[at] == correlation.rules[at - 1]).collect(),
+        let rules = &correlation.rules;
+        match correlation.kind {
+            Kind::EventCount => Self::Count(0),
+            Kind::ValueCount => Self::Values(HashMap::default()),
+            Kind::Temporal => Self::Rules(vec![0; rules.len()].into()),
+            Kind::TemporalOrdered => {
+                let repeated = |at: usize| at > 0 && rules[at] == rules[at - 1];
+                let chain = |at| Chain { start: None, before: (i64::MIN, None), repeated: repeated(at) };
+                Self::Chains((0..rules.len()).map(chain).collect())
+            }
+            Kind::ValueSum | Kind::ValueAvg | Kind::ValuePercentile(_) => Self::Numbers(Vec::new(), 0.0),
         }
     }
 
     /// An event comes in, with a hash of its values or the bits of its number.
     pub(super) fn enter(&mut self, place: usize, value: Option<u64>, time: i64) {
-        self.rules[place] += 1;
-        match self.kind {
-            Kind::EventCount => self.events += 1,
-            Kind::ValueCount => {
+        match self {
+            Self::Count(events) => *events += 1,
+            Self::Values(values) => {
                 if let Some(value) = value {
-                    *self.values.entry(value).or_default() += 1;
+                    *values.entry(value).or_default() += 1;
                 }
             }
-            Kind::Temporal => {}
-            Kind::TemporalOrdered => {
+            Self::Rules(rules) => rules[place] += 1,
+            Self::Chains(chains) => {
                 let begun = match place.checked_sub(1) {
                     None => Some(time),
-                    Some(last) if self.repeated[place] && self.before[last].0 == time => self.before[last].1,
-                    Some(last) => self.chains[last],
+                    Some(last) if chains[place].repeated && chains[last].before.0 == time => chains[last].before.1,
+                    Some(last) => chains[last].start,
                 };
-                if self.before[place].0 < time {
-                    self.before[place] = (time, self.chains[place]);
+                let chain = &mut chains[place];
+                if chain.before.0 < time {
+                    chain.before = (time, chain.start);
                 }
-                self.chains[place] = self.chains[place].max(begun);
+                chain.start = chain.start.max(begun);
             }
-            Kind::ValueSum | Kind::ValueAvg | Kind::ValuePercentile(_) => {
+            Self::Numbers(numbers, sum) => {
                 if let Some(number) = value.map(f64::from_bits) {
-                    self.events += 1;
-                    self.sum += number;
-                    let at = self.numbers.partition_point(|other| *other < number);
-                    self.numbers.insert(at, number);
+                    *sum += number;
+                    let at = numbers.partition_point(|other| *other < number);
+                    numbers.insert(at, number);
                 }
             }
         }
@@ -73,29 +79,28 @@ impl Window {
 
     /// An event goes out.
     pub(super) fn leave(&mut self, place: usize, value: Option<u64>) {
-        self.rules[place] -= 1;
-        match self.kind {
-            Kind::EventCount => self.events -= 1,
-            Kind::ValueCount => {
+        match self {
+            Self::Count(events) => *events -= 1,
+            Self::Values(values) => {
                 if let Some(value) = value
-                    && let Some(count) = self.values.get_mut(&value)
+                    && let Some(count) = values.get_mut(&value)
                 {
                     *count -= 1;
                     if *count == 0 {
-                        self.values.remove(&value);
+                        values.remove(&value);
                     }
                 }
             }
-            Kind::Temporal | Kind::TemporalOrdered => {}
-            Kind::ValueSum | Kind::ValueAvg | Kind::ValuePercentile(_) => {
+            Self::Rules(rules) => rules[place] -= 1,
+            Self::Chains(_) => {}
+            Self::Numbers(numbers, sum) => {
                 if let Some(number) = value.map(f64::from_bits) {
-                    self.events -= 1;
-                    self.sum -= number;
-                    let at = self.numbers.partition_point(|other| *other < number);
-                    self.numbers.remove(at);
-                    if self.numbers.is_empty() {
+                    *sum -= number;
+                    let at = numbers.partition_point(|other| *other < number);
+                    numbers.remove(at);
+                    if numbers.is_empty() {
                         // What rounding left behind goes with the last number.
-                        self.sum = 0.0;
+                        *sum = 0.0;
                     }
                 }
             }
@@ -106,31 +111,36 @@ impl Window {
     pub(super) fn holds(&self, correlation: &Correlation, since: i64) -> Option<f64> {
         #[expect(clippy::cast_precision_loss, reason = "counts of events are far below 2^52")]
         let count = |count: usize| count as f64;
-        let value = match self.kind {
-            Kind::EventCount => count(self.events),
-            Kind::ValueCount => count(self.values.len()),
-            Kind::Temporal => count(self.rules.iter().filter(|events| **events > 0).count()),
-            Kind::TemporalOrdered => {
-                let complete = self.chains.last().copied().flatten().is_some_and(|start| start >= since);
-                return complete.then(|| count(self.rules.len()));
+        let value = match self {
+            Self::Count(events) => count(*events),
+            Self::Values(values) => count(values.len()),
+            Self::Rules(rules) => {
+                if correlation.condition.is_empty() && rules.contains(&0) {
+                    return None;
+                }
+                count(rules.iter().filter(|events| **events > 0).count())
             }
-            _ if self.numbers.is_empty() => return None,
-            Kind::ValueSum => self.sum,
-            Kind::ValueAvg => self.sum / count(self.events),
-            Kind::ValuePercentile(percentile) => percentile_of(&self.numbers, percentile),
+            Self::Chains(chains) => {
+                let complete = chains.last().and_then(|last| last.start).is_some_and(|start| start >= since);
+                return complete.then(|| count(chains.len()));
+            }
+            Self::Numbers(numbers, _) if numbers.is_empty() => return None,
+            Self::Numbers(numbers, sum) => match correlation.kind {
+                Kind::ValueAvg => sum / count(numbers.len()),
+                Kind::ValuePercentile(percentile) => percentile_of(numbers, percentile),
+                _ => *sum,
+            },
         };
-        let holds = if self.kind == Kind::Temporal && correlation.condition.is_empty() {
-            self.rules.iter().all(|events| *events > 0)
-        } else {
-            correlation.meets(value)
-        };
-        holds.then_some(value)
+        correlation.meets(value).then_some(value)
     }
 
     /// The correlation fired: a chain counts once.
     pub(super) fn fired(&mut self) {
-        self.chains.fill(None);
-        self.before.iter_mut().for_each(|before| before.1 = None);
+        if let Self::Chains(chains) = self {
+            for chain in chains {
+                (chain.start, chain.before.1) = (None, None);
+            }
+        }
     }
 }
 
