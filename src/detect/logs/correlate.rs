@@ -25,7 +25,7 @@ pub(super) const MAX_VALUE: usize = 512;
 /// Most events that a finding names.
 const MAX_NAMED: usize = 20;
 /// Groups beyond those that had events in the window, before the others are looked for.
-const IDLE: usize = 4096;
+const IDLE: usize = 2048;
 
 /// An event that feeds correlations: what rule matched, when, where, and the values that they need.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -329,7 +329,7 @@ struct Begun {
 
 impl Groups<'_> {
     fn take(&mut self, part: &Part, place: usize, position: Position, event: &Event<'_>) -> Option<Begun> {
-        if self.by_key.len() > self.looked + self.looked / 2 + IDLE {
+        if self.by_key.len() > self.looked + self.looked / 4 + IDLE {
             let since = event.head.time.saturating_sub(self.correlation.timespan);
             let correlation = self.correlation;
             self.by_key.retain(|_, group| !group.is_over(correlation, since));
@@ -342,7 +342,8 @@ impl Groups<'_> {
         let correlation = self.correlation;
         let group = self.by_key.entry(hasher.finish()).or_insert_with(|| Group {
             window: Window::new(correlation),
-            events: VecDeque::new(),
+            // Most groups have one event, and never another.
+            events: VecDeque::with_capacity(1),
             held: false,
         });
         let value = part.value(correlation.kind, &self.state, event);
