@@ -152,6 +152,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("trades/wash.yml", include_str!("../../policies/trades/wash.yml")),
     ("trades/wash-within-a-minute.yml", include_str!("../../policies/trades/wash-within-a-minute.yml")),
     ("trades/while-paused.yml", include_str!("../../policies/trades/while-paused.yml")),
+    ("trades/worse-than-its-order.yml", include_str!("../../policies/trades/worse-than-its-order.yml")),
     ("trades/written-late.yml", include_str!("../../policies/trades/written-late.yml")),
 ];
 

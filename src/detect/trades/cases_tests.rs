@@ -381,6 +381,27 @@ fn of_orders(policy: &str) -> Option<[Case; 3]> {
                 &["3"],
             ),
         ],
+        "worse-than-its-order" => [
+            (one(ordinary.clone()).order(ordered(1, &|order| order.with("limitPrice", "99.9"))), &["1"]),
+            (
+                two(ordinary.clone(), trade(2, 0).with("side", "SELL"))
+                    .order(ordered(1, &|order| order.with("limitPrice", "100.5")))
+                    .order(ordered(2, &|order| order.with("side", "SELL").with("limitPrice", "99"))),
+                &[],
+            ),
+            (
+                Stage::of(
+                    (1..=6).map(|id| trade(id, 0).with("status", if id == 6 { "BUSTED" } else { "FILLED" })).collect(),
+                )
+                .order(ordered(1, &|order| order.with("limitPrice", "100")))
+                .order(ordered(2, &|order| order.with("limitPrice", "99.9999")))
+                .order(ordered(3, &|order| order.with("side", "SELL").with("limitPrice", "100.01")))
+                .order(ordered(4, &|order| order.with("limitPrice", "0")))
+                .order(ordered(5, &|order| order.null("side").with("limitPrice", "99.99991")))
+                .order(ordered(6, &|order| order.with("limitPrice", "1"))),
+                &["2", "3"],
+            ),
+        ],
         "before-its-order" => [
             (one(ordinary.clone()).order(ordered(1, &|order| order.at("createdAt", HOUR))), &["1"]),
             (two(ordinary, trade(2, 0)).order(ordered(2, &|order| order.null("createdAt"))), &[]),

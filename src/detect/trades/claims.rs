@@ -10,9 +10,9 @@ use super::row::{decimal, moment_of};
 use crate::domain::RawRow;
 
 /// Bytes of a [`Claim`].
-pub const CLAIM: usize = 8 + 8 + 8 + 4 + 4 + 1 + 10 + 1;
+pub const CLAIM: usize = 8 + 8 + 8 + 4 + 4 + 1 + 10 + 10 + 1;
 /// Bytes of an [`Order`].
-pub const ORDER: usize = 8 + 8 + 8 + 4 + 4 + 1 + 10 + 10 + 1;
+pub const ORDER: usize = 8 + 8 + 8 + 4 + 4 + 1 + 10 + 10 + 10 + 1;
 
 /// A trade that names an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct Claim {
     pub side: Side,
     /// Quantity.
     pub quantity: Decimal,
+    /// Price.
+    pub price: Decimal,
     /// It did not take place, or was undone: nothing of the order was traded by it.
     pub void: bool,
 }
@@ -46,6 +48,7 @@ impl Claim {
             instrument: record.instrument,
             side: if counter.is_some() { Side::Unknown } else { record.side },
             quantity: record.quantity,
+            price: record.price,
             void,
         }
     }
@@ -65,6 +68,7 @@ impl Claim {
         bytes.extend_from_slice(&self.instrument.to_le_bytes());
         bytes.push(self.side as u8);
         write_decimal(bytes, self.quantity);
+        write_decimal(bytes, self.price);
         bytes.push(u8::from(self.void));
     }
 
@@ -78,6 +82,7 @@ impl Claim {
             instrument: u32::from_le_bytes(bytes.take()),
             side: side(bytes.take()),
             quantity: bytes.decimal(),
+            price: bytes.decimal(),
             void: bytes.take::<1>() != [0],
         }
     }
@@ -110,19 +115,23 @@ pub struct Order {
     pub quantity: Decimal,
     /// How much of it was traded, as the order says.
     pub filled: Decimal,
+    /// The price that no trade of it may be worse than.
+    pub limit: Decimal,
     /// The policies, a bit each, whose words its status is among.
     pub refused: u8,
 }
 
 impl Order {
     /// Roles of the order table that are read.
-    pub const ROLES: [Role; 11] = [
+    pub const ROLES: [Role; 13] = [
         Role::Id,
         Role::Account,
         Role::Instrument,
         Role::Side,
         Role::Quantity,
         Role::Filled,
+        Role::LimitPrice,
+        Role::Price,
         Role::Status,
         Role::CreatedAt,
         Role::ExecutedAt,
@@ -164,6 +173,9 @@ impl Order {
             instrument,
             side,
             quantity: place(Role::Quantity).map_or(Decimal::Null, |place| decimal(row, place)),
+            limit: place(Role::LimitPrice)
+                .or_else(|| place(Role::Price))
+                .map_or(Decimal::Null, |place| decimal(row, place)),
             filled: place(Role::Filled).map_or(Decimal::Null, |place| decimal(row, place)),
             refused: refusals.iter().filter(|(_, words)| is(words)).fold(0, |bits, (bit, _)| bits | bit),
         })
@@ -179,6 +191,7 @@ impl Order {
         bytes.push(self.side as u8);
         write_decimal(bytes, self.quantity);
         write_decimal(bytes, self.filled);
+        write_decimal(bytes, self.limit);
         bytes.push(self.refused);
     }
 
@@ -193,6 +206,7 @@ impl Order {
             side: side(bytes.take()),
             quantity: bytes.decimal(),
             filled: bytes.decimal(),
+            limit: bytes.decimal(),
             refused: bytes.take::<1>()[0],
         }
     }

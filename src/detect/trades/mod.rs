@@ -24,6 +24,7 @@ mod json_fields;
 mod judge;
 mod late_fills;
 mod layout;
+mod limit_prices;
 /// Log lines of a deployment's own form.
 pub mod line_pattern;
 mod names;

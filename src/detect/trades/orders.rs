@@ -153,6 +153,9 @@ impl OrderJoin {
         if let Some(order) = order.filter(|_| !self.late.is_empty()) {
             self.excused.extend(self.late.excused(claim, order, (before, filled)));
         }
+        if let Some(order) = order {
+            self.limit_price(claim, order);
+        }
         for check in &mut self.checks {
             let policy = check.policy;
             let hit = |why: String| Hit { policy, id: claim.id, time: claim.time, why };

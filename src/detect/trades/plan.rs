@@ -3,6 +3,7 @@ use serde::Serialize;
 use super::expression::Expression;
 use super::late_fills::allows_late_fills;
 pub use super::layout::Layout;
+use super::limit_prices::limiting;
 use super::policy::{
     By, Check, Difference, Ledger, LookupTable, Measure, Pattern, Problem, Sequence, TradePolicy, needs_history,
 };
@@ -269,7 +270,11 @@ fn needs(check: &Check) -> Vec<Role> {
         Check::Window { pattern: Pattern::RoundTrip, .. } => &[Price, Order],
         Check::Reconcile { with: Ledger::Orders, fields, problem, .. } => {
             let whole = matches!(problem, Difference::Overfilled | Difference::Waiting | Difference::Filled);
-            let more = if whole { vec![Quantity] } else { vec![] };
+            let more = match problem {
+                Difference::Worse => vec![Price],
+                _ if whole => vec![Quantity],
+                _ => vec![],
+            };
             return [vec![Order], fields.clone(), more].concat();
         }
         // Fields that the table lacks are not compared.
@@ -397,6 +402,10 @@ fn missing_tables(policy: &TradePolicy, mapping: &SchemaMapping, reference: &Ref
                 }
                 Difference::Ended => vec![Role::RevokedAt],
                 Difference::Overfilled => vec![Role::Quantity],
+                Difference::Worse => match limiting(mapping) {
+                    Ok(role) => vec![role],
+                    Err(why) => return Some(why.into()),
+                },
                 Difference::Filled if mapping.orders.as_ref().is_some_and(|orders| orders.has(Role::Filled)) => vec![],
                 Difference::Waiting | Difference::Filled => vec![Role::Quantity, Role::Status],
                 _ => fields.clone(),

@@ -291,6 +291,8 @@ pub enum Difference {
     Filled,
     /// The order was cancelled or deleted before the trade.
     Ended,
+    /// The trade's price is worse than the order allows.
+    Worse,
 }
 
 impl TradePolicy {
@@ -359,6 +361,7 @@ impl TradePolicy {
                         | Difference::Waiting
                         | Difference::Filled
                         | Difference::Ended
+                        | Difference::Worse
                 );
                 if (only && !orders) || (*problem == Difference::Extra && orders) {
                     return Some("this difference can't be told from this record; docs/POLICIES.md lists them");

@@ -44,13 +44,14 @@ const TRADE: [(&str, &str); 20] = [
     ("correctsId", "bigint"),
     ("deletedAt", TIME),
 ];
-const ORDER: [(&str, &str); 10] = [
+const ORDER: [(&str, &str); 11] = [
     ("id", "text"),
     ("accountId", "text"),
     ("symbol", "text"),
     ("side", "text"),
     ("quantity", "numeric"),
     ("filledQuantity", "numeric"),
+    ("limitPrice", "numeric"),
     ("status", "text"),
     ("createdAt", TIME),
     ("cancelledAt", TIME),

@@ -37,7 +37,7 @@ pub struct Lacking {
 }
 
 /// Sums of numbers that a binary float held differ by less than this part.
-const ROUNDED: i128 = 1_000_000;
+pub(super) const ROUNDED: i128 = 1_000_000;
 
 fn lacking(order: &Order, quantity: i128) -> Option<Lacking> {
     let quantity = match order.side {
@@ -162,7 +162,9 @@ impl OrderJoin {
         let mut usual = Vec::new();
         for check in &self.checks {
             let (all, found) = check.whole;
-            if found >= USUAL && found * 20 > all {
+            // Orders at the market may note a price that binds nobody.
+            let one_in = if check.problem == Difference::Worse { 100 } else { 20 };
+            if found >= USUAL && found * one_in > all {
                 usual.push(check.policy);
                 uncovered.push((
                     check.policy,

@@ -34,6 +34,7 @@ fn written(database: &dyn Database, asked: &TradeScan, dialect: Dialect) -> Vec<
         "value-outlier",
         "wash",
         "wash-within-a-minute",
+        "worse-than-its-order",
         "written-late",
     ];
     // Neither is an order's end nor an exchange's name of a trade in this schema.

@@ -89,7 +89,7 @@ pub fn schema(postgres: bool) -> String {
     format!(
         "CREATE TABLE \"Account\" (\"id\" TEXT PRIMARY KEY, \"name\" TEXT NOT NULL, \"tradeLimit\" {money}, \"dailyLimit\" {money}, \"positionLimit\" {money}, \"createdAt\" {time} NOT NULL, \"closedAt\" {time});
          CREATE TABLE \"ApiKey\" (\"id\" TEXT PRIMARY KEY, \"accountId\" TEXT NOT NULL, \"keyHash\" TEXT NOT NULL, \"scopes\" TEXT, \"allowedIps\" TEXT, \"createdAt\" {time} NOT NULL, \"expiresAt\" {time}, \"revokedAt\" {time});
-         CREATE TABLE \"Order\" (\"id\" TEXT PRIMARY KEY, \"accountId\" TEXT NOT NULL, \"symbol\" TEXT NOT NULL, \"side\" TEXT NOT NULL, \"quantity\" {money} NOT NULL, \"status\" TEXT NOT NULL, \"createdAt\" {time} NOT NULL);
+         CREATE TABLE \"Order\" (\"id\" TEXT PRIMARY KEY, \"accountId\" TEXT NOT NULL, \"symbol\" TEXT NOT NULL, \"side\" TEXT NOT NULL, \"quantity\" {money} NOT NULL, \"limitPrice\" {money}, \"status\" TEXT NOT NULL, \"createdAt\" {time} NOT NULL);
          CREATE TABLE \"Session\" (\"id\" TEXT PRIMARY KEY, \"accountId\" TEXT NOT NULL, \"ip\" TEXT, \"createdAt\" {time} NOT NULL, \"expiresAt\" {time});
          CREATE TABLE \"TradingHalt\" (\"id\" TEXT PRIMARY KEY, \"symbol\" TEXT, \"reason\" TEXT, \"haltedAt\" {time} NOT NULL, \"resumedAt\" {time});
          CREATE TABLE \"Trade\" (\"id\" BIGINT PRIMARY KEY, \"accountId\" TEXT NOT NULL, \"apiKeyId\" TEXT, \"orderId\" TEXT, \"symbol\" TEXT NOT NULL, \"side\" TEXT NOT NULL, \"quantity\" {money} NOT NULL, \"price\" {money} NOT NULL, \"value\" {money}, \"fee\" {money}, \"status\" TEXT NOT NULL, \"counterpartyId\" TEXT, \"destination\" TEXT, \"ip\" TEXT, \"executedAt\" {time}, \"createdAt\" {time} NOT NULL, \"updatedAt\" {time} NOT NULL);"
@@ -266,10 +266,11 @@ impl World {
 
     fn order_of(&mut self, id: &str, trade: &Trade, quantity: &str, status: &str, at: i64) {
         self.sql.push(format!(
-            "INSERT INTO \"Order\" VALUES ('{id}', '{}', '{}', '{}', {quantity}, '{status}', {});",
+            "INSERT INTO \"Order\" VALUES ('{id}', '{}', '{}', '{}', {quantity}, {}, '{status}', {});",
             trade.account,
             trade.symbol,
             trade.side,
+            trade.price,
             time(at)
         ));
     }
@@ -561,6 +562,13 @@ impl World {
         self.order_of(&trade.order.clone(), &trade, &half, "FILLED", trade.created - 1000);
         let id = self.forge(trade, false);
         self.plant("more than ordered", "overfilled-order", [id]);
+        let mut trade = forged(self, 5, 56);
+        self.order(&trade);
+        trade.price =
+            if trade.side == "BUY" { format!("{} * 1.01", trade.price) } else { format!("{} * 0.99", trade.price) };
+        trade.value = format!("{} * {}", trade.quantity, trade.price);
+        let id = self.forge(trade, false);
+        self.plant("worse than its order allows", "worse-than-its-order", [id]);
         let trade = forged(self, 6, 54);
         self.order_of(&trade.order.clone(), &trade, &trade.quantity.clone(), "FILLED", trade.created + 2 * MINUTE);
         let id = self.forge(trade, false);

@@ -70,6 +70,17 @@ pub(super) const FILLED: Known = known(
 );
 
 /// When an order was taken back.
+/// The price that no trade of an order may be worse than.
+pub(super) const LIMIT_PRICE: Known = known(
+    Role::LimitPrice,
+    &["limitprice", "limitpx", "pricelimit", "limitrate", "limit"],
+    &["limit"],
+    &[
+        "stop", "daily", "day", "position", "time", "type", "order", "id", "qty", "quantity", "size", "count", "stake",
+        "until",
+    ],
+);
+
 pub(super) const ENDED: Known = known(
     Role::RevokedAt,
     &[

@@ -1,4 +1,4 @@
-use super::beside::{ACCOUNTS, ENDED, FILLED, KEYS, ORDERED, SESSIONS};
+use super::beside::{ACCOUNTS, ENDED, FILLED, KEYS, LIMIT_PRICE, ORDERED, SESSIONS};
 use super::chooser::{Chooser, fits, normal};
 use super::halts::halts;
 use super::implied::with_implied;
@@ -158,7 +158,7 @@ pub fn map_schema(catalog: Catalog<'_>, schema: Option<&str>, trade_table: &str)
     let ordered: Vec<Known> = TRADE
         .iter()
         .map(|known| if known.role == Role::Quantity { ORDERED } else { *known })
-        .chain([FILLED, ENDED])
+        .chain([FILLED, ENDED, LIMIT_PRICE])
         .collect();
     let orders = beside(&[&mapped], Role::Order, ORDER_TABLES, &ordered, &overrides.orders);
     mapped.through = orders.as_ref().and_then(|orders| through(catalog, &mapped, orders));

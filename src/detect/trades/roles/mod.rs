@@ -21,7 +21,7 @@ mod words;
 
 pub use find::{map_schema, role_of_field, trade_tables};
 pub use through::Through;
-pub use words::decimal_places;
+pub use words::{decimal_places, words_of};
 
 /// What a column means, whatever it is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -48,6 +48,8 @@ pub enum Role {
     Session,
     /// Orders: how much of it was traded.
     Filled,
+    /// Orders: the price that no trade of it may be worse than.
+    LimitPrice,
     /// The other side's order, where a row holds both sides of a trade.
     CounterOrder,
     CounterFee,
@@ -286,6 +288,7 @@ fn type_fits(role: Role, column: &Column) -> bool {
         | Role::Fee
         | Role::Worth
         | Role::Filled
+        | Role::LimitPrice
         | Role::Limit
         | Role::DailyLimit
         | Role::PositionLimit => !boolean && !json && !time && !is(&["uuid", "inet"]),

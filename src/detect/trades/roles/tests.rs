@@ -1162,3 +1162,23 @@ fn a_table_may_say_when_trading_was_halted() {
     let meant = [("id", "int"), ("starts_at", TIME), ("scheduled_end_at", TIME)];
     assert!(told("trading_pauses", &meant, &[]).is_empty());
 }
+
+#[test]
+fn the_limit_of_an_order_is_known_by_its_name() {
+    let told = |price: &str| {
+        let order = table("Order", &[("id", "text"), ("symbol", "text"), ("quantity", "numeric"), (price, "numeric")]);
+        let trade = table(
+            "Trade",
+            &[("id", "text"), ("orderId", "text"), ("symbol", "text"), ("quantity", "numeric"), ("price", "numeric")],
+        );
+        let orders = map(&[trade, order]).orders.unwrap();
+        (orders.column(Role::LimitPrice).is_some(), orders.column(Role::Price).is_some())
+    };
+    for name in ["limitPrice", "limit_px", "limit"] {
+        assert_eq!(told(name), (true, false), "{name}");
+    }
+    assert_eq!(told("price"), (false, true));
+    for name in ["stopLimitPrice", "dailyLimit", "limitQuantity"] {
+        assert!(!told(name).0, "{name}");
+    }
+}

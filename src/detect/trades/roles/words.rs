@@ -117,6 +117,11 @@ const MEANINGS: &[(&str, &str)] = &[
     ("zustand", "status"),
 ];
 
+/// The words of a column's name, in lower case.
+pub fn words_of(column: &str) -> Vec<String> {
+    words(column)
+}
+
 /// Lower-case words of a name in `camelCase`, `PascalCase`, `snake_case` or `kebab-case`.
 pub(super) fn words(name: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();

@@ -76,7 +76,7 @@ impl Base<'_> {
                 let most = orders.column(Role::Quantity, Form::Number);
                 return Ok(self.overfilled(claims, &orders, &id, &most));
             }
-            Difference::Waiting | Difference::Filled | Difference::Ended => {
+            Difference::Waiting | Difference::Filled | Difference::Ended | Difference::Worse => {
                 return Err("it leaves out what is usual among all orders, and names orders without a trade");
             }
             Difference::Extra => return Err("orders without a trade are no finding"),
