@@ -134,7 +134,9 @@ impl Correlator {
 
     /// Evaluates the correlations; what could not be taken into account is said in words.
     pub fn finish(mut self, rules: &Ruleset, sink: &mut dyn FnMut(Finding)) -> Vec<String> {
-        let mut failed = self.failed.take();
+        // What could not be put aside was kept: only what was dropped then, or can't be read again, is missing.
+        let full = self.failed.take().map(|error| format!(" ({error})")).unwrap_or_default();
+        let mut failed = None;
         for events in self.by_rule.values_mut() {
             failed = failed.or(events.close(None).err());
         }
@@ -160,8 +162,10 @@ impl Correlator {
             notes.push(format!("correlations: {} events that their rules matched have no time", self.undated));
         }
         if self.dropped > 0 {
-            notes
-                .push(format!("correlations: {} events beyond the first {} were not counted", self.dropped, self.kept));
+            notes.push(format!(
+                "correlations: {} events beyond the first {} were not counted{full}",
+                self.dropped, self.kept
+            ));
         }
         notes.extend(failed.map(|error| format!("correlations are not complete: {error}")));
         notes

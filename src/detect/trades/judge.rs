@@ -69,7 +69,7 @@ impl Judge<'_, '_> {
             } else if let Some(written) = self.written(&policy.check) {
                 self.seen.together.entry(*number).or_default().add(written, hit);
             } else {
-                match lateness(&policy.check, known, record, plan) {
+                match lateness(&policy.check, known, record, plan.late_fills) {
                     Lateness::Hit => self.seen.hits.push(hit),
                     Lateness::Excused => {}
                     Lateness::AskOrder(since) => self.seen.late.add(hit, record.order, since),

@@ -7,7 +7,6 @@ use super::decimal::Decimal;
 use super::hit::{Hit, Hits, MOST};
 use super::judge::Known;
 use super::names::NONE;
-use super::plan::Plan;
 use super::policy::{Check, LookupTable, Problem};
 use super::record::{NO_TIME, Record};
 
@@ -26,7 +25,7 @@ pub struct LateFill {
 pub(super) enum Lateness {
     /// It is one.
     Hit,
-    /// The row itself was made before, as an order is.
+    /// There are no orders, and the row itself was made before, as an order is.
     Excused,
     /// Its order tells; none was to be made from that moment on.
     AskOrder(i64),
@@ -49,17 +48,15 @@ pub(super) fn allows_late_fills(check: &Check) -> bool {
     matches!(check, Check::Lookup { late_fill_s, .. } if *late_fill_s > 0)
 }
 
-/// What a record says of a hit of that check.
-pub(super) fn lateness(check: &Check, known: Known<'_>, record: &Record, plan: &Plan) -> Lateness {
+/// What a record says of a hit of that check. Where orders tell when they were made, they alone do: what a row says of its own making is written by
+/// whoever writes the row.
+pub(super) fn lateness(check: &Check, known: Known<'_>, record: &Record, orders_tell: bool) -> Lateness {
     let Some((since, allowed)) = allowance(check, known, record.time) else { return Lateness::Hit };
-    if record.time.saturating_sub(since) > allowed {
-        Lateness::Hit
-    } else if record.created != NO_TIME && record.created <= since {
-        Lateness::Excused
-    } else if record.order != 0 && plan.late_fills {
-        Lateness::AskOrder(since)
-    } else {
-        Lateness::Hit
+    let in_time = record.time.saturating_sub(since) <= allowed;
+    match (orders_tell, record.order) {
+        (true, order) if in_time && order != 0 => Lateness::AskOrder(since),
+        (false, _) if in_time && record.created != NO_TIME && record.created <= since => Lateness::Excused,
+        _ => Lateness::Hit,
     }
 }
 
@@ -128,7 +125,9 @@ impl LateFills {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::detect::trades::policy::TradePolicy;
+    use crate::detect::trades::reference::Key;
     use crate::detect::trades::stage_tests::{Cells, DAY, HOUR, Stage, account, key, order, scan, trade};
 
     fn policy(table: &str, problem: &str) -> TradePolicy {
@@ -172,9 +171,25 @@ mod tests {
             hit(late().null("orderId"), &|order| order);
             assert!(found(problem, &trade(1, 10 * DAY), |order| order).is_empty(), "{problem}");
             hit(trade(1, 10 * DAY + 1), &|order| order);
-            // The row is the order as well: made before, executed after.
-            assert!(found(problem, &late().null("orderId").at("createdAt", 0), |order| order).is_empty(), "{problem}");
-            hit(late().null("orderId").at("createdAt", 1), &|order| order);
+            // What the row says of its own making counts for nothing beside orders.
+            hit(late().null("orderId").at("createdAt", -HOUR), &|order| order);
+        }
+    }
+
+    #[test]
+    fn where_trades_and_orders_are_one_table_the_row_tells() {
+        let check = policy("keys", "revoked").check;
+        let key = Key { revoked: Some(0), ..Key::default() };
+        let told = |time: i64, created: i64, orders_tell: bool| {
+            let record = Record { time, created, ..Record::default() };
+            lateness(&check, Known { key: Some(&key), account: None }, &record, orders_tell)
+        };
+        assert_eq!(told(HOUR, 0, false), Lateness::Excused);
+        assert_eq!(told(10 * DAY, -DAY, false), Lateness::Excused);
+        for (time, created, orders_tell) in
+            [(HOUR, 1, false), (HOUR, NO_TIME, false), (10 * DAY + 1, 0, false), (HOUR, 0, true)]
+        {
+            assert_eq!(told(time, created, orders_tell), Lateness::Hit, "{time} {created} {orders_tell}");
         }
     }
 

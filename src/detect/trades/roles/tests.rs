@@ -26,6 +26,18 @@ fn full(name: &str, columns: &[(&str, &str)], expected: &[&str]) {
 
 const TIME: &str = "timestamp(3) without time zone";
 
+fn plain_trades() -> Table {
+    let columns = [
+        ("id", "bigint"),
+        ("account_id", "int"),
+        ("symbol", "text"),
+        ("side", "text"),
+        ("quantity", "numeric"),
+        ("price", "numeric"),
+    ];
+    table("trades", &columns)
+}
+
 #[test]
 // A table of what each shape must give.
 #[allow(clippy::too_many_lines)]
@@ -889,17 +901,7 @@ fn keys_of_owners_are_told_from_keys_of_accounts() {
 #[test]
 fn limits_may_lie_in_a_table_of_their_own() {
     let told = |name: &str, own: &str, columns: &[(&str, &str)]| {
-        let trades = table(
-            "trades",
-            &[
-                ("id", "bigint"),
-                ("account_id", "int"),
-                ("symbol", "text"),
-                ("side", "text"),
-                ("quantity", "numeric"),
-                ("price", "numeric"),
-            ],
-        );
+        let trades = plain_trades();
         let accounts = table("accounts", &[("id", "int"), (own, "numeric"), ("created_at", TIME)]);
         let limits = table(name, columns);
         let mapping = map(&[trades, accounts, limits]);
@@ -1107,17 +1109,7 @@ fn executions_with_one_moment_of_any_name_are_trades_by_their_orders() {
 #[test]
 fn a_table_may_say_when_trading_was_halted() {
     let told = |name: &str, columns: &[(&str, &str)], relations: &[(&str, &str)]| {
-        let trades = table(
-            "trades",
-            &[
-                ("id", "bigint"),
-                ("account_id", "int"),
-                ("symbol", "text"),
-                ("side", "text"),
-                ("quantity", "numeric"),
-                ("price", "numeric"),
-            ],
-        );
+        let trades = plain_trades();
         let halts = table(name, columns);
         let mut known = Relations::default();
         for (column, target) in relations {

@@ -106,11 +106,9 @@ impl<'a> Base<'a> {
         if told.late_fills == 0 {
             return after;
         }
-        let mut excuses = vec![format!("coalesce(t.{} <= {at}, FALSE)", self.millis(Role::CreatedAt))];
-        if self.plan.late_fills {
-            excuses.push(format!("coalesce(w.made <= {at}, FALSE)"));
-        }
-        format!("{after} AND NOT (t.time - {at} <= {} AND ({}))", told.late_fills, excuses.join(" OR "))
+        let made =
+            if self.plan.late_fills { "w.made".to_owned() } else { format!("t.{}", self.millis(Role::CreatedAt)) };
+        format!("{after} AND NOT (t.time - {at} <= {} AND coalesce({made} <= {at}, FALSE))", told.late_fills)
     }
 
     /// Joins when the order of a trade was made: by the same account, and for as much.
